@@ -1,0 +1,222 @@
+"""Every error a load can end with: one tree, one line each, with its place and a hint.
+
+    AircanError
+    +-- UsageError                  a wrong option, descriptor or URL
+    +-- SourceError                 the bytes cannot be had
+    |   +-- SourceNotFound
+    |   +-- SourceForbidden
+    |   +-- SourceUnreachable       (a retry can help)
+    |   +-- SourceChanged           (a retry can help)
+    |   +-- CompressionError
+    +-- TableError                  the bytes are not a table
+    |   +-- EmptySource
+    |   +-- NotATable
+    |   +-- EncodingError
+    |   +-- UnclosedQuote
+    |   +-- TooManyColumns
+    |   +-- TooManyBadRows
+    |   +-- ValueDoesNotFit
+    +-- DatabaseError               the DataStore's database said no
+    |   +-- DatabaseUnreachable     (a retry can help)
+    |   +-- AuthenticationFailed
+    |   +-- PermissionDenied
+    |   +-- DatabaseFull            (a retry can help)
+    |   +-- LoadInProgress          (a retry can help)
+    |   +-- TableBusy               (a retry can help)
+    |   +-- NotADataStoreTable
+    |   +-- DependentObjects
+    |   +-- RowRefused
+    +-- RowsLost                    rows read and rows stored differ
+    +-- Cancelled
+
+Messages never hold a password or a signed URL: whoever raises masks first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from loader.report import Report
+
+_VALUE_SHOWN = 100  # characters of an offending value that a one-line error shows
+
+
+class AircanError(Exception):
+    """The root of the tree.
+
+    Args:
+        message: What is wrong, in one line, without a final stop.
+        hint: What the user can do about it, in one line.
+        row: Record of the source file, counted from 1, the header included.
+        column: The column's name.
+        value: The offending cell exactly as written.
+    """
+
+    retryable: ClassVar[bool] = False  # whether the same call may succeed later
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        row: int | None = None,
+        column: str | None = None,
+        value: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.row = row
+        self.column = column
+        self.value = value
+        self.report: Report | None = None  # how far the load had come; set by the pipeline
+
+    def __str__(self) -> str:
+        """Return one line: place, then what is wrong."""
+        place = []
+        if self.row is not None:
+            place.append(f"row {self.row}")
+        if self.column is not None:
+            place.append(f"column {self.column!r}")
+        if self.value is not None:
+            place.append(f"value {shorten(self.value)!r}")
+        line = f"{', '.join(place)}: {self.message}" if place else self.message
+        return " ".join(line.split())
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the ``error`` object of the JSON report."""
+        return {
+            "type": type(self).__name__,
+            "message": self.message,
+            "hint": self.hint,
+            "row": self.row,
+            "column": self.column,
+            "value": None if self.value is None else shorten(self.value),
+            "retryable": self.retryable,
+        }
+
+
+def shorten(value: str) -> str:
+    """Return a value short enough for one line."""
+    return value if len(value) <= _VALUE_SHOWN else value[: _VALUE_SHOWN - 3] + "..."
+
+
+class UsageError(AircanError):
+    """A wrong option, descriptor or URL: nothing was started."""
+
+
+class SourceError(AircanError):
+    """The source's bytes cannot be had."""
+
+
+class SourceNotFound(SourceError):
+    """There is nothing at this path or URL."""
+
+
+class SourceForbidden(SourceError):
+    """The source exists and these credentials may not read it."""
+
+
+class SourceUnreachable(SourceError):
+    """Network, DNS, timeout or 5xx, after the bounded retries."""
+
+    retryable = True
+
+
+class SourceChanged(SourceError):
+    """The source is not the one the load began with."""
+
+    retryable = True
+
+
+class CompressionError(SourceError):
+    """The compressed data is damaged, encrypted, or not one file."""
+
+
+class TableError(AircanError):
+    """The bytes are not a table that can be loaded."""
+
+
+class EmptySource(TableError):
+    """There is not even a header."""
+
+
+class NotATable(TableError):
+    """Another kind of file: a web page, a workbook, an image."""
+
+
+class EncodingError(TableError):
+    """Bytes that are not text in the source's encoding."""
+
+
+class UnclosedQuote(TableError):
+    """A quote opens and never closes."""
+
+
+class TooManyColumns(TableError):
+    """More columns than a Postgres table can have."""
+
+
+class TooManyBadRows(TableError):
+    """More rows set aside than the caller allows."""
+
+
+class ValueDoesNotFit(TableError):
+    """A value that its declared type cannot hold."""
+
+
+class DatabaseError(AircanError):
+    """The DataStore's database refused."""
+
+
+class DatabaseUnreachable(DatabaseError):
+    """No connection, or a connection that was lost."""
+
+    retryable = True
+
+
+class AuthenticationFailed(DatabaseError):
+    """Wrong user, password or database name."""
+
+
+class PermissionDenied(DatabaseError):
+    """The role lacks a right."""
+
+
+class DatabaseFull(DatabaseError):
+    """Disk, memory or connections of the server are used up."""
+
+    retryable = True
+
+
+class LoadInProgress(DatabaseError):
+    """Another load of the same resource holds the lock."""
+
+    retryable = True
+
+
+class TableBusy(DatabaseError):
+    """The live table stayed locked by others through every try."""
+
+    retryable = True
+
+
+class NotADataStoreTable(DatabaseError):
+    """The name is taken by a relation that AirCan must not replace."""
+
+
+class DependentObjects(DatabaseError):
+    """Views or keys depend on the live table and would be lost."""
+
+
+class RowRefused(DatabaseError):
+    """Postgres refused a row that had passed every check."""
+
+
+class RowsLost(AircanError):
+    """Rows read, stored and set aside do not add up: the swap does not happen."""
+
+
+class Cancelled(AircanError):
+    """The caller stopped the load."""
