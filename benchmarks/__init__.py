@@ -1,0 +1,1 @@
+"""What AirCan's speed and memory are measured with: data, runner, chart."""
