@@ -96,8 +96,8 @@ def some_empty(cells: Strings, empty: npt.NDArray[np.bool_]) -> Strings:
 
 TAXI_COLUMNS = (
     ("vendor_id", "bigint"),
-    ("tpep_pickup_datetime", "timestamp"),
-    ("tpep_dropoff_datetime", "timestamp"),
+    ("tpep_pickup_datetime", "timestamp without time zone"),
+    ("tpep_dropoff_datetime", "timestamp without time zone"),
     ("passenger_count", "bigint"),
     ("trip_distance", "numeric"),
     ("ratecode_id", "bigint"),
@@ -149,8 +149,8 @@ def taxi_chunk(draws: Draws) -> Sequence[Strings]:
 
 REQUEST_COLUMNS = (
     ("unique_key", "bigint"),
-    ("created_date", "timestamp"),
-    ("closed_date", "timestamp"),
+    ("created_date", "timestamp without time zone"),
+    ("closed_date", "timestamp without time zone"),
     ("agency", "text"),
     ("complaint_type", "text"),
     ("descriptor", "text"),
@@ -179,7 +179,8 @@ _COMPLAINTS = (
     (
         "NYPD",
         "Illegal Parking",
-        "Blocked Hydrant|Posted Parking Sign Violation|Double Parked Blocking Traffic|Commercial Overnight Parking",
+        "Blocked Hydrant|Posted Parking Sign Violation|Double Parked Blocking Traffic|"
+        "Commercial Overnight Parking",
         "Street/Sidewalk",
     ),
     ("NYPD", "Blocked Driveway", "No Access|Partial Access", "Street/Sidewalk"),
@@ -247,13 +248,15 @@ _COMPLAINTS = (
     (
         "DPR",
         "Damaged Tree",
-        "Branch Cracked and Will Fall|Entire Tree Has Fallen Down|Trunk Split|Roots Lifting Sidewalk",
+        "Branch Cracked and Will Fall|Entire Tree Has Fallen Down|Trunk Split|"
+        "Roots Lifting Sidewalk",
         "Street",
     ),
     (
         "DOB",
         "General Construction/Plumbing",
-        "Working Contrary To Stop Work Order|Building - Vacant, Open And Unguarded|Illegal Conversion",
+        "Working Contrary To Stop Work Order|Building - Vacant, Open And Unguarded|"
+        "Illegal Conversion",
         "Building (Non-Residential)",
     ),
     (
@@ -278,16 +281,17 @@ _COMPLAINTS = (
 
 _NAMES = (
     "ALBEMARLE AMSTERDAM ARTHUR ASTORIA ATLANTIC BAINBRIDGE BARUCH BEDFORD BERGEN BOSTON BROOK "
-    "BUSHWICK CARROLL CASTLE CATON CENTRAL CLARENDON CLASSON CLINTON COLUMBUS CONCOURSE CORTELYOU "
-    "CRESCENT CYPRESS DECATUR DEKALB DELANCEY DITMAS DRIGGS DYCKMAN EASTCHESTER ELDERT FARRAGUT "
-    "FLATBUSH FLUSHING FOREST FRANKLIN FULTON GATES GERARD GLENWOOD GRAHAM GREENE GUNTHER HALSEY "
-    "HANCOCK HART HEMPSTEAD HERKIMER HILLSIDE HOOPER HOWARD HUGHES HYLAN IRVING JAMAICA JEFFERSON "
-    "JEROME JUNCTION KINGS KINGSTON KNICKERBOCKER LAFAYETTE LEFFERTS LENOX LEXINGTON LIBERTY LINDEN "
-    "LORIMER MACON MADISON MANHATTAN MARCY MARION MELROSE METROPOLITAN MONROE MORRIS MYRTLE NEPTUNE "
-    "NEWKIRK NOSTRAND OCEAN ORCHARD PARK PARSONS PITKIN PROSPECT PUTNAM QUINCY RALPH RICHMOND "
-    "RIDGEWOOD RIVERSIDE ROCKAWAY ROEBLING SANFORD SCHENECTADY SEDGWICK SENECA SHERIDAN STERLING "
-    "STEINWAY STUYVESANT SUMPTER SUTPHIN THROOP TINTON TREMONT TROUTMAN UNION UTICA VALENTINE "
-    "VANDERBILT VERNON VICTORY WADSWORTH WALTON WASHINGTON WEBSTER WILLOUGHBY WOODSIDE WYCKOFF WYTHE"
+    "BUSHWICK CARROLL CASTLE CATON CENTRAL CLARENDON CLASSON CLINTON COLUMBUS CONCOURSE "
+    "CORTELYOU CRESCENT CYPRESS DECATUR DEKALB DELANCEY DITMAS DRIGGS DYCKMAN EASTCHESTER "
+    "ELDERT FARRAGUT FLATBUSH FLUSHING FOREST FRANKLIN FULTON GATES GERARD GLENWOOD GRAHAM "
+    "GREENE GUNTHER HALSEY HANCOCK HART HEMPSTEAD HERKIMER HILLSIDE HOOPER HOWARD HUGHES HYLAN "
+    "IRVING JAMAICA JEFFERSON JEROME JUNCTION KINGS KINGSTON KNICKERBOCKER LAFAYETTE LEFFERTS "
+    "LENOX LEXINGTON LIBERTY LINDEN LORIMER MACON MADISON MANHATTAN MARCY MARION MELROSE "
+    "METROPOLITAN MONROE MORRIS MYRTLE NEPTUNE NEWKIRK NOSTRAND OCEAN ORCHARD PARK PARSONS "
+    "PITKIN PROSPECT PUTNAM QUINCY RALPH RICHMOND RIDGEWOOD RIVERSIDE ROCKAWAY ROEBLING SANFORD "
+    "SCHENECTADY SEDGWICK SENECA SHERIDAN STERLING STEINWAY STUYVESANT SUMPTER SUTPHIN THROOP "
+    "TINTON TREMONT TROUTMAN UNION UTICA VALENTINE VANDERBILT VERNON VICTORY WADSWORTH WALTON "
+    "WASHINGTON WEBSTER WILLOUGHBY WOODSIDE WYCKOFF WYTHE"
 )
 _STREET_KINDS = ("STREET", "AVENUE", "BOULEVARD", "PLACE", "ROAD", "PARKWAY", "COURT", "TERRACE")
 _SIDES = ("EAST", "WEST", "NORTH", "SOUTH", "BEACH", "BAY")
