@@ -88,7 +88,7 @@ def _bar(one: Measured, way: str, longest: float, top: float) -> Iterator[str]:
     width = _BAR_WIDTH * seconds / longest
     is_aircan = way in AIRCAN_WAYS
     fill = _AIRCAN if is_aircan else _OTHERS
-    memory = f", {one.peak_mb(way):.0f} MB" if is_aircan else ""
+    memory = f", peak {one.peak_mb(way):.0f} MB" if is_aircan else ""
     numbers = f"{seconds:.1f} s, {one.rows_per_second(way):,.0f} rows/s{memory}"
     baseline = top + _BAR_HEIGHT - 6
     yield _text(_LEFT - 10, baseline, f"{way}  {WAYS[way]}", "right")
