@@ -1,0 +1,147 @@
+"""Real databases for the tests: PostgreSQL 18 and 16 from the wheel, an empty database for each test.
+
+A test that asks for `datastore_url` or `database` runs on both; one that asks for `datastore_url_18`
+or `database_18` runs once. `data_folder` is a place for an embedded PostgreSQL of the test's own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import hypothesis
+import psutil
+import psycopg
+import pytest
+from pytest_postgresql import factories
+
+from loader import embedded
+
+# A busy machine is no reason to fail a property.
+hypothesis.settings.register_profile("aircan", deadline=None)
+hypothesis.settings.load_profile("aircan")
+
+# Short, for the socket's path, and outside pytest's folders, which only their owner may enter:
+# as root the servers run as another user.
+SERVERS = Path("/tmp") / f"aircan-tests-{uuid.uuid4().hex[:8]}"
+
+# What is in these databases need not survive a power failure.
+UNSAFE = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+
+# Waits for the end of the test run, however it ends (its standard input closes), and then ends
+# every server below the folder and removes the folder.
+REAPER = """
+read -r _
+for file in $(find "$1" -name postmaster.pid); do
+    pid=$(head -n 1 "$file")
+    kill -QUIT "$pid"
+    for _ in $(seq 100); do kill -0 "$pid" && sleep 0.05 || break; done
+done
+rm -rf "$1"
+"""
+
+
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config) -> Path:
+    """The folder of all servers of this run, which are gone when it ends."""
+    SERVERS.mkdir(mode=0o755)
+    reaper = subprocess.Popen(
+        ["/bin/sh", "-c", REAPER, "sh", str(SERVERS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    pytestconfig.add_cleanup(lambda: reaper.communicate(timeout=60))
+    return SERVERS
+
+
+def _start(version: int) -> None:
+    embedded.Cluster(SERVERS / f"postgres-{version}", version, UNSAFE).start()
+
+
+def _noproc(version: int):
+    return factories.postgresql_noproc(
+        host=str(SERVERS / f"postgres-{version}"), port=5432, user="postgres", dbname="test"
+    )
+
+
+noproc_18 = _noproc(18)
+noproc_16 = _noproc(16)
+
+
+@pytest.fixture(scope="session")
+def server_18(servers: Path, request: pytest.FixtureRequest):
+    _start(18)
+    return request.getfixturevalue("noproc_18")
+
+
+@pytest.fixture(scope="session")
+def server_16(servers: Path, request: pytest.FixtureRequest):
+    _start(16)
+    return request.getfixturevalue("noproc_16")
+
+
+postgresql_18 = factories.postgresql("server_18")
+postgresql_16 = factories.postgresql("server_16")
+
+
+def _url(connection: psycopg.Connection) -> str:
+    info = connection.info
+    return f"postgresql://{info.user}@/{info.dbname}?host={quote(info.host)}&port={info.port}"
+
+
+@pytest.fixture(params=[18, 16], ids=["pg18", "pg16"])
+def datastore_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database; the test runs on PostgreSQL 18 and on 16."""
+    return _url(request.getfixturevalue(f"postgresql_{request.param}"))
+
+
+@pytest.fixture
+def datastore_url_18(postgresql_18: psycopg.Connection) -> str:
+    """The URL of an empty database on PostgreSQL 18."""
+    return _url(postgresql_18)
+
+
+@pytest.fixture
+def database(datastore_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to the database of `datastore_url`, every statement committed."""
+    with psycopg.connect(datastore_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def database_18(datastore_url_18: str) -> Iterator[psycopg.Connection]:
+    """A connection to the database of `datastore_url_18`, every statement committed."""
+    with psycopg.connect(datastore_url_18, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def data_folder(servers: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty AIRCAN_DATA; a server that the test leaves running in it is ended."""
+    folder = servers / uuid.uuid4().hex[:8]
+    folder.mkdir(mode=0o755)
+    monkeypatch.setenv("AIRCAN_DATA", str(folder))
+    yield folder
+    # Not stopped as a user would: the last checkpoint of a stop takes seconds on a busy disk.
+    for pid_file in folder.glob("*/postmaster.pid"):
+        server = psutil.Process(int(pid_file.read_text().split()[0]))
+        server.send_signal(signal.SIGQUIT)
+        psutil.wait_procs([server], timeout=30)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def only_the_tests_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings and the data of whoever runs the tests out of them."""
+    for name in list(os.environ):
+        if name.startswith(("AIRCAN_", "PG")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AIRCAN_DATA", "/nonexistent/aircan")
