@@ -1,7 +1,8 @@
-"""Real databases for the tests: PostgreSQL 18 and 16 from the wheel, an empty database for each test.
+"""Real databases for the tests: PostgreSQL 18 and 16 from the wheel, a fresh database each time.
 
-A test that asks for `datastore_url` or `database` runs on both; one that asks for `datastore_url_18`
-or `database_18` runs once. `data_folder` is a place for an embedded PostgreSQL of the test's own.
+A test that asks for `datastore_url` or `database` runs on both; one that asks for
+`datastore_url_18` or `database_18` runs once. `data_folder` is a place for an embedded PostgreSQL
+of the test's own.
 """
 
 from __future__ import annotations
@@ -62,10 +63,6 @@ def servers(pytestconfig: pytest.Config) -> Path:
     return SERVERS
 
 
-def _start(version: int) -> None:
-    embedded.Cluster(SERVERS / f"postgres-{version}", version, UNSAFE).start()
-
-
 def _noproc(version: int):
     return factories.postgresql_noproc(
         host=str(SERVERS / f"postgres-{version}"), port=5432, user="postgres", dbname="test"
@@ -78,13 +75,13 @@ noproc_16 = _noproc(16)
 
 @pytest.fixture(scope="session")
 def server_18(servers: Path, request: pytest.FixtureRequest):
-    _start(18)
+    embedded.Cluster(servers / "postgres-18", 18, UNSAFE).start()
     return request.getfixturevalue("noproc_18")
 
 
 @pytest.fixture(scope="session")
 def server_16(servers: Path, request: pytest.FixtureRequest):
-    _start(16)
+    embedded.Cluster(servers / "postgres-16", 16, UNSAFE).start()
     return request.getfixturevalue("noproc_16")
 
 
