@@ -366,7 +366,7 @@ def _copied_programs(programs: Path, copy: Path) -> Path:
             target = unfinished / folder.relative_to(wheel.parent)
             shutil.copytree(folder, target, ignore=shutil.ignore_patterns("include"))
         for path in (unfinished, *unfinished.rglob("*")):
-            path.chmod(0o755 if path.is_dir() or path.parent == programs else 0o644)
+            path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
         unfinished.rename(copy)
     return copy / programs.relative_to(wheel.parent)
 
@@ -499,8 +499,8 @@ def _open_own(path: Path) -> IO[bytes]:
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return ""  # whoever goes on to write there gets the error
 
 
 def _last_lines(text: str) -> str:
