@@ -1,0 +1,190 @@
+"""A Postgres URL -> connections whose errors are ours.
+
+psycopg is spoken to in ``loader.copy`` only, and every ``psycopg.Error`` leaves it through
+``ours``, which decides by SQLSTATE. No message repeats the password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import TupleRow
+from sqlalchemy.dialects import postgresql
+
+from loader.errors import (
+    AircanError,
+    AuthenticationFailed,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseUnreachable,
+    DependentObjects,
+    PermissionDenied,
+    RowRefused,
+    TableBusy,
+    UsageError,
+)
+
+OLDEST_SERVER = 130000  # PostgreSQL 13
+_CONNECT_TIMEOUT_S = 10
+# A cut cable is noticed within a minute, not after the kernel's two hours.
+_KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+# SQLAlchemy writes the DDL, psycopg runs it without parameters: "%" must stay as it is.
+DDL_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+
+# SQLSTATE, or its class, -> what it means to the caller and what to do about it.
+_BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
+    "08": (DatabaseUnreachable, "the connection was lost: load again"),
+    "57P": (DatabaseUnreachable, "the server stopped or was restarted: load again"),
+    "28": (AuthenticationFailed, "check user and password in AIRCAN_DATASTORE_URL"),
+    "3D000": (AuthenticationFailed, "check the database's name in AIRCAN_DATASTORE_URL"),
+    "42501": (PermissionDenied, "connect as the DataStore's write role"),
+    "53": (DatabaseFull, "free disk space, memory or connections on the server; load again"),
+    "58030": (DatabaseFull, "the server cannot write its files: look at its disk and log"),
+    "55P03": (TableBusy, "someone keeps the table locked: load again later"),
+    "2BP01": (DependentObjects, "drop or move what depends on the table, then load again"),
+    "22": (RowRefused, "please report this file: the value had passed every check"),
+    "54": (RowRefused, "a row of Postgres holds 8 kB of numbers and dates: use fewer columns"),
+}
+
+
+@contextmanager
+def ours(doing: str) -> Iterator[None]:
+    """Turn psycopg's errors into ours.
+
+    Args:
+        doing: What was being done, for the message: "copying rows".
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate(error, doing) from error
+
+
+def translate(error: psycopg.Error, doing: str) -> AircanError:
+    """Return our error for a psycopg error, by its SQLSTATE."""
+    state = error.sqlstate or ""
+    said = error.diag.message_primary or str(error)
+    message = f"{doing}: {' '.join(said.split())}"
+    if error.diag.message_detail and state == "2BP01":
+        message += f" ({' '.join(error.diag.message_detail.split())})"
+    for length in (5, 3, 2):
+        if state[:length] in _BY_SQLSTATE:
+            kind, hint = _BY_SQLSTATE[state[:length]]
+            return kind(message, hint=error.diag.message_hint or hint)
+    if isinstance(error, psycopg.OperationalError) and not state:
+        return DatabaseUnreachable(message, hint="the connection was lost: load again")
+    return DatabaseError(f"{message} (SQLSTATE {state})" if state else message)
+
+
+def normalise_url(url: str) -> str:
+    """Return a libpq URL: SQLAlchemy's ``postgresql+driver://`` is understood too.
+
+    Raises:
+        UsageError: Not a Postgres URL; the message does not repeat it.
+    """
+    url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url.strip())
+    if not url.startswith("postgresql://"):
+        raise UsageError(
+            "the DataStore's URL is not a Postgres URL",
+            hint="postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
+        )
+    try:
+        parameters = conninfo_to_dict(url)
+        urlsplit(url)
+    except (psycopg.ProgrammingError, ValueError):
+        raise _malformed() from None  # the cause repeats parts of the URL
+    if "@" in str(parameters.get("host", "")):
+        raise _malformed()
+    return url
+
+
+def _malformed() -> UsageError:
+    return UsageError(
+        "the DataStore's URL cannot be parsed",
+        hint="percent-encode special characters of the password: '@' is %40, '/' is %2F",
+    )
+
+
+def describe(url: str) -> str:
+    """Return user, host and database of a URL, for people, without the password."""
+    parts = conninfo_to_dict(url)
+    user, host = parts.get("user", ""), parts.get("host", "localhost")
+    port = f":{parts['port']}" if "port" in parts else ""
+    return f"{parts.get('dbname', user)} on {host}{port} as {user or 'the default user'}"
+
+
+def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
+    """Open a connection in autocommit mode.
+
+    Args:
+        url: As ``normalise_url`` returns it.
+        purpose: Shown in ``pg_stat_activity``.
+
+    Raises:
+        DatabaseUnreachable: Nobody listens, or the server is not ready.
+        AuthenticationFailed: The server wants another password.
+        DatabaseError: The server is older than PostgreSQL 13.
+    """
+    try:
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            application_name=f"aircan {purpose}",
+            **{"connect_timeout": _CONNECT_TIMEOUT_S, **_KEEPALIVES, **_given(url)},
+        )
+    except psycopg.OperationalError as error:
+        raise _not_connected(error, url) from error
+    if connection.info.server_version < OLDEST_SERVER:
+        connection.close()
+        raise DatabaseError(
+            f"the server is PostgreSQL {connection.info.server_version // 10000}",
+            hint="AirCan needs PostgreSQL 13 or newer",
+        )
+    _prepare(connection)
+    return connection
+
+
+def _given(url: str) -> dict[str, str]:
+    """Return the URL's own timeouts and keepalives, which win over ours."""
+    parts = conninfo_to_dict(url)
+    return {
+        name: str(parts[name]) for name in ("connect_timeout", *_KEEPALIVES) if name in parts
+    }
+
+
+def _prepare(connection: psycopg.Connection[TupleRow]) -> None:
+    # What a role's or database's settings may have changed, and COPY's text depends on.
+    settings = "SET datestyle = 'ISO, YMD'; SET client_encoding = 'UTF8'; SET statement_timeout = 0"
+    settings += "; SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning"
+    if connection.info.server_version >= 140000:
+        # The server stops working for a loader that was killed within seconds.
+        settings += "; SET client_connection_check_interval = '5s'"
+    with ours("preparing the connection"):
+        connection.execute(settings)
+
+
+def _not_connected(error: psycopg.OperationalError, url: str) -> DatabaseError:
+    asked = error.pgconn is not None and (
+        error.pgconn.used_password or error.pgconn.needs_password
+    )
+    password = conninfo_to_dict(url).get("password")
+    said = " ".join(str(error).split())
+    if password:
+        said = said.replace(str(password), "***")
+    if asked:
+        return AuthenticationFailed(
+            said, hint="check user, password and database in AIRCAN_DATASTORE_URL"
+        )
+    return DatabaseUnreachable(
+        said, hint=f"is Postgres running and reachable? tried {describe(url)}"
+    )

@@ -1,0 +1,255 @@
+"""Resource id and columns -> the shadow table, and all names and DDL around it.
+
+The shadow carries its final types from the start: COPY goes straight into the shape that CKAN's
+DataStore has. Its name starts with an underscore, which hides it from CKAN, and holds a hash of
+the resource id, which is also the key of the resource's advisory lock: whoever holds the lock
+knows that every other shadow of that resource is an orphan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+from psycopg.rows import TupleRow
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.schema import CreateTable
+
+from loader.copy.database import DDL_DIALECT, ours
+from loader.errors import LoadInProgress, UsageError
+
+MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
+_PREFIX = "_aircan_"
+_MAX_RESOURCE_ID_BYTES = 63 - len("__id_seq")
+_TYPES: dict[str, sa.types.TypeEngine[object]] = {
+    "bigint": sa.BigInteger(),
+    "numeric": sa.Numeric(),
+    "boolean": sa.Boolean(),
+    "date": sa.Date(),
+    "time": sa.Time(),
+    "timestamp": sa.TIMESTAMP(),
+    "timestamptz": sa.TIMESTAMP(timezone=True),
+    "json": sa.JSON(),
+    "text": sa.Text(),
+}
+SCHEMA = "public"  # CKAN's DataStore knows no other
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of a resource's relations; ``live`` is the resource id."""
+
+    live: str
+    shadow: str
+
+    @property
+    def full_text_index(self) -> str:
+        """CKAN's name: with another one, saving the Data Dictionary rebuilds the index."""
+        expression = f'{self.live}"_full_text"'
+        return hashlib.sha1(expression.encode(), usedforsecurity=False).hexdigest()
+
+
+def name(resource_id: str) -> Names:
+    """Return the names for one load.
+
+    Raises:
+        UsageError: The id is empty, too long, or would be hidden from CKAN.
+    """
+    too_long = len(resource_id.encode()) > _MAX_RESOURCE_ID_BYTES
+    if not resource_id or too_long or resource_id.startswith("_") or '"' in resource_id:
+        raise UsageError(
+            f"{resource_id!r} cannot name a DataStore table",
+            hint=f"at most {_MAX_RESOURCE_ID_BYTES} bytes, no double quote, no leading underscore",
+        )
+    return Names(resource_id, f"{_PREFIX}{_hash(resource_id)}_{secrets.token_hex(4)}")
+
+
+def qualified(relation: str) -> sql.Identifier:
+    """Return a relation's name with its schema, quoted."""
+    return sql.Identifier(SCHEMA, relation)
+
+
+def lock(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    """Take the resource's lock, held until the connection closes.
+
+    Raises:
+        LoadInProgress: Another load of this resource is running.
+    """
+    with ours("locking the resource"):
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_lock_key(_hash(names.live)),)).fetchone()
+    if not (row and row[0]):
+        raise LoadInProgress(
+            f"another load of {names.live} is running in this database",
+            hint="wait until it has ended, then load again",
+        )
+
+
+def create(
+    connection: psycopg.Connection[TupleRow],
+    names: Names,
+    columns: Sequence[tuple[str, str]],
+    full_text: str | None,
+) -> None:
+    """Create the shadow table, without keys and indexes.
+
+    Args:
+        connection: In autocommit mode; the table is there for the lanes at once.
+        names: The shadow's.
+        columns: Name and Postgres type of each.
+        full_text: The expression that fills ``_full_text``; None leaves it NULL.
+    """
+    generated = [sa.Computed(sa.literal_column(full_text), persisted=True)] if full_text else []
+    table = sa.Table(
+        names.shadow,
+        sa.MetaData(schema=SCHEMA),
+        sa.Column("_id", sa.Integer(), nullable=False, autoincrement=False),
+        sa.Column("_full_text", TSVECTOR(), *generated),
+        *(sa.Column(column, _TYPES[kind]) for column, kind in columns),
+    )
+    sequence = qualified(f"{names.shadow}__id_seq")
+    shadow = qualified(names.shadow)
+    with ours("creating the table"), connection.transaction():
+        _run(connection, str(CreateTable(table).compile(dialect=DDL_DIALECT)))
+        connection.execute(
+            sql.SQL("CREATE SEQUENCE {} AS integer OWNED BY {}._id").format(sequence, shadow)
+        )
+        connection.execute(
+            sql.SQL("ALTER TABLE {} ALTER _id SET DEFAULT nextval({}::regclass)").format(
+                shadow, sql.Literal(sequence.as_string(None))
+            )
+        )
+
+
+def add_primary_key(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    """Add the key on ``_id``."""
+    with ours("adding the primary key"):
+        connection.execute(
+            sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY (_id)").format(
+                qualified(names.shadow), sql.Identifier(f"{names.shadow}_pkey")
+            )
+        )
+
+
+def keep_full_text(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    """Make ``_full_text`` the plain column that CKAN expects; instant, the values stay."""
+    with ours("finishing the full text column"):
+        connection.execute(
+            sql.SQL("ALTER TABLE {} ALTER _full_text DROP EXPRESSION").format(
+                qualified(names.shadow)
+            )
+        )
+
+
+def add_full_text_index(
+    connection: psycopg.Connection[TupleRow], names: Names, method: str
+) -> None:
+    """Add the index on ``_full_text``; ``method`` is ``gin`` or ``gist``."""
+    with ours("adding the full text index"):
+        connection.execute(
+            sql.SQL("CREATE INDEX {} ON {} USING {} (_full_text)").format(
+                sql.Identifier(f"{names.shadow}_fts"),
+                qualified(names.shadow),
+                sql.SQL(method),
+            )
+        )
+
+
+def analyze(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    """Give the planner its statistics."""
+    with ours("analysing the table"):
+        connection.execute(sql.SQL("ANALYZE {}").format(qualified(names.shadow)))
+
+
+def add_trigger(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    """Add CKAN's full text trigger where CKAN has installed its function."""
+    with ours("adding the full text trigger"):
+        row = connection.execute(
+            "SELECT to_regprocedure('public.populate_full_text_trigger()') IS NOT NULL"
+        ).fetchone()
+        if row and row[0]:
+            connection.execute(
+                sql.SQL(
+                    "CREATE TRIGGER zfulltext BEFORE INSERT OR UPDATE ON {}"
+                    " FOR EACH ROW EXECUTE PROCEDURE public.populate_full_text_trigger()"
+                ).format(qualified(names.shadow))
+            )
+
+
+def label(
+    connection: psycopg.Connection[TupleRow], names: Names, labels: Iterable[tuple[str, str]]
+) -> None:
+    """Keep original headers as the labels of CKAN's Data Dictionary, for renamed columns."""
+    with ours("writing the labels"):
+        for column, header in labels:
+            comment = " " + json.dumps({"_info": {"label": header}}, ensure_ascii=False)
+            connection.execute(
+                sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(
+                    qualified(names.shadow), sql.Identifier(column), sql.Literal(comment)
+                )
+            )
+
+
+def drop(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    """Drop the shadow, if it is there."""
+    with ours("dropping the shadow table"):
+        connection.execute(
+            sql.SQL("DROP TABLE IF EXISTS {}").format(qualified(names.shadow))
+        )
+
+
+def drop_orphans(connection: psycopg.Connection[TupleRow], names: Names) -> list[str]:
+    """Drop what killed loads of this resource have left; the caller holds the lock."""
+    prefix = f"{_PREFIX}{_hash(names.live)}_"
+    orphans = [table for table in _shadows(connection) if table.startswith(prefix)]
+    for orphan in orphans:
+        drop(connection, Names(names.live, orphan))
+    return orphans
+
+
+def drop_all_orphans(connection: psycopg.Connection[TupleRow], *, dry_run: bool) -> list[str]:
+    """Drop every shadow table whose resource is not being loaded.
+
+    Returns:
+        The names of the tables dropped, or with ``dry_run`` of those that would be.
+    """
+    orphans = []
+    for table in _shadows(connection):
+        key = _lock_key(table.removeprefix(_PREFIX).split("_")[0])
+        with ours("looking for running loads"), connection.transaction():
+            row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (key,)).fetchone()
+            if row and row[0]:
+                orphans.append(table)
+                if not dry_run:
+                    connection.execute(
+                        sql.SQL("DROP TABLE IF EXISTS {}").format(qualified(table))
+                    )
+    return orphans
+
+
+def _shadows(connection: psycopg.Connection[TupleRow]) -> list[str]:
+    with ours("looking for shadow tables"):
+        rows = connection.execute(
+            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind = 'r' AND n.nspname = %s AND c.relname ~ %s ORDER BY 1",
+            (SCHEMA, f"^{_PREFIX}[0-9a-f]{{16}}_[0-9a-f]{{8}}$",),
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _hash(resource_id: str) -> str:
+    return hashlib.sha256(resource_id.encode()).hexdigest()[:16]
+
+
+def _lock_key(digest: str) -> int:
+    return int.from_bytes(bytes.fromhex(digest), "big", signed=True)
+
+
+def _run(connection: psycopg.Connection[TupleRow], ddl: str) -> None:
+    # SQLAlchemy has quoted every identifier in it.
+    connection.execute(sql.SQL(ddl))  # type: ignore[arg-type]

@@ -1,0 +1,258 @@
+"""The head of the text -> a Dialect: delimiter, quote, header row.
+
+In: the first bytes of the UTF-8 text, and what the caller declared (options or a frictionless
+Dialect descriptor). Out: a frozen Dialect that every later step reads, and the header's cells.
+Holds nothing but the head it was given.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from loader.errors import EmptySource, NotATable, UsageError
+
+DELIMITERS = (",", ";", "\t", "|")
+_DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
+_SNIFFED_RECORDS = 100
+# A preamble is looked for in this many records only: after them the table has begun.
+_PREAMBLE_RECORDS = 30
+_CSV_PROPERTIES = {"delimiter", "lineTerminator", "quoteChar", "doubleQuote", "escapeChar"}
+_PROPERTIES = {"header", "headerRows", "csv"}
+_ANNOTATIONS = {"type", "name", "title", "description", "$schema", "profile"}
+_MARKUP = (
+    (("<!doctype html", "<html"), "an HTML page", "does the link lead to a login or error page?"),
+    (("<?xml",), "an XML document", "export it as CSV"),
+    (('{"', "{\n", "{\r\n", "[{", "[\n", "[\r\n"), "a JSON document", "export it as CSV"),
+)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How records and cells are cut.
+
+    ``delimiter``, ``quote`` and ``escape`` are single ASCII characters. ``header_row`` is the
+    record that names the columns, counted from 1 in the file with blank lines; 0 means that
+    there is none. ``universal_newlines`` is true when records end in a bare CR.
+    """
+
+    delimiter: str = ","
+    quote: str | None = '"'
+    double_quote: bool = True
+    escape: str | None = None
+    header_row: int = 1
+    universal_newlines: bool = False
+
+    def records(self, text: str) -> Iterator[list[str]]:
+        """Yield the cells of every record; a blank line is an empty list."""
+        csv.field_size_limit(2**31 - 1)  # its default of 128 KiB refuses real geometries
+        # strict=False, as Arrow: whatever follows a closing quote belongs to the cell.
+        return csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=self.delimiter,
+            quotechar=self.quote,
+            doublequote=self.double_quote,
+            escapechar=self.escape,
+            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+        )
+
+    def to_descriptor(self) -> dict[str, object]:
+        """Return the frictionless Dialect descriptor."""
+        properties: dict[str, object] = {"delimiter": self.delimiter}
+        if self.quote != '"':
+            properties["quoteChar"] = self.quote or ""
+        if not self.double_quote:
+            properties["doubleQuote"] = False
+        if self.escape:
+            properties["escapeChar"] = self.escape
+        descriptor: dict[str, object] = {"csv": properties}
+        if self.header_row == 0:
+            descriptor["header"] = False
+        elif self.header_row > 1:
+            descriptor["headerRows"] = [self.header_row]
+        return descriptor
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the caller says of the dialect; None means: find it."""
+
+    delimiter: str | None = None
+    quote: str | None = '"'
+    double_quote: bool = True
+    escape: str | None = None
+    header_row: int | None = None
+
+
+def declare(
+    descriptor: Mapping[str, object] | None,
+    delimiter: str | None = None,
+    header_row: int | None = None,
+) -> Declared:
+    """Merge a frictionless Dialect descriptor with the options, which win.
+
+    Raises:
+        UsageError: A property that the loader does not know, or a value that cannot be.
+    """
+    descriptor = descriptor or {}
+    properties = descriptor.get("csv") or {}
+    if not isinstance(properties, Mapping):
+        raise UsageError("the dialect's 'csv' is not an object")
+    _refuse_unknown(descriptor, _PROPERTIES | _ANNOTATIONS, "")
+    _refuse_unknown(properties, _CSV_PROPERTIES | _ANNOTATIONS, "csv.")
+    if header_row is None:
+        header_row = _declared_header_row(descriptor)
+    elif header_row < 0:
+        raise UsageError("the header row is counted from 1; 0 means that there is none")
+    quote = _character(properties.get("quoteChar", '"'), "csv.quoteChar")
+    return Declared(
+        delimiter=_character(
+            _DELIMITER_NAMES.get(delimiter, delimiter)
+            if delimiter is not None
+            else properties.get("delimiter"),
+            "delimiter",
+        ),
+        quote=quote,
+        double_quote=bool(properties.get("doubleQuote", True)),
+        escape=_character(properties.get("escapeChar"), "csv.escapeChar"),
+        header_row=header_row,
+    )
+
+
+def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[str], int]:
+    """Find the dialect and read the header.
+
+    Args:
+        head: The first bytes of the text, UTF-8.
+        declared: What the caller knows already.
+        whole: Whether the head is the whole text; if not, its last record may be cut.
+
+    Returns:
+        The dialect, the header's cells as written (empty without a header row), and how many
+        filled records above the header are skipped as a preamble.
+
+    Raises:
+        EmptySource: There is no record at all.
+        NotATable: The text is another kind of document.
+        UsageError: The header row asked for is not there.
+    """
+    text = head.decode("utf-8", errors="replace")
+    _refuse_other_kinds(text)
+    dialect = Dialect(
+        quote=declared.quote,
+        double_quote=declared.double_quote,
+        escape=declared.escape,
+        # "\n" inside quotes would hide a CR file; such a cell in the head is rare enough
+        # next to files whose every record ends so.
+        universal_newlines="\n" not in text and "\r" in text,
+    )
+    delimiter = declared.delimiter or _find_delimiter(text, dialect, whole)
+    dialect = replace(dialect, delimiter=delimiter)
+    records = _first_records(text, dialect, whole, max(_SNIFFED_RECORDS, declared.header_row or 0))
+    if not any(records):
+        raise EmptySource("the file is empty", hint="was the upload or export complete?")
+    if declared.header_row is not None:
+        return _with_given_header(dialect, records, declared.header_row)
+    found = _find_header(records)
+    skipped = sum(1 for record in records[: found - 1] if record)
+    return replace(dialect, header_row=found), records[found - 1], skipped
+
+
+def _refuse_unknown(given: Mapping[str, object], known: set[str], prefix: str) -> None:
+    for name in given:
+        if name not in known:
+            raise UsageError(
+                f"the dialect's property '{prefix}{name}' is not supported",
+                hint=f"supported: {', '.join(sorted(_PROPERTIES | _CSV_PROPERTIES))}",
+            )
+
+
+def _declared_header_row(descriptor: Mapping[str, object]) -> int | None:
+    if descriptor.get("header") is False:
+        return 0
+    rows = descriptor.get("headerRows")
+    if rows is None:
+        return None
+    if not isinstance(rows, list) or len(rows) != 1 or not isinstance(rows[0], int) or rows[0] < 1:
+        raise UsageError("the dialect's 'headerRows' must be one row, counted from 1")
+    return rows[0]
+
+
+def _character(value: object, name: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) != 1 or not value.isascii() or value in "\r\n":
+        raise UsageError(
+            f"the dialect's '{name}' must be a single ASCII character, not {value!r}",
+            hint="for example ',' ';' '|' or 'tab'",
+        )
+    return value
+
+
+def _refuse_other_kinds(text: str) -> None:
+    start = text[:256].lstrip().lower()
+    for prefixes, kind, hint in _MARKUP:
+        if start.startswith(prefixes):
+            raise NotATable(f"the source is {kind}, not a CSV table", hint=hint)
+    if text.count("\0", 0, 4096) > 4:
+        raise NotATable(
+            "the source is a binary file, not a CSV table",
+            hint="export it as CSV, or name its encoding with --encoding",
+        )
+
+
+def _first_records(text: str, dialect: Dialect, whole: bool, limit: int) -> list[list[str]]:
+    records = []
+    for record in dialect.records(text):
+        records.append(record)
+        if len(records) > limit:
+            return records[:limit]
+    return records if whole or len(records) == 1 else records[:-1]
+
+
+def _find_delimiter(text: str, dialect: Dialect, whole: bool) -> str:
+    """Return the delimiter that gives the most records one and the same width, above 1."""
+    best, best_score = DELIMITERS[0], (0.0, 1)
+    for delimiter in DELIMITERS:
+        tried = replace(dialect, delimiter=delimiter)
+        widths = [
+            len(record)
+            for record in _first_records(text, tried, whole, _SNIFFED_RECORDS)
+            if record
+        ]
+        if not widths:
+            continue
+        width, count = Counter(widths).most_common(1)[0]
+        score = (count / len(widths), width)
+        if width > 1 and score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
+def _find_header(records: list[list[str]]) -> int:
+    """Return the header's record, counted from 1: the first that fills half the table's width.
+
+    Titles and notes above a table fill a cell or two of it, padded or not; a header names
+    nearly every column. In doubt the first filled record is the header.
+    """
+    width = Counter(len(record) for record in records if record).most_common(1)[0][0]
+    for number, record in enumerate(records[:_PREAMBLE_RECORDS], start=1):
+        if record and 2 * sum(1 for cell in record if cell.strip()) >= width:
+            return number
+    return next(number for number, record in enumerate(records, start=1) if record)
+
+
+def _with_given_header(
+    dialect: Dialect, records: list[list[str]], header_row: int
+) -> tuple[Dialect, list[str], int]:
+    if header_row == 0:
+        return replace(dialect, header_row=0), [], 0
+    if header_row > len(records) or not records[header_row - 1]:
+        raise UsageError(
+            f"the header row {header_row} is not there or is blank",
+            hint="rows are counted from 1, blank lines included",
+        )
+    return replace(dialect, header_row=header_row), records[header_row - 1], 0

@@ -1,0 +1,236 @@
+"""Header and sample -> Columns, by frictionless; and back to a frictionless Schema.
+
+A declared type is the publisher's word. An inferred one is a guess from the sample, held until
+a value does not fit it; then the column widens:
+
+    bigint -> numeric -> text        date -> timestamp -> text        all others -> text
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+from frictionless import Detector, Field, Schema
+from frictionless.exception import FrictionlessException
+
+from loader import convert
+from loader.errors import UsageError
+
+_MAX_NAME_BYTES = 63
+_SAMPLED_VALUES = 100  # distinct ones of each column; every row is checked afterwards
+_SAMPLED_CELLS = 20_000  # frictionless takes 25 us a cell: a table of 1,000 columns has fewer rows
+_POSTGRES = {
+    "integer": "bigint",
+    "number": "numeric",
+    "boolean": "boolean",
+    "date": "date",
+    "datetime": "timestamp",
+    "time": "time",
+    "object": "json",
+    "array": "json",
+}
+_WIDER = {"bigint": "numeric", "date": "timestamp"}
+_FRICTIONLESS = {
+    "bigint": "integer",
+    "numeric": "number",
+    "timestamp": "datetime",
+    "timestamptz": "datetime",
+    "text": "string",
+}
+# Properties that give a field's values a form of their own.
+_FORMS = ("decimalChar", "groupChar", "bareNumber", "trueValues", "falseValues")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table.
+
+    Attributes:
+        name: Its name in the table.
+        header: The header's cell as written.
+        type: Its Postgres type.
+        inferred_as: The frictionless type guessed from the sample; None when declared.
+        field: The declared field; None when inferred.
+        widened_from: The Postgres type it had before a value did not fit.
+    """
+
+    name: str
+    header: str
+    type: str
+    inferred_as: str | None = None
+    field: Field | None = None
+    widened_from: str | None = None
+
+    @property
+    def has_own_form(self) -> bool:
+        """Whether its values are written otherwise than Postgres and frictionless do."""
+        if self.field is None or self.type in ("text", "json"):
+            return False
+        descriptor = self.field.to_descriptor()
+        # A declared boolean may be 1 and 0 too.
+        return (
+            self.type == "boolean"
+            or descriptor.get("format", "default") != "default"
+            or any(form in descriptor for form in _FORMS)
+        )
+
+
+def name_columns(headers: Sequence[str]) -> list[str]:
+    """Return valid, unique names, changed only as far as CKAN and Postgres need it.
+
+    CKAN refuses leading underscores, double quotes and surrounding space; Postgres cuts names
+    at 63 bytes.
+    """
+    names: list[str] = []
+    taken = set(headers)
+    for position, header in enumerate(headers, start=1):
+        name = _valid_name(header) or f"column_{position}"
+        if name != header or name in names:
+            name = _free_name(name, taken | set(names))
+        names.append(name)
+    return names
+
+
+def _valid_name(header: str) -> str:
+    name = header.replace('"', "'").replace("\0", "").strip().lstrip("_").strip()
+    return _cut(name, _MAX_NAME_BYTES)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        suffix = f"_{number}"
+        free = _cut(name, _MAX_NAME_BYTES - len(suffix)) + suffix
+    return free
+
+
+def _cut(name: str, length: int) -> str:
+    return name.encode()[:length].decode(errors="ignore").rstrip()
+
+
+def read_descriptor(descriptor: Mapping[str, object] | None) -> Schema | None:
+    """Return a declared frictionless Schema.
+
+    Raises:
+        UsageError: The descriptor is not a valid Table Schema.
+    """
+    if not descriptor:
+        return None
+    try:
+        return Schema.from_descriptor(dict(descriptor))
+    except FrictionlessException as error:
+        reasons = [reason.note for reason in error.reasons] or [error.error.note]
+        raise UsageError(
+            f"the schema is not a valid Table Schema: {'; '.join(reasons)}",
+            hint="https://specs.frictionlessdata.io/table-schema/",
+        ) from error
+
+
+def infer(
+    headers: Sequence[str], sample: Sequence[pa.StringArray], declared: Schema | None
+) -> list[Column]:
+    """Return the columns: declared where the schema says so, guessed for the rest.
+
+    Args:
+        headers: The header's cells.
+        sample: The first rows of each column.
+        declared: The caller's schema; it need not name every column.
+
+    Raises:
+        UsageError: The schema declares a field that the header does not have.
+    """
+    names = name_columns(headers)
+    fields = _declared_fields(headers, names, declared)
+    guessed = _guess(names, sample)
+    columns = []
+    for name, header, cells in zip(names, headers, sample, strict=True):
+        field = fields.get(name)
+        kind = field.type if field else guessed[name]
+        column = Column(
+            name,
+            header,
+            _initial_type(kind, cells),
+            inferred_as=None if field else kind,
+            field=field,
+        )
+        columns.append(column)
+    return columns
+
+
+def _declared_fields(
+    headers: Sequence[str], names: Sequence[str], declared: Schema | None
+) -> dict[str, Field]:
+    by_name = dict(zip(headers, names, strict=True)) | {name: name for name in names}
+    fields: dict[str, Field] = {}
+    for field in declared.fields if declared else ():
+        if field.name not in by_name:
+            raise UsageError(
+                f"the schema declares the field {field.name!r}, which the file does not have",
+                hint=f"the file has: {', '.join(headers[:20])}",
+            )
+        fields[by_name[field.name]] = field
+    return fields
+
+
+def _guess(names: Sequence[str], sample: Sequence[pa.StringArray]) -> dict[str, str]:
+    """Return frictionless's guess for each column, from distinct values of its sample."""
+    limit = max(5, min(_SAMPLED_VALUES, _SAMPLED_CELLS // max(len(names), 1)))
+    values = [
+        [text for text in cells.unique().to_pylist() if text][:limit] for cells in sample
+    ]
+    height = max(map(len, values), default=0)
+    fragment = [[cells[i] if i < len(cells) else "" for cells in values] for i in range(height)]
+    schema = Detector(field_confidence=1).detect_schema(fragment, labels=list(names))
+    return {name: field.type for name, field in zip(names, schema.fields, strict=True)}
+
+
+def _initial_type(kind: str, cells: pa.StringArray) -> str:
+    if kind == "datetime" and cells.null_count < len(cells) and convert.fits(cells, "timestamptz"):
+        return "timestamptz"
+    return _POSTGRES.get(kind, "text")
+
+
+def settle(column: Column, cells: pa.StringArray) -> Column:
+    """Return the column with the narrowest type, from its own on, that all cells fit.
+
+    Only for inferred columns, and for declared integers that need more than 64 bits.
+    """
+    kind = column.type
+    while not convert.fits(cells, kind):
+        kind = _WIDER.get(kind, "text")
+    return widen(column, kind)
+
+
+def widen(column: Column, kind: str) -> Column:
+    """Return the column with another type, remembering the one it began with."""
+    if kind == column.type:
+        return column
+    return replace(column, type=kind, widened_from=column.widened_from or column.type)
+
+
+def wider(one: str, other: str) -> str:
+    """Return the narrowest type that both widen to."""
+    reached = {one}
+    kind = one
+    while kind != "text":
+        kind = _WIDER.get(kind, "text")
+        reached.add(kind)
+    while other not in reached:
+        other = _WIDER.get(other, "text")
+    return other
+
+
+def describe(columns: Iterable[Column]) -> dict[str, object]:
+    """Return the frictionless Schema descriptor of the table."""
+    return {
+        "fields": [
+            column.field.to_descriptor() | {"name": column.name}
+            if column.field
+            else {"name": column.name, "type": _FRICTIONLESS.get(column.type, column.type)}
+            | ({"title": column.header} if column.header != column.name else {})
+            for column in columns
+        ]
+    }

@@ -1,0 +1,205 @@
+"""From the content's bytes to UTF-8 bytes: the encoding given or found, no byte order mark.
+
+In: a binary stream. Out: a `TextStream` whose bytes are UTF-8. Input that is UTF-8 already passes
+through untouched: whether all of it is valid is checked row by row further on, where a bad byte
+costs a row and not the load. Memory: the chunk asked for, and 256 KiB ahead of it where the
+encoding has to be guessed.
+
+Before the first byte past ASCII there is nothing to guess: all that precedes reads the same in
+every encoding but UTF-16 and UTF-32, and those show at the start.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+from typing import BinaryIO
+
+from loader.charset import guess
+from loader.errors import EncodingError, NotATable, UsageError
+
+_HEAD_BYTES = 4096
+_LEAST_NULS = 0.02  # of one parity, in UTF-16: delimiters, digits and line ends have them
+_BINARY_NULS = 4  # in the first 4096 bytes: more is no text
+_SAMPLE_BYTES = 256 * 1024  # from the first byte past ASCII on
+_HIGH = re.compile(rb"[\x80-\xff]")
+_MARKS = (  # UTF-32 first: its little-endian mark begins like that of UTF-16
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_OF_EITHER_ORDER = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}  # without a mark: as Windows
+
+
+def decode(stream: BinaryIO, encoding: str | None = None) -> TextStream:
+    """Return the stream's text as UTF-8.
+
+    Args:
+        stream: The content, from its first byte; `read(n)` gives b"" only at the end.
+        encoding: The name of a Python codec; None to find it out.
+
+    Returns:
+        The text, nothing of it read yet.
+
+    Raises:
+        UsageError: An encoding that Python does not know.
+    """
+    return TextStream(stream, None if encoding is None else _codec_name(encoding))
+
+
+def _codec_name(encoding: str) -> str:
+    try:
+        b" ".decode(encoding)
+        codecs.getincrementaldecoder(encoding)
+    except UnicodeError:  # a codec it is, for which one space is not a text
+        pass
+    except (LookupError, ValueError):
+        raise UsageError(
+            f"unknown encoding {encoding!r}", hint="give one like utf-8, windows-1252 or utf-16"
+        ) from None
+    name = codecs.lookup(encoding).name
+    return "utf-8" if name == "utf-8-sig" else name
+
+
+class TextStream:
+    """UTF-8 bytes without a byte order mark.
+
+    Attributes:
+        encoding: What the input is in; "utf-8" as long as only ASCII was seen.
+    """
+
+    def __init__(self, stream: BinaryIO, encoding: str | None) -> None:
+        self.encoding = encoding or "utf-8"
+        self._stream = stream
+        self._settled = encoding is not None
+        self._begun = False
+        self._position = 0  # of the next byte to decode, in the input; not counted in UTF-8
+        self._ahead = io.BytesIO()  # read from the stream and not yet taken
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._decoded = io.BytesIO()  # and not yet given out
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes.
+
+        Args:
+            size: How many at most, above 0. Fewer are no sign of the end, none is.
+
+        Raises:
+            EncodingError: Bytes that the encoding does not have, or no encoding fits.
+            NotATable: This is no text.
+        """
+        if not self._begun:
+            self._begin()
+        if self._decoder is not None:
+            return self._read_decoded(size)
+        data = self._take(size)
+        if self._settled or data.isascii():
+            self._position += len(data)
+            return data
+        self._settle(data)
+        return self.read(size)
+
+    def _take(self, size: int) -> bytes:
+        return self._ahead.read(size) or self._stream.read(size)
+
+    def _begin(self) -> None:
+        """Look at the head for what shows there: a byte order mark, or the NULs of UTF-16."""
+        self._begun = True
+        head = self._read_whole(_HEAD_BYTES)
+        found = _by_mark(head) or _by_nuls(head)
+        if self.encoding in _OF_EITHER_ORDER:
+            fits = found is not None and found.startswith(self.encoding)
+            self._use(found if fits and found else _OF_EITHER_ORDER[self.encoding])
+        elif self._settled or found:
+            self._use(self.encoding if self._settled else found or "")
+        if self._decoder is None and head.startswith(codecs.BOM_UTF8):
+            head = head[len(codecs.BOM_UTF8) :]
+        self._ahead = io.BytesIO(head)
+
+    def _settle(self, data: bytes) -> None:
+        """Guess the encoding at the first byte past ASCII, from what follows it."""
+        rest = data + self._ahead.read()
+        first = _HIGH.search(rest)
+        assert first is not None
+        missing = first.start() + _SAMPLE_BYTES - len(rest)
+        more = self._read_whole(missing) if missing > 0 else b""
+        rest += more
+        line = max(rest.rfind(b"\n", 0, first.start()), rest.rfind(b"\r", 0, first.start())) + 1
+        sample = rest[line : first.start() + _SAMPLE_BYTES]
+        name = guess(sample, cut=len(more) == missing or missing <= 0)
+        if sample.count(0, 0, _HEAD_BYTES) > _BINARY_NULS:
+            raise NotATable("the source is a binary file, not a CSV table", hint="export it as CSV")
+        if name is None:
+            raise EncodingError(
+                "no encoding fits the text", hint="name the right one with --encoding"
+            )
+        self._ahead = io.BytesIO(rest)
+        self._use(name)
+
+    def _use(self, encoding: str) -> None:
+        self._settled = True
+        self.encoding = encoding
+        if encoding != "utf-8":
+            self._decoder = codecs.getincrementaldecoder(encoding)()
+
+    def _read_whole(self, size: int) -> bytes:
+        parts: list[bytes] = []
+        while size > 0:
+            part = self._stream.read(size)
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def _read_decoded(self, size: int) -> bytes:
+        while True:
+            data = self._decoded.read(size)
+            if data:
+                return data
+            taken = self._take(size)
+            text = self._convert(taken)
+            if len(text) <= size:
+                if text or not taken:
+                    return text
+            else:
+                self._decoded = io.BytesIO(text)
+
+    def _convert(self, data: bytes) -> bytes:
+        assert self._decoder is not None
+        start = self._position
+        pending = self._decoder.getstate()[0]
+        self._position += len(data)
+        try:
+            text = self._decoder.decode(data, final=not data)
+            if start == 0 and text.startswith("\ufeff"):
+                text = text[1:]
+            return text.encode()
+        except UnicodeDecodeError as error:
+            raise _undecodable(self.encoding, start - len(pending) + error.start) from None
+        except UnicodeError:  # half a surrogate pair, which UTF-7 for one lets pass
+            raise _undecodable(self.encoding, start) from None
+
+
+def _by_mark(head: bytes) -> str | None:
+    return next((name for mark, name in _MARKS if head.startswith(mark)), None)
+
+
+def _by_nuls(head: bytes) -> str | None:
+    """Find UTF-16 without a mark: the NULs of its ASCII characters stand all on one side."""
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    least = max(1, int(_LEAST_NULS * len(head) / 2))
+    if odd >= least and not even:
+        return "utf-16-le"
+    if even >= least and not odd:
+        return "utf-16-be"
+    return None
+
+
+def _undecodable(encoding: str, offset: int) -> EncodingError:
+    return EncodingError(
+        f"byte {offset} of the text is not {encoding}", hint="name the right one with --encoding"
+    )

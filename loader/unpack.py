@@ -1,0 +1,241 @@
+"""From a source to its content: gzip, bz2, xz, zstd, or a zip with one file in it.
+
+In: a `Source`. Out: a stream of the bytes that were packed, or of the source's own if they are
+not. What it is, its first bytes tell; a name can lie. Memory: two buffers of 1 MiB and the
+decompressor's own state. A zip that cannot be read in place (its table of contents is at its end)
+is spooled to a temporary file without a name; everything else is streamed.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import re
+import shutil
+import struct
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+
+from loader.errors import CompressionError, NotATable, SourceError, UsageError
+from loader.source import Source
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_BUFFER_BYTES = 1024 * 1024
+_MAGIC_BYTES = 10
+_NAMED = 3  # of the files in a zip that should have had one
+_GZIP_MAGIC = b"\x1f\x8b\x08"
+_XZ_MAGIC = b"\xfd7zXZ\x00"
+_BZ2_MAGIC = b"BZh"  # a column may be named so: what follows must fit too
+_BZ2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # the first block, or the end of an empty file
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # how pzstd begins a file
+_ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_OLD_WORKBOOK_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED = 0x1  # of a zip member's flags
+_OFFICE_FILES = (
+    ({"[Content_Types].xml", "xl/workbook.xml"}, "an Excel workbook"),
+    ({"[Content_Types].xml", "xl/workbook.bin"}, "an Excel workbook"),
+    ({"[Content_Types].xml"}, "an Office document"),
+    ({"mimetype", "content.xml"}, "an OpenDocument file"),
+)
+
+# What the decompressors raise for damaged data. OSError: bz2's own, and gzip.BadGzipFile;
+# struct.error, ValueError and OverflowError: a zip whose table of contents is damaged.
+_DAMAGE: tuple[type[Exception], ...] = (
+    EOFError,
+    OSError,
+    OverflowError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def unpack(source: Source) -> BinaryIO:
+    """Return the source's content, unpacked if it is packed.
+
+    Args:
+        source: Open, at its first byte. Closing the result closes it.
+
+    Returns:
+        A buffered stream. Reading it may raise what reading the source may, and CompressionError
+        where the packed data is cut off or damaged.
+
+    Raises:
+        CompressionError: A zip that is damaged, encrypted, or does not hold one file.
+        NotATable: A workbook, which is a zip too.
+        UsageError: zstd, and the package for it is missing.
+    """
+    packed = io.BufferedReader(source, _BUFFER_BYTES)
+    magic = packed.peek(_MAGIC_BYTES)[:_MAGIC_BYTES]
+    if magic.startswith(_ZIP_MAGICS):
+        return _open_zip(source, packed)
+    if magic.startswith(_OLD_WORKBOOK_MAGIC):
+        raise _no_table(source.uri, "an Excel workbook")
+    if magic.startswith(_GZIP_MAGIC):
+        return _stream(gzip.GzipFile(fileobj=packed, mode="rb"), source, packed.close)
+    if magic.startswith(_BZ2_MAGIC) and magic[4:10] in _BZ2_BLOCKS:
+        return _stream(bz2.BZ2File(packed), source, packed.close)
+    if magic.startswith(_XZ_MAGIC):
+        return _stream(lzma.LZMAFile(packed), source, packed.close)
+    if magic.startswith(_ZSTD_MAGIC) or _ZSTD_SKIPPABLE.match(magic):
+        return _open_zstd(source, packed)
+    return packed
+
+
+def _stream(
+    content: _Readable,
+    source: Source,
+    release: Callable[[], None],
+    damage: tuple[type[Exception], ...] = _DAMAGE,
+) -> BinaryIO:
+    return io.BufferedReader(_Unpacked(content, source, release, damage), _BUFFER_BYTES)
+
+
+class _Readable(Protocol):
+    def readinto(self, buffer: WriteableBuffer, /) -> int: ...
+
+
+class _Unpacked(io.RawIOBase):
+    """What a decompressor gives, its many errors turned into one."""
+
+    def __init__(
+        self,
+        content: _Readable,
+        source: Source,
+        release: Callable[[], None],
+        damage: tuple[type[Exception], ...],
+    ) -> None:
+        super().__init__()
+        self._content, self._source = content, source
+        self._release, self._damage = release, damage
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with _seam(self._source.uri, self._damage):
+            count = self._content.readinto(buffer)
+        if count == 0 and memoryview(buffer).nbytes:
+            # A zip is not read to its end, where the source itself would have looked.
+            self._source.check_unchanged()
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._release()
+
+
+@contextmanager
+def _seam(uri: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
+    try:
+        yield
+    except EOFError:
+        raise CompressionError(
+            f"{uri} is cut off: its packed data has no end", hint="download or pack it again"
+        ) from None
+    except damage as error:
+        raise CompressionError(
+            f"{uri} is damaged: it cannot be unpacked ({type(error).__name__})",
+            hint="download or pack it again",
+        ) from error
+
+
+def _open_zstd(source: Source, packed: BinaryIO) -> BinaryIO:
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd  # noqa: PLC0415
+        else:
+            from backports import zstd  # noqa: PLC0415
+    except ImportError:
+        raise UsageError(
+            f"{source.uri} is packed with zstd, which needs a package",
+            hint="pip install backports.zstd",
+        ) from None
+    content = zstd.ZstdFile(packed)
+    return _stream(content, source, packed.close, (*_DAMAGE, zstd.ZstdError))
+
+
+def _open_zip(source: Source, packed: BinaryIO) -> BinaryIO:
+    with ExitStack() as resources:
+        resources.callback(packed.close)
+        place = packed if source.seekable() else resources.enter_context(_spool(packed, source.uri))
+        with _seam(source.uri, _DAMAGE):
+            archive = resources.enter_context(zipfile.ZipFile(place))
+            member = _only_file(archive, source.uri)
+            content = resources.enter_context(_open_member(archive, member, source.uri))
+        return _stream(content, source, resources.pop_all().close)
+
+
+def _spool(packed: BinaryIO, uri: str) -> BinaryIO:
+    spool = tempfile.TemporaryFile()  # noqa: SIM115  (the caller's stack closes it)
+    try:
+        shutil.copyfileobj(packed, spool, _BUFFER_BYTES)
+        spool.flush()
+    except OSError as error:  # of the file written; those of the source are no OSErrors any more
+        spool.close()
+        raise SourceError(
+            f"{uri} is a zip, and there is no room for a temporary copy of it ({error.strerror})",
+            hint="set TMPDIR to a folder with more room, or pack it with gzip",
+        ) from error
+    except SourceError:
+        spool.close()
+        raise
+    return spool
+
+
+def _only_file(archive: zipfile.ZipFile, uri: str) -> zipfile.ZipInfo:
+    names = set(archive.namelist())
+    for marks, kind in _OFFICE_FILES:
+        if marks <= names:
+            raise _no_table(uri, kind)
+    files = [member for member in archive.infolist() if not _is_by_the_way(member)]
+    if len(files) != 1:
+        shown = ", ".join(member.filename for member in files[:_NAMED])
+        more = ", ..." if len(files) > _NAMED else ""
+        raise CompressionError(
+            f"{uri} holds {len(files)} files ({shown}{more}), not one"
+            if files
+            else f"{uri} is a zip without a file in it",
+            hint="pack one CSV file alone",
+        )
+    return files[0]
+
+
+def _is_by_the_way(member: zipfile.ZipInfo) -> bool:
+    """Tell whether this is something that macOS and Windows put beside the files."""
+    folder, _, name = member.filename.rpartition("/")
+    return (
+        member.is_dir()
+        or folder.partition("/")[0] == "__MACOSX"
+        or name.startswith("._")
+        or name in (".DS_Store", "Thumbs.db", "desktop.ini")
+    )
+
+
+def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, uri: str) -> zipfile.ZipExtFile:
+    if member.flag_bits & _ENCRYPTED:
+        raise CompressionError(f"{uri} is encrypted", hint="pack it without a password")
+    try:
+        return cast("zipfile.ZipExtFile", archive.open(member))
+    except NotImplementedError:
+        raise CompressionError(
+            f"{uri} is packed with a method that is not supported ({member.compress_type})",
+            hint="pack it with Deflate, or with gzip",
+        ) from None
+
+
+def _no_table(uri: str, kind: str) -> NotATable:
+    return NotATable(f"{uri} is {kind}, not a CSV table", hint="export the sheet as CSV")
