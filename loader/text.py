@@ -76,6 +76,7 @@ class TextStream:
         self._stream = stream
         self._settled = encoding is not None
         self._begun = False
+        self._may_be_mark = True
         self._position = 0  # of the next byte to decode, in the input; not counted in UTF-8
         self._ahead = io.BytesIO()  # read from the stream and not yet taken
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -94,12 +95,13 @@ class TextStream:
         if not self._begun:
             self._begin()
         if self._decoder is not None:
-            return self._read_decoded(size)
+            return self._read_decoded(self._decoder, size)
         data = self._take(size)
-        if self._settled or data.isascii():
+        high = None if self._settled or data.isascii() else _HIGH.search(data)
+        if high is None:
             self._position += len(data)
             return data
-        self._settle(data)
+        self._settle(data, high.start())
         return self.read(size)
 
     def _take(self, size: int) -> bytes:
@@ -112,26 +114,26 @@ class TextStream:
         found = _by_mark(head) or _by_nuls(head)
         if self.encoding in _OF_EITHER_ORDER:
             fits = found is not None and found.startswith(self.encoding)
-            self._use(found if fits and found else _OF_EITHER_ORDER[self.encoding])
-        elif self._settled or found:
-            self._use(self.encoding if self._settled else found or "")
+            self._use(found if found and fits else _OF_EITHER_ORDER[self.encoding])
+        elif self._settled:
+            self._use(self.encoding)
+        elif found:
+            self._use(found)
         if self._decoder is None and head.startswith(codecs.BOM_UTF8):
             head = head[len(codecs.BOM_UTF8) :]
         self._ahead = io.BytesIO(head)
 
-    def _settle(self, data: bytes) -> None:
-        """Guess the encoding at the first byte past ASCII, from what follows it."""
+    def _settle(self, data: bytes, high: int) -> None:
+        """Guess the encoding at the first byte past ASCII, from its line and what follows."""
         rest = data + self._ahead.read()
-        first = _HIGH.search(rest)
-        assert first is not None
-        missing = first.start() + _SAMPLE_BYTES - len(rest)
-        more = self._read_whole(missing) if missing > 0 else b""
+        missing = max(0, high + _SAMPLE_BYTES - len(rest))
+        more = self._read_whole(missing)
         rest += more
-        line = max(rest.rfind(b"\n", 0, first.start()), rest.rfind(b"\r", 0, first.start())) + 1
-        sample = rest[line : first.start() + _SAMPLE_BYTES]
-        name = guess(sample, cut=len(more) == missing or missing <= 0)
+        line = max(rest.rfind(b"\n", 0, high), rest.rfind(b"\r", 0, high)) + 1
+        sample = rest[line : high + _SAMPLE_BYTES]
         if sample.count(0, 0, _HEAD_BYTES) > _BINARY_NULS:
             raise NotATable("the source is a binary file, not a CSV table", hint="export it as CSV")
+        name = guess(sample, cut=len(more) == missing)
         if name is None:
             raise EncodingError(
                 "no encoding fits the text", hint="name the right one with --encoding"
@@ -155,28 +157,28 @@ class TextStream:
             size -= len(part)
         return b"".join(parts)
 
-    def _read_decoded(self, size: int) -> bytes:
+    def _read_decoded(self, decoder: codecs.IncrementalDecoder, size: int) -> bytes:
         while True:
             data = self._decoded.read(size)
             if data:
                 return data
             taken = self._take(size)
-            text = self._convert(taken)
+            text = self._convert(decoder, taken)
             if len(text) <= size:
                 if text or not taken:
                     return text
             else:
                 self._decoded = io.BytesIO(text)
 
-    def _convert(self, data: bytes) -> bytes:
-        assert self._decoder is not None
+    def _convert(self, decoder: codecs.IncrementalDecoder, data: bytes) -> bytes:
         start = self._position
-        pending = self._decoder.getstate()[0]
+        pending = decoder.getstate()[0]
         self._position += len(data)
         try:
-            text = self._decoder.decode(data, final=not data)
-            if start == 0 and text.startswith("\ufeff"):
-                text = text[1:]
+            text = decoder.decode(data, final=not data)
+            if self._may_be_mark and text:
+                self._may_be_mark = False
+                text = text.removeprefix("\ufeff")
             return text.encode()
         except UnicodeDecodeError as error:
             raise _undecodable(self.encoding, start - len(pending) + error.start) from None
@@ -189,14 +191,11 @@ def _by_mark(head: bytes) -> str | None:
 
 
 def _by_nuls(head: bytes) -> str | None:
-    """Find UTF-16 without a mark: the NULs of its ASCII characters stand all on one side."""
+    """Find UTF-16 without a mark: the NULs of its ASCII characters stand on one side."""
     even, odd = head[0::2].count(0), head[1::2].count(0)
-    least = max(1, int(_LEAST_NULS * len(head) / 2))
-    if odd >= least and not even:
-        return "utf-16-le"
-    if even >= least and not odd:
-        return "utf-16-be"
-    return None
+    if max(even, odd) <= _LEAST_NULS * len(head) / 2 or min(even, odd) > max(even, odd) / 10:
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
 
 
 def _undecodable(encoding: str, offset: int) -> EncodingError:
