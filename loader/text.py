@@ -105,7 +105,8 @@ class TextStream:
         return self.read(size)
 
     def _take(self, size: int) -> bytes:
-        return self._ahead.read(size) or self._stream.read(size)
+        data = self._ahead.read(size)
+        return data if len(data) == size else data + self._stream.read(size - len(data))
 
     def _begin(self) -> None:
         """Look at the head for what shows there: a byte order mark, or the NULs of UTF-16."""

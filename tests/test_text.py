@@ -1,0 +1,264 @@
+"""The text's encoding, found or given, and its bytes as UTF-8."""
+# ruff: noqa: RUF001  (letters of other scripts are what this is about)
+
+import codecs
+import io
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from loader.errors import EncodingError, NotATable, UsageError
+from loader.text import decode
+
+GERMAN = "Name;Ort;Straße\nMüller;Köln;Hauptstraße 5\nJäger;Würzburg;Am Bächle 7\n"
+POLISH = (
+    "miasto;województwo\nŁódź;łódzkie\nKraków;małopolskie\nGdańsk;pomorskie\n"
+    "Poznań;wielkopolskie\nBiałystok;podlaskie\nWrocław;dolnośląskie\n"
+)
+RUSSIAN = (
+    "город;область\nМосква;Московская область\nСанкт-Петербург;Ленинградская область\n"
+    "Новосибирск;Новосибирская область\nЕкатеринбург;Свердловская область\n"
+)
+ENCODINGS = [
+    "utf-8",
+    "utf-8-sig",
+    "utf-16",
+    "utf-16-le",
+    "utf-16-be",
+    "utf-32",
+    "utf-7",
+    "latin-1",
+    "windows-1252",
+    "cp1250",
+    "cp1251",
+    "koi8-r",
+    "shift_jis",
+    "euc_jp",
+    "iso2022_jp",
+    "gb18030",
+    "big5",
+    "euc_kr",
+]
+
+
+class Trickle(io.RawIOBase):
+    """A stream that gives at most `most` bytes at a time."""
+
+    def __init__(self, data: bytes, most: int) -> None:
+        super().__init__()
+        self._data, self._most = io.BytesIO(data), most
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._data.read(min(size, self._most))
+
+
+def text_of(data: bytes, encoding: str | None = None, size: int = 1 << 20):
+    text = decode(io.BytesIO(data), encoding)
+    return b"".join(iter(lambda: text.read(size), b"")).decode(), text.encoding
+
+
+# What goes in comes out.
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.sampled_from(ENCODINGS),
+    st.integers(1, 50),
+    st.integers(1, 50),
+)
+@example("\U0001f600é", "utf-16", 1, 1)
+@example("日本語", "iso2022_jp", 1, 3)
+def test_any_text_in_any_given_encoding_comes_out_in_any_pieces(text, encoding, size, most):
+    packed = text.encode(encoding, "ignore")
+    expected = packed.decode(encoding).removeprefix("\ufeff")
+    stream = decode(Trickle(packed, most), encoding)
+    pieces = list(iter(lambda: stream.read(size), b""))
+    assert b"".join(pieces).decode() == expected
+    assert all(len(piece) <= size for piece in pieces)
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), min_size=1),
+    st.integers(1, 50),
+)
+def test_any_utf8_is_found_and_passes_through(text, size):
+    stream = decode(Trickle(text.encode(), size))
+    assert b"".join(iter(lambda: stream.read(size), b"")).decode() == text
+    assert stream.encoding == "utf-8"
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff")),
+    st.sampled_from(["utf-8-sig", "utf-16", "utf-32"]),
+    st.integers(1, 50),
+)
+def test_any_text_with_a_byte_order_mark_is_found(text, encoding, size):
+    assert text_of(text.encode(encoding), size=size)[0] == text
+
+
+@pytest.mark.parametrize("mark", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_both_byte_orders_are_told_by_their_mark(mark):
+    assert text_of(("\ufeff" + GERMAN).encode(mark)) == (GERMAN, mark)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text", [GERMAN, RUSSIAN, "id,name\n1,一丁\n2,北京市\n3,上海市\n"], ids=["de", "ru", "zh"]
+)
+def test_utf16_without_a_mark_is_told_by_its_nuls(encoding, text):
+    assert text_of(text.encode(encoding)) == (text, encoding)
+    assert text_of(text.encode(encoding), "utf-16") == (text, encoding)
+
+
+def test_an_empty_text_is_empty():
+    assert text_of(b"") == ("", "utf-8")
+    assert text_of(codecs.BOM_UTF8) == ("", "utf-8")
+
+
+# Guessing.
+
+GUESSED = {
+    "German": ("cp1252", GERMAN),
+    "German, 18 letters": ("cp1252", "Müller;Köln;Straße"),
+    "German, one letter": ("cp1252", "id,name\n1,Müller\n2,Schmidt\n"),
+    "German in capitals": ("cp1252", "STRASSE;GRÖSSE\nÜBER;ÄRGER\n"),
+    "French, one word": ("cp1252", "Québec"),
+    "French": ("cp1252", "ville;région\nOrléans;Centre\nNîmes;Occitanie\nBesançon;Comté\n"),
+    "a Euro sign": ("cp1252", "25 €"),
+    "degrees": ("cp1252", "temp\n25°C\n30°C\n"),
+    "units": ("cp1252", "unit\nµg/m³\nm²\n"),
+    "quotes and dashes": ("cp1252", "comment\nIt’s “good” – really…\n"),
+    "Spanish": ("cp1252", "ciudad,año\nMálaga,2020\nLogroño,2021\nCádiz,2022\n"),
+    "Portuguese": ("cp1252", "município,população\nSão Paulo,1\nBrasília,2\nGoiânia,3\n"),
+    "Danish": ("cp1252", "by;gade\nKøbenhavn;Østergade\nÅrhus;Nørregade\nRødovre;Æblevej\n"),
+    "Swedish": ("cp1252", "ort\nMalmö\nGöteborg\nÅre\nJönköping\nVäxjö\n"),
+    "names of the world": (
+        "cp1252",
+        "São Paulo\nZürich\nMalmö\nA Coruña\nÅlborg\nBesançon\nGenève\nKøbenhavn\nÉvora\nForlì\n",
+    ),
+    "Polish": ("cp1250", POLISH),
+    "Polish, ISO": ("iso8859_2", POLISH),
+    "Czech": (
+        "cp1250",
+        "město;kraj\nČeské Budějovice;Jihočeský\nPlzeň;Plzeňský\nÚstí nad Labem;Ústecký\n",
+    ),
+    "Hungarian": ("cp1250", "város\nGyőr\nNyíregyháza\nKőszeg\nGyöngyös\nSümeg\nTűzkő\n"),
+    "Turkish": ("cp1254", "şehir;ilçe\nİstanbul;Kadıköy\nİzmir;Karşıyaka\nMuğla;Bodrum\n"),
+    "Lithuanian": ("cp1257", "miestas\nŠiauliai\nPanevėžys\nKlaipėda\nTelšiai\nMažeikiai\n"),
+    "French of old Macs": ("mac_roman", "ville\nMontréal\nQuébec\nTrois-Rivières\n"),
+    "German of DOS": ("cp850", "ort\nMünchen\nKöln\nDüsseldorf\n"),
+    "Russian": ("cp1251", RUSSIAN),
+    "Russian, KOI8": ("koi8_r", RUSSIAN),
+    "Greek": (
+        "cp1253",
+        "πόλη;περιφέρεια\nΑθήνα;Αττική\nΘεσσαλονίκη;Κεντρική Μακεδονία\nΠάτρα;Δυτική Ελλάδα\n",
+    ),
+    "Hebrew": ("cp1255", "עיר;מחוז\nתל אביב;תל אביב\nירושלים;ירושלים\nחיפה;חיפה\n"),
+    "Arabic": ("cp1256", "المدينة;المنطقة\nالرياض;منطقة الرياض\nجدة;مكة المكرمة\n"),
+    "Japanese": (
+        "cp932",
+        "都道府県,市区町村,人口\n東京都,新宿区,346235\n大阪府,大阪市,2752412\n"
+        "北海道,札幌市,1973395\nひらがなとカタカナのテキスト\n",
+    ),
+    "Chinese": (
+        "gb18030",
+        "城市,省份,人口\n北京市,北京,21893095\n上海市,上海,24870895\n"
+        "广州市,广东省,18676605\n中华人民共和国国家统计局数据\n",
+    ),
+    "Korean": ("cp949", "도시,인구\n서울특별시,9411260\n부산광역시,3324335\n대한민국 통계청\n"),
+}
+
+
+@pytest.mark.parametrize(("encoding", "text"), GUESSED.values(), ids=GUESSED.keys())
+def test_the_encoding_is_guessed(encoding, text):
+    assert text_of(text.encode(encoding))[0] == text
+
+
+@pytest.mark.parametrize(("encoding", "text"), GUESSED.values(), ids=GUESSED.keys())
+@pytest.mark.parametrize("size", [1000, 1 << 20])
+def test_it_is_guessed_after_a_megabyte_of_ascii_too(encoding, text, size):
+    early = "id,name\n" + "1,plain\n" * 131_072
+    assert text_of((early + text * 3).encode(encoding), size=size)[0] == early + text * 3
+
+
+def test_only_ascii_counts_as_utf8_until_there_is_more():
+    text = decode(io.BytesIO(b"plain\n" * 1000 + "é\n".encode("cp1252")))
+    assert text.read(6000) == b"plain\n" * 1000
+    assert text.encoding == "utf-8"
+    assert text.read(100) == "é\n".encode()
+    assert text.encoding == "cp1252"
+
+
+@pytest.mark.parametrize("before", range(5))
+def test_a_character_cut_by_the_edge_of_a_read_is_no_reason_to_doubt_utf8(before):
+    text = "a" * before + "€uro"
+    assert text_of(text.encode(), size=3) == (text, "utf-8")
+
+
+def test_a_few_bad_bytes_leave_utf8_what_it_is():
+    # The rows that hold them are set aside further on; read as cp1252, all others were garbled.
+    data = "Łódź;Kraków;Gdańsk\n".encode() * 20 + b"M\xfcller\n" + "Łódź\n".encode() * 20
+    text = decode(io.BytesIO(data))
+    assert text.read(1 << 20) == data
+    assert text.encoding == "utf-8"
+
+
+def test_bad_bytes_late_in_utf8_pass_through_untouched():
+    data = "é\n".encode() * 500_000 + b"\xff\xfe\x80\n"
+    text = decode(io.BytesIO(data))
+    assert b"".join(iter(lambda: text.read(65536), b"")) == data
+
+
+# What cannot be read says so.
+
+
+@pytest.mark.parametrize("name", ["utf-9", "rot13", "hex", "", "a\0b", "klingon"])
+def test_an_unknown_encoding_is_wrong_usage(name):
+    with pytest.raises(UsageError, match="unknown encoding") as caught:
+        decode(io.BytesIO(b"a"), name)
+    assert "utf-8" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data", "offset"),
+    {
+        "a byte that cp1252 has not": ("cp1252", b"abc\x81def", 3),
+        "past ASCII": ("ascii", b"ab\xe9", 2),
+        "half a character at the end": ("shift_jis", "日".encode("shift_jis")[:1], 0),
+        "a lone surrogate": ("utf-16-le", "ab".encode("utf-16-le") + b"\x00\xd8a\0", 4),
+        "an odd byte at the end": ("utf-16-le", "ab".encode("utf-16-le") + b"c", 4),
+        "a wrong trail byte": ("gb18030", b"1234\x81\x20", 4),
+        "a wrong trail byte in Korean": ("euc_kr", b"12345678\xb0\x20", 8),
+    }.values(),
+    ids=str,
+)
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_bytes_that_the_encoding_has_not_are_named_with_their_place(encoding, data, offset, size):
+    with pytest.raises(EncodingError, match=f"byte {offset} of the text is not ") as caught:
+        text_of(data, encoding, size)
+    assert "--encoding" in str(caught.value.hint)
+
+
+def test_the_place_of_a_bad_byte_counts_from_the_first_byte_of_the_file():
+    good = "x" * 300_000 + "\n" + GERMAN * 10_000
+    with pytest.raises(EncodingError, match=f"byte {len(good)} of the text is not cp1252"):
+        text_of(good.encode("cp1252") + b"\x81", size=10_000)
+
+
+def test_a_surrogate_smuggled_in_by_an_odd_encoding_is_refused():
+    with pytest.raises(EncodingError):
+        text_of("\ud800".encode("utf-7", "surrogatepass"), "utf-7")
+
+
+def test_a_marked_utf16_file_with_an_odd_byte_is_refused():
+    with pytest.raises(EncodingError, match="byte 12 of the text is not utf-16-le"):
+        text_of("hello".encode("utf-16") + b"x")
+
+
+def test_a_binary_file_is_not_a_table():
+    with pytest.raises(NotATable):
+        text_of(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0\0\0\1\0\x08\x06" + bytes(range(256)) * 20)
