@@ -259,7 +259,7 @@ class Source(io.RawIOBase):
                 if self._connection is None:
                     self._connection = self._connect()
                 return action(self._connection)
-            except _Passing as error:  # noqa: PERF203  (that is what a retry is)
+            except _Passing as error:
                 self._disconnect()
                 self._check_resumable(error)
                 self._patience.bear(error, self.bytes_read)
@@ -375,7 +375,7 @@ _Opener = Callable[[_Target, int, "Identity | None"], _Connection]
 class _LocalFile:
     def __init__(self, path: str, shown: str) -> None:
         self._path, self._shown = Path(path), shown
-        with _seam(shown, _LOCAL_ERRORS):
+        with _local_seam(shown):
             self._check_kind()
             self._file = io.FileIO(path)
             self.identity = _file_identity(os.fstat(self._file.fileno()))
@@ -394,11 +394,11 @@ class _LocalFile:
             )
 
     def readinto(self, view: memoryview) -> int:
-        with _seam(self._shown, _LOCAL_ERRORS):
+        with _local_seam(self._shown):
             return self._file.readinto(view) or 0
 
     def check_unchanged(self) -> None:
-        with _seam(self._shown, _LOCAL_ERRORS):
+        with _local_seam(self._shown):
             written = _file_identity(os.fstat(self._file.fileno()))
             try:
                 named = _file_identity(self._path.stat())
@@ -408,8 +408,7 @@ class _LocalFile:
             raise _changed(self._shown)
 
     def seek(self, offset: int, whence: int) -> int:
-        with _seam(self._shown, (OSError,)):
-            return self._file.seek(offset, whence)
+        return self._file.seek(offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()
@@ -643,7 +642,19 @@ _OPENERS: dict[str, _Opener] = {
 # The seam
 
 
-_LOCAL_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError)
+@contextmanager
+def _local_seam(shown: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceNotFound(f"{shown}: no such file") from None
+    except PermissionError:
+        raise SourceForbidden(
+            f"{shown} may not be read", hint="check the file's permissions"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise SourceError(f"{shown} cannot be read ({reason})") from error
 
 
 def _http_errors() -> tuple[type[Exception], ...]:
@@ -689,7 +700,9 @@ def _ours(error: Exception, shown: str) -> SourceError:
     names = {link.__name__ for kind in map(type, chain) for link in kind.__mro__}
     if names & _AUTHENTICATION:
         return _forbidden(f"{shown}: Google does not accept these credentials")
-    if names & _HOPELESS or isinstance(error, ValueError):
+    # An OSError without a number is requests' word for a CA bundle that is not there.
+    unnumbered = type(error) is OSError and error.errno is None
+    if names & _HOPELESS or unnumbered or isinstance(error, ValueError):
         return SourceError(f"{shown} cannot be read ({type(error).__name__})")
     return _Passing(f"{shown}: the connection failed ({type(error).__name__})")
 
@@ -758,8 +771,6 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], type[SourceError], str, str
         "check that the server is running",
     ),
     ((TimeoutError, socket.timeout), _Passing, "timed out", None),
-    ((FileNotFoundError, NotADirectoryError), SourceNotFound, "no such file", None),
-    ((PermissionError,), SourceForbidden, "may not be read", "check the file's permissions"),
 )
 
 # By name, so that knowing them does not import their packages.

@@ -1,0 +1,296 @@
+"""Packed content, told by its first bytes and unpacked while it streams."""
+
+import bz2
+import gzip
+import io
+import lzma
+import tempfile
+import zipfile
+import zlib
+
+import pytest
+from backports import zstd
+from http_server import HttpServer
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from loader.errors import CompressionError, NotATable, SourceChanged, SourceError
+from loader.source import SourceSettings, open_source
+from loader.unpack import unpack
+
+TEXT = b"id,name\n" + b"".join(b"%d,name of %d\n" % (n, n * n) for n in range(5_000))
+IMPATIENT = SourceSettings(retries=2, backoff_s=0.01, read_timeout_s=5)
+
+
+def zipped(*members, method=zipfile.ZIP_DEFLATED):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+PACKERS = {
+    "plain": lambda data: data,
+    "gzip": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": zstd.compress,
+    "zip": lambda data: zipped(("data.csv", data)),
+    "zip, stored": lambda data: zipped(("data.csv", data), method=zipfile.ZIP_STORED),
+}
+COMPRESSED = {name: pack for name, pack in PACKERS.items() if name != "plain"}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(data: bytes, name: str = "data.csv") -> str:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return str(path)
+
+    return write
+
+
+def content_of(uri: str, size: int = 1 << 16) -> bytes:
+    with open_source(uri, IMPATIENT) as source, unpack(source) as stream:
+        return b"".join(iter(lambda: stream.read(size), b""))
+
+
+@pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS.keys())
+@pytest.mark.parametrize("name", ["data.csv", "data.gz", "data"])
+def test_the_first_bytes_tell_what_it_is_and_the_name_does_not(pack, name, write):
+    assert content_of(write(pack(TEXT), name)) == TEXT
+
+
+@pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS.keys())
+def test_over_http_too(pack):
+    with HttpServer(pack(TEXT)) as server:
+        assert content_of(server.url) == TEXT
+
+
+@pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS.keys())
+def test_an_empty_file_is_empty(pack, write):
+    assert content_of(write(pack(b""))) == b""
+
+
+@pytest.mark.parametrize("pack", COMPRESSED.values(), ids=COMPRESSED.keys())
+def test_a_connection_that_drops_within_packed_data_is_taken_up_again(pack):
+    packed = pack(TEXT)
+    with HttpServer(packed, drop_after=len(packed) // 3, drops=2) as server:
+        assert content_of(server.url) == TEXT
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "packed",
+    {
+        "gzip": gzip.compress(TEXT) + gzip.compress(b"more\n"),
+        "gzip, padded": gzip.compress(TEXT) + gzip.compress(b"more\n") + bytes(512),
+        "bz2": bz2.compress(TEXT) + bz2.compress(b"more\n"),
+        "xz": lzma.compress(TEXT) + lzma.compress(b"more\n"),
+        "zstd": zstd.compress(TEXT) + zstd.compress(b"more\n"),
+        "zstd, as pzstd writes it": b"\x50\x2a\x4d\x18\x02\0\0\0ab"
+        + zstd.compress(TEXT + b"more\n"),
+    }.values(),
+    ids=lambda packed: packed[:4].hex(),
+)
+def test_files_packed_one_after_another_are_read_whole(packed, write):
+    assert content_of(write(packed)) == TEXT + b"more\n"
+
+
+@pytest.mark.parametrize(
+    "text", [b"BZh9,b\n1,2\n", b"PK,b\n1,2\n", b"PAR1;x\n", b"\x1f\n", b"P*M\n"]
+)
+def test_a_header_that_only_looks_packed_is_text(text, write):
+    assert content_of(write(text)) == text
+
+
+def test_content_encoding_is_packing_like_any_other():
+    with HttpServer(
+        gzip.compress(TEXT), content_encoding="gzip", drop_after=5000, drops=1
+    ) as server:
+        assert content_of(server.url) == TEXT
+
+
+def test_it_streams():
+    with (
+        HttpServer(gzip.compress(TEXT * 100, 1), bytes_per_s=2_000_000) as server,
+        open_source(server.url, IMPATIENT) as source,
+        unpack(source) as stream,
+    ):
+        assert stream.read(100) == TEXT[:100]
+        assert source.bytes_read < source.size
+
+
+# Damage.
+
+
+@pytest.mark.parametrize("pack", COMPRESSED.values(), ids=COMPRESSED.keys())
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
+def test_cut_off_data_is_an_error(pack, kept, write):
+    packed = pack(TEXT)
+    with pytest.raises(CompressionError) as caught:
+        content_of(write(packed[: int(len(packed) * kept)]))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("pack", COMPRESSED.values(), ids=COMPRESSED.keys())
+def test_data_damaged_in_the_middle_is_an_error(pack, write):
+    packed = bytearray(pack(TEXT))
+    packed[len(packed) // 2] ^= 0xFF
+    packed[len(packed) // 2 + 1] ^= 0xFF
+    with pytest.raises(CompressionError):
+        content_of(write(bytes(packed)))
+
+
+SMALL = {name: pack(b"id,name\n1,a\n2,b\n") for name, pack in COMPRESSED.items()}
+
+
+@given(st.sampled_from(sorted(SMALL)), st.integers(0, 10_000), st.integers(0, 255))
+@example("zip", 10, 0)
+def test_any_damaged_byte_gives_the_right_text_or_one_of_our_errors(kind, place, value):
+    packed = bytearray(SMALL[kind])
+    place %= len(packed)
+    packed[place] = value
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(packed)
+        file.flush()
+        try:
+            content = content_of(file.name)
+        except (CompressionError, NotATable):
+            return
+    # The damage was in a name or a date, or it is not seen as packed at all.
+    assert content in (b"id,name\n1,a\n2,b\n", bytes(packed)) or kind == "zstd" or content == b""
+
+
+def test_rubbish_behind_gzip_is_an_error(write):
+    with pytest.raises(CompressionError, match="is damaged"):
+        content_of(write(gzip.compress(TEXT) + b"rubbish"))
+
+
+def test_a_wrong_checksum_is_an_error(write):
+    packed = bytearray(gzip.compress(TEXT))
+    packed[-8:-4] = (zlib.crc32(TEXT) ^ 1).to_bytes(4, "little")
+    with pytest.raises(CompressionError):
+        content_of(write(bytes(packed)))
+
+
+@pytest.mark.parametrize("pack", COMPRESSED.values(), ids=COMPRESSED.keys())
+def test_errors_of_the_source_stay_what_they_are(pack):
+    packed = pack(TEXT)
+    server = HttpServer(packed, preconditions=False, drop_after=len(packed) // 2, drops=1)
+    server.requests = ChangesContent(server)
+    with server, pytest.raises(SourceChanged):
+        content_of(server.url)
+
+
+class ChangesContent(list):
+    """A server's list of requests, at the second of which the file is another."""
+
+    def __init__(self, server: HttpServer) -> None:
+        super().__init__()
+        self._server = server
+
+    def append(self, request) -> None:
+        super().append(request)
+        if len(self) == 2:
+            self._server.content = b"x" * len(self._server.content)
+
+
+# Zip.
+
+
+def test_a_local_zip_is_read_in_place(write, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    assert content_of(write(zipped(("data.csv", TEXT)))) == TEXT
+
+
+def test_a_zip_from_elsewhere_is_spooled_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with HttpServer(zipped(("data.csv", TEXT))) as server:
+        assert content_of(server.url) == TEXT
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_for_the_spooled_zip_says_so(monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: io.FileIO("/dev/full", "r+"))
+    message = "no room for a temporary copy"
+    with (
+        HttpServer(zipped(("data.csv", TEXT))) as server,
+        pytest.raises(SourceError, match=message) as caught,
+    ):
+        content_of(server.url)
+    assert "TMPDIR" in caught.value.hint
+
+
+def test_folders_and_what_systems_put_beside_do_not_count(write):
+    packed = zipped(
+        ("folder/", b""),
+        ("folder/data.csv", TEXT),
+        ("__MACOSX/folder/._data.csv", b"x"),
+        ("folder/.DS_Store", b"x"),
+        ("._data.csv", b"x"),
+    )
+    assert content_of(write(packed)) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("a.csv", b""), ("b.csv", b"")], r"holds 2 files \(a.csv, b.csv\), not one"),
+        ([(f"{n}.csv", b"") for n in range(9)], r"holds 9 files \(0.csv, 1.csv, 2.csv, ...\)"),
+        ([("folder/", b"")], "without a file in it"),
+        ([], "without a file in it"),
+    ],
+)
+def test_a_zip_without_exactly_one_file_is_refused(members, message, write):
+    with pytest.raises(CompressionError, match=message) as caught:
+        content_of(write(zipped(*members)))
+    assert "one CSV file" in caught.value.hint
+
+
+def test_an_encrypted_zip_is_refused(write):
+    packed = bytearray(zipped(("data.csv", TEXT)))
+    packed[6] |= 1  # the flag in the member's header
+    packed[packed.index(b"PK\x01\x02") + 8] |= 1  # and in the table of contents
+    with pytest.raises(CompressionError, match="encrypted"):
+        content_of(write(bytes(packed)))
+
+
+def test_a_method_that_python_cannot_unpack_is_named(write):
+    packed = bytearray(zipped(("data.csv", TEXT)))
+    packed[8] = packed[packed.index(b"PK\x01\x02") + 10] = 9  # Deflate64, as Windows packs > 2 GB
+    with pytest.raises(CompressionError, match=r"not supported \(9\)"):
+        content_of(write(bytes(packed)))
+
+
+@pytest.mark.parametrize(
+    ("members", "kind"),
+    [
+        (["[Content_Types].xml", "xl/workbook.xml"], "an Excel workbook"),
+        (["[Content_Types].xml", "word/document.xml"], "an Office document"),
+        (["mimetype", "content.xml", "styles.xml"], "an OpenDocument file"),
+    ],
+)
+def test_a_workbook_is_not_a_table(members, kind, write):
+    with pytest.raises(NotATable, match=kind) as caught:
+        content_of(write(zipped(*((name, b"<x/>") for name in members)), "data.xlsx"))
+    assert "CSV" in caught.value.hint
+
+
+def test_an_old_workbook_is_not_a_table_either(write):
+    with pytest.raises(NotATable, match="an Excel workbook"):
+        content_of(write(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512)))
+
+
+def test_a_zip_that_changes_while_it_is_read_is_an_error(tmp_path):
+    path = tmp_path / "data.zip"
+    path.write_bytes(zipped(("data.csv", TEXT * 20), method=zipfile.ZIP_STORED))
+    with open_source(str(path)) as source, unpack(source) as stream:
+        stream.read(100)
+        with path.open("r+b") as file:
+            file.seek(0, io.SEEK_END)
+            file.write(b"x")
+        with pytest.raises(SourceChanged):
+            stream.read()
