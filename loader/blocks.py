@@ -143,7 +143,8 @@ def bare_carriage_returns(block: Block) -> Offsets:
     octets = np.frombuffer(block.data, np.uint8)
     returns = np.flatnonzero(octets == _CR)
     following = np.append(octets, np.uint8(_LF))[returns + 1]
-    return returns[(following != _LF) & (following != _CR)]
+    bare: Offsets = returns[(following != _LF) & (following != _CR)]
+    return bare
 
 
 def _read(text: TextSource, size: int) -> bytes:
@@ -202,7 +203,7 @@ def _outside_quotes(
 
 def _at_cell_start(octets: Bytes, quotes: Offsets, dialect: Dialect) -> npt.NDArray[np.bool_]:
     before = octets[quotes - 1]  # a quote at offset 0 looks at the last byte; corrected below
-    opens = (before == ord(dialect.delimiter)) | (before == _LF) | (before == _CR)
+    opens: npt.NDArray[np.bool_] = (before == ord(dialect.delimiter)) | (before == _LF) | (before == _CR)
     opens |= quotes == 0
     return opens
 

@@ -131,8 +131,8 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
         whole: Whether the head is the whole text; if not, its last record may be cut.
 
     Returns:
-        The dialect, the header's cells as written (empty without a header row), and how many
-        filled records above the header are skipped as a preamble.
+        The dialect, the header's cells as written (without a header row as many empty ones as
+        the table has columns), and how many filled records above it are skipped as a preamble.
 
     Raises:
         EmptySource: There is no record at all.
@@ -238,18 +238,22 @@ def _find_header(records: list[list[str]]) -> int:
     Titles and notes above a table fill a cell or two of it, padded or not; a header names
     nearly every column. In doubt the first filled record is the header.
     """
-    width = Counter(len(record) for record in records if record).most_common(1)[0][0]
+    width = _usual_width(records)
     for number, record in enumerate(records[:_PREAMBLE_RECORDS], start=1):
         if record and 2 * sum(1 for cell in record if cell.strip()) >= width:
             return number
     return next(number for number, record in enumerate(records, start=1) if record)
 
 
+def _usual_width(records: list[list[str]]) -> int:
+    return Counter(len(record) for record in records if record).most_common(1)[0][0]
+
+
 def _with_given_header(
     dialect: Dialect, records: list[list[str]], header_row: int
 ) -> tuple[Dialect, list[str], int]:
     if header_row == 0:
-        return replace(dialect, header_row=0), [], 0
+        return replace(dialect, header_row=0), [""] * _usual_width(records), 0
     if header_row > len(records) or not records[header_row - 1]:
         raise UsageError(
             f"the header row {header_row} is not there or is blank",

@@ -194,10 +194,7 @@ def _initial_type(kind: str, cells: pa.StringArray) -> str:
 
 
 def settle(column: Column, cells: pa.StringArray) -> Column:
-    """Return the column with the narrowest type, from its own on, that all cells fit.
-
-    Only for inferred columns, and for declared integers that need more than 64 bits.
-    """
+    """Return the column with the narrowest type, from its own on, that all cells fit."""
     kind = column.type
     while not convert.fits(cells, kind):
         kind = _WIDER.get(kind, "text")
@@ -211,16 +208,9 @@ def widen(column: Column, kind: str) -> Column:
     return replace(column, type=kind, widened_from=column.widened_from or column.type)
 
 
-def wider(one: str, other: str) -> str:
-    """Return the narrowest type that both widen to."""
-    reached = {one}
-    kind = one
-    while kind != "text":
-        kind = _WIDER.get(kind, "text")
-        reached.add(kind)
-    while other not in reached:
-        other = _WIDER.get(other, "text")
-    return other
+def as_text(column: Column) -> Column:
+    """Return the column as text, which holds everything."""
+    return widen(column, "text")
 
 
 def describe(columns: Iterable[Column]) -> dict[str, object]:

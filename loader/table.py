@@ -73,7 +73,7 @@ def parse(block: Block, dialect: Dialect, width: int) -> Rows:
     """
     unreadable = _unreadable(block, dialect)
     positions = np.delete(np.arange(block.rows), [position for position, _ in unreadable])
-    data = b"".join(block.record(i) for i in positions) if unreadable else block.data
+    data = b"".join(block.record(int(i)) for i in positions) if unreadable else block.data
     parsed = _parse(data, positions, dialect, width)
     table, mended, misfits = parsed.table, 0, []
     if parsed.ragged:

@@ -49,9 +49,12 @@ _OFFICE_FILES = (
 )
 
 # What the decompressors raise for damaged data. OSError: bz2's own, and gzip.BadGzipFile;
-# struct.error, ValueError and OverflowError: a zip whose table of contents is damaged.
+# IndexError, NotImplementedError, OverflowError, struct.error and ValueError: a zip whose table of
+# contents is damaged (an empty name, a version 25.5).
 _DAMAGE: tuple[type[Exception], ...] = (
     EOFError,
+    IndexError,
+    NotImplementedError,
     OSError,
     OverflowError,
     ValueError,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from sqlalchemy.dialects import postgresql
 
@@ -30,13 +30,13 @@ from loader.errors import (
 )
 
 OLDEST_SERVER = 130000  # PostgreSQL 13
-_CONNECT_TIMEOUT_S = 10
-# A cut cable is noticed within a minute, not after the kernel's two hours.
-_KEEPALIVES = {
-    "keepalives": 1,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
+# A cut cable is noticed within a minute, not after the kernel's two hours. The URL may say
+# otherwise.
+_DEFAULTS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
 }
 # SQLAlchemy writes the DDL, psycopg runs it without parameters: "%" must stay as it is.
 DDL_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
@@ -137,10 +137,9 @@ def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
     """
     try:
         connection = psycopg.connect(
-            url,
+            make_conninfo("", **{**_DEFAULTS, **conninfo_to_dict(url)}),
             autocommit=True,
             application_name=f"aircan {purpose}",
-            **{"connect_timeout": _CONNECT_TIMEOUT_S, **_KEEPALIVES, **_given(url)},
         )
     except psycopg.OperationalError as error:
         raise _not_connected(error, url) from error
@@ -152,14 +151,6 @@ def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
         )
     _prepare(connection)
     return connection
-
-
-def _given(url: str) -> dict[str, str]:
-    """Return the URL's own timeouts and keepalives, which win over ours."""
-    parts = conninfo_to_dict(url)
-    return {
-        name: str(parts[name]) for name in ("connect_timeout", *_KEEPALIVES) if name in parts
-    }
 
 
 def _prepare(connection: psycopg.Connection[TupleRow]) -> None:

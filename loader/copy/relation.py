@@ -13,6 +13,7 @@ import json
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ from loader.errors import LoadInProgress, UsageError
 MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
 _PREFIX = "_aircan_"
 _MAX_RESOURCE_ID_BYTES = 63 - len("__id_seq")
-_TYPES: dict[str, sa.types.TypeEngine[object]] = {
+_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
     "bigint": sa.BigInteger(),
     "numeric": sa.Numeric(),
     "boolean": sa.Boolean(),
@@ -252,4 +253,4 @@ def _lock_key(digest: str) -> int:
 
 def _run(connection: psycopg.Connection[TupleRow], ddl: str) -> None:
     # SQLAlchemy has quoted every identifier in it.
-    connection.execute(sql.SQL(ddl))  # type: ignore[arg-type]
+    connection.execute(sql.SQL(ddl))

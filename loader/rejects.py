@@ -1,0 +1,100 @@
+"""Rejected records -> a CSV file: row number, reason, raw text.
+
+Lanes finish blocks out of order; the file is in the order of the source. Holds the rejects of
+the few blocks that overtook an earlier one.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from loader.errors import TooManyBadRows, UsageError
+from loader.table import Reject
+
+_FIRST = 10  # how many the report shows
+
+
+class Rejects:
+    """Collects what was set aside; the file appears with the first of them, whole at the end.
+
+    Args:
+        path: Where the file goes.
+        limit: How many rejects are accepted.
+    """
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self.path = path
+        self.count = 0
+        self.first: list[Reject] = []
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Sequence[Reject]] = {}
+        self._next_block = 0
+        self._partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+        self._file: TextIO | None = None
+
+    def add(self, block: int, rejects: Sequence[Reject]) -> None:
+        """Take the rejects of a block, also when it has none.
+
+        Raises:
+            TooManyBadRows: More than the limit, in the order of the source.
+        """
+        with self._lock:
+            self._waiting[block] = rejects
+            while self._next_block in self._waiting:
+                for reject in self._waiting.pop(self._next_block):
+                    self._write(reject)
+                self._next_block += 1
+
+    def _write(self, reject: Reject) -> None:
+        self.count += 1
+        if len(self.first) < _FIRST:
+            self.first.append(reject)
+        writer = csv.writer(self._open())
+        writer.writerow((reject.row, reject.reason, reject.raw))
+        if self.count > self._limit:
+            raise TooManyBadRows(
+                f"more than {self._limit} rows cannot be placed; the first: {self.first[0].reason}",
+                row=self.first[0].row,
+                hint=f"see {self.path}; mend the file, or allow more with --max-bad-rows",
+            )
+
+    def _open(self) -> TextIO:
+        if self._file is None:
+            try:
+                self._file = self._partial.open("w", encoding="utf-8", newline="")
+            except OSError as error:
+                raise UsageError(
+                    f"the rejects file cannot be written: {error.strerror}: {self.path}",
+                    hint="name another place with --rejects",
+                ) from error
+            csv.writer(self._file).writerow(("row", "reason", "raw"))
+        return self._file
+
+    def __enter__(self) -> Rejects:
+        """Return the collector."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Put the file in its place: also after an error, since it shows what was wrong."""
+        if self._file is not None:
+            self._file.close()
+            self._partial.replace(self.path)
+
+    def discard(self) -> None:
+        """Leave no file: the load begins anew with another collector."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._partial.unlink()

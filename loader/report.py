@@ -1,0 +1,104 @@
+"""What a load did, as one object: the JSON that ``--json`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from loader.errors import AircanError
+
+STEPS = (
+    "infer",
+    "copy",
+    "primary_key",
+    "full_text_index",
+    "analyze",
+    "swap",
+    "register",
+    "total",
+)
+
+
+@dataclass
+class BadRows:
+    """Rows that were not as wide as the table, or not readable.
+
+    Attributes:
+        rejected: How many were set aside.
+        repaired: How many were padded or trimmed, and loaded.
+        rejects: Where those set aside are; None when there are none.
+        first: Row number and reason of the first ones set aside.
+    """
+
+    rejected: int = 0
+    repaired: int = 0
+    rejects: str | None = None
+    first: list[dict[str, object]] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """The outcome of a load.
+
+    Attributes:
+        resource_id: The resource, which is the table's name.
+        source: Path or URL, without secrets.
+        rows: Rows in the table.
+        bytes: Bytes read from the source, compressed as they came.
+        columns: ``id``, Postgres ``type``, ``inferred_as`` and ``widened_from`` of each column.
+        timings_s: Seconds of each step; ``total`` is all of it.
+        error: What stopped the load; None after a success.
+    """
+
+    resource_id: str
+    source: str
+    via: str = "copy"
+    mode: str = "replace"
+    rows: int = 0
+    bytes: int = 0
+    columns: list[dict[str, object]] = field(default_factory=list)
+    bad_rows: BadRows = field(default_factory=BadRows)
+    warnings: list[str] = field(default_factory=list)
+    timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
+    error: AircanError | None = None
+
+    @property
+    def rows_per_second(self) -> int:
+        """Rows over the whole time, finalizing included."""
+        total = self.timings_s["total"]
+        return round(self.rows / total) if total else 0
+
+    @contextmanager
+    def timing(self, step: str) -> Iterator[None]:
+        """Add the time that the block takes to a step."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self.timings_s[step] += perf_counter() - started
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "resource_id": self.resource_id,
+            "table": self.resource_id,
+            "source": self.source,
+            "via": self.via,
+            "mode": self.mode,
+            "rows": self.rows,
+            "bytes": self.bytes,
+            "columns": self.columns,
+            "bad_rows": {
+                "rejected": self.bad_rows.rejected,
+                "repaired": self.bad_rows.repaired,
+                "rejects": self.bad_rows.rejects,
+                "first": self.bad_rows.first,
+            },
+            "warnings": self.warnings,
+            "timings_s": {step: round(s, 3) for step, s in self.timings_s.items()},
+            "rows_per_second": self.rows_per_second,
+            "error": self.error.to_dict() if self.error else None,
+        }
