@@ -144,11 +144,14 @@ def test_data_damaged_in_the_middle_is_an_error(pack, write):
         content_of(write(bytes(packed)))
 
 
-SMALL = {name: pack(b"id,name\n1,a\n2,b\n") for name, pack in COMPRESSED.items()}
+ROWS = b"id,name\n1,a\n2,b\n"
+SMALL = {name: pack(ROWS) for name, pack in COMPRESSED.items()}
+SMALL["zstd"] = zstd.compress(ROWS, options={zstd.CompressionParameter.checksum_flag: 1})
 
 
-@given(st.sampled_from(sorted(SMALL)), st.integers(0, 10_000), st.integers(0, 255))
-@example("zip", 10, 0)
+@given(st.sampled_from(sorted(SMALL)), st.integers(0, 199), st.integers(0, 255))
+@example("zip", 62, 255)  # a version that zipfile does not know
+@example("zip", 102, 0)  # an empty name
 def test_any_damaged_byte_gives_the_right_text_or_one_of_our_errors(kind, place, value):
     packed = bytearray(SMALL[kind])
     place %= len(packed)
@@ -160,8 +163,8 @@ def test_any_damaged_byte_gives_the_right_text_or_one_of_our_errors(kind, place,
             content = content_of(file.name)
         except (CompressionError, NotATable):
             return
-    # The damage was in a name or a date, or it is not seen as packed at all.
-    assert content in (b"id,name\n1,a\n2,b\n", bytes(packed)) or kind == "zstd" or content == b""
+    # The damage was in a date, or the file does not begin like a packed one any more.
+    assert content in (ROWS, bytes(packed))
 
 
 def test_rubbish_behind_gzip_is_an_error(write):
