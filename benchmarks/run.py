@@ -1,7 +1,8 @@
 """Measure AirCan against psql and against CKAN's trigger, and hold it to its bounds.
 
 In: options. Out: a table on the terminal; with ``--out``, results.json and chart.svg. Exit: 0
-when every bound holds, 1 when one is broken. Memory: small; every load is its own process.
+when every bound holds, 1 when one is broken, 2 when a load failed. Memory: small; every load is
+a process of its own.
 
     python -m benchmarks.run                 the full run, about an hour
     python -m benchmarks.run --guard         the small one of CI, about two minutes
@@ -25,7 +26,7 @@ from rich.table import Table
 
 from benchmarks.bounds import FULL, GUARD, Measured, Verdict, check
 from benchmarks.chart import draw
-from benchmarks.measure import AIRCAN_WAYS, WAYS, Data, Run, measure
+from benchmarks.measure import AIRCAN_WAYS, WAYS, Data, Run, WrongResult, measure
 from benchmarks.server import Server, embedded_server
 
 _FULL_ROWS = 1_500_000
@@ -47,10 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     console = Console()
     plan = _plan(options)
-    with embedded_server() as server, tempfile.TemporaryDirectory(prefix="aircan-data-") as folder:
-        machine = _describe_machine(server)
-        console.print(machine)
-        base, scaled = _measure_all(server, plan, Path(folder), console)
+    try:
+        machine, base, scaled = _measure_all(plan, console)
+    except (subprocess.CalledProcessError, WrongResult) as error:
+        console.print(f"not measured: {error}", style="bold red", markup=False)
+        return 2
     verdicts = check(base, scaled, GUARD if options.guard else FULL)
     for measured in (*base, *scaled):
         console.print(_table(measured))
@@ -81,22 +83,22 @@ def _plan(options: argparse.Namespace) -> Plan:
     return Plan(rows, options.runs, 1 if options.guard else options.scale, options.lanes)
 
 
-def _measure_all(
-    server: Server, plan: Plan, folder: Path, console: Console
-) -> tuple[list[Measured], list[Measured]]:
-    """Measure every kind; return the files of the usual size and the larger ones."""
+def _measure_all(plan: Plan, console: Console) -> tuple[str, list[Measured], list[Measured]]:
+    """Measure every kind; return the machine, the files of the usual size and the larger ones."""
     base, scaled = [], []
-    for kind, rows in plan.rows.items():
-        data = _generate(kind, rows, folder)
-        work = [(data, tuple(WAYS))]
-        if plan.scale > 1:
-            work.append((_generate(kind, rows * plan.scale, folder), AIRCAN_WAYS))
-        measured = _alternate(server, plan, work, console)
-        base.append(measured[0])
-        scaled += measured[1:]
-        for data, _ in work:
-            data.path.unlink()
-    return base, scaled
+    with embedded_server() as server:
+        machine = _describe_machine(server)
+        console.print(machine, highlight=False)
+        for kind, rows in plan.rows.items():
+            with tempfile.TemporaryDirectory(prefix="aircan-data-") as folder:
+                work = [(_generate(kind, rows, Path(folder)), tuple(WAYS))]
+                if plan.scale > 1:
+                    larger = _generate(kind, rows * plan.scale, Path(folder))
+                    work.append((larger, AIRCAN_WAYS))
+                measured = _alternate(server, plan, work, console)
+            base.append(measured[0])
+            scaled += measured[1:]
+    return machine, base, scaled
 
 
 def _generate(kind: str, rows: int, folder: Path) -> Data:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,11 +13,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from rich.console import Console
 
 from benchmarks.bounds import FULL, GUARD, Measured, check
 from benchmarks.chart import draw
 from benchmarks.generate import CHUNK_ROWS, KINDS, lines, write
-from benchmarks.measure import WAYS, Run, WrongResult, _check_report, run_process
+from benchmarks.measure import WAYS, Data, Run, WrongResult, _check_report, measure, run_process
+from benchmarks.run import Plan, _conclude, _write
+from benchmarks.server import embedded_server
 
 
 def text(kind: str, rows: int) -> str:
@@ -162,6 +166,60 @@ class TestMeasure:
     def test_a_report_of_fewer_rows_is_no_measurement(self) -> None:
         with pytest.raises(WrongResult):
             _check_report({"table": "5f0c2b1e-7d3a-4a86-9a51-2c3f6e8d1b07", "rows": 9}, 10)
+
+
+class TestConclusion:
+    def test_every_broken_bound_is_one_line_and_the_exit_code_is_1(self) -> None:
+        said = Console(file=io.StringIO(), width=200)
+        slow = measured("taxi", a=10.0, b=23.0, c=45.0, d=50.0)
+        assert _conclude(check([slow], [], GUARD), said) == 1
+        lines_said = said.file.getvalue().splitlines()
+        assert lines_said[-2:] == [
+            "taxi b/a: 2.30 x, at most 2.2: BROKEN",
+            "taxi c/d: 0.90 x, at most 0.8: BROKEN",
+        ]
+        assert all(line.endswith("holds") for line in lines_said[:-2])
+
+    def test_with_nothing_broken_the_exit_code_is_0(self) -> None:
+        assert _conclude(check([GOOD], [], FULL), Console(file=io.StringIO())) == 0
+
+    def test_results_are_written_with_every_run_and_bound(self, tmp_path: Path) -> None:
+        plan = Plan({"taxi": 1000}, runs=3, scale=4, lanes=2)
+        verdicts = check([GOOD], [GOOD_LARGER], FULL)
+        _write(tmp_path / "out", "machine", plan, ([GOOD], [GOOD_LARGER]), verdicts)
+        results = json.loads((tmp_path / "out" / "results.json").read_text())
+        assert results["measured"][0]["runs"]["d"][0] == {"seconds": 50.0, "peak_mb": 200}
+        assert results["measured"][1]["rows"] == 4000
+        assert [bound["holds"] for bound in results["bounds"]] == [True] * 8
+        assert (tmp_path / "out" / "chart.svg").read_text().startswith("<svg")
+
+
+class TestYardsticks:
+    """Ways a and d on a real server: the runner's own half, which needs no AirCan."""
+
+    @pytest.mark.parametrize("kind", sorted(KINDS))
+    def test_a_and_d_load_and_are_checked(self, kind: str, tmp_path: Path) -> None:
+        data = Data(kind, 500, tmp_path / "it's.csv")
+        write(kind, data.rows, data.path)
+        with embedded_server() as server:
+            assert [measure(server, way, data, lanes=2).seconds > 0 for way in "ad"] == [True] * 2
+            with pytest.raises(WrongResult, match=r"'500\|500', not '501\|501'"):
+                measure(server, "d", replace(data, rows=501), lanes=2)
+            assert server.run("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == "0"
+
+    def test_the_trigger_makes_the_full_text_that_ckan_makes(self) -> None:
+        with embedded_server() as server:
+            server.run(
+                "CREATE TABLE t (_id serial, _full_text tsvector, a timestamp, b numeric, c text)",
+                "CREATE TRIGGER zfulltext BEFORE INSERT OR UPDATE ON t"
+                " FOR EACH ROW EXECUTE FUNCTION populate_full_text_trigger()",
+                "INSERT INTO t (_id, a, b, c) VALUES (777, '2015-08-18 06:34:36', 15.30, 'Dogs')",
+                "INSERT INTO t (_full_text, c) VALUES ('given', 'ignored')",
+            )
+            assert server.run("SELECT strip(_full_text) FROM t").splitlines() == [
+                "'-08' '-18' '15.30' '2015' '34' '36' 'dog' 't06'",
+                "'given'",
+            ]
 
 
 def parsed(chart: str) -> ET.Element:
