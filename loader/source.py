@@ -672,6 +672,7 @@ def _gcs_errors() -> tuple[type[Exception], ...]:
     return (
         *_http_errors(),
         google.api_core.exceptions.GoogleAPIError,
+        NotImplementedError,  # of a transport that lacks an option
         google.auth.exceptions.GoogleAuthError,
         exceptions.InvalidPathError,
         exceptions.InvalidResponse,

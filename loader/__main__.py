@@ -1,0 +1,5 @@
+"""``python -m loader`` is the command ``aircan``."""
+
+from loader.cli import main
+
+main()
