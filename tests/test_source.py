@@ -1,0 +1,764 @@
+"""Sources: local files, HTTP with all its faults, Google Cloud Storage in front of its emulator."""
+
+import http.client
+import importlib
+import io
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import uuid
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from gcp_storage_emulator.server import create_server
+from google.cloud import storage
+from http_server import HttpServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loader import source as module
+from loader.errors import (
+    SourceChanged,
+    SourceError,
+    SourceForbidden,
+    SourceNotFound,
+    SourceUnreachable,
+    UsageError,
+)
+from loader.source import Identity, SourceSettings, mask_uri, open_source
+
+DATA = b"".join(b"%07d,some name\n" % n for n in range(180_000))  # 3.2 MB
+QUICK = SourceSettings(backoff_s=0.001, max_backoff_s=0.01, read_timeout_s=10)
+DROPS = {"drop_after": 1_000_000, "drops": 2}
+
+
+def bytes_of(uri, settings=QUICK, **options):
+    with open_source(uri, settings, **options) as source:
+        return b"".join(iter(lambda: source.read(1 << 20), b""))
+
+
+def read_exactly(source, size):
+    return b"".join(iter(lambda: source.read(size - source.bytes_read), b""))
+
+
+def free_port():
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        return listener.getsockname()[1]
+
+
+# Local files.
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "a file? 50%.csv"
+    path.write_bytes(DATA)
+    return path
+
+
+def test_a_local_file_is_read_whole(file):
+    assert bytes_of(str(file)) == DATA
+
+
+def test_a_file_url_is_a_local_file(file):
+    assert bytes_of(file.as_uri()) == DATA
+    assert bytes_of(file.as_uri().replace("file://", "FILE://localhost")) == DATA
+
+
+def test_a_local_source_tells_what_it_is(file):
+    with open_source(str(file)) as source:
+        assert (source.uri, source.name, source.size) == (str(file), file.name, len(DATA))
+        assert source.seekable()
+        source.read(100)
+        assert source.bytes_read == 100
+        assert source.seek(-5, io.SEEK_END) == len(DATA) - 5
+        assert source.read(100) == DATA[-5:]
+        assert source.identity.size == len(DATA)
+    with pytest.raises(ValueError, match="closed"):
+        source.read(1)
+
+
+def test_the_identity_of_a_file_changes_with_it(file):
+    def identity():
+        with open_source(str(file)) as source:
+            return source.identity
+
+    first = identity()
+    assert identity() == first
+    file.write_bytes(DATA[::-1])
+    assert identity() != first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(DATA + b"more"),
+        lambda path: path.write_bytes(DATA[:2_000_000]),
+        lambda path: os.utime(path, (0, 0)),
+        lambda path: path.unlink(),
+        lambda path: (
+            path.with_suffix(".new").write_bytes(DATA),
+            path.with_suffix(".new").rename(path),
+        ),
+    ],
+    ids=["longer", "shorter", "written", "gone", "replaced"],
+)
+def test_a_file_that_changes_while_it_is_read_is_an_error(file, change):
+    with open_source(str(file)) as source:
+        source.read(1000)
+        change(file)
+        with pytest.raises(SourceChanged):
+            source.read()
+
+
+def test_another_file_than_the_expected_one_is_an_error(file):
+    with open_source(str(file)) as source:
+        expected = source.identity
+    assert bytes_of(str(file), expected=expected) == DATA
+    file.write_bytes(DATA + b"more")
+    with pytest.raises(SourceChanged):
+        open_source(str(file), expected=expected)
+
+
+def test_a_missing_file_is_not_found(tmp_path):
+    with pytest.raises(SourceNotFound, match="no such file"):
+        open_source(str(tmp_path / "nothing.csv"))
+    with pytest.raises(SourceNotFound):
+        open_source(str(tmp_path / "nothing" / "nothing.csv"))
+
+
+def test_what_is_no_file_is_refused_with_a_hint(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, message in [(tmp_path, "is a directory"), (tmp_path / "pipe", "not a regular file")]:
+        with pytest.raises(SourceError, match=message) as caught:
+            open_source(str(path))
+        assert caught.value.hint
+
+
+def test_a_path_that_no_file_can_have_is_an_error_of_ours():
+    for path in ["a\0b", "x" * 5000]:
+        with pytest.raises(SourceError):
+            open_source(path)
+
+
+def test_a_file_that_may_not_be_read_is_forbidden(file):
+    file.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(SourceForbidden) as caught:
+            open_source(str(file))
+    finally:
+        os.seteuid(user)
+    assert "permissions" in caught.value.hint
+
+
+# URIs.
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/a.csv", "ftp://host/a.csv", "postgresql://u:p@h/d"])
+def test_other_kinds_of_uri_are_wrong_usage(uri):
+    with pytest.raises(UsageError, match="is not supported") as caught:
+        open_source(uri)
+    assert "gs://" in caught.value.hint
+    assert "u:p@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["gs://bucket", "gs://bucket/", "gs:///x.csv", "file://host/x.csv"])
+def test_half_a_uri_is_wrong_usage(uri):
+    with pytest.raises(UsageError):
+        open_source(uri)
+
+
+@pytest.mark.parametrize(
+    "uri", ["http:///x.csv", "http://[::1/x.csv", "http://.a/x", "http://h:x/y"]
+)
+def test_a_malformed_url_is_an_error_at_once(uri):
+    with pytest.raises(SourceError) as caught:
+        open_source(uri, QUICK)
+    assert not caught.value.retryable
+
+
+MASKED = {
+    "/data/a?sig=1.csv": "/data/a?sig=1.csv",
+    "https://h/a.csv": "https://h/a.csv",
+    "https://h:8080/a@b.csv?x=1#y": "https://h:8080/a@b.csv?x=1#y",
+    "https://u:hunter2@h/a.csv": "https://u:***@h/a.csv",
+    "https://u:hunter2@x@h/a.csv": "https://u:***@h/a.csv",
+    "https://u:hun/ter2@h/a.csv": "https://u:***@h/a.csv",
+    "https://hunter2@h/a.csv": "https://***@h/a.csv",
+    "https://h/a?sig=hunter2": "https://h/a?sig=***",
+    "https://h/a?x=1&X-Goog-Signature=hunter2&y=2": "https://h/a?x=1&X-Goog-Signature=***&y=2",
+    "https://h/a?X-Amz-Credential=hunter2": "https://h/a?X-Amz-Credential=***",
+    "https://h/a?X-Amz-Date=hunter2": "https://h/a?X-Amz-Date=***",
+    "https://h/a?AWSAccessKeyId=hunter2&Signature=hunter2": (
+        "https://h/a?AWSAccessKeyId=***&Signature=***"
+    ),
+    "https://h/a?access_token=hunter2;api_key=hunter2": "https://h/a?access_token=***;api_key=***",
+    "https://h/a?%73ig=hunter2": "https://h/a?%73ig=***",
+    "https://h/a?client_secret=hunter2#part": "https://h/a?client_secret=***#part",
+    "https://h/a?password=hunter2&keyword=trees": "https://h/a?password=***&keyword=trees",
+}
+
+
+@pytest.mark.parametrize(("uri", "shown"), MASKED.items())
+def test_secrets_in_a_uri_are_masked(uri, shown):
+    assert mask_uri(uri) == shown
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/data.csv", "data.csv"),
+        ("/a/b%20c.csv?token=x#y", "b c.csv"),
+        ("/a/", "a"),
+        ("", "127.0.0.1"),
+    ],
+)
+def test_the_name_is_the_last_part_of_the_path(path, name):
+    with (
+        HttpServer(b"a") as server,
+        open_source(f"http://127.0.0.1:{server.port}{path}") as source,
+    ):
+        assert source.name.partition(":")[0] == name
+        assert not source.seekable()
+
+
+# HTTP.
+
+PLAIN_FAULTS = {
+    "none": {},
+    "drops": DROPS,
+    "resets": {**DROPS, "reset": True},
+    "drops before the first byte": {"drop_after": 0, "drops": 2},
+    "drops, without ranges": {**DROPS, "ranges": False},
+    "drops, only Last-Modified": {**DROPS, "etag": None},
+    "drops, only an ETag": {**DROPS, "last_modified": None},
+    "drops, weak ETag": {**DROPS, "etag": 'W/"1"'},
+    "chunked": {"length": False},
+    "chunked, drops": {**DROPS, "length": False},
+    "chunked, drops, without ranges": {**DROPS, "length": False, "ranges": False},
+    "busy": {"failures": [503, 429, 500, 502, 504, 408]},
+    "Content-Encoding": {"content_encoding": "gzip"},
+}
+
+
+@pytest.mark.parametrize("faults", PLAIN_FAULTS.values(), ids=PLAIN_FAULTS.keys())
+def test_every_byte_comes_through_whatever_happens(faults):
+    with HttpServer(DATA, **faults) as server:
+        assert bytes_of(server.url) == DATA
+
+
+@settings(max_examples=25)
+@given(
+    st.binary(max_size=2000),
+    st.integers(0, 2000),
+    st.integers(0, 3),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_content_comes_through_any_drops(content, drop_after, drops, ranges, length):
+    with HttpServer(
+        content, drop_after=drop_after, drops=drops, ranges=ranges, length=length
+    ) as server:
+        assert bytes_of(server.url) == content
+
+
+def test_what_an_http_source_tells():
+    with HttpServer(DATA) as server, open_source(server.url) as source:
+        assert source.size == len(DATA)
+        assert source.identity == Identity(
+            etag=server.current_etag(), last_modified=server.last_modified, size=len(DATA)
+        )
+        assert repr(source) == f"<Source {server.url}>"
+        with pytest.raises(io.UnsupportedOperation):
+            source.seek(0)
+
+
+def test_it_resumes_by_range_from_the_last_byte_and_only_the_same_version():
+    with HttpServer(DATA, **DROPS) as server:
+        assert bytes_of(server.url) == DATA
+        first, second, third = server.requests
+    assert "range" not in first
+    assert second["range"] == "bytes=1000000-"
+    assert third["range"] == "bytes=2000000-"
+    assert second["if-match"] == third["if-match"] == server.current_etag()
+    assert first["accept-encoding"] == second["accept-encoding"] == "identity"
+
+
+def test_a_server_killed_and_started_again_costs_no_byte(file):
+    port = free_port()
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("http_server.py")),
+        str(file),
+        str(port),
+    ]
+
+    def start(*rate):
+        process = subprocess.Popen([*command, *rate], stdout=subprocess.PIPE, text=True)
+        return process, process.stdout.readline().strip()
+
+    process, url = start("4000000")
+    settings = SourceSettings(backoff_s=0.1, max_backoff_s=0.5, retries=60)
+    with open_source(url, settings) as source:
+        start_of_it = source.read(300_000)
+        process.kill()
+        process.communicate()
+        restarted = []
+        timer = threading.Timer(0.3, lambda: restarted.append(start()[0]))
+        timer.start()
+        try:
+            assert start_of_it + source.read() == DATA
+        finally:
+            timer.join()
+            restarted[0].kill()
+            restarted[0].communicate()
+
+
+def test_a_file_replaced_at_a_drop_is_an_error_and_never_a_mix():
+    with HttpServer(DATA, **DROPS) as server, open_source(server.url, QUICK) as source:
+        source.read(1000)
+        server.content = DATA[::-1]
+        with pytest.raises(SourceChanged):
+            source.read()
+
+
+CARELESS = {
+    "another ETag": {"etag": '"2"'},
+    "another time": {"last_modified": "Thu, 02 Jan 2020 10:00:00 GMT"},
+    "another weak ETag": {"etag": 'W/"2"'},
+    "no validators any more": {"etag": None, "last_modified": None},
+    "longer": {"content": DATA + b"more"},
+    "shorter": {"content": DATA[:900_000]},
+}
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("change", CARELESS.values(), ids=CARELESS.keys())
+def test_a_server_that_ignores_conditions_is_found_out(change, ranges):
+    strong = change.get("etag") == '"2"'
+    before = {"etag": '"1"' if strong else None, "preconditions": False, "ranges": ranges}
+    with HttpServer(DATA, **DROPS, **before) as server, open_source(server.url, QUICK) as source:
+        source.read(1000)
+        for name, value in change.items():
+            setattr(server, name, value)
+        with pytest.raises(SourceChanged):
+            source.read()
+
+
+def test_mirrors_that_agree_on_the_etag_may_differ_on_the_time():
+    with HttpServer(DATA, **DROPS) as server, open_source(server.url, QUICK) as source:
+        start_of_it = source.read(1000)
+        server.last_modified = "Thu, 02 Jan 2020 10:00:00 GMT"
+        assert start_of_it + source.read() == DATA
+
+
+def test_without_validators_a_drop_is_the_end():
+    with HttpServer(DATA, **DROPS, etag=None, last_modified=None) as server:
+        with pytest.raises(SourceUnreachable, match="no ETag or Last-Modified"):
+            bytes_of(server.url)
+        assert len(server.requests) == 1
+
+
+def test_another_range_than_asked_for_is_refused():
+    with HttpServer(DATA, **DROPS) as server, open_source(server.url, QUICK) as source:
+        source.read(1000)
+        server.range_shift = 1
+        with pytest.raises(SourceError, match="the server sent others"):
+            source.read()
+
+
+def test_a_reopened_source_must_be_the_expected_one():
+    with HttpServer(DATA) as server:
+        with open_source(server.url) as source:
+            expected = source.identity
+        assert bytes_of(server.url, expected=expected) == DATA
+        server.content = DATA[::-1]
+        with pytest.raises(SourceChanged):
+            open_source(server.url, expected=expected)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, SourceError),
+        (401, SourceForbidden),
+        (403, SourceForbidden),
+        (404, SourceNotFound),
+        (410, SourceNotFound),
+        (416, SourceChanged),
+        (418, SourceError),
+        (501, SourceError),
+    ],
+)
+def test_a_status_that_will_not_change_is_an_error_at_once(status, error):
+    with HttpServer(DATA, failures=[status] * 9) as server:
+        with pytest.raises(SourceError) as caught:
+            open_source(server.url, QUICK)
+        assert type(caught.value) is error
+        assert len(server.requests) == 1
+
+
+def test_an_empty_answer_is_no_file():
+    with HttpServer(DATA, failures=[204]) as server, pytest.raises(SourceError, match="HTTP 204"):
+        open_source(server.url, QUICK)
+
+
+# Patience has an end.
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"failures": [503] * 100},
+        {"drop_after": 0, "drops": 100},
+        {"drop_after": 400_000, "drops": 100, "ranges": False},
+        {"drop_after": 10_000, "drops": 100},
+    ],
+    ids=["busy", "nothing", "always the same", "too little"],
+)
+def test_without_progress_it_gives_up(faults):
+    with HttpServer(DATA, **faults) as server:
+        with pytest.raises(SourceUnreachable, match="tried 4 times"):
+            bytes_of(server.url, SourceSettings(retries=3, backoff_s=0.001))
+        assert len(server.requests) == 4
+
+
+def test_with_progress_it_goes_on_for_longer_than_the_retries():
+    with HttpServer(DATA * 3, drop_after=1_100_000, drops=100) as server:
+        assert bytes_of(server.url, SourceSettings(retries=1, backoff_s=0.001)) == DATA * 3
+        assert len(server.requests) > 5
+
+
+def test_it_waits_as_long_as_the_server_asks_but_not_longer_than_allowed():
+    settings = SourceSettings(backoff_s=0.001, max_backoff_s=0.3)
+    with HttpServer(b"a", failures=[503], retry_after="3600") as server:
+        started = time.monotonic()
+        assert bytes_of(server.url, settings) == b"a"
+        assert 0.3 <= time.monotonic() - started < 60
+
+
+def test_nobody_there():
+    with pytest.raises(SourceUnreachable, match="refused") as caught:
+        open_source(f"http://127.0.0.1:{free_port()}/", SourceSettings(retries=1, backoff_s=0.001))
+    assert caught.value.hint
+
+
+def test_a_name_that_does_not_resolve_fails_soon():
+    started = time.monotonic()
+    with pytest.raises(SourceUnreachable, match=r"does not resolve \(tried 3 times\)") as caught:
+        open_source("http://nothing.invalid/a.csv", SourceSettings(retries=1000, backoff_s=0.01))
+    assert "host name" in caught.value.hint
+    assert time.monotonic() - started < 60
+
+
+def test_a_server_that_says_nothing_times_out():
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        settings = SourceSettings(read_timeout_s=0.1, retries=1, backoff_s=0.001)
+        with pytest.raises(SourceUnreachable, match=r"timed out \(tried 2 times\)"):
+            open_source(url, settings)
+
+
+def test_tls_that_does_not_come_about_has_a_hint():
+    with (
+        HttpServer(DATA) as server,
+        pytest.raises(SourceUnreachable, match="no TLS connection") as caught,
+    ):
+        open_source(server.url.replace("http://", "https://"), QUICK)
+    assert "certificate" in caught.value.hint
+
+
+# Credentials and redirects.
+
+
+def test_user_and_password_of_the_url_are_sent():
+    with HttpServer(DATA, credentials=("user", "p@ss/word")) as server:
+        url = server.url.replace("http://", "http://user:p%40ss%2Fword@")
+        assert bytes_of(url) == DATA
+        with pytest.raises(SourceForbidden):
+            open_source(server.url)
+
+
+def test_a_redirect_is_followed_and_the_password_stays_behind():
+    with HttpServer(DATA, **DROPS) as there, HttpServer(b"") as here:
+        here.redirects["/data.csv"] = there.url.replace("127.0.0.1", "localhost")
+        assert bytes_of(here.url.replace("http://", "http://user:hunter2@")) == DATA
+        assert all("authorization" in request for request in here.requests)
+        assert not any("authorization" in request for request in there.requests)
+        assert len(there.requests) == 3
+
+
+@pytest.mark.parametrize("target", ["/data.csv", "ftp://127.0.0.1/a.csv", "http://[::1"])
+def test_a_redirect_to_nowhere_is_an_error(target):
+    with HttpServer(DATA, redirects={"/data.csv": target}) as server, pytest.raises(SourceError):
+        open_source(server.url, QUICK)
+
+
+@pytest.mark.parametrize("status", [None, 400, 403, 404, 503])
+def test_no_error_shows_a_secret(status, caplog):
+    caplog.set_level("INFO")
+    settings = SourceSettings(retries=1, backoff_s=0.001)
+    secret = uuid.uuid4().hex
+    with HttpServer(DATA, failures=[status] * 9) as server:
+        port = free_port() if status is None else server.port
+        with pytest.raises(SourceError) as caught:
+            open_source(f"http://user:{secret}@127.0.0.1:{port}/?token={secret}", settings)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "token=***" in shown
+    assert secret not in shown + repr(caught.value) + caplog.text
+
+
+# The seam.
+
+
+def exceptions_of(*modules):
+    kinds = {
+        f"{name}.{kind.__name__}": kind
+        for name in modules
+        for kind in vars(importlib.import_module(name)).values()
+        if isinstance(kind, type) and issubclass(kind, Exception) and kind is not Exception
+    }
+    foreign = {
+        name: kind
+        for name, kind in kinds.items()
+        if not issubclass(kind, Warning)
+        and not kind.__name__.startswith("_")
+        and kind.__module__ != "google.resumable_media.common"  # of releases before 3.0
+    }
+    return pytest.mark.parametrize("kind", foreign.values(), ids=foreign.keys())
+
+
+@exceptions_of("requests.exceptions", "urllib3.exceptions", "http.client", "ssl", "socket")
+def test_every_exception_of_http_becomes_ours(kind):
+    with pytest.raises(SourceError) as caught, module._seam("shown", module._http_errors()):
+        raise kind.__new__(kind)
+    assert str(caught.value).startswith("shown")
+
+
+@exceptions_of(
+    "google.api_core.exceptions", "google.auth.exceptions", "google.cloud.storage.exceptions"
+)
+def test_every_exception_of_google_becomes_ours(kind):
+    with pytest.raises(SourceError) as caught, module._seam("shown", module._gcs_errors()):
+        raise kind.__new__(kind)
+    assert str(caught.value).startswith("shown")
+
+
+@pytest.mark.parametrize(
+    ("kind", "retried"),
+    [
+        (http.client.IncompleteRead, True),
+        (ConnectionResetError, True),
+        (ssl.SSLEOFError, True),
+        (ssl.SSLCertVerificationError, False),
+        (UnicodeError, False),
+    ],
+)
+def test_the_type_decides_whether_it_is_tried_again(kind, retried):
+    with pytest.raises(SourceError) as caught, module._seam("shown", module._http_errors()):
+        raise kind.__new__(kind)
+    assert isinstance(caught.value, module._Passing) is retried
+
+
+def run_python(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_a_local_file_costs_no_import_of_the_network(file):
+    code = """
+import sys
+from loader.source import open_source
+open_source(sys.argv[1]).read()
+print(sorted({"smart_open", "requests", "urllib3", "google.auth"} & set(sys.modules)))
+"""
+    assert run_python(code, str(file)) == "[]\n"
+
+
+# Google Cloud Storage.
+
+BLOB = os.urandom(10 * 1024 * 1024)  # three chunks
+
+
+class Proxy:
+    """Passes TCP on to a port, and cuts the connections that answer at length, if told to."""
+
+    def __init__(self, port: int) -> None:
+        self._upstream = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.cut_after = 2_000_000
+        self.cuts = 0
+        self.made = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                client = self._listener.accept()[0]
+                server = socket.create_connection(("127.0.0.1", self._upstream))
+                threading.Thread(target=self._pass, args=(client, server), daemon=True).start()
+                threading.Thread(
+                    target=self._pass, args=(server, client, True), daemon=True
+                ).start()
+
+    def _pass(self, receiver: socket.socket, sender: socket.socket, answers: bool = False) -> None:
+        passed = 0
+        with suppress(OSError):  # the other direction ended first
+            while data := receiver.recv(65536):
+                sender.sendall(data)
+                passed += len(data)
+                if answers and self.cuts > self.made and passed > self.cut_after:
+                    self.made += 1
+                    receiver.shutdown(socket.SHUT_RDWR)
+                    break
+        with suppress(OSError):
+            sender.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    port = free_port()
+    server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
+    server.start()
+    yield port
+    server.stop()
+
+
+@pytest.fixture
+def proxy(emulator, monkeypatch):
+    proxy = Proxy(emulator)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{proxy.port}")
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def blob(proxy):
+    client = storage.Client.create_anonymous_client()
+    blob = client.bucket("bucket").blob(f"folder/{uuid.uuid4().hex}/a file.csv")
+    blob.upload_from_string(BLOB)
+    yield blob
+    client.close()
+
+
+def uri_of(blob):
+    return f"gs://{blob.bucket.name}/{blob.name}"
+
+
+def test_an_object_is_read_whole(blob):
+    assert bytes_of(uri_of(blob)) == BLOB
+
+
+def test_what_an_object_tells(blob):
+    with open_source(uri_of(blob)) as source:
+        assert (source.name, source.size) == ("a file.csv", len(BLOB))
+        assert source.identity == Identity(generation=blob.generation, size=len(BLOB))
+        assert not source.seekable()
+
+
+def test_an_empty_object_is_empty(blob):
+    blob.upload_from_string(b"")
+    assert bytes_of(uri_of(blob)) == b""
+
+
+def test_a_dropped_connection_to_the_bucket_is_taken_up_again(blob, proxy):
+    proxy.cuts = 3
+    assert bytes_of(uri_of(blob)) == BLOB
+    assert proxy.made == 3
+
+
+def test_a_bucket_that_always_drops_is_given_up(blob, proxy):
+    proxy.cuts = 100
+    with pytest.raises(SourceUnreachable, match="tried 3 times"):
+        bytes_of(uri_of(blob), SourceSettings(retries=2, backoff_s=0.001))
+    assert proxy.made == 3
+
+
+@pytest.mark.parametrize("content", [BLOB[::-1], BLOB[:5000], BLOB + b"more"])
+def test_an_object_replaced_while_it_is_read_is_an_error(blob, content):
+    with open_source(uri_of(blob), QUICK) as source:
+        source.read(1000)
+        blob.upload_from_string(content)
+        with pytest.raises(SourceChanged):
+            source.read()
+
+
+def test_an_object_replaced_at_a_drop_is_an_error(blob, proxy):
+    with open_source(uri_of(blob), QUICK) as source:
+        source.read(1000)
+        blob.upload_from_string(BLOB[::-1])
+        proxy.cuts = 1
+        with pytest.raises(SourceChanged):
+            source.read()
+        assert source.bytes_read < len(BLOB)
+
+
+def test_an_object_deleted_while_it_is_read_is_an_error(blob):
+    with open_source(uri_of(blob), QUICK) as source:
+        source.read(1000)
+        blob.delete()
+        with pytest.raises(SourceChanged):
+            source.read()
+
+
+def test_another_object_than_the_expected_one_is_an_error(blob):
+    with open_source(uri_of(blob)) as source:
+        expected = source.identity
+    blob.upload_from_string(BLOB)
+    with pytest.raises(SourceChanged):
+        open_source(uri_of(blob), expected=expected)
+
+
+@pytest.mark.parametrize("uri", ["gs://bucket/nothing.csv", "gs://no-such-bucket/a.csv"])
+def test_a_missing_object_is_not_found(proxy, uri):
+    with pytest.raises(SourceNotFound):
+        open_source(uri, QUICK)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "requests"),
+    [
+        (400, SourceError, 1),
+        (401, SourceForbidden, 1),
+        (403, SourceForbidden, 1),
+        (429, SourceUnreachable, 3),
+        (503, SourceUnreachable, 3),
+    ],
+)
+def test_statuses_of_the_bucket(status, error, requests, monkeypatch):
+    with HttpServer(b"", failures=[status] * 9) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.port}")
+        with pytest.raises(SourceError) as caught:
+            open_source("gs://bucket/a.csv", SourceSettings(retries=2, backoff_s=0.001))
+        assert type(caught.value) is error
+        # The client looks at the bucket too, for itself.
+        assert len([True for seen in server.requests if "/o/" in seen[":path"]]) == requests
+
+
+def test_without_googles_client_it_says_what_to_install():
+    code = """
+import sys
+sys.modules["google.cloud.storage"] = None
+from loader.errors import UsageError
+from loader.source import open_source
+try:
+    open_source("gs://bucket/a.csv")
+except UsageError as error:
+    print(error.hint)
+"""
+    assert run_python(code) == "pip install 'aircan[gcs]'\n"
