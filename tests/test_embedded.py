@@ -190,8 +190,8 @@ def test_the_url_works_for_every_client_whatever_the_path(data_folder: Path) -> 
     cluster = embedded.Cluster(parent / "postgres-18")
     url = cluster.start()
     assert one(url, "SELECT 1") == 1
-    programs = Path(embedded.psql(())[0]).parent
-    said = subprocess.run([programs / "psql", url, "-Atc", "SELECT 2"], capture_output=True)
+    psql = embedded._wheel_programs(18) / "psql"
+    said = subprocess.run([psql, url, "-Atc", "SELECT 2"], capture_output=True)
     assert said.stdout == b"2\n"
     engine = sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect() as connection:
@@ -249,7 +249,7 @@ def test_a_server_that_does_not_start_is_one_line_with_its_last_words(data_folde
 
 
 def test_without_the_wheel_says_what_to_install(
-    data_folder: Path, monkeypatch: pytest.MonkeyPatch
+    empty_data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(UsageError, match="not installed") as caught:
@@ -270,9 +270,7 @@ def test_a_data_folder_that_cannot_be_is_a_wrong_setting(
 
 def a_wheel_in(folder: Path) -> Path:
     """Put PostgreSQL there as the wheel has it, readable by everyone who can reach it."""
-    installed = Path(embedded.psql(())[0]).parent
-    embedded.stop()
-    programs = embedded._copied_programs(installed, folder)
+    programs = embedded._copied_programs(embedded._wheel_programs(18), folder)
     (programs.parents[1] / "__init__.py").touch(mode=0o644)
     return folder
 
@@ -324,9 +322,9 @@ if as_root:
         assert pwd.getpwnam("aircan").pw_shell == "/bin/false"
 
     def test_as_root_no_folder_is_opened_for_the_system_user(
-        data_folder: Path, monkeypatch: pytest.MonkeyPatch
+        empty_data_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        private = data_folder / "private"
+        private = empty_data_folder / "private"
         private.mkdir(mode=0o700)
         monkeypatch.setenv("AIRCAN_DATA", str(private / "data"))
         with pytest.raises(UsageError, match="'aircan' cannot reach"):
@@ -347,9 +345,9 @@ if as_root:
         assert stat.S_IMODE(private.stat().st_mode) == 0o700
 
     def test_as_root_a_folder_that_others_write_to_is_refused(
-        data_folder: Path, monkeypatch: pytest.MonkeyPatch
+        empty_data_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        shared = data_folder / "shared"
+        shared = empty_data_folder / "shared"
         shared.mkdir()
         shared.chmod(0o777)
         monkeypatch.setenv("AIRCAN_DATA", str(shared))
