@@ -1,0 +1,74 @@
+"""What setup.cfg promises to whoever installs the package."""
+
+import ast
+import subprocess
+import sys
+from configparser import ConfigParser
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+SETUP = ConfigParser()
+SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
+
+
+def requirements(section: str, option: str) -> list[Requirement]:
+    lines = SETUP[section][option].splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+# The standard library's of a later Python or of type checkers; smart-open[zst] brings backports.
+NOT_OURS_TO_DECLARE = {"_typeshed", "backports", "compression"}
+
+
+def imported_by_the_library() -> set[str]:
+    """Top-level names that loader/ imports, the standard library's and its own left out."""
+    names = set()
+    for path in (ROOT / "loader").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - NOT_OURS_TO_DECLARE - {"loader"}
+
+
+def test_every_import_of_the_library_is_a_declared_dependency() -> None:
+    declared = {
+        canonicalize_name(requirement.name)
+        for section, option in [
+            ("options", "install_requires"),
+            ("options.extras_require", "embedded"),
+            ("options.extras_require", "gcs"),
+        ]
+        for requirement in requirements(section, option)
+    }
+    distributions = packages_distributions()
+    for name in imported_by_the_library():
+        offered_by = {canonicalize_name(found) for found in distributions[name]}
+        assert offered_by & declared, f"{name} comes from {offered_by}, which setup.cfg lacks"
+
+
+def test_every_dependency_has_a_lower_bound() -> None:
+    found = requirements("options", "install_requires")
+    for extra in ("embedded", "gcs", "dags"):
+        found += requirements("options.extras_require", extra)
+    assert all(">=" in str(requirement.specifier) for requirement in found)
+
+
+def test_every_package_of_the_library_is_shipped() -> None:
+    folders = {path.parent for path in (ROOT / "loader").rglob("*.py")}
+    packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert packages == set(SETUP["options"]["packages"].split())
+
+
+def test_the_command_and_the_package_know_the_version() -> None:
+    code = "from loader.cli import main; main()"
+    said = subprocess.run(
+        [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == f"aircan {SETUP['metadata']['version']}\n"
+    assert "aircan = loader.cli:main" in SETUP["options.entry_points"]["console_scripts"]
