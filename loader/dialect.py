@@ -36,7 +36,8 @@ class Dialect:
 
     ``delimiter``, ``quote`` and ``escape`` are single ASCII characters. ``header_row`` is the
     record that names the columns, counted from 1 in the file with blank lines; 0 means that
-    there is none. ``universal_newlines`` is true when records end in a bare CR.
+    there is none. ``universal_newlines`` is true when records end in a bare CR. ``line_end`` is
+    LF or CRLF: what most records end in, and what COPY is given.
     """
 
     delimiter: str = ","
@@ -45,6 +46,7 @@ class Dialect:
     escape: str | None = None
     header_row: int = 1
     universal_newlines: bool = False
+    line_end: str = "\n"
 
     def records(self, text: str) -> Iterator[list[str]]:
         """Yield the cells of every record; a blank line is an empty list."""
@@ -148,6 +150,7 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
         # "\n" inside quotes would hide a CR file; such a cell in the head is rare enough
         # next to files whose every record ends so.
         universal_newlines="\n" not in text and "\r" in text,
+        line_end="\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n",
     )
     delimiter = declared.delimiter or _find_delimiter(text, dialect, whole)
     dialect = replace(dialect, delimiter=delimiter)

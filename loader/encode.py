@@ -1,8 +1,8 @@
-"""Verified strings -> COPY's text format, with ``_id`` in front.
+"""Verified strings -> COPY's CSV format, with ``_id`` in front.
 
-In: one string array per column, null for NULL. Out: one buffer of lines. Text format instead of
-CSV: Postgres reads it faster, null and '' need no quotes, and a line of it is always one row, so
-that a line number in a server's message leads back to the row. Holds the block once more.
+In: one string array per column, null for NULL. Out: one buffer of lines, cut like the source's,
+so that blocks that need no mending can go with them as they are. A column is quoted only where
+one of its cells needs it. Holds the block once more.
 """
 
 from __future__ import annotations
@@ -14,33 +14,34 @@ import pyarrow.compute as pc
 
 from loader.blocks import Offsets
 
-# Backslash first: the others bring new ones.
-_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 
-
-def encode(ids: Offsets, columns: Sequence[pa.StringArray]) -> list[memoryview]:
-    """Return the rows as COPY text.
+def encode(
+    ids: Offsets, columns: Sequence[pa.StringArray], delimiter: str, line_end: str
+) -> list[memoryview]:
+    """Return the rows as COPY CSV.
 
     Args:
         ids: The ``_id`` of each row.
         columns: The cells, as ``convert`` verified them.
+        delimiter: Between cells.
+        line_end: LF or CRLF; the same for the whole COPY.
     """
     if not len(ids):
         return []
-    cells = [pa.array(ids).cast(pa.string()), *map(_escape, columns)]
+    cells = [pa.array(ids).cast(pa.string()), *(_quote(column, delimiter) for column in columns)]
     rows = pc.binary_join_element_wise(
-        *cells, "\t", null_handling="replace", null_replacement="\\N"
+        *cells, delimiter, null_handling="replace", null_replacement=""
     )
-    lines = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), "\n")
-    return [memoryview(lines.buffers()[2]), memoryview(b"\n")]
+    one = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
+    return [memoryview(pc.binary_join(one, line_end).buffers()[2]), memoryview(line_end.encode())]
 
 
-def _escape(cells: pa.StringArray) -> pa.StringArray:
+def _quote(cells: pa.StringArray, delimiter: str) -> pa.StringArray:
+    """Return the cells in quotes if one of them has something to hide, or is empty, not null."""
     data = cells.buffers()[2]
-    if data is None:
+    octets = data.to_pybytes() if data is not None else b""
+    hides = any(character in octets for character in (b'"', b"\n", b"\r", delimiter.encode()))
+    if not hides and pc.min(pc.binary_length(cells)).as_py() != 0:
         return cells
-    octets = data.to_pybytes()
-    for character, escaped in _ESCAPES:
-        if character.encode() in octets:
-            cells = pc.replace_substring(cells, character, escaped)
-    return cells
+    doubled = pc.replace_substring(cells, '"', '""') if b'"' in octets else cells
+    return pc.binary_join_element_wise('"', doubled, '"', "")

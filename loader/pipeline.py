@@ -38,6 +38,7 @@ from loader.errors import (
     RowsLost,
     TooManyColumns,
 )
+from loader.express import Express
 from loader.progress import Progress, Silent
 from loader.rejects import Rejects
 from loader.report import BadRows, Report
@@ -246,6 +247,7 @@ class _Pass:
         self.long_ids: list[int] = []
         self._reading = reading
         self._verdict = verdict
+        self._express = Express(verdict.columns, reading.dialect)
         self._rejects = rejects
         self._lock = threading.Lock()
 
@@ -259,17 +261,31 @@ class _Pass:
 
     def encode(self, block: Block) -> list[memoryview] | None:
         """Return a block's COPY text, or None once a column was widened; in a lane's thread."""
-        rows = table.parse(block, self._reading.dialect, len(self._verdict.columns))
+        if self._verdict.widened:
+            return self._encode_mended(block)
+        encoded = self._express.encode(block)
+        if encoded is None:
+            return self._encode_mended(block)
+        self._rejects.add(block.number, [])
+        self._count(block, rows=block.rows, repaired=0)
+        return encoded
+
+    def _encode_mended(self, block: Block) -> list[memoryview] | None:
+        dialect = self._reading.dialect
+        rows = table.parse(block, dialect, len(self._verdict.columns))
         self._rejects.add(block.number, rows.rejects)
         converted = self._verdict.convert(rows)
         if converted is None:
             return None
+        self._count(block, rows=len(rows.positions), repaired=rows.repaired)
+        return encode.encode(rows.ids, converted, dialect.delimiter, dialect.line_end)
+
+    def _count(self, block: Block, rows: int, repaired: int) -> None:
         long = np.flatnonzero(np.diff(block.ends, prepend=0)[block.filled] > LONG_ROW_BYTES)
         with self._lock:
-            self.rows_encoded += len(rows.positions)
-            self.rows_repaired += rows.repaired
+            self.rows_encoded += rows
+            self.rows_repaired += repaired
             self.long_ids += (block.first_id + long).tolist()
-        return encode.encode(rows.ids, converted)
 
 
 class _Load:
@@ -359,7 +375,11 @@ class _Load:
                     one_pass.blocks(self.progress),
                     one_pass.encode,
                     connections,
-                    lanes.statement(self.names.shadow, [name for name, _ in columns]),
+                    lanes.statement(
+                        self.names.shadow,
+                        [name for name, _ in columns],
+                        reading.dialect.delimiter,
+                    ),
                 )
             finally:
                 self._describe(reading, verdict, one_pass, rejects)

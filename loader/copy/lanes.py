@@ -55,10 +55,12 @@ class _Feed:
         return None
 
 
-def statement(table: str, columns: Sequence[str]) -> sql.Composed:
-    """Return the COPY of ``_id`` and the columns."""
+def statement(table: str, columns: Sequence[str], delimiter: str) -> sql.Composed:
+    """Return the COPY of ``_id`` and the columns from CSV with this delimiter."""
     names = sql.SQL(", ").join(sql.Identifier(column) for column in ("_id", *columns))
-    return sql.SQL("COPY {} ({}) FROM STDIN").format(qualified(table), names)
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, DELIMITER {})").format(
+        qualified(table), names, sql.Literal(delimiter)
+    )
 
 
 def copy(
