@@ -87,33 +87,45 @@ def check(base: Sequence[Measured], scaled: Sequence[Measured], limits: Limits) 
     """Hold the measurements against the limits.
 
     Args:
-        base: One for each kind, with all four ways.
+        base: For each kind one file with all four ways, or one with a and b and one with c and d.
         scaled: The same kinds with more rows, with AirCan's ways; or none.
         limits: What is promised.
     Returns: A verdict for every bound, those kept included.
     Raises: KeyError: a way or a kind is missing; nothing is taken for kept unmeasured.
     """
-    larger = {measured.kind: measured for measured in scaled}
-    verdicts = [verdict for one in base for verdict in _check_one(one, limits)]
-    if scaled:
-        verdicts += [v for one in base for v in _check_growth(one, larger[one.kind], limits)]
+    verdicts: list[Verdict] = []
+    for kind in dict.fromkeys(one.kind for one in base):
+        verdicts += _check_speed(base, kind, limits)
+        for way in AIRCAN_WAYS:
+            one = _find(base, kind, way)
+            verdicts.append(_check_memory(one, way, limits))
+            if scaled:
+                verdicts += _check_growth(one, _find(scaled, kind, way), way, limits)
     return verdicts
 
 
-def _check_one(one: Measured, limits: Limits) -> Iterator[Verdict]:
-    yield Verdict(f"{one.kind} b/a", one.seconds("b") / one.seconds("a"), limits.b_to_a)
-    yield Verdict(f"{one.kind} c/d", one.seconds("c") / one.seconds("d"), limits.c_to_d[one.kind])
-    for way in AIRCAN_WAYS:
-        highest = max(run.peak_mb for run in one.runs[way])
-        yield Verdict(f"{one.kind} memory of {way}", highest, limits.memory_mb, "MB")
+def _find(files: Sequence[Measured], kind: str, *ways: str) -> Measured:
+    """Return the first file of a kind that was loaded in all these ways."""
+    for one in files:
+        if one.kind == kind and one.runs.keys() >= set(ways):
+            return one
+    raise KeyError(f"{kind} was not measured in the ways {', '.join(ways)}")
 
 
-def _check_growth(one: Measured, larger: Measured, limits: Limits) -> Iterator[Verdict]:
+def _check_speed(base: Sequence[Measured], kind: str, limits: Limits) -> Iterator[Verdict]:
+    for way, other, limit in (("b", "a", limits.b_to_a), ("c", "d", limits.c_to_d[kind])):
+        one = _find(base, kind, way, other)
+        yield Verdict(f"{kind} {way}/{other}", one.seconds(way) / one.seconds(other), limit)
+
+
+def _check_memory(one: Measured, way: str, limits: Limits) -> Verdict:
+    highest = max(run.peak_mb for run in one.runs[way])
+    return Verdict(f"{one.kind} memory of {way}", highest, limits.memory_mb, "MB")
+
+
+def _check_growth(one: Measured, larger: Measured, way: str, limits: Limits) -> Iterator[Verdict]:
     times = f"{larger.rows / one.rows:g} times the rows"
-    for way in AIRCAN_WAYS:
-        memory = larger.peak_mb(way) / one.peak_mb(way)
-        seconds_per_row = one.rows_per_second(way) / larger.rows_per_second(way)
-        yield Verdict(f"{one.kind} memory of {way}, {times}", memory, limits.memory_growth)
-        yield Verdict(
-            f"{one.kind} time per row of {way}, {times}", seconds_per_row, limits.time_growth
-        )
+    memory = larger.peak_mb(way) / one.peak_mb(way)
+    row_time = one.rows_per_second(way) / larger.rows_per_second(way)
+    yield Verdict(f"{one.kind} memory of {way}, {times}", memory, limits.memory_growth)
+    yield Verdict(f"{one.kind} time per row of {way}, {times}", row_time, limits.time_growth)

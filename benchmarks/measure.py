@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from benchmarks.generate import KINDS
 from benchmarks.server import Server
@@ -95,20 +96,29 @@ def run_process(command: list[str], datastore_url: str) -> tuple[Run, str]:
     """Run a command to its end.
 
     Returns: What it took, and its standard output.
-    Raises: subprocess.CalledProcessError: it failed; what it said went to standard error.
+    Raises: subprocess.CalledProcessError: it failed; its ``stderr`` holds what it said.
     """
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+    with _text_file() as output, _text_file() as said:
         start = time.perf_counter()
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, env=_environment(datastore_url)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=said,
+            env=_environment(datastore_url),
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
-            raise subprocess.CalledProcessError(process.returncode, command)
+            said.seek(0)
+            raise subprocess.CalledProcessError(process.returncode, command, stderr=said.read())
         output.seek(0)
         return Run(seconds, usage.ru_maxrss * _MAXRSS_BYTES / 1e6), output.read()
+
+
+def _text_file() -> IO[str]:
+    return tempfile.TemporaryFile("w+", encoding="utf-8")
 
 
 # Linux counts ru_maxrss in KiB, macOS in bytes. Linux starts a child's count at its parent's

@@ -19,7 +19,7 @@ from benchmarks.bounds import FULL, GUARD, Measured, check
 from benchmarks.chart import draw
 from benchmarks.generate import CHUNK_ROWS, KINDS, lines, write
 from benchmarks.measure import WAYS, Data, Run, WrongResult, _check_report, measure, run_process
-from benchmarks.run import Plan, _conclude, _write
+from benchmarks.run import File, Plan, _conclude, _parser, _plan, _write, main
 from benchmarks.server import embedded_server
 
 
@@ -138,6 +138,11 @@ class TestBounds:
         with pytest.raises(KeyError):
             check([replace(GOOD, runs=runs)], [], FULL)
 
+    def test_the_two_ratios_may_come_from_files_of_their_own(self) -> None:
+        fast, slow = measured("taxi", a=10.0, b=23.0), measured("taxi", c=45.0, d=50.0)
+        names = [verdict.name for verdict in check([fast, slow], [], GUARD) if not verdict.holds]
+        assert names == ["taxi b/a", "taxi c/d"]
+
     def test_a_verdict_is_one_line(self) -> None:
         verdict = check([measured("taxi", a=10.0, b=23.0, c=1.0, d=50.0)], [], GUARD)[0]
         assert str(verdict) == "taxi b/a: 2.30 x, at most 2.2: BROKEN"
@@ -160,8 +165,9 @@ class TestMeasure:
         assert output == "['AIRCAN_DATASTORE_URL']\n"
 
     def test_a_failed_process_is_no_measurement(self) -> None:
-        with pytest.raises(subprocess.CalledProcessError):
-            run_process([sys.executable, "-c", "raise SystemExit(3)"], "postgresql://unused")
+        with pytest.raises(subprocess.CalledProcessError) as caught:
+            run_process([sys.executable, "-c", "raise SystemExit('why')"], "postgresql://unused")
+        assert caught.value.stderr == "why\n"
 
     def test_a_report_of_fewer_rows_is_no_measurement(self) -> None:
         with pytest.raises(WrongResult):
@@ -184,7 +190,7 @@ class TestConclusion:
         assert _conclude(check([GOOD], [], FULL), Console(file=io.StringIO())) == 0
 
     def test_results_are_written_with_every_run_and_bound(self, tmp_path: Path) -> None:
-        plan = Plan({"taxi": 1000}, runs=3, scale=4, lanes=2)
+        plan = Plan((File("taxi", 1000, tuple(WAYS)),), (), runs=3, lanes=2)
         verdicts = check([GOOD], [GOOD_LARGER], FULL)
         _write(tmp_path / "out", "machine", plan, ([GOOD], [GOOD_LARGER]), verdicts)
         results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -222,6 +228,35 @@ class TestYardsticks:
             ]
 
 
+class TestWholeRun:
+    def test_a_small_run_measures_every_way(self, tmp_path: Path) -> None:
+        options = ["--kinds", "taxi", "--rows", "300", "--runs", "1", "--scale", "1"]
+        # So few rows are all start-up: the ratios are broken, and that is said and returned.
+        assert main([*options, "--out", str(tmp_path)]) == 1
+        results = json.loads((tmp_path / "results.json").read_text())
+        [usual] = results["measured"]
+        assert (usual["rows"], sorted(usual["runs"])) == (300, ["a", "b", "c", "d"])
+        bounds = {bound["name"]: bound["holds"] for bound in results["bounds"]}
+        assert len(bounds) == 4
+        assert bounds["taxi b/a"] is False
+
+    @pytest.mark.parametrize(
+        ("options", "usual", "larger"),
+        [
+            (["--kinds", "311"], [("abcd", 1_500_000)], [("bc", 6_000_000)]),
+            (["--kinds", "311", "--rows", "10", "--scale", "1"], [("abcd", 10)], []),
+            (["--kinds", "311", "--guard"], [("ab", 500_000), ("cd", 100_000)], []),
+            (["--kinds", "311", "--guard", "--rows", "10"], [("abcd", 10)], []),
+        ],
+    )
+    def test_what_the_options_plan(
+        self, options: list[str], usual: list[tuple[str, int]], larger: list[tuple[str, int]]
+    ) -> None:
+        plan = _plan(_parser().parse_args(options))
+        assert [("".join(one.ways), one.rows) for one in plan.files] == usual
+        assert [("".join(one.ways), one.rows) for one in plan.larger] == larger
+
+
 def parsed(chart: str) -> ET.Element:
     return ET.fromstring(chart)  # noqa: S314 - the text is our own
 
@@ -243,6 +278,11 @@ class TestChart:
         bars = [rect for rect in root.iter(f"{self.SVG}rect") if rect.get("rx")]
         widths = [float(bar.get("width", "")) for bar in bars]
         assert widths == pytest.approx([82.0, 98.4, 164.0, 410.0])
+
+    def test_a_file_measured_in_two_ways_has_two_bars(self) -> None:
+        root = parsed(draw([measured("311", a=1.0, b=2.0)], "machine"))
+        assert sum(1 for rect in root.iter(f"{self.SVG}rect") if rect.get("rx")) == 2
+        assert "b/a = 2.00" in [node.text for node in root.iter(f"{self.SVG}text")]
 
     @pytest.mark.parametrize("seconds", [0.004, 0.4, 5.0, 4000.0, 100_000.0])
     def test_any_length_of_time_fits(self, seconds: float) -> None:
