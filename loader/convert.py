@@ -161,6 +161,8 @@ def _is_timestamptz(cells: pa.StringArray) -> bool:
     return (
         _all_match(cells, _TIMESTAMPTZ)
         and _casts(cells, pa.timestamp("us", "UTC"))
+        # Its hours are before our era in some zone.
+        and not pc.any(pc.starts_with(cells, "0001-01-01"), min_count=0).as_py()
         and not _has_year_zero(cells)
     )
 

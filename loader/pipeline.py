@@ -452,7 +452,13 @@ class _Load:
             relation.add_primary_key(connection, self.names)
         if searchable:
             relation.keep_full_text(connection, self.names)
-            cut = fulltext.fill_long_rows(connection, self.names.shadow, long_ids)
+            cut = fulltext.fill_long_rows(
+                connection,
+                self.names.shadow,
+                [(column.name, column.type) for column in columns],
+                self.options.full_text,
+                long_ids,
+            )
             self.report.warnings += [
                 f"_id {row_id}: too long to be searched whole, its beginning is" for row_id in cut
             ]

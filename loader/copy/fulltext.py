@@ -20,7 +20,6 @@ from psycopg.rows import TupleRow
 
 from loader.copy.database import ours
 from loader.copy.relation import qualified
-from loader.errors import RowRefused
 
 FullText = Literal["all", "text", "none"]
 
@@ -79,35 +78,58 @@ def settings(connection: psycopg.Connection[TupleRow]) -> tuple[str, str]:
 
 
 def keeps_numbers(connection: psycopg.Connection[TupleRow], config: str) -> bool:
-    """Tell whether this configuration indexes numbers digit by digit, as the built-in ones do."""
+    """Tell whether this configuration indexes numbers as they are, as the built-in ones do.
+
+    For a number of any length only the catalog can tell: it must lead to the dictionary that
+    changes nothing. The probe then compares what comes out.
+    """
     probe = "7 -8 15.30 -0.5 2015 -08 -18 t06 34 36.25 +05"
     literal = " ".join(f"{word}:1" for word in probe.split())
     with ours("probing the text search configuration"):
         row = connection.execute(
-            "SELECT strip(to_tsvector(%s::regconfig, %s)) = strip(%s::tsvector)",
-            (config, probe, literal),
+            "SELECT strip(to_tsvector(c.oid, %s)) = strip(%s::tsvector) AND NOT EXISTS ("
+            " SELECT FROM ts_token_type(c.cfgparser) t LEFT JOIN pg_ts_config_map m"
+            " ON m.mapcfg = c.oid AND m.maptokentype = t.tokid AND m.mapseqno = 1"
+            " LEFT JOIN pg_ts_dict d ON d.oid = m.mapdict"
+            " WHERE t.alias IN ('int', 'uint', 'float', 'numword')"
+            " AND (d.oid IS DISTINCT FROM 'pg_catalog.simple'::regdictionary"
+            " OR d.dictinitoption IS NOT NULL))"
+            " FROM pg_ts_config c WHERE c.oid = %s::regconfig",
+            (probe, literal, config),
         ).fetchone()
     return bool(row and row[0])
 
 
 def fill_long_rows(
-    connection: psycopg.Connection[TupleRow], table: str, ids: Sequence[int]
+    connection: psycopg.Connection[TupleRow],
+    table: str,
+    columns: Sequence[tuple[str, str]],
+    which: FullText,
+    ids: Sequence[int],
 ) -> list[int]:
     """Fill ``_full_text`` of rows whose text was too long for the expression.
+
+    Args:
+        connection: In autocommit mode.
+        table: The table, whose ``_full_text`` is a plain column by now.
+        columns: As for ``expression``.
+        which: As for ``expression``.
+        ids: The rows.
 
     Returns:
         The ids of which only the beginning is searchable: CKAN's trigger would refuse them.
     """
+    chosen = [name for name, kind in columns if which == "all" or kind == "text"]
+    whole = sql.SQL("string_agg(value, ' ')")
+    beginning = sql.SQL("left({}, {})").format(whole, _SEARCHABLE_CHARACTERS)
     cut = []
     for row_id in ids:
-        try:
-            with ours("indexing a long row"):
-                connection.execute(_fill(table, sql.SQL("string_agg(value, ' ')")), (row_id,))
-        except RowRefused:
-            start = sql.SQL("left(string_agg(value, ' '), {})").format(_SEARCHABLE_CHARACTERS)
-            with ours("indexing a long row"):
-                connection.execute(_fill(table, start), (row_id,))
-            cut.append(row_id)
+        with ours("indexing a long row"):
+            try:
+                connection.execute(_fill(table, whole), (chosen, row_id))
+            except psycopg.errors.ProgramLimitExceeded:
+                connection.execute(_fill(table, beginning), (chosen, row_id))
+                cut.append(row_id)
     return cut
 
 
@@ -115,7 +137,7 @@ def _fill(table: str, text: sql.Composable) -> sql.Composed:
     """Return the statement that does for one row what CKAN's trigger does."""
     return sql.SQL(
         "UPDATE {table} AS t SET _full_text = (SELECT to_tsvector({text})"
-        " FROM json_each_text(row_to_json(t.*)) WHERE key NOT LIKE '\\_%')"
+        " FROM json_each_text(row_to_json(t.*)) WHERE key = ANY (%s))"
         " WHERE _id = %s AND _full_text IS NULL"
     ).format(table=qualified(table), text=text)
 
@@ -153,21 +175,27 @@ def _joined(values: Sequence[str], *, separator: bool) -> str:
     return f"({left} || ' ' || {right})" if separator else f"({left} || {right})"
 
 
-def _date_lexemes(column: str) -> str:
+def _date_lexemes(column: str, year_digits: str = "4") -> str:
     year, month, day = (
-        f"lpad(date_part('{part}', {column})::int::text, {width}, '0')"
-        for part, width in (("year", 4), ("month", 2), ("day", 2))
+        f"lpad(date_part('{part}', {column})::int::text, {digits}, '0')"
+        for part, digits in (("year", year_digits), ("month", "2"), ("day", "2"))
     )
     return f"{year} || ':1 -' || {month} || ':1 -' || {day}"
 
 
-def _timestamp_lexemes(column: str) -> str:
+def _timestamp_lexemes(column: str, year_digits: str = "4") -> str:
     # The parser reads 2015-08-18T06:34:36 as 2015, -08, -18, T06, 34 and 36.
-    return f"{_date_lexemes(column)} || ':1 t' || replace({column}::time::text, ':', ':1 ')"
+    time = f"replace({column}::time::text, ':', ':1 ')"
+    return f"{_date_lexemes(column, year_digits)} || ':1 t' || {time}"
 
 
-def _iso_date(column: str) -> str:
-    return _date_lexemes(column).replace(":1 ", "")
+def _iso_date(column: str, year_digits: str = "4") -> str:
+    return _date_lexemes(column, year_digits).replace(":1 ", "")
+
+
+def _year_digits(local: str) -> str:
+    # A zone can put the last hours of 9999 into the year 10000.
+    return f"CASE WHEN {local} < '10000-01-01'::timestamp THEN 4 ELSE 5 END"
 
 
 def _offset(column: str, zone: str) -> tuple[str, str]:
@@ -179,9 +207,10 @@ def _offset(column: str, zone: str) -> tuple[str, str]:
 
 def _timestamptz_lexemes(column: str, zone: str) -> str:
     sign, size = _offset(column, zone)
+    local = f"timezone({zone}, {column})"
     seconds = f"CASE WHEN substr({size}, 7) = '00' THEN '' ELSE ':1 ' || substr({size}, 7) END"
     return (
-        f"{_timestamp_lexemes(f'timezone({zone}, {column})')} || ':1 ' || {sign}"
+        f"{_timestamp_lexemes(local, _year_digits(local))} || ':1 ' || {sign}"
         f" || substr({size}, 1, 2) || ':1 ' || substr({size}, 4, 2) || {seconds}"
     )
 
@@ -207,7 +236,7 @@ def _json_text(column: str, kind: str, zone: str) -> str:
         local = f"timezone({zone}, {column})"
         seconds = f"CASE WHEN substr({size}, 7) = '00' THEN '' ELSE substr({size}, 6) END"
         return (
-            f"{_iso_date(local)} || 'T' || {local}::time::text"
+            f"{_iso_date(local, _year_digits(local))} || 'T' || {local}::time::text"
             f" || {sign} || substr({size}, 1, 5) || {seconds}"
         )
     return f"{column}::text"

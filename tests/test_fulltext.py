@@ -1,0 +1,338 @@
+"""The lexemes of `_full_text` are those that CKAN's own trigger makes of the same row.
+
+Every comparison loads a file, gives its rows to the trigger in a table beside it, and asks
+Postgres which rows differ.
+"""
+
+import csv
+import json
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from loader.pipeline import Options, load
+from loader.copy import database as connections
+from loader.copy import fulltext
+from datastore import install_trigger_function
+
+SCHEMA = {
+    "fields": [
+        {"name": "first", "type": "string"},
+        {"name": "count", "type": "integer"},
+        {"name": "amount", "type": "number"},
+        {"name": "open", "type": "boolean"},
+        {"name": "day", "type": "date"},
+        {"name": "second", "type": "string"},
+        {"name": "hour", "type": "time"},
+        {"name": "moment", "type": "datetime"},
+        {"name": "instant", "type": "datetime"},
+        {"name": "tags", "type": "array"},
+        {"name": "details", "type": "object"},
+        {"name": "last", "type": "string"},
+    ]
+}
+
+TEXTS = [
+    "The quick brown foxes are jumping",
+    "Über Straßen, naïve cafés and Ærøskøbing",
+    "state-of-the-art well-known 3-4 x-1 -5- 5-",
+    "https://example.org/a/b?c=d&e=f#g http://[::1]/x www.example.com/index.html",
+    "jane.doe+tag@example.org, <jane@example.org>",
+    "AT&T &amp; &lt;b&gt; &#955; &amp",
+    "it's \"quoted\" 'single' `back`",
+    r"C:\temp\new \N \\server\share /usr/local/bin file.txt",
+    "two\nlines and a\ttab",
+    "<b>bold</b> <!-- no --> <a href='x'>link</a>",
+    "1 < 2 and 3 > 2, a<b",
+    "東京 Москва العربية हिन्दी 🙂",
+    "1.2.3 1e5 0x1F 12:30 50% $5.00 #7 +1 (555) 123-4567",
+    "w" * 2046,
+    "w" * 2047 + " next",
+    "",
+    None,
+]
+# A tag that opens in one column and closes in a later one swallows what is between them.
+TORN_TAGS = [("<b", "c>"), ("<a href='", "'>x"), ("</b ", ">"), ("<!-- ", "-->"), ("x <", "> y")]
+NUMBERS = ["0", "7", "-8", "9223372036854775807", "-9223372036854775808", "2015", None]
+DECIMALS = ["0", "15.30", "-0.5", "100.00", "-12345678901234567890.123456789", "7", "0.000001", None]
+DAYS = ["0001-01-01", "0099-12-31", "1582-10-10", "2015-08-18", "2024-02-29", "9999-12-31", None]
+HOURS = ["00:00:00", "06:34:36", "23:59:59.999999", "12:00:00.5", "12:00:00.100", None]
+MOMENTS = [
+    "0001-01-01 00:00:00",
+    "0987-06-05T04:03:02.1",
+    "1900-01-01 12:00:00",
+    "2015-08-18 06:34:36",
+    "2015-08-18T06:34:36.250",
+    "9999-12-31 23:59:59.999999",
+    None,
+]
+INSTANTS = [
+    "0001-01-02T00:00:00Z",
+    "1850-03-01T00:00:00+00:00",
+    "1900-01-01T12:00:00Z",
+    "1937-06-01T12:00:00.5Z",
+    "2015-01-18T06:34:36+05:30",
+    "2015-08-18T06:34:36.123456-03:30",
+    "9999-12-31T23:59:59Z",
+    "9999-12-31T00:00:00-14:00",
+    None,
+]
+ARRAYS = [[], [1, "two", None], [{"a": [1.5, -2]}], None]
+OBJECTS = [{}, {"name": "Jürgen <b", "n": -7}, {"url": "http://example.org/x"}, None]
+
+
+def varied_rows() -> list[list[str | None]]:
+    """Every value at least once, in combinations that differ from row to row."""
+
+    def at(values: list, i: int):
+        return values[i % len(values)]
+
+    def as_json(value: object) -> str | None:
+        return None if value is None else json.dumps(value, ensure_ascii=False)
+
+    pairs = [(at(TEXTS, i), at(TEXTS, i // 3)) for i in range(150)]
+    pairs += [(opens, closes) for opens, closes in TORN_TAGS for _ in range(6)]
+    return [
+        [
+            first,
+            at(NUMBERS, i),
+            at(DECIMALS, i),
+            at(["true", "false", None], i),
+            at(DAYS, i),
+            second,
+            at(HOURS, i),
+            at(MOMENTS, i),
+            at(INSTANTS, i),
+            as_json(at(ARRAYS, i)),
+            as_json(at(OBJECTS, i)),
+            at(TEXTS, i * 7),
+        ]
+        for i, (first, second) in enumerate(pairs)
+    ]
+
+
+def write_csv(path: Path, header: list[str], rows: list[list[str | None]]) -> str:
+    """Write NULL as nothing and everything else in quotes."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerow(header)
+        for row in rows:
+            cells = ("" if c is None else '"' + c.replace('"', '""') + '"' for c in row)
+            file.write(",".join(cells) + "\n")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("varied") / "varied.csv"
+    return write_csv(path, [field["name"] for field in SCHEMA["fields"]], varied_rows())
+
+
+def set_for_database(connection: psycopg.Connection, name: str, value: str) -> None:
+    """Change a setting for all sessions to come, and for this one."""
+    database = sql.Identifier(connection.info.dbname)
+    setting = sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+    connection.execute(sql.SQL("ALTER DATABASE {} ").format(database) + setting)
+    connection.execute(setting)
+
+
+def different_rows(connection: psycopg.Connection, table: str) -> list[tuple]:
+    """Return the rows whose lexemes are not those that CKAN's trigger makes of them."""
+    install_trigger_function(connection)
+    names = sql.Identifier(table), sql.Identifier(f"{table} by trigger")
+    ours, triggers = names
+    connection.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(triggers, ours))
+    connection.execute(
+        sql.SQL(
+            "CREATE TRIGGER zfulltext BEFORE INSERT OR UPDATE ON {}"
+            " FOR EACH ROW EXECUTE PROCEDURE populate_full_text_trigger()"
+        ).format(triggers)
+    )
+    columns = [
+        column.name
+        for column in connection.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(ours)).description
+        if column.name != "_full_text"
+    ]
+    listed = sql.SQL(", ").join(map(sql.Identifier, columns))
+    connection.execute(
+        sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(triggers, listed, listed, ours)
+    )
+    return connection.execute(
+        sql.SQL(
+            "SELECT a._id, strip(a._full_text)::text, strip(b._full_text)::text"
+            " FROM {} a FULL JOIN {} b USING (_id)"
+            " WHERE strip(a._full_text) IS DISTINCT FROM strip(b._full_text)"
+        ).format(ours, triggers)
+    ).fetchall()
+
+
+def lexemes(connection: psycopg.Connection, table: str) -> list[list[str] | None]:
+    return [
+        row[0]
+        for row in connection.execute(
+            f'SELECT tsvector_to_array(_full_text) FROM "{table}" ORDER BY _id'
+        )
+    ]
+
+
+@pytest.mark.parametrize("config", ["english", "simple", "german"])
+def test_lexemes_are_the_triggers(database, datastore_url, varied, config):
+    set_for_database(database, "default_text_search_config", f"pg_catalog.{config}")
+    report = load(varied, Options("varied", datastore_url, schema=SCHEMA))
+    assert [column["type"] for column in report.columns] == [
+        *("text", "bigint", "numeric", "boolean", "date", "text"),
+        *("time", "timestamp", "timestamptz", "json", "json", "text"),
+    ]
+    assert report.rows == len(varied_rows())
+    assert different_rows(database, "varied") == []
+    assert any(lexemes(database, "varied"))
+
+
+@pytest.mark.parametrize(
+    "zone",
+    # Amsterdam was 19 minutes and 32 seconds ahead until 1937, and others were as odd.
+    ["UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns", "Europe/Amsterdam", "<+03>-3"],
+)
+def test_lexemes_are_the_triggers_in_every_time_zone(database, datastore_url, varied, zone):
+    set_for_database(database, "TimeZone", zone)
+    load(varied, Options("varied", datastore_url, schema=SCHEMA))
+    assert different_rows(database, "varied") == []
+
+
+NUMBERS_DROPPED = "ALTER TEXT SEARCH CONFIGURATION own DROP MAPPING FOR int, uint, float"
+NUMBERS_REFUSED = (
+    "CREATE TEXT SEARCH DICTIONARY no_word (TEMPLATE = simple, ACCEPT = false);"
+    "ALTER TEXT SEARCH CONFIGURATION own ALTER MAPPING FOR uint WITH no_word"
+)
+NUMBERS_STEMMED = "ALTER TEXT SEARCH CONFIGURATION own ALTER MAPPING FOR uint WITH english_stem"
+TIMES_DROPPED = "ALTER TEXT SEARCH CONFIGURATION own DROP MAPPING FOR numword"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [NUMBERS_DROPPED, NUMBERS_REFUSED, NUMBERS_STEMMED, TIMES_DROPPED],
+    ids=["numbers dropped", "numbers refused", "numbers stemmed", "times dropped"],
+)
+def test_lexemes_are_the_triggers_where_numbers_are_treated_specially(
+    database, datastore_url, varied, change
+):
+    database.execute("CREATE TEXT SEARCH CONFIGURATION own (COPY = pg_catalog.english)")
+    database.execute(change)
+    set_for_database(database, "default_text_search_config", "public.own")
+    assert not fulltext.keeps_numbers(database, "own")
+    load(varied, Options("varied", datastore_url, schema=SCHEMA))
+    assert different_rows(database, "varied") == []
+
+
+@pytest.mark.parametrize("config", ["english", "simple", "german", "russian"])
+def test_the_built_in_configurations_keep_numbers(database, config):
+    assert fulltext.keeps_numbers(database, config)
+
+
+def test_a_configuration_may_have_an_odd_name(database, datastore_url, varied):
+    database.execute("CREATE SCHEMA \"it's\"")
+    database.execute("CREATE TEXT SEARCH CONFIGURATION \"it's\".\"a %b :c\" (COPY = german)")
+    set_for_database(database, "default_text_search_config", "\"it's\".\"a %b :c\"")
+    load(varied, Options("varied", datastore_url, schema=SCHEMA))
+    assert different_rows(database, "varied") == []
+
+
+def test_an_instant_before_our_era_stays_text(database, datastore_url, tmp_path):
+    """In UTC it was in the year 1 BC, which no lexeme of numbers tells."""
+    path = write_csv(tmp_path / "t.csv", ["at"], [["0001-01-01T00:00:00+14:00"]])
+    report = load(path, Options("t", datastore_url))
+    assert report.columns[0]["type"] == "text"
+    assert different_rows(database, "t") == []
+
+
+def test_only_text_columns_on_request(database_18, datastore_url_18, tmp_path):
+    path = write_csv(tmp_path / "t.csv", ["name", "n", "day"], [["Oaks", "7", "2020-01-02"]])
+    load(path, Options("t", datastore_url_18, full_text="text"))
+    assert lexemes(database_18, "t") == [["oak"]]
+
+
+def test_no_full_text_on_request(database_18, datastore_url_18, tmp_path):
+    path = write_csv(tmp_path / "t.csv", ["name"], [["Oaks"]])
+    load(path, Options("t", datastore_url_18, full_text="none"))
+    assert lexemes(database_18, "t") == [None]
+    indexes = database_18.execute("SELECT indexname FROM pg_indexes WHERE tablename = 't'")
+    assert indexes.fetchall() == [("t_pkey",)]
+
+
+def test_a_table_without_text_is_searchable(database, datastore_url, tmp_path):
+    path = write_csv(tmp_path / "t.csv", ["n", "open"], [["7", "true"], [None, None]])
+    load(path, Options("t", datastore_url))
+    assert lexemes(database, "t") == [["7", "true"], []]
+
+
+def words(count: int) -> str:
+    """Return about ten bytes of different words for each one."""
+    return " ".join(f"word{i:05d}" for i in range(count))
+
+
+HYPHENS = " ".join(f"a{i:06d}-b{i:06d}-c{i:06d}" for i in range(12_000))  # 4 lexemes for each
+
+
+@pytest.mark.parametrize(
+    "long_text",
+    [words(30_000), words(70_000), "ä" * 150_000, HYPHENS],
+    ids=["300 kB", "700 kB", "one word", "hyphens"],
+)
+def test_a_long_row_has_the_triggers_lexemes(database, datastore_url, tmp_path, long_text):
+    rows = [["short", "1"], [long_text, "2"], [None, "3"]]
+    path = write_csv(tmp_path / "t.csv", ["text", "n"], rows)
+    report = load(path, Options("t", datastore_url))
+    assert report.warnings == []
+    assert different_rows(database, "t") == []
+
+
+def test_a_row_that_the_trigger_would_refuse_is_searchable_by_its_beginning(
+    database, datastore_url, tmp_path
+):
+    rows = [["short", "1"], [words(200_000), "2"], ["later", "3"]]
+    path = write_csv(tmp_path / "t.csv", ["text", "n"], rows)
+    report = load(path, Options("t", datastore_url))
+    assert report.rows == 3
+    assert report.warnings == ["_id 2: too long to be searched whole, its beginning is"]
+    found = lexemes(database, "t")
+    assert found[0] == ["1", "short"]
+    assert "word00000" in found[1]
+    assert "word05000" in found[1]
+    assert "word150000" not in found[1]
+    assert database.execute("SELECT text FROM t WHERE _id = 2").fetchone() == (rows[1][0],)
+
+
+def test_a_long_row_is_searchable_by_its_text_columns_only_on_request(
+    database_18, datastore_url_18, tmp_path
+):
+    path = write_csv(tmp_path / "t.csv", ["text", "n"], [[words(30_000), "4711"]])
+    load(path, Options("t", datastore_url_18, full_text="text"))
+    (found,) = lexemes(database_18, "t")
+    assert "word29999" in found
+    assert "4711" not in found
+
+
+def test_the_column_is_a_plain_one_afterwards(database, datastore_url, varied):
+    load(varied, Options("varied", datastore_url, schema=SCHEMA))
+    kinds = database.execute(
+        "SELECT attgenerated::text, atthasdef, format_type(atttypid, atttypmod) FROM pg_attribute"
+        " WHERE attrelid = 'varied'::regclass AND attname = '_full_text'"
+    ).fetchone()
+    assert kinds == ("", False, "tsvector")
+
+
+def test_every_part_of_the_expression_is_immutable(database_18, datastore_url_18):
+    """Or Postgres refuses the column; all types at once, in both branches."""
+    columns = [(kind, kind) for kind in fulltext._LEXEMES] + [("t", "text"), ("j", "json")]
+    with closing(connections.connect(datastore_url_18, "test")) as connection:
+        config, zone = fulltext.settings(connection)
+        for literals in (True, False):
+            expression = fulltext.expression(columns, "all", config, zone, literals)
+            listed = ", ".join(f'"{name}" {kind}' for name, kind in columns)
+            connection.execute(
+                f"CREATE TABLE made_{literals} ({listed},"
+                f" f tsvector GENERATED ALWAYS AS ({expression}) STORED)"
+            )
+            assert connection.execute(f"SELECT count(*) FROM made_{literals}").fetchone() == (0,)
