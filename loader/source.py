@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 from urllib.parse import unquote, unquote_plus
 
@@ -669,15 +670,19 @@ def _gcs_errors() -> tuple[type[Exception], ...]:
     import google.auth.exceptions  # noqa: PLC0415
     from google.cloud.storage import exceptions  # noqa: PLC0415
 
+    # Releases differ in how many there are.
+    own = [kind for kind in vars(exceptions).values() if _is_defined_in(exceptions, kind)]
     return (
         *_http_errors(),
         google.api_core.exceptions.GoogleAPIError,
         NotImplementedError,  # of a transport that lacks an option
         google.auth.exceptions.GoogleAuthError,
-        exceptions.InvalidPathError,
-        exceptions.InvalidResponse,
-        exceptions.DataCorruption,
+        *own,
     )
+
+
+def _is_defined_in(module: ModuleType, thing: object) -> bool:
+    return isinstance(thing, type) and thing.__module__ == module.__name__
 
 
 @contextmanager
