@@ -55,7 +55,7 @@ class Block:
     @cached_property
     def starts(self) -> Offsets:
         """The offset of each record in ``data``, blank lines included."""
-        return np.concatenate((np.zeros(1, np.int64), self.ends[:-1]))
+        return np.concatenate((np.zeros(min(1, len(self.ends)), np.int64), self.ends[:-1]))
 
     @cached_property
     def filled(self) -> Offsets:
