@@ -52,7 +52,8 @@ class Server:
         Returns: The output without its last line end.
         Raises: subprocess.CalledProcessError: a statement failed; psql said why on stderr.
         """
-        command = self.psql_command(*statements, url=self.admin_url if admin else self.url)
+        url = self.admin_url if admin else self.url
+        command = self.psql_command("SET client_min_messages = warning", *statements, url=url)
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         return done.stdout.rstrip("\n")
 
