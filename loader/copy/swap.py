@@ -18,8 +18,10 @@ from loader.copy.relation import Names, qualified
 from loader.errors import DependentObjects, NotADataStoreTable, TableBusy
 
 LOCK_TIMEOUT_MS = 300
-_TRIES = 60
-_PAUSE_S = 0.5  # between tries: readers go ahead, and all tries together last 48 s
+# Postgres cancels an autovacuum that stands in somebody's way for deadlock_timeout, usually 1 s.
+_AUTOVACUUM_TIMEOUT_MS = 5_000
+PATIENCE_S = 600.0  # a long report or pg_dump may read the old table all that time
+_PAUSE_S = 0.5  # between tries: others go ahead
 
 
 def check_live(connection: psycopg.Connection[TupleRow], names: Names) -> None:
@@ -60,12 +62,13 @@ def swap(connection: psycopg.Connection[TupleRow], names: Names, last_id: int) -
         TableBusy: Others kept the live table locked through every try.
         NotADataStoreTable, DependentObjects: As ``check_live``.
     """
-    for attempt in range(_TRIES):
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
         try:
             with ours("swapping the tables"), connection.transaction():
                 _swap(connection, names, last_id)
         except TableBusy:
-            if attempt == _TRIES - 1:
+            if time.monotonic() > give_up_at:
                 raise
             time.sleep(_PAUSE_S)
         else:
@@ -73,13 +76,11 @@ def swap(connection: psycopg.Connection[TupleRow], names: Names, last_id: int) -
 
 
 def _swap(connection: psycopg.Connection[TupleRow], names: Names, last_id: int) -> None:
-    connection.execute(
-        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{LOCK_TIMEOUT_MS}ms"))
-    )
     if _oid(connection, names.live) is not None:
-        # First the lock, then what must be seen under it.
         live = qualified(names.live)
-        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(live))
+        # This lock is in nobody's way but a vacuum's; under it the next one waits for readers only.
+        _lock(connection, live, "SHARE UPDATE EXCLUSIVE", _AUTOVACUUM_TIMEOUT_MS)
+        _lock(connection, live, "ACCESS EXCLUSIVE", LOCK_TIMEOUT_MS)
         check_live(connection, names)
         connection.execute(sql.SQL("DROP TABLE {}").format(live))
     for kind, old, new in (
@@ -97,6 +98,15 @@ def _swap(connection: psycopg.Connection[TupleRow], names: Names, last_id: int) 
         "SELECT setval(%s::regclass, %s, %s)",
         (qualified(f"{names.live}__id_seq").as_string(None), max(last_id, 1), last_id > 0),
     )
+
+
+def _lock(
+    connection: psycopg.Connection[TupleRow], table: sql.Identifier, mode: str, timeout_ms: int
+) -> None:
+    connection.execute(
+        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{timeout_ms}ms"))
+    )
+    connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(table, sql.SQL(mode)))
 
 
 def _oid(connection: psycopg.Connection[TupleRow], relation: str) -> int | None:
