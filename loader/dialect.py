@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +26,11 @@ _CSV_PROPERTIES = {"delimiter", "lineTerminator", "quoteChar", "doubleQuote", "e
 _PROPERTIES = {"header", "headerRows", "csv"}
 _ANNOTATIONS = {"type", "name", "title", "description", "$schema", "profile"}
 _MARKUP = (
-    (("<!doctype html", "<html"), "an HTML page", "does the link lead to a login or error page?"),
+    (
+        ("<!doctype html", "<html", "<head", "<body", "<!--"),
+        "an HTML page",
+        "does the link lead to a login or error page?",
+    ),
     (("<?xml",), "an XML document", "export it as CSV"),
     (('{"', "{\n", "{\r\n", "[{", "[\n", "[\r\n"), "a JSON document", "export it as CSV"),
 )
@@ -48,12 +54,18 @@ class Dialect:
     universal_newlines: bool = False
     line_end: str = "\n"
 
-    def records(self, text: str) -> Iterator[list[str]]:
-        """Yield the cells of every record; a blank line is an empty list."""
+    def records(self, text: str, *, strict: bool = False) -> Iterator[list[str]]:
+        """Yield the cells of every record; a blank line is an empty list.
+
+        Args:
+            text: Whole records. A NUL in them is shown as U+FFFD: Python 3.10's csv refuses it.
+            strict: Whether to raise csv.Error for what follows a closing quote. Arrow, and by
+                default this, takes it as part of the cell.
+        """
         csv.field_size_limit(2**31 - 1)  # its default of 128 KiB refuses real geometries
-        # strict=False, as Arrow: whatever follows a closing quote belongs to the cell.
         return csv.reader(
-            io.StringIO(text, newline=""),
+            io.StringIO(text.replace("\0", "\ufffd"), newline=""),
+            strict=strict,
             delimiter=self.delimiter,
             quotechar=self.quote,
             doublequote=self.double_quote,
@@ -100,28 +112,25 @@ def declare(
         UsageError: A property that the loader does not know, or a value that cannot be.
     """
     descriptor = descriptor or {}
-    properties = descriptor.get("csv") or {}
-    if not isinstance(properties, Mapping):
-        raise UsageError("the dialect's 'csv' is not an object")
-    _refuse_unknown(descriptor, _PROPERTIES | _ANNOTATIONS, "")
-    _refuse_unknown(properties, _CSV_PROPERTIES | _ANNOTATIONS, "csv.")
+    properties = _csv_properties(descriptor)
     if header_row is None:
         header_row = _declared_header_row(descriptor)
     elif header_row < 0:
         raise UsageError("the header row is counted from 1; 0 means that there is none")
-    quote = _character(properties.get("quoteChar", '"'), "csv.quoteChar")
-    return Declared(
-        delimiter=_character(
-            _DELIMITER_NAMES.get(delimiter, delimiter)
-            if delimiter is not None
-            else properties.get("delimiter"),
-            "delimiter",
-        ),
-        quote=quote,
-        double_quote=bool(properties.get("doubleQuote", True)),
-        escape=_character(properties.get("escapeChar"), "csv.escapeChar"),
-        header_row=header_row,
-    )
+    if delimiter is None:
+        given = properties.get("delimiter")
+    else:
+        given = _DELIMITER_NAMES.get(delimiter, delimiter)
+    quote = _character(properties.get("quoteChar", '"'), "quoteChar")
+    escape = _character(properties.get("escapeChar"), "escapeChar")
+    double_quote = _boolean(properties, "doubleQuote", default=True)
+    if escape is not None and escape == quote:
+        # Some tools say that a quote escapes itself where others say that it is doubled.
+        double_quote, escape = True, None
+    declared = Declared(_delimiter(given), quote, double_quote, escape, header_row)
+    if declared.delimiter is not None and declared.delimiter in (quote, escape):
+        raise UsageError("the dialect's delimiter, quote and escape must differ")
+    return declared
 
 
 def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[str], int]:
@@ -143,18 +152,27 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
     """
     text = head.decode("utf-8", errors="replace")
     _refuse_other_kinds(text)
+    universal_newlines = "\n" not in text and "\r" in text
+    if not universal_newlines:
+        # There a CR alone ends no record; Python's csv would count one.
+        text = re.sub(r"\r(?!\n)", " ", text)
     dialect = Dialect(
         quote=declared.quote,
         double_quote=declared.double_quote,
         escape=declared.escape,
         # "\n" inside quotes would hide a CR file; such a cell in the head is rare enough
         # next to files whose every record ends so.
-        universal_newlines="\n" not in text and "\r" in text,
+        universal_newlines=universal_newlines,
         line_end="\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n",
     )
     delimiter = declared.delimiter or _find_delimiter(text, dialect, whole)
     dialect = replace(dialect, delimiter=delimiter)
     records = _first_records(text, dialect, whole, max(_SNIFFED_RECORDS, declared.header_row or 0))
+    if not any(records) and not whole:
+        raise NotATable(
+            f"the first row is longer than {len(head) >> 10} KiB",
+            hint="is it a CSV table, and does each row end in a newline?",
+        )
     if not any(records):
         raise EmptySource("the file is empty", hint="was the upload or export complete?")
     if declared.header_row is not None:
@@ -173,8 +191,18 @@ def _refuse_unknown(given: Mapping[str, object], known: set[str], prefix: str) -
             )
 
 
+def _csv_properties(descriptor: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the properties of the CSV, which Data Package's flat form has at the top level."""
+    properties = descriptor.get("csv") or {}
+    if not isinstance(properties, Mapping):
+        raise UsageError("the dialect's 'csv' is not an object")
+    _refuse_unknown(descriptor, _PROPERTIES | _CSV_PROPERTIES | _ANNOTATIONS, "")
+    _refuse_unknown(properties, _CSV_PROPERTIES | _ANNOTATIONS, "csv.")
+    return {**{k: v for k, v in descriptor.items() if k in _CSV_PROPERTIES}, **properties}
+
+
 def _declared_header_row(descriptor: Mapping[str, object]) -> int | None:
-    if descriptor.get("header") is False:
+    if not _boolean(descriptor, "header", default=True):
         return 0
     rows = descriptor.get("headerRows")
     if rows is None:
@@ -184,10 +212,25 @@ def _declared_header_row(descriptor: Mapping[str, object]) -> int | None:
     return rows[0]
 
 
+def _boolean(properties: Mapping[str, object], name: str, *, default: bool) -> bool:
+    value = properties.get(name, default)
+    if not isinstance(value, bool):
+        raise UsageError(f"the dialect's '{name}' must be true or false, not {value!r}")
+    return value
+
+
+def _delimiter(value: object) -> str | None:
+    delimiter = _character(value, "delimiter")
+    # It stands in COPY's CSV too, behind the digits of _id.
+    if delimiter is not None and (delimiter.isalnum() or delimiter == '"'):
+        raise UsageError("the dialect's 'delimiter' must be no letter or digit, nor a double quote")
+    return delimiter
+
+
 def _character(value: object, name: str) -> str | None:
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or len(value) != 1 or not value.isascii() or value in "\r\n":
+    if not isinstance(value, str) or len(value) != 1 or not value.isascii() or value in "\r\n\0":
         raise UsageError(
             f"the dialect's '{name}' must be a single ASCII character, not {value!r}",
             hint="for example ',' ';' '|' or 'tab'",
@@ -208,31 +251,37 @@ def _refuse_other_kinds(text: str) -> None:
 
 
 def _first_records(text: str, dialect: Dialect, whole: bool, limit: int) -> list[list[str]]:
-    records = []
-    for record in dialect.records(text):
-        records.append(record)
-        if len(records) > limit:
-            return records[:limit]
-    return records if whole or len(records) == 1 else records[:-1]
+    records = list(itertools.islice(dialect.records(text), limit + 1))
+    return records if whole and len(records) <= limit else records[:-1]
 
 
 def _find_delimiter(text: str, dialect: Dialect, whole: bool) -> str:
-    """Return the delimiter that gives the most records one and the same width, above 1."""
-    best, best_score = DELIMITERS[0], (0.0, 1)
+    """Return the delimiter that gives the most records one and the same width, above 1.
+
+    One after which the quotes fall as they should wins over all others.
+    """
+    best, best_score = DELIMITERS[0], (False, 0.0, 1)
     for delimiter in DELIMITERS:
         tried = replace(dialect, delimiter=delimiter)
-        widths = [
-            len(record)
-            for record in _first_records(text, tried, whole, _SNIFFED_RECORDS)
-            if record
-        ]
+        records = _first_records(text, tried, whole, _SNIFFED_RECORDS)
+        widths = [len(record) for record in records if record]
         if not widths:
             continue
         width, count = Counter(widths).most_common(1)[0]
-        score = (count / len(widths), width)
+        score = (_quotes_fall_well(text, tried, len(records)), count / len(widths), width)
         if width > 1 and score > best_score:
             best, best_score = delimiter, score
     return best
+
+
+def _quotes_fall_well(text: str, dialect: Dialect, limit: int) -> bool:
+    """Tell whether every closing quote of the first records ends its cell."""
+    try:
+        for _ in itertools.islice(dialect.records(text, strict=True), limit):
+            pass
+    except csv.Error:
+        return False
+    return True
 
 
 def _find_header(records: list[list[str]]) -> int:
@@ -243,7 +292,9 @@ def _find_header(records: list[list[str]]) -> int:
     """
     width = _usual_width(records)
     for number, record in enumerate(records[:_PREAMBLE_RECORDS], start=1):
-        if record and 2 * sum(1 for cell in record if cell.strip()) >= width:
+        filled = sum(1 for cell in record if cell.strip())
+        # Half is enough for an unnamed column beside a named one, not for a title above two.
+        if 2 * filled > width or (2 * filled == width and len(record) >= width):
             return number
     return next(number for number, record in enumerate(records, start=1) if record)
 

@@ -1,0 +1,256 @@
+"""The head of a text -> delimiter, quote, header row; and what the caller declares of them."""
+
+import csv
+import io
+
+import pytest
+from frictionless import Dialect as FrictionlessDialect
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loader.dialect import DELIMITERS, Declared, Dialect, declare, detect
+from loader.errors import EmptySource, NotATable, UsageError
+
+ROWS = "1,2\n3,4\n"
+
+
+NOTHING = Declared()
+
+
+def found(text: str, declared: Declared = NOTHING, whole: bool = True):
+    return detect(text.encode(), declared, whole)
+
+
+# name: text, delimiter, header's cells
+DELIMITED = {
+    "comma": ("a,b\n1,2\n", ",", ["a", "b"]),
+    "semicolon": ("a;b\n1;2\n", ";", ["a", "b"]),
+    "semicolon with decimal commas": ("x;y\n1,5;2,5\n3,25;4,75\n", ";", ["x", "y"]),
+    "semicolon with commas in one column": ("n;a\n1;Rome, IT\n2;Bonn, DE\n", ";", ["n", "a"]),
+    "tab": ("a\tb\n1\t2\n", "\t", ["a", "b"]),
+    "tab with commas in the text": ("a\tb\nx, y\tz, w\n", "\t", ["a", "b"]),
+    "pipe": ("a|b|c\n1|2|3\n", "|", ["a", "b", "c"]),
+    "one column": ("name\nx\ny\n", ",", ["name"]),
+    "one column, no final newline": ("name", ",", ["name"]),
+    "a header alone": ("a;b;c\n", ";", ["a", "b", "c"]),
+    "delimiters inside quotes": ('a;b\n"1,2,3";"x,y,z"\n', ";", ["a", "b"]),
+    "newlines inside quotes": ('a;b\n"1\n2";"x\ny\n\nz"\n', ";", ["a", "b"]),
+    "a quoted header": ('"a, b";"c"\n1;2\n', ";", ["a, b", "c"]),
+    "a header of two lines": ('"a\nb",c\n1,2\n', ",", ["a\nb", "c"]),
+    "a doubled quote": ('"a ""x""",b\n1,2\n', ",", ['a "x"', "b"]),
+    "CRLF": ("a;b\r\n1;2\r\n", ";", ["a", "b"]),
+    "CR": ("a;b\r1;2\r3;4\r", ";", ["a", "b"]),
+    "a comma of a title above the table": ("Rain, 2020\na;b;c\n1;2;3\n4;5;6\n", ";", list("abc")),
+    "characters of several bytes": ("größe;straße\n1;2\n", ";", ["größe", "straße"]),
+}
+
+
+@pytest.mark.parametrize(("text", "delimiter", "headers"), DELIMITED.values(), ids=DELIMITED)
+def test_the_delimiter_is_found(text, delimiter, headers):
+    dialect, cells, _ = found(text)
+    assert (dialect.delimiter, cells) == (delimiter, headers)
+
+
+@given(
+    st.sampled_from(DELIMITERS),
+    st.lists(st.text("abc ;,|\t\"'\n", min_size=1).filter(str.strip), min_size=2, max_size=6),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_whatever_is_in_quotes_the_delimiter_outside_is_found(delimiter, row, line_end):
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator=line_end)
+    writer.writerows([row] * 3)
+    dialect, headers, _ = found(text.getvalue())
+    assert (dialect.delimiter, headers, dialect.header_row) == (delimiter, row, 1)
+
+
+# name: text, header row, skipped rows
+PREAMBLES = {
+    "none": ("a,b,c\n1,2,3\n", 1, 0),
+    "a title": ("Trees of Bonn\na,b,c\n1,2,3\n4,5,6\n", 2, 1),
+    "a title above two columns": ("Trees of Bonn\na,b\n1,2\n3,4\n", 2, 1),
+    "a padded title": ("Trees of Bonn,,\na,b,c\n1,2,3\n4,5,6\n", 2, 1),
+    "a title and a note": ("Trees\nas of 2020,\na,b,c,d\n1,2,3,4\n5,6,7,8\n", 3, 2),
+    "a title, a blank line": ("Trees\n\na,b,c\n1,2,3\n4,5,6\n", 3, 1),
+    "a title, a line of delimiters": ("Trees,,\n,,\na,b,c\n1,2,3\n4,5,6\n", 3, 2),
+    "a title of two lines": ('"Trees\nof Bonn"\na,b,c\n1,2,3\n4,5,6\n', 2, 1),
+    "blank lines first": ("\n\na,b\n1,2\n", 3, 0),
+    "blank CRLF lines first": ("\r\n\r\na,b\r\n1,2\r\n", 3, 0),
+    "blank CR lines first": ("\r\ra,b\r1,2\r", 3, 0),
+    "an unnamed first column": (",value\n0,5\n1,6\n", 1, 0),
+    "an unnamed column among many": ("a,,c,d\n1,2,3,4\n", 1, 0),
+    "a header shorter than its rows": ("a,b\n1,2,\n3,4,\n", 1, 0),
+    "a carriage return in a title": ("Trees\rof Bonn\na,b,c\n1,2,3\n4,5,6\n", 2, 1),
+}
+
+
+@pytest.mark.parametrize(("text", "header_row", "skipped"), PREAMBLES.values(), ids=PREAMBLES)
+def test_the_header_is_found_below_a_preamble(text, header_row, skipped):
+    dialect, headers, above = found(text)
+    assert (dialect.header_row, above) == (header_row, skipped)
+    assert headers in ([*"ab"], [*"abc"], [*"abcd"], ["", "value"], ["a", "", "c", "d"])
+
+
+# name: text, header row asked for, header's cells
+GIVEN = {
+    "the first": ("a,b\n" + ROWS, 1, ["a", "b"]),
+    "the second": ("a,b\n" + ROWS, 2, ["1", "2"]),
+    "below a blank line, which counts": ("\na,b\n" + ROWS, 2, ["a", "b"]),
+    "none": (ROWS, 0, ["", ""]),
+    "none, in a file with ragged rows": ("1\n1,2,3\n4,5,6\n", 0, ["", "", ""]),
+    "far down": ("x\n" * 500 + "a,b\n1,2\n", 501, ["a", "b"]),
+}
+
+
+@pytest.mark.parametrize(("text", "row", "headers"), GIVEN.values(), ids=GIVEN)
+def test_a_given_header_row_is_taken(text, row, headers):
+    dialect, cells, _ = found(text, Declared(delimiter=",", header_row=row))
+    assert (dialect.header_row, cells) == (row, headers)
+
+
+@pytest.mark.parametrize(("text", "row"), [("a,b\n1,2\n", 3), ("a,b\n", 1000), ("a,b\n\n1,2\n", 2)])
+def test_a_header_row_that_is_not_there_is_wrong_usage(text, row):
+    with pytest.raises(UsageError, match=f"header row {row} is not there"):
+        found(text, Declared(header_row=row))
+
+
+def test_what_is_declared_wins_over_what_would_be_found():
+    dialect, headers, _ = found("a;b,c;d\n1;2,3;4\n", Declared(delimiter=",", header_row=1))
+    assert (dialect.delimiter, headers) == (",", ["a;b", "c;d"])
+
+
+def test_a_declared_quote_and_escape_cut_the_header():
+    declared = declare({"csv": {"quoteChar": "'", "escapeChar": "\\"}})
+    assert found("'a,b',c\\,d\n1,2\n", declared)[1] == ["a,b", "c,d"]
+
+
+def test_without_a_quote_character_quotes_are_text():
+    declared = declare({"csv": {"quoteChar": ""}})
+    assert found('"a,b"\n1,2\n', declared)[1] == ['"a', 'b"']
+
+
+# name: text, error, what it says
+OTHER_KINDS = {
+    "nothing": ("", EmptySource, "empty"),
+    "newlines only": ("\n\r\n\n", EmptySource, "empty"),
+    "HTML": ("<!DOCTYPE html>\n<html>", NotATable, "HTML"),
+    "HTML after blank lines": ("\n  <html lang='de'>", NotATable, "HTML"),
+    "HTML that begins with its head": ("<head><title>x</title>", NotATable, "HTML"),
+    "XML": ("<?xml version='1.0'?><a/>", NotATable, "XML"),
+    "a JSON object": ('{"a": 1}', NotATable, "JSON"),
+    "a JSON object over lines": ('{\n  "a": 1\n}', NotATable, "JSON"),
+    "a JSON array": ('[{"a": 1}]', NotATable, "JSON"),
+    "a JSON array over lines": ('[\n  {"a": 1}\n]', NotATable, "JSON"),
+    "binary": ("GIF89a\0\0\0\0\0\0\0", NotATable, "binary"),
+}
+
+
+@pytest.mark.parametrize(("text", "error", "said"), OTHER_KINDS.values(), ids=OTHER_KINDS)
+def test_what_is_no_table_is_told_so(text, error, said):
+    with pytest.raises(error, match=said) as raised:
+        found(text)
+    assert raised.value.hint
+
+
+def test_a_single_nul_is_no_reason_to_refuse_a_table():
+    assert found("a,b\n1,\0\n")[0].delimiter == ","
+
+
+def test_a_header_in_brackets_is_no_json():
+    assert found("[id],[name]\n1,2\n")[1] == ["[id]", "[name]"]
+
+
+def test_a_record_cut_by_the_heads_end_does_not_count():
+    dialect, headers, _ = found("a;b;c\n1;2;3\n4,4,4,4,4,4", whole=False)
+    assert (dialect.delimiter, headers) == (";", ["a", "b", "c"])
+
+
+def test_a_head_cut_within_a_character_does_not_matter():
+    head = "a,b\n1,2\n3,ß".encode()[:-1]
+    assert detect(head, Declared(), whole=False)[1] == ["a", "b"]
+
+
+def test_a_header_longer_than_the_head_is_an_error():
+    with pytest.raises(NotATable, match="first row is longer"):
+        found("name" * 1000, whole=False)
+
+
+# name: descriptor, what it declares
+DESCRIPTORS = {
+    "nothing": (None, Declared()),
+    "empty": ({}, Declared()),
+    "delimiter": ({"csv": {"delimiter": ";"}}, Declared(delimiter=";")),
+    "a flat one, as in Data Package": ({"delimiter": ";"}, Declared(delimiter=";")),
+    "other quote": ({"csv": {"quoteChar": "'"}}, Declared(quote="'")),
+    "no quote": ({"csv": {"quoteChar": ""}}, Declared(quote=None)),
+    "escape": ({"csv": {"escapeChar": "\\"}}, Declared(escape="\\")),
+    "quotes that escape themselves": ({"csv": {"escapeChar": '"'}}, Declared()),
+    "no doubled quotes": ({"csv": {"doubleQuote": False}}, Declared(double_quote=False)),
+    "no header": ({"header": False}, Declared(header_row=0)),
+    "header row": ({"headerRows": [3]}, Declared(header_row=3)),
+    "annotations": ({"type": "x", "title": "y", "csv": {"lineTerminator": "\r\n"}}, Declared()),
+}
+
+
+@pytest.mark.parametrize(("descriptor", "declared"), DESCRIPTORS.values(), ids=DESCRIPTORS)
+def test_a_frictionless_descriptor_is_understood(descriptor, declared):
+    assert declare(descriptor) == declared
+
+
+def test_the_options_win_over_the_descriptor():
+    declared = declare({"csv": {"delimiter": ";"}, "headerRows": [3]}, "tab", 2)
+    assert (declared.delimiter, declared.header_row) == ("\t", 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter"), [("tab", "\t"), ("\\t", "\t"), ("pipe", "|"), ("semicolon", ";")]
+)
+def test_a_delimiter_may_be_given_by_name(name, delimiter):
+    assert declare(None, name).delimiter == delimiter
+
+
+# name: descriptor, delimiter, header row, what is said
+WRONG = {
+    "unknown property": ({"footer": 1}, None, None, "'footer' is not supported"),
+    "unknown csv property": ({"csv": {"nope": 1}}, None, None, "'csv.nope' is not supported"),
+    "csv is no object": ({"csv": 1}, None, None, "not an object"),
+    "two characters": (None, "::", None, "single ASCII"),
+    "not ASCII": (None, "¦", None, "single ASCII"),
+    "a newline": (None, "\n", None, "single ASCII"),
+    "a NUL": (None, "\0", None, "single ASCII"),
+    "a digit": (None, "1", None, "letter or digit"),
+    "a double quote": ({"csv": {"quoteChar": "'"}}, '"', None, "double quote"),
+    "not a string": ({"csv": {"delimiter": 5}}, None, None, "single ASCII"),
+    "delimiter as quote": ({"csv": {"quoteChar": "'"}}, "'", None, "must differ"),
+    "delimiter as escape": ({"csv": {"escapeChar": ";"}}, ";", None, "must differ"),
+    "doubleQuote is no boolean": ({"csv": {"doubleQuote": "no"}}, None, None, "true or false"),
+    "header is no boolean": ({"header": "no"}, None, None, "true or false"),
+    "several header rows": ({"headerRows": [1, 2]}, None, None, "one row"),
+    "header row 0 in a descriptor": ({"headerRows": [0]}, None, None, "one row"),
+    "negative header row": (None, None, -1, "counted from 1"),
+}
+
+
+@pytest.mark.parametrize(("descriptor", "delimiter", "row", "said"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_is_wrong_usage(descriptor, delimiter, row, said):
+    with pytest.raises(UsageError, match=said):
+        declare(descriptor, delimiter, row)
+
+
+@given(
+    st.builds(
+        Dialect,
+        delimiter=st.sampled_from(DELIMITERS),
+        quote=st.sampled_from(['"', "'", None]),
+        double_quote=st.booleans(),
+        escape=st.sampled_from([None, "\\"]),
+        header_row=st.integers(0, 9),
+    )
+)
+def test_the_descriptor_that_comes_out_is_valid_and_goes_in_again(dialect):
+    descriptor = dialect.to_descriptor()
+    assert FrictionlessDialect.from_descriptor(descriptor).to_descriptor() == descriptor
+    declared = declare(descriptor)
+    assert declared.header_row == (None if dialect.header_row == 1 else dialect.header_row)
+    assert (declared.delimiter, declared.quote) == (dialect.delimiter, dialect.quote)
+    assert (declared.double_quote, declared.escape) == (dialect.double_quote, dialect.escape)
