@@ -380,6 +380,7 @@ class _Load:
                         [name for name, _ in columns],
                         reading.dialect.delimiter,
                     ),
+                    connection,
                 )
             finally:
                 self._describe(reading, verdict, one_pass, rejects)

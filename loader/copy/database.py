@@ -158,8 +158,8 @@ def _prepare(connection: psycopg.Connection[TupleRow]) -> None:
     settings = "SET datestyle = 'ISO, YMD'; SET client_encoding = 'UTF8'; SET statement_timeout = 0"
     settings += "; SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning"
     if connection.info.server_version >= 140000:
-        # The server stops working for a loader that was killed within seconds.
-        settings += "; SET client_connection_check_interval = '5s'"
+        # Within a second the server stops working for a loader that was killed.
+        settings += "; SET client_connection_check_interval = '1s'"
     with ours("preparing the connection"):
         connection.execute(settings)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import psycopg
 from psycopg import sql
@@ -21,6 +23,8 @@ from loader.blocks import Block
 from loader.copy.database import ours
 from loader.copy.relation import qualified
 
+_WATCH_EVERY_S = 1.0
+_CANCEL_TIMEOUT_S = 5.0
 _STOP_POLL_S = 0.2  # how soon a failed lane is noticed while all queues are full
 
 Buffer = bytes | memoryview
@@ -36,7 +40,8 @@ class _Feed:
     """The queue between the reader and the lanes; None ends a lane."""
 
     blocks: queue.Queue[Block | None]
-    failed: threading.Event
+    failed: threading.Event = field(default_factory=threading.Event)
+    copying: set[int] = field(default_factory=set)  # process ids of the lanes' servers
 
     def put(self, block: Block | None) -> None:
         while not self.failed.is_set():
@@ -68,6 +73,7 @@ def copy(
     encode: Encode,
     connections: Sequence[psycopg.Connection[TupleRow]],
     copy_statement: sql.Composed,
+    watch: psycopg.Connection[TupleRow],
 ) -> int:
     """Send every block through one of the lanes.
 
@@ -77,6 +83,7 @@ def copy(
             copied; the blocks that follow are still handed to it, for what it learns from them.
         connections: One for each lane, in autocommit mode.
         copy_statement: From ``statement``.
+        watch: One more connection, on which the server is asked how the lanes are.
 
     Returns:
         How many rows the server has taken; 0 when abandoned.
@@ -84,24 +91,56 @@ def copy(
     Raises:
         AircanError: The first error of the reader or of a lane. No lane's rows are kept.
     """
-    feed = _Feed(queue.Queue(maxsize=len(connections)), threading.Event())
+    feed = _Feed(queue.Queue(maxsize=len(connections)))
     with ThreadPoolExecutor(len(connections), thread_name_prefix="lane") as threads:
         lanes = [
             threads.submit(_lane, feed, encode, connection, copy_statement)
             for connection in connections
         ]
         try:
-            for block in blocks:
-                feed.put(block)
-                if feed.failed.is_set():
-                    break
+            _feed_all(feed, blocks, watch)
             for _ in lanes:
                 feed.put(None)
             wait(lanes, return_when=FIRST_EXCEPTION)
         except BaseException:
             feed.failed.set()  # each lane sees it before its next block
+            for connection in connections:  # and need not wait for a server that is stuck
+                with suppress(psycopg.Error):
+                    connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
             raise
     return sum(lane.result() for lane in lanes)
+
+
+def _feed_all(
+    feed: _Feed, blocks: Iterable[Block], watch: psycopg.Connection[TupleRow]
+) -> None:
+    """Feed the lanes until the blocks end or a lane fails."""
+    watched = time.monotonic()
+    for block in blocks:
+        feed.put(block)
+        if time.monotonic() - watched > _WATCH_EVERY_S:
+            _watch(feed, watch)
+            watched = time.monotonic()
+        if feed.failed.is_set():
+            return
+
+
+def _watch(feed: _Feed, connection: psycopg.Connection[TupleRow]) -> None:
+    """Stop the lanes if the server has given up one of their COPYs.
+
+    libpq does not look at the server's answer before the end of the data: a disk that is full in
+    the middle of a large file would be noticed after the rest of it.
+    """
+    copying = set(feed.copying)
+    with ours("watching the lanes"):
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE pid = ANY (%s) AND state IN ('active', 'disabled')",
+            (list(copying),),
+        ).fetchall()
+    given_up = copying - {row[0] for row in rows}
+    if given_up & feed.copying:  # and not ended by the lane itself meanwhile
+        feed.failed.set()
 
 
 def _lane(
@@ -129,13 +168,23 @@ def _copy_blocks(
     copy_statement: sql.Composed,
 ) -> int:
     with connection.cursor() as cursor:
+        # Not the one of libpq, which a connection pooler invents.
+        server = cursor.execute("SELECT pg_backend_pid()").fetchall()[0][0]
         with cursor.copy(copy_statement) as stream:
-            while (block := feed.take()) is not None:
-                pieces = encode(block)
-                if pieces is None:
-                    raise _Abandoned
-                for piece in pieces:
-                    stream.write(piece)
-            if feed.failed.is_set():
-                raise _Abandoned
+            feed.copying.add(server)
+            try:
+                _write_blocks(feed, encode, stream)
+            finally:
+                feed.copying.discard(server)
         return cursor.rowcount
+
+
+def _write_blocks(feed: _Feed, encode: Encode, stream: psycopg.Copy) -> None:
+    while (block := feed.take()) is not None:
+        pieces = encode(block)
+        if pieces is None:
+            raise _Abandoned
+        for piece in pieces:
+            stream.write(piece)
+    if feed.failed.is_set():
+        raise _Abandoned
