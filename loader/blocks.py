@@ -60,8 +60,15 @@ class Block:
     @cached_property
     def filled(self) -> Offsets:
         """The positions, among all records, of those that are not blank lines."""
+        if not len(self.ends):
+            return np.zeros(0, np.int64)
         first = np.frombuffer(self.data, np.uint8)[self.starts]
-        return np.flatnonzero((first != _LF) & (first != _CR))
+        blank = (first == _LF) | (first == _CR)
+        for position in np.flatnonzero((first == _CR) & (self.ends - self.starts > 2)).tolist():
+            # In a file of LFs a record may begin with a CR.
+            record = self.data[self.starts[position] : self.ends[position]]
+            blank[position] = not record.strip(b"\r\n")
+        return np.flatnonzero(~blank)
 
     @property
     def rows(self) -> int:
@@ -185,9 +192,9 @@ def _outside_quotes(
     octets: Bytes, newlines: Offsets, dialect: Dialect
 ) -> tuple[Offsets, bool]:
     """Return the newlines that end records, and whether a quote is open at the end."""
-    quotes = (
-        np.flatnonzero(octets == ord(dialect.quote)) if dialect.quote else np.zeros(0, np.int64)
-    )
+    quotes = escaped = np.zeros(0, np.int64)
+    if dialect.quote:
+        quotes = np.flatnonzero(octets == ord(dialect.quote))
     if dialect.escape:
         escaped = _escaped(octets, ord(dialect.escape))
         quotes = quotes[~np.isin(quotes, escaped)]
@@ -195,7 +202,9 @@ def _outside_quotes(
     if not len(quotes):
         return newlines, False
     opens = _at_cell_start(octets, quotes, dialect)
-    if not _alternate(quotes, opens):
+    if len(escaped):
+        opens &= ~np.isin(quotes - 1, escaped)  # behind a delimiter that is part of the cell
+    if not _alternate(quotes, opens, dialect.double_quote):
         quotes = _effective(quotes, opens, dialect.double_quote)
     inside = np.searchsorted(quotes, newlines) & 1
     return newlines[inside == 0], len(quotes) % 2 == 1
@@ -203,19 +212,20 @@ def _outside_quotes(
 
 def _at_cell_start(octets: Bytes, quotes: Offsets, dialect: Dialect) -> npt.NDArray[np.bool_]:
     before = octets[quotes - 1]  # a quote at offset 0 looks at the last byte; corrected below
-    opens: npt.NDArray[np.bool_] = (before == ord(dialect.delimiter)) | (before == _LF) | (before == _CR)
-    opens |= quotes == 0
+    opens: npt.NDArray[np.bool_] = (before == _LF) | (before == _CR) | (quotes == 0)
+    opens |= before == ord(dialect.delimiter)
     return opens
 
 
-def _alternate(quotes: Offsets, opens: npt.NDArray[np.bool_]) -> bool:
+def _alternate(quotes: Offsets, opens: npt.NDArray[np.bool_], double_quote: bool) -> bool:
     """Tell whether every other quote opens a cell or is the second of a doubled one.
 
     Then, and only then, counting quotes tells inside from outside: each odd one closes, or
     is the first of a doubled one, which the next one opens again at once.
     """
     opening = opens[0::2].copy()
-    opening[1:] |= quotes[2::2] == quotes[1 : len(quotes) - 1 : 2] + 1
+    if double_quote:
+        opening[1:] |= quotes[2::2] == quotes[1 : len(quotes) - 1 : 2] + 1
     return bool(opening.all())
 
 
