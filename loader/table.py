@@ -7,6 +7,7 @@ the block's cells once more.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -77,13 +78,14 @@ def parse(block: Block, dialect: Dialect, width: int) -> Rows:
     parsed = _parse(data, positions, dialect, width)
     table, mended, misfits = parsed.table, 0, []
     if parsed.ragged:
-        repaired = _repair(parsed.ragged, dialect, width)
+        repaired = [_repair(raw, cells, dialect, width) for _, cells, raw in parsed.ragged]
         fits = [i for i in range(len(repaired)) if repaired[i] is not None]
         again = _parse(
-            "\n".join(repaired[i] or "" for i in fits).encode(),
+            "".join(f"{repaired[i]}\n" for i in fits).encode(),
             np.array([parsed.ragged[i][0] for i in fits], np.int64),
             dialect,
             width,
+            blank_is_row=True,
         )
         table = pa.concat_tables([table, again.table])
         parsed = replace(parsed, positions=np.concatenate((parsed.positions, again.positions)))
@@ -106,7 +108,9 @@ def parse(block: Block, dialect: Dialect, width: int) -> Rows:
     )
 
 
-def _parse(data: bytes, positions: Offsets, dialect: Dialect, width: int) -> _Parsed:
+def _parse(
+    data: bytes, positions: Offsets, dialect: Dialect, width: int, *, blank_is_row: bool = False
+) -> _Parsed:
     """Parse records; those that have not ``width`` cells are left out and returned as ragged."""
     names = [str(i) for i in range(width)]
     if not data:
@@ -117,6 +121,10 @@ def _parse(data: bytes, positions: Offsets, dialect: Dialect, width: int) -> _Pa
         ragged.append((row.number - 1, row.actual_columns, row.text))
         return "skip"
 
+    if data.startswith(codecs.BOM_UTF8):
+        data = codecs.BOM_UTF8 + data  # Arrow drops the first, here it belongs to a cell
+    if not data.endswith((b"\n", b"\r")):
+        data += b"\n"  # without it Arrow takes an empty cell behind a quoted one as quoted too
     table = arrow_csv.read_csv(
         pa.BufferReader(data),
         arrow_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data)),
@@ -126,6 +134,7 @@ def _parse(data: bytes, positions: Offsets, dialect: Dialect, width: int) -> _Pa
             double_quote=dialect.double_quote,
             escape_char=dialect.escape or False,
             newlines_in_values=True,
+            ignore_empty_lines=not blank_is_row,
             invalid_row_handler=set_aside,
         ),
         arrow_csv.ConvertOptions(
@@ -142,21 +151,21 @@ def _parse(data: bytes, positions: Offsets, dialect: Dialect, width: int) -> _Pa
     )
 
 
-def _repair(
-    ragged: Sequence[tuple[int, int, str]], dialect: Dialect, width: int
-) -> list[str | None]:
-    """Return each record with the right number of cells, or None where that cannot be."""
-    delimiter, quote = dialect.delimiter, re.escape(dialect.quote or "")
-    empty_cell = f"{re.escape(delimiter)}(?:{quote}{quote})?"
-    repaired: list[str | None] = []
-    for _, cells, raw in ragged:
-        record = raw.rstrip("\r\n")
-        if cells < width:
-            repaired.append(record + delimiter * (width - cells))
-        else:
-            surplus = re.search(f"(?:{empty_cell}){{{cells - width}}}$", record)
-            repaired.append(record[: surplus.start()] if surplus else None)
-    return repaired
+def _repair(raw: str, cells: int, dialect: Dialect, width: int) -> str | None:
+    """Return a record with the right number of cells, or None where that cannot be."""
+    record = raw.rstrip("\r\n")
+    if cells < width:
+        mended = record + dialect.delimiter * (width - cells)
+    else:
+        quote = re.escape(dialect.quote or "")
+        empty_cell = f"{re.escape(dialect.delimiter)}(?:{quote}{quote})?"
+        surplus = re.search(f"(?:{empty_cell}){{{cells - width}}}$", record)
+        if surplus is None:
+            return None
+        mended = record[: surplus.start()]
+    # An escape or a quote in front may have made what was added or cut a part of a cell.
+    cut = next(iter(dialect.records(mended)), [""])
+    return mended if len(cut) == width else None
 
 
 def _unreadable(block: Block, dialect: Dialect) -> list[tuple[int, str]]:
@@ -188,10 +197,10 @@ def _why_unreadable(record: bytes, dialect: Dialect) -> str | None:
         text = record.decode()
     except UnicodeDecodeError as error:
         return f"byte {error.start + 1} of the row is not UTF-8"
-    if "\r" in text and sum(1 for cells in dialect.records(text) if cells) > 1:
-        if not dialect.universal_newlines:
-            return "a carriage return outside quotes"
-    return None
+    if dialect.universal_newlines or "\r" not in text:
+        return None
+    several = sum(1 for cells in dialect.records(text) if cells) > 1
+    return "a carriage return outside quotes" if several else None
 
 
 def _shown(record: bytes) -> str:
