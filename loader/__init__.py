@@ -1,7 +1,7 @@
 """AirCan's loader: a large CSV into a CKAN DataStore, typed, verified, nothing lost.
 
-    from loader import load
-    report = load("https://example.org/trips.csv.gz", resource_id="trips")
+from loader import load
+report = load("https://example.org/trips.csv.gz", resource_id="trips")
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from loader import errors
 from loader.errors import AircanError
-from loader.pipeline import Options
+from loader.options import Options
 from loader.pipeline import load as _load
 from loader.progress import Progress
 from loader.report import Report

@@ -111,9 +111,7 @@ def cut(
             rest, wanted = data, min(2 * wanted, max_record_bytes)
             continue
         whole, rest, wanted = data[: ends[-1]], data[ends[-1] :], block_bytes
-        block = _below_header(
-            Block(number, whole, ends, row, row_id), dialect.header_row - row + 1
-        )
+        block = _below_header(Block(number, whole, ends, row, row_id), dialect.header_row - row + 1)
         row += len(ends)
         if block.rows:
             yield block
@@ -188,9 +186,7 @@ def _newlines(octets: Bytes, dialect: Dialect, at_end: bool) -> Offsets:
     return np.union1d(returns[following != _LF], np.flatnonzero(octets == _LF))
 
 
-def _outside_quotes(
-    octets: Bytes, newlines: Offsets, dialect: Dialect
-) -> tuple[Offsets, bool]:
+def _outside_quotes(octets: Bytes, newlines: Offsets, dialect: Dialect) -> tuple[Offsets, bool]:
     """Return the newlines that end records, and whether a quote is open at the end."""
     quotes = escaped = np.zeros(0, np.int64)
     if dialect.quote:
@@ -229,9 +225,7 @@ def _alternate(quotes: Offsets, opens: npt.NDArray[np.bool_], double_quote: bool
     return bool(opening.all())
 
 
-def _effective(
-    quotes: Offsets, opens: npt.NDArray[np.bool_], double_quote: bool
-) -> Offsets:
+def _effective(quotes: Offsets, opens: npt.NDArray[np.bool_], double_quote: bool) -> Offsets:
     """Return only the quotes that open or close a cell, one by one (about 100 ns each)."""
     offsets, can_open = quotes.tolist(), opens.tolist()
     kept: list[int] = []

@@ -25,7 +25,8 @@ from rich.text import Text
 from loader import __version__, describe, embedded
 from loader.copy import database, relation
 from loader.errors import AircanError, UsageError
-from loader.pipeline import Options, default_datastore
+from loader.options import Options
+from loader.pipeline import default_datastore
 from loader.pipeline import load as load_source
 from loader.progress import Bar, Lines, Progress
 from loader.report import Report
@@ -161,9 +162,7 @@ def infer(
 ) -> None:
     """Print SOURCE's frictionless Resource descriptor, guessed from its beginning."""
     with _errors(debug):
-        options = _options(
-            schema, encoding=encoding, delimiter=delimiter, header_row=header_row
-        )
+        options = _options(schema, encoding=encoding, delimiter=delimiter, header_row=header_row)
         _print_json(describe.infer(source, options))
 
 
@@ -178,9 +177,7 @@ def validate(
 ) -> None:
     """Print frictionless's report on every row of SOURCE; exit 1 if it is not valid."""
     with _errors(debug):
-        options = _options(
-            schema, encoding=encoding, delimiter=delimiter, header_row=header_row
-        )
+        options = _options(schema, encoding=encoding, delimiter=delimiter, header_row=header_row)
         report = describe.validate(source, options)
         _print_json(report)
     if not report["valid"]:

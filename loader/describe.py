@@ -8,7 +8,9 @@ from typing import Any
 from frictionless import Resource, Schema
 
 from loader import schema
-from loader.pipeline import Options, Reading, default_resource_id, read
+from loader.options import Options
+from loader.pipeline import default_resource_id
+from loader.reading import Reading, read
 from loader.source import mask_uri
 
 _MOST_ERRORS = 1000
@@ -26,7 +28,7 @@ def infer(uri: str, options: Options = Options()) -> dict[str, Any]:
             "name": default_resource_id(uri).replace("_", "-"),
             "type": "table",
             "path": mask_uri(uri),
-            "scheme": uri.split("://")[0] if "://" in uri else "file",
+            "scheme": uri.split("://", maxsplit=1)[0] if "://" in uri else "file",
             "format": "csv",
             "mediatype": "text/csv",
             "encoding": reading.text.encoding,

@@ -8,101 +8,34 @@ Holds a few blocks for each lane and nothing that grows with the file.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import psycopg
-import pyarrow as pa
-from frictionless import Schema
 from psycopg.rows import TupleRow
 
-from loader import blocks, convert, dialect, encode, schema, table, text, unpack
+from loader import embedded, encode, table
 from loader.blocks import Block
 from loader.copy import database, fulltext, lanes, relation, swap
-from loader.copy.fulltext import MAX_TEXT_BYTES as LONG_ROW_BYTES
-from loader.copy.fulltext import FullText
-from loader.dialect import Dialect
-from loader.errors import (
-    AircanError,
-    Cancelled,
-    DatabaseError,
-    RowsLost,
-    TooManyColumns,
-)
+from loader.errors import AircanError, Cancelled, DatabaseError, RowsLost
 from loader.express import Express
+from loader.options import Options
 from loader.progress import Progress, Silent
+from loader.reading import Reading, read
 from loader.rejects import Rejects
 from loader.report import BadRows, Report
 from loader.schema import Column
-from loader.source import Identity, Source, SourceSettings, mask_uri, open_source
+from loader.source import Identity, mask_uri
 from loader.verdict import Verdict
 
 _log = logging.getLogger(__name__)
-_HEAD_BYTES = 1 << 20  # what the dialect is found in
 _MOST_LANES = 4  # more only help a server with many cores and fast disks
-
-FtsIndex = Literal["gin", "gist", "none"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to load; every default is right for most files.
-
-    Attributes:
-        resource_id: The table's name; by default made from the file's name.
-        datastore_url: A Postgres URL; by default ``AIRCAN_DATASTORE_URL``, and without it the
-            embedded PostgreSQL.
-        schema: A frictionless Table Schema descriptor; it need not name every column.
-        encoding: The name of a Python codec; None to find it.
-        dialect: A frictionless Dialect descriptor.
-        delimiter: One character; wins over the dialect's.
-        header_row: Counted from 1, blank lines included; 0 means none; None to find it.
-        lanes: Connections that COPY side by side; None for one for each core, at most 4.
-        full_text: Which columns ``_full_text`` makes searchable.
-        fts_index: The index on it.
-        max_bad_rows: How many rows may be set aside.
-        rejects: Where those rows go; by default ``<resource_id>.rejects.csv``.
-        on_type_error: What a value that does not fit its declared type does: ``fail``, or
-            ``widen`` the column to one that holds it.
-        source: Timeouts and retries of the source.
-    """
-
-    resource_id: str | None = None
-    datastore_url: str | None = None
-    schema: Mapping[str, object] | None = None
-    encoding: str | None = None
-    dialect: Mapping[str, object] | None = None
-    delimiter: str | None = None
-    header_row: int | None = None
-    lanes: int | None = None
-    full_text: FullText = "all"
-    fts_index: FtsIndex = "gin"
-    max_bad_rows: int = 1000
-    rejects: str | os.PathLike[str] | None = None
-    on_type_error: Literal["fail", "widen"] = "fail"
-    source: SourceSettings = field(default_factory=SourceSettings)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A source being read: what its head tells, and its blocks from the first on."""
-
-    source: Source
-    text: text.TextStream
-    dialect: Dialect
-    columns: Sequence[Column]
-    missing: Sequence[str]
-    preamble: int
-    blocks: Iterator[Block]
 
 
 def load(uri: str, options: Options = Options(), progress: Progress | None = None) -> Report:
@@ -145,8 +78,6 @@ def default_resource_id(uri: str) -> str:
 
 def default_datastore() -> str:
     """Return ``AIRCAN_DATASTORE_URL``, or the URL of the embedded PostgreSQL, started."""
-    from loader import embedded  # needs a wheel that only its users install
-
     return os.environ.get("AIRCAN_DATASTORE_URL") or embedded.start()
 
 
@@ -154,86 +85,6 @@ def default_lanes() -> int:
     """Return one lane for each core this process may use, at most 4."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(cores or 1, _MOST_LANES)
-
-
-@contextmanager
-def read(
-    uri: str, options: Options, expected: Identity | None = None
-) -> Iterator[Reading]:
-    """Open a source and find out what its head tells.
-
-    Raises:
-        SourceError, TableError, UsageError: See ``loader.errors``.
-    """
-    declared = dialect.declare(options.dialect, options.delimiter, options.header_row)
-    declared_schema = schema.read_descriptor(options.schema)
-    with ExitStack() as stack:
-        source = stack.enter_context(open_source(uri, options.source, expected))
-        content = stack.enter_context(unpack.unpack(source))
-        stream = text.decode(content, options.encoding)
-        head = _read_head(stream)
-        found, headers, preamble = dialect.detect(head, declared, len(head) < _HEAD_BYTES)
-        if len(headers) > relation.MAX_COLUMNS:
-            raise TooManyColumns(
-                f"the table has {len(headers)} columns",
-                hint=f"Postgres takes {relation.MAX_COLUMNS}, beside _id and _full_text",
-            )
-        cut = blocks.cut(_Rejoined(head, stream), found)
-        first = next(cut, None)
-        missing = declared_schema.missing_values if declared_schema else [""]
-        columns = _infer(first, found, headers, declared_schema, missing)
-        yield Reading(
-            source,
-            stream,
-            found,
-            columns,
-            missing,
-            preamble,
-            itertools.chain([first] if first else [], cut),
-        )
-
-
-def _infer(
-    first: Block | None,
-    found: Dialect,
-    headers: Sequence[str],
-    declared: Schema | None,
-    missing: Sequence[str],
-) -> list[Column]:
-    """Guess from distinct values of the first block, then hold the guess against all of it."""
-    if first is None:
-        return schema.infer(headers, [pa.array([], pa.string())] * len(headers), declared)
-    rows = table.parse(first, found, len(headers))
-    columns = schema.infer(headers, rows.cells, declared)
-    verdict = Verdict(columns, missing, widen_declared=True)
-    verdict.convert(rows)
-    return [
-        # Nothing is loaded yet, so nothing was widened; a declared type is not given up so early.
-        column if column.field else replace(settled, widened_from=None)
-        for column, settled in zip(columns, verdict.columns, strict=True)
-    ]
-
-
-class _Rejoined:
-    """A text stream with the head that was read of it put back."""
-
-    def __init__(self, head: bytes, stream: text.TextStream) -> None:
-        self._head = head
-        self._stream = stream
-
-    def read(self, size: int) -> bytes:
-        if self._head:
-            piece, self._head = self._head[:size], self._head[size:]
-            return piece
-        return self._stream.read(size)
-
-
-def _read_head(stream: text.TextStream) -> bytes:
-    pieces, missing = [], _HEAD_BYTES
-    while missing > 0 and (piece := stream.read(missing)):
-        pieces.append(piece)
-        missing -= len(piece)
-    return b"".join(pieces)
 
 
 class _Pass:
@@ -281,7 +132,9 @@ class _Pass:
         return encode.encode(rows.ids, converted, dialect.delimiter, dialect.line_end)
 
     def _count(self, block: Block, rows: int, repaired: int) -> None:
-        long = np.flatnonzero(np.diff(block.ends, prepend=0)[block.filled] > LONG_ROW_BYTES)
+        long = np.flatnonzero(
+            np.diff(block.ends, prepend=0)[block.filled] > fulltext.MAX_TEXT_BYTES
+        )
         with self._lock:
             self.rows_encoded += rows
             self.rows_repaired += repaired

@@ -178,9 +178,7 @@ def _declared_fields(
 def _guess(names: Sequence[str], sample: Sequence[pa.StringArray]) -> dict[str, str]:
     """Return frictionless's guess for each column, from distinct values of its sample."""
     limit = max(5, min(_SAMPLED_VALUES, _SAMPLED_CELLS // max(len(names), 1)))
-    values = [
-        [text for text in cells.unique().to_pylist() if text][:limit] for cells in sample
-    ]
+    values = [[text for text in cells.unique().to_pylist() if text][:limit] for cells in sample]
     height = max(map(len, values), default=0)
     fragment = [[cells[i] if i < len(cells) else "" for cells in values] for i in range(height)]
     schema = Detector(field_confidence=1).detect_schema(fragment, labels=list(names))

@@ -88,9 +88,7 @@ class Verdict:
         if row < self._reasons.get(column.name, (row + 1, ""))[0]:
             self._reasons[column.name] = (row, reason)
 
-    def _read(
-        self, column: Column, cells: pa.StringArray
-    ) -> tuple[pa.StringArray, int | None]:
+    def _read(self, column: Column, cells: pa.StringArray) -> tuple[pa.StringArray, int | None]:
         """Return the values, and the index of the first that the field's own form cannot read."""
         if len(self._missing):
             cells = convert.missing_to_null(cells, self._missing)

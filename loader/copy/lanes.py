@@ -111,9 +111,7 @@ def copy(
     return sum(lane.result() for lane in lanes)
 
 
-def _feed_all(
-    feed: _Feed, blocks: Iterable[Block], watch: psycopg.Connection[TupleRow]
-) -> None:
+def _feed_all(feed: _Feed, blocks: Iterable[Block], watch: psycopg.Connection[TupleRow]) -> None:
     """Feed the lanes until the blocks end or a lane fails."""
     watched = time.monotonic()
     for block in blocks:

@@ -25,7 +25,6 @@ from sqlalchemy.schema import CreateTable
 from loader.copy.database import DDL_DIALECT, ours
 from loader.errors import LoadInProgress, UsageError
 
-MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
 _PREFIX = "_aircan_"
 _MAX_RESOURCE_ID_BYTES = 63 - len("__id_seq")
 _TYPES: dict[str, sa.types.TypeEngine[Any]] = {
@@ -83,7 +82,9 @@ def lock(connection: psycopg.Connection[TupleRow], names: Names) -> None:
         LoadInProgress: Another load of this resource is running.
     """
     with ours("locking the resource"):
-        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_lock_key(_hash(names.live)),)).fetchone()
+        row = connection.execute(
+            "SELECT pg_try_advisory_lock(%s)", (_lock_key(_hash(names.live)),)
+        ).fetchone()
     if not (row and row[0]):
         raise LoadInProgress(
             f"another load of {names.live} is running in this database",
@@ -199,9 +200,7 @@ def label(
 def drop(connection: psycopg.Connection[TupleRow], names: Names) -> None:
     """Drop the shadow, if it is there."""
     with ours("dropping the shadow table"):
-        connection.execute(
-            sql.SQL("DROP TABLE IF EXISTS {}").format(qualified(names.shadow))
-        )
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(qualified(names.shadow)))
 
 
 def drop_orphans(connection: psycopg.Connection[TupleRow], names: Names) -> list[str]:
@@ -227,9 +226,7 @@ def drop_all_orphans(connection: psycopg.Connection[TupleRow], *, dry_run: bool)
             if row and row[0]:
                 orphans.append(table)
                 if not dry_run:
-                    connection.execute(
-                        sql.SQL("DROP TABLE IF EXISTS {}").format(qualified(table))
-                    )
+                    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(qualified(table)))
     return orphans
 
 
@@ -238,7 +235,10 @@ def _shadows(connection: psycopg.Connection[TupleRow]) -> list[str]:
         rows = connection.execute(
             "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
             " WHERE c.relkind = 'r' AND n.nspname = %s AND c.relname ~ %s ORDER BY 1",
-            (SCHEMA, f"^{_PREFIX}[0-9a-f]{{16}}_[0-9a-f]{{8}}$",),
+            (
+                SCHEMA,
+                f"^{_PREFIX}[0-9a-f]{{16}}_[0-9a-f]{{8}}$",
+            ),
         ).fetchall()
     return [row[0] for row in rows]
 

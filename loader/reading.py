@@ -1,0 +1,118 @@
+"""A source's head -> what is known before the first row is loaded: dialect, encoding, columns.
+
+In: a URI and the options. Out: a Reading, whose blocks go on from the first one. Holds the first
+block, which the guessed types are held against.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+from frictionless import Schema
+
+from loader import blocks, dialect, schema, table, text, unpack
+from loader.blocks import Block
+from loader.dialect import Dialect
+from loader.errors import TooManyColumns
+from loader.options import Options
+from loader.schema import Column
+from loader.source import Identity, Source, open_source
+from loader.verdict import Verdict
+
+MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
+_HEAD_BYTES = 1 << 20  # what the dialect is found in
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A source being read: what its head tells, and its blocks from the first on."""
+
+    source: Source
+    text: text.TextStream
+    dialect: Dialect
+    columns: Sequence[Column]
+    missing: Sequence[str]
+    preamble: int
+    blocks: Iterator[Block]
+
+
+@contextmanager
+def read(uri: str, options: Options, expected: Identity | None = None) -> Iterator[Reading]:
+    """Open a source and find out what its head tells.
+
+    Raises:
+        SourceError, TableError, UsageError: See ``loader.errors``.
+    """
+    declared = dialect.declare(options.dialect, options.delimiter, options.header_row)
+    declared_schema = schema.read_descriptor(options.schema)
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(uri, options.source, expected))
+        content = stack.enter_context(unpack.unpack(source))
+        stream = text.decode(content, options.encoding)
+        head = _read_head(stream)
+        found, headers, preamble = dialect.detect(head, declared, len(head) < _HEAD_BYTES)
+        if len(headers) > MAX_COLUMNS:
+            raise TooManyColumns(
+                f"the table has {len(headers)} columns",
+                hint=f"Postgres takes {MAX_COLUMNS}, beside _id and _full_text",
+            )
+        cut = blocks.cut(_Rejoined(head, stream), found)
+        first = next(cut, None)
+        missing = declared_schema.missing_values if declared_schema else [""]
+        columns = _infer(first, found, headers, declared_schema, missing)
+        yield Reading(
+            source,
+            stream,
+            found,
+            columns,
+            missing,
+            preamble,
+            itertools.chain([first] if first else [], cut),
+        )
+
+
+def _infer(
+    first: Block | None,
+    found: Dialect,
+    headers: Sequence[str],
+    declared: Schema | None,
+    missing: Sequence[str],
+) -> list[Column]:
+    """Guess from distinct values of the first block, then hold the guess against all of it."""
+    if first is None:
+        return schema.infer(headers, [pa.array([], pa.string())] * len(headers), declared)
+    rows = table.parse(first, found, len(headers))
+    columns = schema.infer(headers, rows.cells, declared)
+    verdict = Verdict(columns, missing, widen_declared=True)
+    verdict.convert(rows)
+    return [
+        # Nothing is loaded yet, so nothing was widened; a declared type is not given up so early.
+        column if column.field else replace(settled, widened_from=None)
+        for column, settled in zip(columns, verdict.columns, strict=True)
+    ]
+
+
+class _Rejoined:
+    """A text stream with the head that was read of it put back."""
+
+    def __init__(self, head: bytes, stream: text.TextStream) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        if self._head:
+            piece, self._head = self._head[:size], self._head[size:]
+            return piece
+        return self._stream.read(size)
+
+
+def _read_head(stream: text.TextStream) -> bytes:
+    pieces, missing = [], _HEAD_BYTES
+    while missing > 0 and (piece := stream.read(missing)):
+        pieces.append(piece)
+        missing -= len(piece)
+    return b"".join(pieces)
