@@ -25,10 +25,12 @@ from loader.schema import Column
 # The expression's automaton grows with the columns, and above 8 MiB RE2 gives it up.
 _MOST_COLUMNS = 150
 _QUOTE = '"'
+# Postgres stores neither these nor NUL; RE2 matches nothing else that is not UTF-8.
+_SURROGATES = r"\x{D800}-\x{DFFF}"
 _DATE = (
     r"(?:[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
     r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-    r"|[1-9][0-9](?:0[48]|[2468][048]|[13579][26])-02-29)"
+    r"|(?:[1-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29)"
 )
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
 # Subsets of what ``convert.fits`` accepts: what they leave out is only slower, not lost.
@@ -83,8 +85,8 @@ def _expression(columns: Sequence[Column], dialect: Dialect) -> str | None:
 
 def _cell(column: Column, delimiter: str) -> str | None:
     if column.type == "text":
-        # NUL is left out because Postgres cannot store it; what is not UTF-8 matches nothing.
-        return rf'(?:[^"{re.escape(delimiter)}\r\n\x00]*|"(?:[^"\x00]|"")*")'
+        other = rf"\x00{_SURROGATES}"
+        return rf'(?:[^"{re.escape(delimiter)}\r\n{other}]*|"(?:[^"{other}]|"")*")'
     if column.has_own_form or column.type not in _CELLS or delimiter in "-:.+ ":
         return None
     return f'(?:{_CELLS[column.type]}|"{_CELLS[column.type]}")?'
