@@ -11,12 +11,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from datastore import install_trigger_function
 from psycopg import sql
 
-from loader.pipeline import Options, load
 from loader.copy import database as connections
 from loader.copy import fulltext
-from datastore import install_trigger_function
+from loader.pipeline import Options, load
 
 SCHEMA = {
     "fields": [

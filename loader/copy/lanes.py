@@ -41,7 +41,9 @@ class _Feed:
 
     blocks: queue.Queue[Block | None]
     failed: threading.Event = field(default_factory=threading.Event)
-    copying: set[int] = field(default_factory=set)  # process ids of the lanes' servers
+    # Process ids of the lanes' servers.
+    copying: set[int] = field(default_factory=set)
+    given_up: set[int] = field(default_factory=set)
 
     def put(self, block: Block | None) -> None:
         while not self.failed.is_set():
@@ -136,8 +138,9 @@ def _watch(feed: _Feed, connection: psycopg.Connection[TupleRow]) -> None:
             " WHERE pid = ANY (%s) AND state IN ('active', 'disabled')",
             (list(copying),),
         ).fetchall()
-    given_up = copying - {row[0] for row in rows}
-    if given_up & feed.copying:  # and not ended by the lane itself meanwhile
+    # Less those that their lanes have ended meanwhile.
+    feed.given_up.update((copying - {row[0] for row in rows}) & feed.copying)
+    if feed.given_up:
         feed.failed.set()
 
 
@@ -172,6 +175,9 @@ def _copy_blocks(
             feed.copying.add(server)
             try:
                 _write_blocks(feed, encode, stream)
+                if feed.failed.is_set() and server not in feed.given_up:
+                    raise _Abandoned
+                # Otherwise the end of the data brings the server's answer, good or bad.
             finally:
                 feed.copying.discard(server)
         return cursor.rowcount
@@ -184,5 +190,3 @@ def _write_blocks(feed: _Feed, encode: Encode, stream: psycopg.Copy) -> None:
             raise _Abandoned
         for piece in pieces:
             stream.write(piece)
-    if feed.failed.is_set():
-        raise _Abandoned
