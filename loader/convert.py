@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -31,6 +32,8 @@ _TIMESTAMPTZ = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
     r"(?:Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)"
 )
+_MAX_JSON_DEPTH = 500  # Python 3.10 reads 990, Postgres's stack holds some thousands
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')
 _BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
 
 
@@ -40,7 +43,7 @@ def fits(cells: pa.StringArray, kind: str) -> bool:
     Args:
         cells: The column of one block; null means an empty cell.
         kind: A Postgres type: bigint, numeric, boolean, date, time, timestamp, timestamptz,
-            json or text.
+            json or text; or integer, of any length, to be stored as numeric.
     """
     return kind == "text" or _FITS[kind](cells)
 
@@ -82,7 +85,8 @@ def read(cells: pa.StringArray, field: Field) -> tuple[pa.StringArray, int | Non
         read (None when all could be).
     """
     encoded = cells.dictionary_encode()
-    values = [_canonical(field, text) for text in encoded.dictionary.to_pylist()]
+    reader = field.create_value_reader()  # it checks the type only, as for all other fields
+    values = [_canonical(reader(text), text) for text in encoded.dictionary.to_pylist()]
     read_cells = pc.take(pa.array(values, pa.string()), encoded.indices)
     lost = np.flatnonzero(
         np.asarray(pc.and_(pc.is_valid(cells), pc.is_null(read_cells)), dtype=bool)
@@ -90,9 +94,8 @@ def read(cells: pa.StringArray, field: Field) -> tuple[pa.StringArray, int | Non
     return read_cells, int(lost[0]) if len(lost) else None
 
 
-def _canonical(field: Field, text: str) -> str | None:
-    value, notes = field.read_cell(text)
-    if notes or value is None:
+def _canonical(value: object, text: str) -> str | None:
+    if value is None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -110,11 +113,10 @@ def _all_match(cells: pa.StringArray, pattern: str) -> bool:
     cells = cells.drop_null()
     if not len(cells):
         return True
-    data = cells.buffers()[2]
-    if data is None or b"\n" in data.to_pybytes():
-        return False
     column = pa.ListArray.from_arrays(pa.array([0, len(cells)], pa.int32()), cells)
     joined = pc.binary_join(column, "\n")
+    if pc.count_substring(joined, "\n")[0].as_py() >= len(cells):
+        return False  # a cell has a newline of its own
     return bool(pc.match_substring_regex(joined, f"^{pattern}(?:\n{pattern})*$")[0].as_py())
 
 
@@ -126,6 +128,10 @@ def _is_bigint(cells: pa.StringArray) -> bool:
     return _all_match(cells, _INTEGER) and (
         _longest(cells) <= _SAFE_BIGINT_CHARACTERS or _casts(cells, pa.int64())
     )
+
+
+def _is_integer(cells: pa.StringArray) -> bool:
+    return _all_match(cells, _INTEGER) and _longest(cells) <= _MAX_NUMBER_CHARACTERS
 
 
 def _is_numeric(cells: pa.StringArray) -> bool:
@@ -183,11 +189,25 @@ def _is_json(cells: pa.StringArray) -> bool:
 def _is_json_text(text: str) -> bool:
     if not text.startswith(("{", "[")) or "\\u0000" in text:
         return False  # Postgres stores no NUL
+    if text.count("{") + text.count("[") > _MAX_JSON_DEPTH and _depth(text) > _MAX_JSON_DEPTH:
+        return False
     try:
-        json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
+        if "\\u" in text:
+            # Half of a surrogate pair is no text, and Postgres refuses it when it is asked for.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _depth(text: str) -> int:
+    """Return how deep brackets are nested, outside of JSON's strings."""
+    depth = deepest = 0
+    for token in _JSON_TOKEN.findall(text):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token, 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _refuse_constant(name: str) -> None:
@@ -196,6 +216,7 @@ def _refuse_constant(name: str) -> None:
 
 _FITS: dict[str, Callable[[pa.StringArray], bool]] = {
     "bigint": _is_bigint,
+    "integer": _is_integer,
     "numeric": _is_numeric,
     "boolean": _is_boolean,
     "date": _is_date,

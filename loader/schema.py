@@ -8,6 +8,7 @@ a value does not fit it; then the column widens:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,6 +65,12 @@ class Column:
     widened_from: str | None = None
 
     @property
+    def kind(self) -> str:
+        """What its values must be: a declared integer stays one, also if stored as numeric."""
+        is_integer = self.field is not None and self.field.type == "integer"
+        return "integer" if is_integer and self.type == "numeric" else self.type
+
+    @property
     def has_own_form(self) -> bool:
         """Whether its values are written otherwise than Postgres and frictionless do."""
         if self.field is None or self.type in ("text", "json"):
@@ -94,7 +101,7 @@ def name_columns(headers: Sequence[str]) -> list[str]:
 
 
 def _valid_name(header: str) -> str:
-    name = header.replace('"', "'").replace("\0", "").strip().lstrip("_").strip()
+    name = re.sub(r"^[\s_]+", "", header.replace('"', "'").replace("\0", ""))
     return _cut(name, _MAX_NAME_BYTES)
 
 
@@ -119,6 +126,7 @@ def read_descriptor(descriptor: Mapping[str, object] | None) -> Schema | None:
     """
     if not descriptor:
         return None
+    _check_fields(descriptor.get("fields"))
     try:
         return Schema.from_descriptor(dict(descriptor))
     except FrictionlessException as error:
@@ -127,6 +135,16 @@ def read_descriptor(descriptor: Mapping[str, object] | None) -> Schema | None:
             f"the schema is not a valid Table Schema: {'; '.join(reasons)}",
             hint="https://specs.frictionlessdata.io/table-schema/",
         ) from error
+
+
+def _check_fields(fields: object) -> None:
+    """Refuse what frictionless stumbles over instead of refusing it."""
+    for field in fields if isinstance(fields, list) else ():
+        if not isinstance(field, Mapping):
+            raise UsageError(f"the schema's field {field!r} is not an object")
+        for form in ("decimalChar", "groupChar"):
+            if not isinstance(field.get(form, ""), str):
+                raise UsageError(f"the schema's {form} {field[form]!r} is not a string")
 
 
 def infer(
@@ -144,6 +162,7 @@ def infer(
     """
     names = name_columns(headers)
     fields = _declared_fields(headers, names, declared)
+    sample = [_without_missing(cells, declared) for cells in sample]
     guessed = _guess(names, sample)
     columns = []
     for name, header, cells in zip(names, headers, sample, strict=True):
@@ -175,6 +194,11 @@ def _declared_fields(
     return fields
 
 
+def _without_missing(cells: pa.StringArray, declared: Schema | None) -> pa.StringArray:
+    missing = pa.array(declared.missing_values if declared else [""], pa.string())
+    return convert.missing_to_null(cells, missing)
+
+
 def _guess(names: Sequence[str], sample: Sequence[pa.StringArray]) -> dict[str, str]:
     """Return frictionless's guess for each column, from distinct values of its sample."""
     limit = max(5, min(_SAMPLED_VALUES, _SAMPLED_CELLS // max(len(names), 1)))
@@ -186,9 +210,18 @@ def _guess(names: Sequence[str], sample: Sequence[pa.StringArray]) -> dict[str, 
 
 
 def _initial_type(kind: str, cells: pa.StringArray) -> str:
+    cells = convert.empty_to_null(cells)
     if kind == "datetime" and cells.null_count < len(cells) and convert.fits(cells, "timestamptz"):
         return "timestamptz"
     return _POSTGRES.get(kind, "text")
+
+
+def before(began: Column, now: Column) -> str:
+    """Return the widest type, on the way from one to the other, that was not wide enough."""
+    kind = began.type
+    while (wider := _WIDER.get(kind, "text")) != now.type and wider != "text":
+        kind = wider
+    return kind
 
 
 def settle(column: Column, cells: pa.StringArray) -> Column:
@@ -211,13 +244,19 @@ def as_text(column: Column) -> Column:
     return widen(column, "text")
 
 
+def _frictionless_type(column: Column) -> str:
+    if column.type == "json":
+        return column.inferred_as or "any"
+    return _FRICTIONLESS.get(column.type, column.type)
+
+
 def describe(columns: Iterable[Column]) -> dict[str, object]:
     """Return the frictionless Schema descriptor of the table."""
     return {
         "fields": [
             column.field.to_descriptor() | {"name": column.name}
             if column.field
-            else {"name": column.name, "type": _FRICTIONLESS.get(column.type, column.type)}
+            else {"name": column.name, "type": _frictionless_type(column)}
             | ({"title": column.header} if column.header != column.name else {})
             for column in columns
         ]

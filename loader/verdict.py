@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -17,6 +18,15 @@ from loader.table import Rows
 
 # What a declared type may be stored as instead, as long as its values still are of that type.
 _STORED_AS = {"bigint": "numeric", "timestamp": "timestamptz"}
+
+
+@dataclass(frozen=True)
+class _Reason:
+    """The first cell found that asked for the type that a column was widened to."""
+
+    row: int
+    value: str
+    type: str
 
 
 class Verdict:
@@ -33,7 +43,8 @@ class Verdict:
     ) -> None:
         self.columns = list(columns)
         self.widened = False
-        self._reasons: dict[str, tuple[int, str]] = {}
+        self._began = tuple(columns)
+        self._reasons: dict[int, _Reason] = {}
         self._missing = pa.array([value for value in missing if value], pa.string())
         self._widen_declared = widen_declared
         self._lock = threading.Lock()
@@ -53,40 +64,62 @@ class Verdict:
 
     @property
     def reasons(self) -> list[str]:
-        """Why columns were widened: the first cell found that did not fit."""
-        return [reason for _, reason in sorted(self._reasons.values())]
+        """Why columns were widened: the first cell that asked for the wider type."""
+        return [
+            f"{self.columns[index].name}: {reason.type} instead of {self._began[index].type},"
+            f" for {shorten(reason.value)!r} in row {reason.row}"
+            for index, reason in sorted(self._reasons.items(), key=lambda item: item[1].row)
+        ]
 
     def _convert(self, index: int, cells: pa.StringArray, rows: Rows) -> pa.StringArray:
-        column = self.columns[index]
+        column, reason = self.columns[index], self._reasons.get(index)
         read, misfit = self._read(column, cells)
-        if misfit is None and convert.fits(read, column.type):
-            return read
-        with self._lock:
-            column = self.columns[index]  # another lane may have widened it meanwhile
-            if column.field is None or self._widen_declared:
-                wider = schema.settle(column, read) if misfit is None else schema.as_text(column)
-            else:
-                wider = self._restore(column, cells, rows)
-            if wider.type != column.type:
-                self._note(column, wider, read, misfit, rows)
-                self.columns[index] = wider
-                self.widened = True
+        # A lane may widen for a later row than this block's: then look for an earlier reason.
+        overtaken = reason is not None and rows.block.first_row < reason.row
+        if overtaken or misfit is not None or not convert.fits(read, column.kind):
+            with self._lock:
+                self._widen(index, cells, rows)
         return read
 
-    def _note(
+    def _widen(self, index: int, cells: pa.StringArray, rows: Rows) -> None:
+        """Widen a column as far as these cells need it, counted from the type it began with."""
+        began, now = self._began[index], self.columns[index]
+        read, misfit = self._read(began, cells)
+        needed = self._needed(began, cells, read, misfit, rows)
+        if _steps(began, needed) > _steps(began, now):
+            self.columns[index] = now = needed
+            self.widened = True
+            self._reasons.pop(index, None)
+        if needed.type == now.type != began.type:
+            if misfit is None:
+                misfit = convert.first_misfit(read, schema.before(began, needed))
+            reason = _Reason(rows.row_number(misfit), cells[misfit].as_py(), now.type)
+            known = self._reasons.get(index, reason)
+            self._reasons[index] = min(known, reason, key=lambda each: each.row)
+
+    def _needed(
         self,
         column: Column,
-        wider: Column,
+        cells: pa.StringArray,
         read: pa.StringArray,
         misfit: int | None,
         rows: Rows,
-    ) -> None:
-        index = convert.first_misfit(read, column.type) if misfit is None else misfit
-        row = rows.row_number(index)
-        value = shorten(str(rows.cells[self.columns.index(column)][index]))
-        reason = f"{column.name}: {wider.type} instead of {column.type}, for {value!r} in row {row}"
-        if row < self._reasons.get(column.name, (row + 1, ""))[0]:
-            self._reasons[column.name] = (row, reason)
+    ) -> Column:
+        """Return the column with the type that holds these cells.
+
+        Raises:
+            ValueDoesNotFit: It is declared, and does not give way.
+        """
+        if column.field is None or self._widen_declared:
+            return schema.settle(column, read) if misfit is None else schema.as_text(column)
+        if misfit is None and convert.fits(read, column.kind):
+            return column
+        stored = schema.widen(column, _STORED_AS.get(column.type, column.type))
+        if misfit is None and convert.fits(read, stored.kind):
+            return stored
+        if misfit is None:
+            misfit = convert.first_misfit(read, column.kind)
+        raise _does_not_fit(column, cells[misfit].as_py(), rows.row_number(misfit))
 
     def _read(self, column: Column, cells: pa.StringArray) -> tuple[pa.StringArray, int | None]:
         """Return the values, and the index of the first that the field's own form cannot read."""
@@ -99,26 +132,21 @@ class Verdict:
             return convert.read(cells, column.field)
         return cells, None
 
-    def _restore(self, column: Column, cells: pa.StringArray, rows: Rows) -> Column:
-        """Return a declared column, stored as another type if that holds its values.
 
-        Raises:
-            ValueDoesNotFit: It does not.
-        """
-        read, misfit = self._read(column, cells)
-        stored_as = _STORED_AS.get(column.type)
-        if misfit is None and convert.fits(read, column.type):
-            return column
-        if misfit is None and stored_as and not column.widened_from:
-            if convert.fits(read, stored_as):
-                return schema.widen(column, stored_as)
-        if misfit is None:
-            misfit = convert.first_misfit(read, column.type)
-        declared = column.field.type if column.field else column.type
-        raise ValueDoesNotFit(
-            f"does not fit the declared type {declared}",
-            row=rows.row_number(misfit),
-            column=column.name,
-            value=cells[misfit].as_py(),
-            hint="correct the value or declare another type; --on-type-error widen loads text",
-        )
+def _steps(began: Column, now: Column) -> int:
+    """Return how far a column was widened: text holds everything, what is between holds less."""
+    return 0 if now.type == began.type else 2 if now.type == "text" else 1
+
+
+def _does_not_fit(column: Column, value: str, row: int) -> ValueDoesNotFit:
+    declared = column.field.type if column.field else column.type
+    message = f"does not fit the declared type {declared}"
+    if column.type == "timestamptz" and convert.fits(pa.array([value]), "timestamp"):
+        message = "has no UTC offset, unlike other values of this column"
+    return ValueDoesNotFit(
+        message,
+        row=row,
+        column=column.name,
+        value=value,
+        hint="correct the value or declare another type; --on-type-error widen loads text",
+    )
