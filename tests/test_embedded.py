@@ -52,7 +52,7 @@ def kill(pid: int) -> None:
 def run(code: str, **environment: str) -> subprocess.Popen[str]:
     """Run Python code in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(code)],
+        [sys.executable, "-c", textwrap.dedent(code)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
