@@ -112,14 +112,13 @@ class _Pass:
 
     def encode(self, block: Block) -> list[memoryview] | None:
         """Return a block's COPY text, or None once a column was widened; in a lane's thread."""
-        if self._verdict.widened:
-            return self._encode_mended(block)
         encoded = self._express.encode(block)
         if encoded is None:
             return self._encode_mended(block)
         self._rejects.add(block.number, [])
         self._count(block, rows=block.rows, repaired=0)
-        return encoded
+        # A block that fits the narrower types has nothing to add to a verdict.
+        return None if self._verdict.widened else encoded
 
     def _encode_mended(self, block: Block) -> list[memoryview] | None:
         dialect = self._reading.dialect
