@@ -1,77 +1,109 @@
 """The command ``aircan``: a thin skin over the library.
 
-Progress goes to stderr, the report to stdout. Exit: 0 loaded, 1 failed with the old table
-untouched, 2 wrong usage.
+In: arguments. Out: progress and errors on stderr, the report on stdout, and the exit code: 0 done,
+1 failed with the old table untouched, 2 wrong usage. Holds nothing of the data.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import shlex
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typer.core import TyperCommand
 
 from loader import __version__, describe, embedded
 from loader.copy import database, relation
-from loader.errors import AircanError, UsageError
+from loader.errors import AircanError, Cancelled, DatabaseUnreachable, UsageError
 from loader.options import Options
-from loader.pipeline import default_datastore
+from loader.pipeline import default_datastore, default_resource_id
 from loader.pipeline import load as load_source
 from loader.progress import Bar, Lines, Progress
 from loader.report import Report
+from loader.source import mask_uri
+
+_COMMANDS = "COMMAND [ARGS]..."
+_REJECTS_SHOWN = 3
+_QUERIED_COLUMNS = 4  # and not _full_text, which is longer than all others together
 
 app = typer.Typer(
     help="Load large CSV files into a CKAN DataStore: typed, verified, nothing lost.",
     no_args_is_help=True,
+    subcommand_metavar=_COMMANDS,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-db = typer.Typer(help="The embedded PostgreSQL in your data folder.", no_args_is_help=True)
+db = typer.Typer(
+    help="The embedded PostgreSQL in your data folder.",
+    no_args_is_help=True,
+    subcommand_metavar=_COMMANDS,
+)
 app.add_typer(db, name="db")
 
-SourceArgument = Annotated[str, typer.Argument(help="A path, or an http(s):// or gs:// URL.")]
+# The commands' help tells what it is; typer would add a type to the name.
+SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", hidden=True)]
 UrlOption = Annotated[
     str | None,
     typer.Option(
         "--datastore-url",
         help="A Postgres URL. Better in AIRCAN_DATASTORE_URL, which no process list shows."
         " [default: the embedded PostgreSQL]",
+        metavar="URL",
         show_default=False,
     ),
 ]
 SchemaOption = Annotated[
     Path | None,
-    typer.Option(help="A Table Schema or Resource descriptor, JSON.", metavar="FILE"),
+    typer.Option(
+        help="A Table Schema or Resource descriptor, JSON.", metavar="FILE", show_default=False
+    ),
 ]
 EncodingOption = Annotated[
-    str | None, typer.Option(help="Such as windows-1252. [default: found]", show_default=False)
+    str | None,
+    typer.Option(help="Such as windows-1252. [default: found]", metavar="NAME", show_default=False),
 ]
 DelimiterOption = Annotated[
-    str | None, typer.Option(help="One character, or 'tab'. [default: found]", show_default=False)
+    str | None,
+    typer.Option(
+        help="One character, or 'tab'. [default: found]", metavar="CHARACTER", show_default=False
+    ),
 ]
 HeaderRowOption = Annotated[
     int | None,
-    typer.Option(help="Counted from 1; 0 for none. [default: found]", show_default=False),
+    typer.Option(
+        help="Counted from 1; 0 for none. [default: found]", metavar="N", show_default=False
+    ),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Log, and show tracebacks.")]
+
+
+class _Command(TyperCommand):
+    """A command whose usage line names its argument as all manuals do: SOURCE, not {SOURCE}."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
 def main() -> NoReturn:
     """Run the command and exit."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
+    app(prog_name="aircan")
     sys.exit(0)
 
 
@@ -84,48 +116,80 @@ def _version(
         raise typer.Exit
 
 
-@app.command()
+@app.command(cls=_Command)
 def load(
     source: SourceArgument,
     resource_id: Annotated[
         str | None,
-        typer.Option(help="The table's name. [default: the file's name]", show_default=False),
+        typer.Option(
+            help="The table's name. [default: the file's name]", metavar="ID", show_default=False
+        ),
     ] = None,
     datastore_url: UrlOption = None,
     lanes: Annotated[
         int | None,
-        typer.Option(min=1, max=64, help="[default: the cores, at most 4]", show_default=False),
+        typer.Option(
+            min=1,
+            max=64,
+            help="Connections that copy side by side. [default: the cores, at most 4]",
+            metavar="N",
+            show_default=False,
+        ),
     ] = None,
     schema: SchemaOption = None,
     encoding: EncodingOption = None,
     delimiter: DelimiterOption = None,
     header_row: HeaderRowOption = None,
     full_text: Annotated[
-        Literal["all", "text", "none"], typer.Option(help="Columns that search finds.")
+        Literal["all", "text", "none"],
+        typer.Option(
+            help="The columns that search finds. [default: all]",
+            metavar="all|text|none",
+            show_default=False,
+        ),
     ] = "all",
     fts_index: Annotated[
-        Literal["gin", "gist", "none"], typer.Option(help="The index of the full text.")
+        Literal["gin", "gist", "none"],
+        typer.Option(
+            help="The index on their full text. [default: gin]",
+            metavar="gin|gist|none",
+            show_default=False,
+        ),
     ] = "gin",
     max_bad_rows: Annotated[
-        int, typer.Option(min=0, help="Rows that may be set aside.")
+        int,
+        typer.Option(
+            min=0,
+            help="Rows that may be set aside. [default: 1000]",
+            metavar="N",
+            show_default=False,
+        ),
     ] = Options.max_bad_rows,
     rejects: Annotated[
         Path | None,
         typer.Option(
-            help="Where they go. [default: RESOURCE_ID.rejects.csv]",
+            help="The file they go to. [default: ID.rejects.csv]",
             show_default=False,
             metavar="PATH",
         ),
     ] = None,
     on_type_error: Annotated[
         Literal["fail", "widen"],
-        typer.Option(help="What a value does that its declared type cannot hold."),
+        typer.Option(
+            help="What to do about a value that its declared type cannot hold. [default: fail]",
+            metavar="fail|widen",
+            show_default=False,
+        ),
     ] = "fail",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Load SOURCE into a table, which is replaced when the new one is whole."""
-    with _errors(debug, as_json):
+    """Load SOURCE into a table, which is replaced when the new one is whole.
+
+    SOURCE is a path, or an http(s):// or gs:// URL, of a CSV file, packed or not.
+    """
+    failed = Report(resource_id or default_resource_id(source), mask_uri(source))
+    with _errors(debug, failed if as_json else None):
         options = _options(
             schema,
             resource_id=resource_id,
@@ -146,12 +210,11 @@ def load(
         _print_json(report.to_dict())
         return
     _print_report(report)
-    if datastore_url is None and "AIRCAN_DATASTORE_URL" not in os.environ:
-        query = f'SELECT * FROM "{report.resource_id}" LIMIT 5'
-        typer.echo(f"\nQuery it:  aircan db psql -c {shlex.quote(query)}")
+    if not (datastore_url or os.environ.get("AIRCAN_DATASTORE_URL")):
+        typer.echo(f"\nQuery it:  {_called()} db psql -c {shlex.quote(_query(report))}")
 
 
-@app.command()
+@app.command(cls=_Command)
 def infer(
     source: SourceArgument,
     schema: SchemaOption = None,
@@ -160,13 +223,13 @@ def infer(
     header_row: HeaderRowOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Print SOURCE's frictionless Resource descriptor, guessed from its beginning."""
+    """Print what SOURCE is, guessed from its beginning: a frictionless Resource descriptor."""
     with _errors(debug):
         options = _options(schema, encoding=encoding, delimiter=delimiter, header_row=header_row)
         _print_json(describe.infer(source, options))
 
 
-@app.command()
+@app.command(cls=_Command)
 def validate(
     source: SourceArgument,
     schema: SchemaOption = None,
@@ -175,7 +238,7 @@ def validate(
     header_row: HeaderRowOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Print frictionless's report on every row of SOURCE; exit 1 if it is not valid."""
+    """Check every row of SOURCE and print frictionless's report; exit 1 if it is not valid."""
     with _errors(debug):
         options = _options(schema, encoding=encoding, delimiter=delimiter, header_row=header_row)
         report = describe.validate(source, options)
@@ -221,7 +284,9 @@ def url(debug: DebugOption = False) -> None:
     with _errors(debug):
         address = embedded.url()
         if address is None:
-            raise UsageError("the embedded PostgreSQL is not running", hint="aircan db start")
+            raise DatabaseUnreachable(
+                "the embedded PostgreSQL is not running", hint="start it with: aircan db start"
+            )
         typer.echo(address)
 
 
@@ -236,49 +301,72 @@ def psql(context: typer.Context) -> None:
 def _options(schema: Path | None, **given: Any) -> Options:
     """Return the options; a Resource descriptor's encoding and dialect come after the given."""
     descriptor = _read_json(schema) if schema else {}
-    if "schema" in descriptor:
-        given["schema"] = descriptor["schema"]
-        given["dialect"] = descriptor.get("dialect")
+    if schema and "fields" not in descriptor:
+        given["schema"] = _part(descriptor, "schema", schema)
+        given["dialect"] = _part(descriptor, "dialect", schema)
         given["encoding"] = given["encoding"] or descriptor.get("encoding")
-    elif descriptor:
+    else:
         given["schema"] = descriptor
     return Options(**given)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        descriptor = json.loads(path.read_text(encoding="utf-8"))
+        descriptor = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
-    if not isinstance(descriptor, dict):
-        raise UsageError(f"{path} is not a descriptor", hint="a JSON object is expected")
+    known = {"fields", "schema", "dialect", "encoding"}
+    if not isinstance(descriptor, dict) or not known & descriptor.keys():
+        raise UsageError(
+            f"{path} is neither a Table Schema nor a Resource descriptor",
+            hint="a JSON object with 'fields' or 'schema' is expected; aircan infer writes one",
+        )
     return descriptor
 
 
+def _part(descriptor: Mapping[str, Any], name: str, path: Path) -> dict[str, Any] | None:
+    """Return a descriptor inside a Resource descriptor, or in a file that it names."""
+    part = descriptor.get(name)
+    if isinstance(part, str):
+        return _read_json(path.parent / part)
+    if part is not None and not isinstance(part, dict):
+        raise UsageError(f"{path}: '{name}' is neither an object nor a path")
+    return part
+
+
 @contextmanager
-def _errors(debug: bool, as_json: bool = False) -> Iterator[None]:
-    """Turn our errors into one line, a hint and an exit code."""
+def _errors(debug: bool, report: Report | None = None) -> Iterator[None]:
+    """Turn our errors into one line, a hint and an exit code.
+
+    Args:
+        debug: Whether to show tracebacks.
+        report: What to print as JSON if nothing of the load is known; None: no JSON.
+    """
     if debug:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     try:
-        yield
+        with _interrupts():
+            yield
     except AircanError as error:
         if debug:
-            raise
-        if as_json:
-            _print_json((error.report or _no_report(error)).to_dict())
+            traceback.print_exc()
+        if report:
+            report.error = error
+            _print_json((error.report or report).to_dict())
         typer.echo(f"aircan: {error}", err=True)
         if error.hint:
             typer.echo(f"  hint: {error.hint}", err=True)
         raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
 
 
-def _no_report(error: AircanError) -> Report:
-    report = Report("", "")
-    report.error = error
-    return report
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise Cancelled("stopped") from interrupt
 
 
 @contextmanager
@@ -296,25 +384,45 @@ def _print_json(value: dict[str, Any]) -> None:
 
 
 def _print_report(report: Report) -> None:
-    console = Console(highlight=False)
-    seconds = report.timings_s["total"]
-    columns = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("column", "type", ""):
-        columns.add_column(title)
+    rows = [("column", "type", "")]
     for column in report.columns:
         widened = f"widened from {column['widened_from']}" if column["widened_from"] else ""
-        columns.add_row(Text(str(column["id"])), Text(str(column["type"])), widened)
-    console.print(columns)
-    console.print(
-        Text(
-            f"\n{report.rows:,} rows in {report.resource_id}, {seconds:.1f} s,"
-            f" {report.rows_per_second:,} rows/s"
-        )
+        rows.append((_shown(str(column["id"])), str(column["type"]), widened))
+    widths = [max(cell_len(row[i]) for row in rows) for i in range(2)]
+    for row in rows:
+        cells = [row[i] + " " * (widths[i] - cell_len(row[i])) for i in range(2)]
+        typer.echo("  ".join([*cells, row[2]]).rstrip())
+    typer.echo(
+        f"\n{report.rows:,} rows loaded into {_shown(report.resource_id)}"
+        f" in {report.timings_s['total']:.1f} s ({report.rows_per_second:,} rows/s)"
     )
     bad = report.bad_rows
     if bad.repaired:
-        console.print(Text(f"{bad.repaired:,} rows were padded or trimmed"))
+        typer.echo(f"{bad.repaired:,} rows were padded or trimmed")
     if bad.rejected:
-        console.print(Text(f"{bad.rejected:,} rows were set aside: {bad.rejects}"))
+        typer.echo(f"{bad.rejected:,} rows were set aside into {bad.rejects}")
+        for reject in bad.first[:_REJECTS_SHOWN]:
+            typer.echo(f"  row {reject['row']}: {reject['reason']}")
     for warning in report.warnings:
-        console.print(Text(warning))
+        typer.echo(_shown(warning))
+
+
+def _shown(text: str) -> str:
+    """Return a text of the file's without what would move the cursor or change the colour."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _query(report: Report) -> str:
+    names = [str(column["id"]) for column in report.columns[:_QUERIED_COLUMNS]]
+    chosen = ", ".join(f'"{name}"' for name in ("_id", *names))
+    return f'SELECT {chosen} FROM "{report.resource_id}" LIMIT 5'  # noqa: S608  for a person
+
+
+def _called() -> str:
+    """Return how this command was called, so that what is printed can be pasted."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m loader"
+    if called.name != "aircan" or shutil.which("aircan") == shutil.which(called):
+        return "aircan"
+    return shlex.quote(str(called))

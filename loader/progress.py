@@ -10,17 +10,13 @@ import time
 from typing import Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
+from rich.text import Text
 
 _LINE_EVERY_S = 10.0  # on a pipe or in a log
+_BRIEF_BELOW = 72  # columns of a terminal, beside which the bar has no room for all numbers
 
 
 class Progress(Protocol):
@@ -87,17 +83,15 @@ class Bar:
 
     def __init__(self, console: Console) -> None:
         self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            DownloadColumn(),
-            TextColumn("{task.fields[rows]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None),
+            _Numbers(brief=console.width < _BRIEF_BELOW),
             console=console,
             transient=True,
+            expand=True,
         )
         self._task: TaskID | None = None
-        self._began = time.monotonic()
+        self._size: int | None = None
 
     def __enter__(self) -> Bar:
         """Show the bar."""
@@ -112,21 +106,42 @@ class Bar:
         """Begin a bar for the step."""
         if self._task is not None:
             self._bars.remove_task(self._task)
-        self._began = time.monotonic()
-        self._task = self._bars.add_task(title, total=None, rows="")
+        self._task = self._bars.add_task(title, total=None, rows=0)
 
     def expect(self, size: int | None) -> None:
-        """Begin anew with a known end."""
+        """Remember the size for the share that is done."""
         self._size = size
 
     def advance(self, bytes_read: int, rows: int) -> None:
         """Move the bar."""
-        if self._task is None:
-            return
-        speed = rows / max(time.monotonic() - self._began, 0.001)
-        self._bars.update(
-            self._task,
-            completed=bytes_read,
-            total=self._size,
-            rows=f"{rows:,} rows, {speed:,.0f}/s",
-        )
+        if self._task is not None:
+            self._bars.update(self._task, completed=bytes_read, total=self._size, rows=rows)
+
+
+class _Numbers(ProgressColumn):
+    """Bytes, rows, rows/s and the time left; for a step that reads no rows the time it takes."""
+
+    def __init__(self, *, brief: bool) -> None:
+        super().__init__(table_column=Column(no_wrap=True, justify="right"))
+        self._brief = brief
+
+    def render(self, task: Task) -> Text:
+        """Return the numbers of a moment."""
+        seconds = task.elapsed or 0.0
+        if not task.completed or not seconds:
+            return Text(_clock(seconds))
+        read, rows = task.completed, task.fields["rows"]
+        left, of = "", ""
+        if task.total:
+            left = f"{_clock(max(task.total - read, 0) * seconds / read)} left"
+            of = f"/{task.total / 1e6:,.0f}"
+        if self._brief:
+            return Text(left or f"{rows:,} rows")
+        numbers = [f"{read / 1e6:,.0f}{of} MB", f"{rows:,} rows", f"{rows / seconds:,.0f}/s", left]
+        return Text("  ".join(filter(None, numbers)))
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
