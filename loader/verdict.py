@@ -118,7 +118,9 @@ class Verdict:
         if misfit is None and convert.fits(read, stored.kind):
             return stored
         if misfit is None:
-            misfit = convert.first_misfit(read, column.kind)
+            # What would fit the other type is not what is wrong.
+            kinds = (column.kind, stored.kind)
+            misfit = max(convert.first_misfit(read, kind) for kind in kinds)
         raise _does_not_fit(column, cells[misfit].as_py(), rows.row_number(misfit))
 
     def _read(self, column: Column, cells: pa.StringArray) -> tuple[pa.StringArray, int | None]:
@@ -141,8 +143,11 @@ def _steps(began: Column, now: Column) -> int:
 def _does_not_fit(column: Column, value: str, row: int) -> ValueDoesNotFit:
     declared = column.field.type if column.field else column.type
     message = f"does not fit the declared type {declared}"
-    if column.type == "timestamptz" and convert.fits(pa.array([value]), "timestamp"):
-        message = "has no UTC offset, unlike other values of this column"
+    is_datetime = any(
+        convert.fits(pa.array([value]), kind) for kind in ("timestamp", "timestamptz")
+    )
+    if declared == "datetime" and not column.has_own_form and is_datetime:
+        message = "has a UTC offset or has none, unlike other values of this column"
     return ValueDoesNotFit(
         message,
         row=row,
