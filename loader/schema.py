@@ -20,6 +20,8 @@ from loader import convert
 from loader.errors import UsageError
 
 _MAX_NAME_BYTES = 63
+# Every table of Postgres has these already.
+_SYSTEM_COLUMNS = {"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
 _SAMPLED_VALUES = 100  # distinct ones of each column; every row is checked afterwards
 _SAMPLED_CELLS = 20_000  # frictionless takes 25 us a cell: a table of 1,000 columns has fewer rows
 _POSTGRES = {
@@ -91,10 +93,10 @@ def name_columns(headers: Sequence[str]) -> list[str]:
     at 63 bytes.
     """
     names: list[str] = []
-    taken = set(headers)
+    taken = set(headers) | _SYSTEM_COLUMNS
     for position, header in enumerate(headers, start=1):
         name = _valid_name(header) or f"column_{position}"
-        if name != header or name in names:
+        if name != header or name in names or name in _SYSTEM_COLUMNS:
             name = _free_name(name, taken | set(names))
         names.append(name)
     return names

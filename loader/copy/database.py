@@ -50,6 +50,7 @@ _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
     "42501": (PermissionDenied, "connect as the DataStore's write role"),
     "53": (DatabaseFull, "free disk space, memory or connections on the server; load again"),
     "58030": (DatabaseFull, "the server cannot write its files: look at its disk and log"),
+    "40": (TableBusy, "others use the table in a crossing order: load again"),
     "55P03": (TableBusy, "someone keeps the table locked: load again later"),
     "2BP01": (DependentObjects, "drop or move what depends on the table, then load again"),
     "22": (RowRefused, "please report this file: the value had passed every check"),
@@ -103,7 +104,9 @@ def normalise_url(url: str) -> str:
         urlsplit(url)
     except (psycopg.ProgrammingError, ValueError):
         raise _malformed() from None  # the cause repeats parts of the URL
-    if "@" in str(parameters.get("host", "")):
+    # A bare "@" or "/" in a password moves its parts to where they would be shown.
+    parts = [str(parameters.get(name, "")) for name in ("host", "dbname", "port")]
+    if "@" in "".join(parts) or not re.fullmatch("[0-9,]*", parts[-1]):
         raise _malformed()
     return url
 

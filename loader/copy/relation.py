@@ -62,7 +62,8 @@ def name(resource_id: str) -> Names:
         UsageError: The id is empty, too long, or would be hidden from CKAN.
     """
     too_long = len(resource_id.encode()) > _MAX_RESOURCE_ID_BYTES
-    if not resource_id or too_long or resource_id.startswith("_") or '"' in resource_id:
+    odd = resource_id.startswith("_") or '"' in resource_id or "\0" in resource_id
+    if not resource_id or too_long or odd:
         raise UsageError(
             f"{resource_id!r} cannot name a DataStore table",
             hint=f"at most {_MAX_RESOURCE_ID_BYTES} bytes, no double quote, no leading underscore",

@@ -119,7 +119,8 @@ def _oid(connection: psycopg.Connection[TupleRow], relation: str) -> int | None:
 def _refuse_dependents(connection: psycopg.Connection[TupleRow], names: Names, oid: int) -> None:
     rows = connection.execute(
         "SELECT 'view ' || r.ev_class::regclass FROM pg_depend d JOIN pg_rewrite r"
-        " ON r.oid = d.objid WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = %(oid)s"
+        " ON r.oid = d.objid WHERE d.classid = 'pg_rewrite'::regclass"
+        " AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s"
         " UNION SELECT 'foreign key ' || conname || ' of ' || conrelid::regclass"
         " FROM pg_constraint WHERE confrelid = %(oid)s AND conrelid <> %(oid)s ORDER BY 1",
         {"oid": oid},
