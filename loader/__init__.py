@@ -1,7 +1,6 @@
 """AirCan's loader: a large CSV into a CKAN DataStore, typed, verified, nothing lost.
 
-from loader import load
-report = load("https://example.org/trips.csv.gz", resource_id="trips")
+``load("https://example.org/trips.csv.gz", resource_id="trips")`` is all that most callers need.
 """
 
 from __future__ import annotations
@@ -19,7 +18,12 @@ __all__ = ["AircanError", "Options", "Progress", "Report", "errors", "load"]
 __version__ = "0.1.0"
 
 
-def load(source: str, *, progress: Progress | None = None, **options: Any) -> Report:
+def load(
+    source: str,
+    *,
+    progress: Progress | None = None,
+    **options: Any,  # noqa: ANN401  (Options names and types them)
+) -> Report:
     """Load a CSV into a DataStore table, which is replaced when the new one is whole.
 
     Args:

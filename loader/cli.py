@@ -398,9 +398,9 @@ def _print_report(report: Report) -> None:
     )
     bad = report.bad_rows
     if bad.repaired:
-        typer.echo(f"{bad.repaired:,} rows were padded or trimmed")
+        typer.echo(f"rows padded or trimmed: {bad.repaired:,}")
     if bad.rejected:
-        typer.echo(f"{bad.rejected:,} rows were set aside into {bad.rejects}")
+        typer.echo(f"rows set aside: {bad.rejected:,}, in {bad.rejects}")
         for reject in bad.first[:_REJECTS_SHOWN]:
             typer.echo(f"  row {reject['row']}: {reject['reason']}")
     for warning in report.warnings:

@@ -1,13 +1,17 @@
-"""A source -> its frictionless Resource descriptor, and frictionless's report on its rows."""
+"""A source -> its frictionless Resource descriptor, and frictionless's report on its rows.
+
+Holds a few blocks, at most 1,000 of the errors found, and with a primary key all its values.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from frictionless import Resource, Schema
+from frictionless import Dialect, Resource, Schema
 
 from loader import schema
+from loader.errors import SourceError
 from loader.options import Options
 from loader.pipeline import default_resource_id
 from loader.reading import Reading, read
@@ -25,7 +29,7 @@ def infer(uri: str, options: Options = Options()) -> dict[str, Any]:
     """
     with read(uri, options) as reading:
         return {
-            "name": default_resource_id(uri).replace("_", "-"),
+            "name": _name(uri),
             "type": "table",
             "path": mask_uri(uri),
             "scheme": uri.split("://", maxsplit=1)[0] if "://" in uri else "file",
@@ -33,7 +37,7 @@ def infer(uri: str, options: Options = Options()) -> dict[str, Any]:
             "mediatype": "text/csv",
             "encoding": reading.text.encoding,
             "dialect": reading.dialect.to_descriptor(),
-            "schema": schema.describe(reading.columns),
+            "schema": _schema(reading, options),
         }
 
 
@@ -46,22 +50,43 @@ def validate(uri: str, options: Options = Options()) -> dict[str, Any]:
         AircanError: As ``loader.load`` raises for the source and its header.
     """
     with read(uri, options) as reading:
-        declared = {k: v for k, v in (options.schema or {}).items() if k in _SCHEMA_PROPERTIES}
+        lost: list[SourceError] = []
         resource = Resource(
-            name=default_resource_id(uri).replace("_", "-"),
-            data=lambda: _records(reading),
-            schema=Schema.from_descriptor(declared | schema.describe(reading.columns)),
+            name=_name(uri),
+            data=lambda: _records(reading, lost),
+            dialect=_rows_of_the_file(reading),
+            schema=Schema.from_descriptor(_schema(reading, options)),
         )
         report = resource.validate(limit_errors=_MOST_ERRORS).to_descriptor()
+    if lost:  # which says nothing about the rows
+        raise lost[0]
     for task in report["tasks"]:
         task["place"] = mask_uri(uri)
-        for error in task["errors"]:
-            if "rowNumber" in error:  # frictionless counts the header as row 1, wherever it is
-                error["rowNumber"] += reading.dialect.header_row - 1
     return report
 
 
-def _records(reading: Reading) -> Iterator[list[str]]:
-    yield [column.name for column in reading.columns]
-    for block in reading.blocks:
-        yield from reading.dialect.records(block.data.decode(errors="backslashreplace"))
+def _name(uri: str) -> str:
+    return default_resource_id(uri).replace("_", "-")
+
+
+def _schema(reading: Reading, options: Options) -> dict[str, Any]:
+    declared = {k: v for k, v in (options.schema or {}).items() if k in _SCHEMA_PROPERTIES}
+    return declared | schema.describe(reading.columns)
+
+
+def _rows_of_the_file(reading: Reading) -> Dialect:
+    """Return the dialect with which frictionless counts rows as the file has them."""
+    header_row = reading.dialect.header_row
+    return Dialect(header_rows=[header_row]) if header_row else Dialect(header=False)
+
+
+def _records(reading: Reading, lost: list[SourceError]) -> Iterator[list[str]]:
+    if header_row := reading.dialect.header_row:
+        yield from [[]] * (header_row - 1)
+        yield [column.name for column in reading.columns]
+    try:
+        for block in reading.blocks:
+            yield from reading.dialect.records(block.data.decode(errors="backslashreplace"))
+    except SourceError as error:  # frictionless would take it for an error of the table
+        lost.append(error)
+        raise

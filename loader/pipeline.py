@@ -194,7 +194,8 @@ class _Load:
         identity: Identity | None = None
         while True:
             with ExitStack() as stack:
-                with self._step("infer", "reading the header"):
+                again = "beginning again with wider columns"
+                with self._step("infer", again if verdict else "reading the header"):
                     reading = stack.enter_context(read(self.uri, self.options, identity))
                 identity = reading.source.identity
                 verdict = Verdict(
@@ -286,11 +287,11 @@ class _Load:
         warnings = self.report.warnings
         if reading.preamble:
             warnings.append(
-                f"{reading.preamble} rows above the header, row {reading.dialect.header_row},"
-                " were left out"
+                f"rows left out above the header in row {reading.dialect.header_row}:"
+                f" {reading.preamble}"
             )
         if one_pass.blank_lines:
-            warnings.append(f"{one_pass.blank_lines} blank lines were left out")
+            warnings.append(f"blank lines left out: {one_pass.blank_lines}")
         if self.options.encoding is None and reading.text.encoding != "utf-8":
             warnings.append(f"the encoding was found to be {reading.text.encoding}")
 

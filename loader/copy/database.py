@@ -170,7 +170,7 @@ def _prepare(connection: psycopg.Connection[TupleRow]) -> None:
 def _not_connected(error: psycopg.OperationalError, url: str) -> DatabaseError:
     asked = error.pgconn is not None and (error.pgconn.used_password or error.pgconn.needs_password)
     password = conninfo_to_dict(url).get("password")
-    said = " ".join(str(error).split())
+    said = " ".join(str(error).partition("\n\tIs the server running")[0].split())
     if password:
         said = said.replace(str(password), "***")
     if asked:
