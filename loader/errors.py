@@ -66,7 +66,7 @@ class AircanError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = None if hint is None else _one_line(hint)
         self.row = row
         self.column = column
         self.value = value
@@ -82,7 +82,7 @@ class AircanError(Exception):
         if self.value is not None:
             place.append(f"value {shorten(self.value)!r}")
         line = f"{', '.join(place)}: {self.message}" if place else self.message
-        return " ".join(line.split())
+        return _one_line(line)
 
     def to_dict(self) -> dict[str, object]:
         """Return the ``error`` object of the JSON report."""
@@ -100,6 +100,11 @@ class AircanError(Exception):
 def shorten(value: str) -> str:
     """Return a value short enough for one line."""
     return value if len(value) <= _VALUE_SHOWN else value[: _VALUE_SHOWN - 3] + "..."
+
+
+def _one_line(text: str) -> str:
+    """Return a text that breaks no line and moves no cursor: it may quote a file or a server."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
 
 
 class UsageError(AircanError):

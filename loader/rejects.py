@@ -7,9 +7,11 @@ the few blocks that overtook an earlier one.
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -17,6 +19,7 @@ from typing import TextIO
 from loader.errors import TooManyBadRows, UsageError
 from loader.table import Reject
 
+_log = logging.getLogger(__name__)
 _FIRST = 10  # how many the report shows
 
 
@@ -56,8 +59,9 @@ class Rejects:
         self.count += 1
         if len(self.first) < _FIRST:
             self.first.append(reject)
-        writer = csv.writer(self._open())
-        writer.writerow((reject.row, reject.reason, reject.raw))
+        with self._writing():
+            writer = csv.writer(self._open())
+            writer.writerow((reject.row, reject.reason, reject.raw))
         if self.count > self._limit:
             raise TooManyBadRows(
                 f"more than {self._limit} rows cannot be placed; the first: {self.first[0].reason}",
@@ -67,15 +71,19 @@ class Rejects:
 
     def _open(self) -> TextIO:
         if self._file is None:
-            try:
-                self._file = self._partial.open("w", encoding="utf-8", newline="")
-            except OSError as error:
-                raise UsageError(
-                    f"the rejects file cannot be written: {error.strerror}: {self.path}",
-                    hint="name another place with --rejects",
-                ) from error
+            self._file = self._partial.open("w", encoding="utf-8", newline="")
             csv.writer(self._file).writerow(("row", "reason", "raw"))
         return self._file
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(
+                f"the rejects file cannot be written: {error.strerror}: {self.path}",
+                hint="name another place with --rejects",
+            ) from error
 
     def __enter__(self) -> Rejects:
         """Return the collector."""
@@ -88,9 +96,17 @@ class Rejects:
         traceback: TracebackType | None,
     ) -> None:
         """Put the file in its place: also after an error, since it shows what was wrong."""
-        if self._file is not None:
-            self._file.close()
-            self._partial.replace(self.path)
+        if self._file is None:
+            return
+        try:
+            with self._writing():
+                self._file.close()
+                self._partial.replace(self.path)
+        except UsageError as unwritten:
+            self._partial.unlink(missing_ok=True)
+            if error is None:
+                raise
+            _log.warning("%s", unwritten)  # must not hide why the load failed
 
     def discard(self) -> None:
         """Leave no file: the load begins anew with another collector."""
