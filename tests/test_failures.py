@@ -109,7 +109,7 @@ STATEMENTS = {
     "primary key": "%PRIMARY KEY%",
     "full text": "%DROP EXPRESSION%",
     "index": "CREATE INDEX%",
-    "swap, about to drop": "DROP TABLE \"public\".\"t\"",
+    "swap, about to drop": 'DROP TABLE "public"."t"',
     "swap, dropped already": "%RENAME%",
 }
 

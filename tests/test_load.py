@@ -1,0 +1,464 @@
+"""From a file to a table on a real Postgres: every value comes back as it was written."""
+
+import csv
+import gzip
+import io
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from datastore import rows_of, shadows
+from http_server import HttpServer
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from loader import blocks, errors
+from loader.copy import lanes
+from loader.errors import (
+    EmptySource,
+    RowsLost,
+    SourceChanged,
+    TooManyBadRows,
+    ValueDoesNotFit,
+)
+from loader.options import Options
+from loader.pipeline import load
+from loader.progress import Silent
+from loader.source import SourceSettings
+
+
+@pytest.fixture
+def small_blocks(monkeypatch) -> None:
+    """Blocks of some hundred rows, so that a small file has many."""
+    monkeypatch.setattr(blocks, "cut", partial(blocks.cut, block_bytes=4096))
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> str:
+    path.write_bytes(text.encode(encoding))
+    return str(path)
+
+
+def as_text(connection, table: str, column: str) -> list[str | None]:
+    """Return what a SELECT shows of a column, in the order of the file."""
+    return [
+        row[0] for row in connection.execute(f'SELECT "{column}"::text FROM "{table}" ORDER BY _id')
+    ]
+
+
+def types(report) -> list[str]:
+    return [column["type"] for column in report.columns]
+
+
+# The values of a column before the last one, which breaks the guess.
+LATE = {
+    "N/A among integers": (str, "N/A", "bigint", "text"),
+    "007 among integers": (str, "007", "bigint", "text"),
+    "20 digits among integers": (str, "12345678901234567890", "bigint", "numeric"),
+    "a fraction among integers": (str, "1.50", "bigint", "numeric"),
+    "an exponent among numbers": (lambda i: f"{i}.50", "1e5", "numeric", "text"),
+    "another order among dates": (
+        lambda i: f"2020-01-{i % 28 + 1:02}",
+        "31/12/2020",
+        "date",
+        "text",
+    ),
+    "a time of day among dates": (
+        lambda i: f"2020-01-{i % 28 + 1:02}",
+        "2020-02-01 10:00:00",
+        "date",
+        "timestamp",
+    ),
+    "a word among booleans": (lambda i: "true", "maybe", "boolean", "text"),
+    "24 hours among times": (lambda i: f"{i % 24:02}:00:00", "24:00:00", "time", "text"),
+    "infinity among dates": (lambda i: f"2020-01-{i % 28 + 1:02}", "infinity", "date", "text"),
+    "a plus sign among integers": (str, "+5", "bigint", "text"),
+    "minus nothing among integers": (str, "-0", "bigint", "text"),
+    "a group among integers": (str, "1_000", "bigint", "text"),
+    "no number among numbers": (lambda i: f"{i}.50", "NaN", "numeric", "text"),
+}
+
+
+@pytest.mark.parametrize(("usual", "late", "before", "after"), LATE.values(), ids=LATE)
+def test_a_late_value_widens_its_column_and_comes_back_as_it_is(
+    database_18, datastore_url_18, tmp_path, small_blocks, usual, late, before, after
+):
+    values = [usual(i) for i in range(1, 2500)] + [late]
+    path = write(tmp_path / "t.csv", "other,value\n" + "".join(f"x{v},{v}\n" for v in values))
+    report = load(path, Options("t", datastore_url_18, lanes=2))
+    assert report.columns[1]["type"] == after
+    assert report.columns[1]["widened_from"] == before
+    assert report.columns[0]["widened_from"] is None
+    assert report.rows == 2500
+    assert report.warnings == [f"value: {after} instead of {before}, for {late!r} in row 2501"]
+    shown = as_text(database_18, "t", "value")
+    if after == "timestamp":
+        values = [value if " " in value else f"{value} 00:00:00" for value in values]
+    assert shown == values
+    assert as_text(database_18, "t", "other")[-1] == f"x{late}"
+    assert shadows(database_18) == []
+
+
+def test_several_columns_widen_at_once(database_18, datastore_url_18, tmp_path, small_blocks):
+    """The rest of the file is only scanned, so that there is one restart, not three."""
+    rows = [[i, i, i, i] for i in range(3000)]
+    rows[900][0], rows[1800][1], rows[2999][2] = "n/a", "1.5", "99999999999999999999"
+    text = "a,b,c,d\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    steps = []
+
+    class Steps(Silent):
+        def begin(self, title: str) -> None:
+            steps.append(title)
+
+    report = load(write(tmp_path / "t.csv", text), Options("t", datastore_url_18), Steps())
+    assert types(report) == ["text", "numeric", "numeric", "bigint"]
+    assert steps.count("copying rows") == 2
+    assert rows_of(database_18, "t")[900][0] == "n/a"
+    assert as_text(database_18, "t", "c")[-1] == "99999999999999999999"
+
+
+def test_every_type_comes_back_as_it_was_written(database, datastore_url, tmp_path):
+    text = (
+        "integer,number,boolean,date,datetime,instant,time,text,object,array,wide\n"
+        "1,15.30,true,2020-02-29,2020-01-02T03:04:05,2020-01-02T03:04:05+02:00,03:04:05,"
+        'a,"{""a"": 1}","[1,  2]",12345678901234567890\n'
+        "-9223372036854775808,-0.5,false,0001-01-01,9999-12-31 23:59:59.999999,"
+        '2020-01-02T03:04:05Z,23:59:59.5,"",{},[],1\n'
+        ",,,,,,,,,,\n"
+    )
+    database.execute("SET TimeZone = 'UTC'")
+    report = load(write(tmp_path / "t.csv", text), Options("t", datastore_url))
+    assert types(report) == [
+        *("bigint", "numeric", "boolean", "date", "timestamp", "timestamptz", "time", "text"),
+        *("json", "json", "numeric"),
+    ]
+    listed = ", ".join(f'"{column["id"]}"::text' for column in report.columns)
+    assert database.execute(f"SELECT {listed} FROM t ORDER BY _id").fetchall() == [
+        (
+            *("1", "15.30", "true", "2020-02-29", "2020-01-02 03:04:05", "2020-01-02 01:04:05+00"),
+            *("03:04:05", "a", '{"a": 1}', "[1,  2]", "12345678901234567890"),
+        ),
+        (
+            *("-9223372036854775808", "-0.5", "false", "0001-01-01", "9999-12-31 23:59:59.999999"),
+            *("2020-01-02 03:04:05+00", "23:59:59.5", "", "{}", "[]", "1"),
+        ),
+        (None,) * 11,
+    ]
+
+
+DECLARED = {
+    "day first": ({"type": "date", "format": "%d/%m/%Y"}, "31/12/2020", "date", "2020-12-31"),
+    "own datetime": (
+        {"type": "datetime", "format": "%d.%m.%Y %H:%M"},
+        "31.12.2020 10:20",
+        "timestamp",
+        "2020-12-31 10:20:00",
+    ),
+    "decimal comma": (
+        {"type": "number", "decimalChar": ",", "groupChar": "."},
+        "1.234,50",
+        "numeric",
+        "1234.50",
+    ),
+    "own booleans": (
+        {"type": "boolean", "trueValues": ["ja"], "falseValues": ["nein"]},
+        "ja",
+        "boolean",
+        "true",
+    ),
+    "a number as text": ({"type": "string"}, "007", "text", "007"),
+    "an integer too large for 64 bits": (
+        {"type": "integer"},
+        "12345678901234567890",
+        "numeric",
+        "12345678901234567890",
+    ),
+    "an unknown kind": ({"type": "geopoint"}, "1.5, 2.5", "text", "1.5, 2.5"),
+}
+
+
+@pytest.mark.parametrize(("field", "cell", "kind", "shown"), DECLARED.values(), ids=DECLARED)
+def test_declared_types_win(
+    database_18, datastore_url_18, tmp_path, small_blocks, field, cell, kind, shown
+):
+    path = write(tmp_path / "t.csv", "a;b\n" + f'"{cell}";x\n' * 2000)
+    schema = {"fields": [{"name": "a", **field}]}
+    report = load(path, Options("t", datastore_url_18, schema=schema))
+    assert types(report) == [kind, "text"]
+    assert report.columns[0]["inferred_as"] is None
+    assert set(as_text(database_18, "t", "a")) == {shown}
+
+
+def test_missing_values_of_the_schema_are_null(database_18, datastore_url_18, tmp_path):
+    schema = {
+        "missingValues": ["", "-", "n/a"],
+        "fields": [{"name": "n", "type": "integer"}, {"name": "name", "type": "string"}],
+    }
+    path = write(tmp_path / "t.csv", "n,name,other\n1,n/a,7\n-,b,-\nn/a,,n/a\n")
+    load(path, Options("t", datastore_url_18, schema=schema))
+    assert rows_of(database_18, "t") == [(1, None, 7), (None, "b", None), (None, None, None)]
+
+
+@pytest.fixture
+def misfit(tmp_path) -> str:
+    lines = [f"{i},x\n" for i in range(2500)]
+    lines[2400] = "twelve,x\n"
+    return write(tmp_path / "misfit.csv", "n,name\n" + "".join(lines))
+
+
+DECLARED_INTEGER = {"fields": [{"name": "n", "type": "integer"}]}
+
+
+def test_a_value_that_its_declared_type_cannot_hold(
+    database_18, datastore_url_18, tmp_path, small_blocks, misfit
+):
+    load(write(tmp_path / "old.csv", "n\n1\n"), Options("t", datastore_url_18))
+    with pytest.raises(ValueDoesNotFit) as refused:
+        load(misfit, Options("t", datastore_url_18, schema=DECLARED_INTEGER))
+    error = refused.value
+    assert (error.row, error.column, error.value) == (2402, "n", "twelve")
+    assert "integer" in str(error)
+    assert error.report.to_dict()["error"]["row"] == 2402
+    assert rows_of(database_18, "t") == [(1,)]
+    assert shadows(database_18) == []
+
+
+def test_a_declared_type_gives_way_on_request(database_18, datastore_url_18, small_blocks, misfit):
+    options = Options("t", datastore_url_18, schema=DECLARED_INTEGER, on_type_error="widen")
+    report = load(misfit, options)
+    assert types(report) == ["text", "text"]
+    assert as_text(database_18, "t", "n")[2400] == "twelve"
+
+
+def test_a_header_without_rows_is_an_empty_table(database, datastore_url, tmp_path):
+    report = load(write(tmp_path / "t.csv", "a,b\n"), Options("t", datastore_url))
+    assert (report.rows, types(report)) == (0, ["text", "text"])
+    assert rows_of(database, "t") == []
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"], ids=["nothing", "blank lines", "a mark"])
+def test_an_empty_file_leaves_the_table_alone(database_18, datastore_url_18, tmp_path, text):
+    load(write(tmp_path / "old.csv", "n\n1\n"), Options("t", datastore_url_18))
+    with pytest.raises(EmptySource):
+        load(write(tmp_path / "t.csv", text), Options("t", datastore_url_18))
+    assert rows_of(database_18, "t") == [(1,)]
+
+
+def test_columns_of_the_same_name_stay_apart(database_18, datastore_url_18, tmp_path):
+    path = write(tmp_path / "t.csv", "a,a,,a_2\n1,2,3,4\n")
+    report = load(path, Options("t", datastore_url_18))
+    assert [column["id"] for column in report.columns] == ["a", "a_3", "column_3", "a_2"]
+    assert rows_of(database_18, "t") == [(1, 2, 3, 4)]
+
+
+BAD = "a,b\n1,x\n2,y,z\n3\n4,w,\n5,v\n6,u,t,s\n"
+
+
+def test_bad_rows_are_set_aside_and_counted(database, datastore_url, tmp_path):
+    rejects = tmp_path / "aside.csv"
+    path = write(tmp_path / "t.csv", BAD)
+    report = load(path, Options("t", datastore_url, rejects=rejects, max_bad_rows=2))
+    assert rows_of(database, "t") == [(1, "x"), (3, None), (4, "w"), (5, "v")]
+    ids = database.execute("SELECT _id FROM t ORDER BY _id").fetchall()
+    assert ids == [(1,), (3,), (4,), (5,)]
+    assert database.execute("INSERT INTO t (a) VALUES (7) RETURNING _id").fetchone() == (7,)
+    assert report.rows == 4
+    assert report.to_dict()["bad_rows"] == {
+        "rejected": 2,
+        "repaired": 2,
+        "rejects": str(rejects),
+        "first": [
+            {"row": 3, "reason": "3 cells, 2 columns"},
+            {"row": 7, "reason": "4 cells, 2 columns"},
+        ],
+    }
+    assert list(csv.reader(rejects.open(encoding="utf-8", newline=""))) == [
+        ["row", "reason", "raw"],
+        ["3", "3 cells, 2 columns", "2,y,z"],
+        ["7", "4 cells, 2 columns", "6,u,t,s"],
+    ]
+
+
+def test_more_bad_rows_than_allowed(database_18, datastore_url_18, tmp_path):
+    load(write(tmp_path / "old.csv", "n\n1\n"), Options("t", datastore_url_18))
+    rejects = tmp_path / "aside.csv"
+    path = write(tmp_path / "t.csv", BAD)
+    with pytest.raises(TooManyBadRows) as refused:
+        load(path, Options("t", datastore_url_18, rejects=rejects, max_bad_rows=1))
+    assert refused.value.report.bad_rows.rejected == 2
+    assert "2,y,z" in rejects.read_text(encoding="utf-8")
+    assert rows_of(database_18, "t") == [(1,)]
+
+
+def test_the_encoding_may_be_given(database_18, datastore_url_18, tmp_path):
+    path = write(tmp_path / "t.csv", "name\nŁódź\n", "iso8859-2")
+    report = load(path, Options("t", datastore_url_18, encoding="iso8859-2"))
+    assert rows_of(database_18, "t") == [("Łódź",)]
+    assert report.warnings == []
+
+
+def test_crlf_quotes_and_newlines_in_cells(database, datastore_url, tmp_path):
+    text = 'a,b\r\n"one\r\ntwo","say ""hi"""\r\n\\N,"\\."\r\n\\.,\\\\\r\n'
+    load(write(tmp_path / "t.csv", text), Options("t", datastore_url))
+    assert rows_of(database, "t") == [
+        ("one\r\ntwo", 'say "hi"'),
+        ("\\N", "\\."),
+        ("\\.", "\\\\"),
+    ]
+
+
+def numbers(count: int, last: str) -> bytes:
+    return (
+        "n,name\n" + "".join(f"{i},name {i}\n" for i in range(count)) + f"{last},end\n"
+    ).encode()
+
+
+QUICK = SourceSettings(backoff_s=0.01, max_backoff_s=0.05)
+
+
+def test_a_dropped_connection_and_a_widening_at_once(database_18, datastore_url_18, small_blocks):
+    content = numbers(60_000, "n/a")
+    packed = gzip.compress(content, 1)
+    with HttpServer(packed, drop_after=len(packed) // 3, drops=2) as server:
+        report = load(server.url, Options("t", datastore_url_18, source=QUICK))
+        assert server.drops == 0
+    assert report.rows == 60_001
+    assert types(report) == ["text", "text"]
+    assert rows_of(database_18, "t")[-1] == ("n/a", "end")
+    assert rows_of(database_18, "t")[0] == ("0", "name 0")
+
+
+def test_a_source_that_changes_before_the_restart(database_18, datastore_url_18, tmp_path):
+    load(write(tmp_path / "old.csv", "n\n1\n"), Options("t", datastore_url_18))
+    with HttpServer(numbers(400_000, "n/a")) as server:
+
+        class ChangeAtTheEnd(Silent):
+            def advance(self, bytes_read: int, rows: int) -> None:
+                if rows == 400_001:
+                    server.content = numbers(400_000, "1")
+
+        with pytest.raises(SourceChanged):
+            load(server.url, Options("t", datastore_url_18, source=QUICK), ChangeAtTheEnd())
+    assert rows_of(database_18, "t") == [(1,)]
+    assert shadows(database_18) == []
+
+
+def test_rows_are_counted_before_the_swap(database_18, datastore_url_18, tmp_path, monkeypatch):
+    """Nothing but a lie makes a row vanish: here a lane's, who keeps one back."""
+    load(write(tmp_path / "old.csv", "n\n1\n"), Options("t", datastore_url_18))
+    truth = lanes.copy
+    monkeypatch.setattr(lanes, "copy", lambda *arguments: truth(*arguments) - 1)
+    with pytest.raises(RowsLost, match="3 rows read, 0 set aside, 2 stored"):
+        load(write(tmp_path / "t.csv", "n\n7\n8\n9\n"), Options("t", datastore_url_18))
+    assert rows_of(database_18, "t") == [(1,)]
+    assert shadows(database_18) == []
+
+
+def test_the_report(datastore_url_18, tmp_path):
+    path = write(tmp_path / "Street Trees 2020.csv", "a,b\n1,x\n2,y\n")
+    report = load(path, Options(datastore_url=datastore_url_18)).to_dict()
+    assert report["resource_id"] == report["table"] == "street_trees_2020"
+    assert report["source"] == path
+    assert (report["via"], report["mode"]) == ("copy", "replace")
+    assert (report["rows"], report["bytes"]) == (2, 12)
+    assert report["columns"] == [
+        {"id": "a", "type": "bigint", "inferred_as": "integer", "widened_from": None},
+        {"id": "b", "type": "text", "inferred_as": "string", "widened_from": None},
+    ]
+    assert report["error"] is None
+    timings = report["timings_s"]
+    assert timings["register"] == 0
+    steps = ("infer", "copy", "primary_key", "full_text_index", "swap")
+    assert all(timings[step] > 0 for step in steps)
+    assert sum(timings[step] for step in steps) <= timings["total"] + 0.01
+    assert report["rows_per_second"] > 0
+
+
+def test_every_error_has_a_report(datastore_url_18, tmp_path):
+    with pytest.raises(errors.SourceNotFound) as failure:
+        load(str(tmp_path / "missing.csv"), Options("t", datastore_url_18))
+    report = failure.value.report.to_dict()
+    assert report["error"]["type"] == "SourceNotFound"
+    assert report["rows"] == 0
+
+
+# Cells that look like numbers, dates and markup as often as like words. Without a NUL, which
+# Postgres cannot store, and without surrogates, which are no text.
+CELLS = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12),
+    st.integers().map(str),
+    st.decimals(allow_nan=True).map(str),
+    st.dates().map(str),
+    st.datetimes().map(str),
+    st.times().map(str),
+    st.sampled_from(["", "007", "+5", "1e5", "-0", "true", "N/A", "\\N", "\\.", '"', "<b", "{}"]),
+)
+TABLES = st.integers(1, 4).flatmap(
+    lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=30)
+)
+
+
+def shown_equal(cell: str, shown: str | None, kind: str) -> bool:
+    """Tell whether a SELECT shows the cell, but for a T and zeros at the end of a second."""
+    if shown is None or cell == "":
+        return (shown or "") == cell
+    if kind.startswith("time"):
+        return shown == re.sub(r"(\.[0-9]*?)0+$", r"\1", cell.replace("T", " ")).rstrip(".")
+    if kind == "boolean":
+        return shown == cell.lower()
+    return shown == cell
+
+
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@example([["15.30", "\\."], ["-0.5", "\r"], ["", ' "x" ']])
+@given(rows=TABLES)
+def test_what_csv_writes_is_what_select_shows(database_18, datastore_url_18, tmp_path, rows):
+    width = len(rows[0]) if rows else 1
+    written = io.StringIO(newline="")
+    writer = csv.writer(written, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow([f"column {i}" for i in range(width)])
+    writer.writerows(rows)
+    path = write(tmp_path / "t.csv", written.getvalue())
+    dialect = {"csv": {"delimiter": ",", "quoteChar": '"'}}
+    options = Options(
+        "t",
+        datastore_url_18,
+        encoding="utf-8",
+        header_row=1,
+        dialect=dialect,
+        lanes=1,
+        fts_index="none",
+    )
+    report = load(path, options)
+    assert report.rows == len(rows)
+    database_18.execute("SET TimeZone = 'UTC'")
+    for i, column in enumerate(report.columns):
+        shown = as_text(database_18, "t", column["id"])
+        cells = [row[i] for row in rows]
+        pairs = list(zip(cells, shown, strict=True))
+        assert [p for p in pairs if not shown_equal(*p, column["type"])] == []
+
+
+def test_memory_does_not_grow_with_the_file(datastore_url_18, tmp_path):
+    """Four times the rows; each load is a process of its own, measured by the system."""
+    measure = (
+        "import resource, sys; from loader import load;"
+        "load(sys.argv[1], resource_id='t', datastore_url=sys.argv[2], lanes=2, full_text='none');"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    line = "{},some words that make the row longer,15.30,2020-01-02 03:04:05\n"
+    peaks = []
+    for count in (200_000, 800_000):
+        path = tmp_path / f"{count}.csv"
+        with path.open("w") as file:
+            file.write("n,text,number,at\n")
+            file.writelines(line.format(i) for i in range(count))
+        command = [sys.executable, "-c", measure, str(path), datastore_url_18]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout))
+    assert peaks[1] < 1.25 * peaks[0]
