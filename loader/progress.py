@@ -133,7 +133,9 @@ class _Numbers(ProgressColumn):
         read, rows = task.completed, task.fields["rows"]
         left, of = "", ""
         if task.total:
-            left = f"{_clock(max(task.total - read, 0) * seconds / read)} left"
+            # What is read whole is not yet stored: how long that takes cannot be told.
+            if read < task.total:
+                left = f"{_clock((task.total - read) * seconds / read)} left"
             of = f"/{task.total / 1e6:,.0f}"
         if self._brief:
             return Text(left or f"{rows:,} rows")
