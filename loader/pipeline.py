@@ -219,7 +219,7 @@ class _Load:
         with ExitStack() as stack:
             rejects = stack.enter_context(self._rejects())
             connections = [
-                stack.enter_context(closing(database.connect(self.url, f"lane {lane + 1}")))
+                stack.enter_context(closing(database.connect_another(self.url, f"lane {lane + 1}")))
                 for lane in range(self.options.lanes or default_lanes())
             ]
             one_pass = _Pass(reading, verdict, rejects)

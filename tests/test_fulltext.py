@@ -192,10 +192,10 @@ def test_lexemes_are_the_triggers(database, datastore_url, varied, config):
     # Amsterdam was 19 minutes and 32 seconds ahead until 1937, and others were as odd.
     ["UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns", "Europe/Amsterdam", "<+03>-3"],
 )
-def test_lexemes_are_the_triggers_in_every_time_zone(database, datastore_url, varied, zone):
-    set_for_database(database, "TimeZone", zone)
-    load(varied, Options("varied", datastore_url, schema=SCHEMA))
-    assert different_rows(database, "varied") == []
+def test_lexemes_are_the_triggers_in_every_time_zone(database_18, datastore_url_18, varied, zone):
+    set_for_database(database_18, "TimeZone", zone)
+    load(varied, Options("varied", datastore_url_18, schema=SCHEMA))
+    assert different_rows(database_18, "varied") == []
 
 
 NUMBERS_DROPPED = "ALTER TEXT SEARCH CONFIGURATION own DROP MAPPING FOR int, uint, float"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import PGconn, Ping
 from psycopg.rows import TupleRow
 from sqlalchemy.dialects import postgresql
 
@@ -135,25 +136,55 @@ def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
 
     Raises:
         DatabaseUnreachable: Nobody listens, or the server is not ready.
-        AuthenticationFailed: The server wants another password.
+        AuthenticationFailed: The server listens, and refuses the user or the database.
         DatabaseError: The server is older than PostgreSQL 13.
     """
     try:
         connection = psycopg.connect(
-            make_conninfo("", **{**_DEFAULTS, **conninfo_to_dict(url)}),
+            _conninfo(url),
             autocommit=True,
             application_name=f"aircan {purpose}",
         )
     except psycopg.OperationalError as error:
         raise _not_connected(error, url) from error
-    if connection.info.server_version < OLDEST_SERVER:
+    try:
+        check_version(connection.info.server_version)
+        _prepare(connection)
+    except BaseException:
         connection.close()
-        raise DatabaseError(
-            f"the server is PostgreSQL {connection.info.server_version // 10000}",
-            hint="AirCan needs PostgreSQL 13 or newer",
-        )
-    _prepare(connection)
+        raise
     return connection
+
+
+def connect_another(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
+    """Open one more connection with a URL that the server has accepted before.
+
+    Raises:
+        DatabaseFull: It accepts no more.
+        DatabaseError: As for ``connect``.
+    """
+    try:
+        return connect(url, purpose)
+    except AuthenticationFailed as error:
+        raise DatabaseFull(
+            error.message, hint="the server takes no more connections: use fewer lanes"
+        ) from error
+
+
+def check_version(version: int) -> None:
+    """Refuse a server that is too old.
+
+    Args:
+        version: As libpq gives it: 130004 is PostgreSQL 13.4.
+
+    Raises:
+        DatabaseError: It is older than PostgreSQL 13.
+    """
+    if version < OLDEST_SERVER:
+        raise DatabaseError(
+            f"the server is PostgreSQL {version // 10000}",
+            hint=f"AirCan needs PostgreSQL {OLDEST_SERVER // 10000} or newer",
+        )
 
 
 def _prepare(connection: psycopg.Connection[TupleRow]) -> None:
@@ -168,15 +199,20 @@ def _prepare(connection: psycopg.Connection[TupleRow]) -> None:
 
 
 def _not_connected(error: psycopg.OperationalError, url: str) -> DatabaseError:
-    asked = error.pgconn is not None and (error.pgconn.used_password or error.pgconn.needs_password)
+    said = " ".join(str(error).split())
     password = conninfo_to_dict(url).get("password")
-    said = " ".join(str(error).partition("\n\tIs the server running")[0].split())
     if password:
         said = said.replace(str(password), "***")
-    if asked:
+    # libpq keeps the SQLSTATE of a refused connection to itself. A ping needs no user, password
+    # or database: where it succeeds, the server refused these.
+    if PGconn.ping(_conninfo(url).encode()) == Ping.OK:
         return AuthenticationFailed(
             said, hint="check user, password and database in AIRCAN_DATASTORE_URL"
         )
     return DatabaseUnreachable(
         said, hint=f"is Postgres running and reachable? tried {describe(url)}"
     )
+
+
+def _conninfo(url: str) -> str:
+    return make_conninfo("", **{**_DEFAULTS, **conninfo_to_dict(url)})

@@ -1,0 +1,302 @@
+"""Connections to real servers, and what their refusals become."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from loader import embedded, errors
+from loader.copy import database as connections
+from loader.errors import (
+    AuthenticationFailed,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseUnreachable,
+    DependentObjects,
+    PermissionDenied,
+    RowRefused,
+    TableBusy,
+    UsageError,
+)
+from loader.options import Options
+from loader.pipeline import load
+
+PASSWORD = "p@ss/wörd:%"
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    ["postgresql", "postgres", "postgresql+psycopg2", "postgresql+psycopg", "postgres+asyncpg"],
+)
+def test_every_way_to_write_a_postgres_url(datastore_url_18, scheme):
+    url = datastore_url_18.replace("postgresql", f" {scheme}", 1) + "\n"
+    with closing(connections.connect(connections.normalise_url(url), "test")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://user:secret@localhost/db",
+        "host=localhost password=secret",
+        "secret",
+        "",
+        "https://secret@example.org",
+    ],
+)
+def test_what_is_not_a_postgres_url(url):
+    with pytest.raises(UsageError, match="not a Postgres URL") as refused:
+        connections.normalise_url(url)
+    assert "secret" not in f"{refused.value} {refused.value.hint}"
+
+
+MALFORMED = [
+    "postgresql://user:se@cret@localhost/db",
+    "postgresql://user:se/cret@localhost/db",
+    "postgresql://user:se#cret@localhost/db",
+    "postgresql://user:se?cret@localhost/db",
+    "postgresql://user:100%secret@localhost/db",
+    "postgresql://user:sec ret@localhost:port/db",
+    "postgresql://user:secret@[localhost/db",
+    "postgresql://user:se[cret]@localhost/db",
+    "postgresql://user:secret@localhost/db?nosuchoption=1",
+]
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_a_malformed_url_is_not_shown(url, tmp_path):
+    """The likeliest reason is a password with a character that needs to be encoded."""
+    with pytest.raises((UsageError, DatabaseUnreachable)) as refused:
+        load(str(tmp_path / "t.csv"), Options("t", url))
+    shown = f"{refused.value} {refused.value.hint} {refused.value.report.to_dict()}"
+    assert "cret" not in shown
+    assert "se@" not in shown
+
+
+def test_a_malformed_url_is_not_shown_by_the_command(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "loader", "load", str(tmp_path / "t.csv"), "--json"],
+        env={**os.environ, "AIRCAN_DATASTORE_URL": MALFORMED[0]},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["type"] == "UsageError"
+    assert "'@' is %40" in done.stderr
+    assert "cret" not in done.stdout + done.stderr
+
+
+def test_nobody_listens(tmp_path):
+    url = f"postgresql://user:{quote(PASSWORD, safe='')}@/db?host={tmp_path}&port=5999"
+    with pytest.raises(DatabaseUnreachable) as refused:
+        connections.connect(connections.normalise_url(url), "test")
+    assert refused.value.retryable
+    assert f"db on {tmp_path}:5999 as user" in refused.value.hint
+    assert PASSWORD not in f"{refused.value} {refused.value.hint}"
+
+
+def test_a_host_that_does_not_exist():
+    with pytest.raises(DatabaseUnreachable):
+        connections.connect("postgresql://user@no-such-host.invalid/db", "test")
+
+
+@pytest.fixture(scope="module")
+def guarded(servers: Path, made_cluster: Path) -> str:
+    """The URL of a server that asks the role `writer` for its password."""
+    folder = servers / "guarded" / "postgres-18"
+    folder.parent.mkdir(mode=0o755)
+    subprocess.run(["cp", "-a", made_cluster, folder], check=True)
+    rules = folder / "pg_hba.conf"
+    rules.write_text(f"local all writer scram-sha-256\n{rules.read_text()}")
+    url = embedded.Cluster(folder, options=("-c", "fsync=off")).start()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE writer LOGIN")
+        connection.execute(
+            psycopg.sql.SQL("ALTER ROLE writer PASSWORD {}").format(psycopg.sql.Literal(PASSWORD))
+        )
+    return url
+
+
+def as_writer(url: str, password: str | None, database: str = embedded.DATABASE) -> str:
+    host = quote(conninfo_to_dict(url)["host"])
+    secret = f":{quote(password, safe='')}" if password else ""
+    return f"postgresql://writer{secret}@/{database}?host={host}&port=5432"
+
+
+def test_the_right_password(guarded):
+    with closing(connections.connect(as_writer(guarded, PASSWORD), "test")) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("writer",)
+
+
+@pytest.mark.parametrize("password", ["wrong-" + PASSWORD, None], ids=["wrong", "none"])
+def test_the_wrong_password(guarded, password):
+    with pytest.raises(AuthenticationFailed) as refused:
+        connections.connect(as_writer(guarded, password), "test")
+    error = refused.value
+    assert "password" in str(error)
+    assert "AIRCAN_DATASTORE_URL" in error.hint
+    assert not error.retryable
+    assert PASSWORD not in f"{error} {error.hint} {error.__cause__!r}"
+
+
+@pytest.mark.parametrize("password", [PASSWORD, None], ids=["with password", "without"])
+def test_a_database_that_does_not_exist(guarded, password):
+    url = as_writer(guarded, password, "nowhere")
+    if password is None:
+        url = url.replace("writer", embedded.SUPERUSER)
+    with pytest.raises(AuthenticationFailed, match='database "nowhere" does not exist') as refused:
+        connections.connect(url, "test")
+    assert "database" in refused.value.hint
+
+
+def test_a_role_that_may_not_create_tables(guarded, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a\n1\n")
+    with pytest.raises(PermissionDenied) as refused:
+        load(str(path), Options("t", as_writer(guarded, PASSWORD)))
+    assert "permission denied for schema public" in str(refused.value)
+    assert "write role" in refused.value.hint
+
+
+def test_a_live_table_of_another_role(guarded, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a\n1\n")
+    load(str(path), Options("theirs", guarded))
+    with psycopg.connect(guarded, autocommit=True) as connection:
+        connection.execute("GRANT CREATE ON SCHEMA public TO writer")
+        try:
+            with pytest.raises(PermissionDenied) as refused:
+                load(str(path), Options("theirs", as_writer(guarded, PASSWORD)))
+        finally:
+            connection.execute("REVOKE CREATE ON SCHEMA public FROM writer")
+        assert connection.execute("SELECT a FROM theirs").fetchall() == [(1,)]
+    assert "write role" in refused.value.hint
+
+
+def test_more_lanes_than_the_server_has_connections_for(guarded, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a\n1\n")
+    with psycopg.connect(guarded, autocommit=True) as connection:
+        connection.execute("GRANT CREATE ON SCHEMA public TO writer")
+        connection.execute("ALTER ROLE writer CONNECTION LIMIT 3")
+        with pytest.raises(DatabaseFull, match="too many connections") as refused:
+            load(str(path), Options("t", as_writer(guarded, PASSWORD), lanes=3))
+        assert refused.value.retryable
+        assert "fewer lanes" in refused.value.hint
+        load(str(path), Options("t", as_writer(guarded, PASSWORD), lanes=2))
+        connection.execute("ALTER ROLE writer CONNECTION LIMIT -1")
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM writer")
+
+
+def test_a_server_that_is_too_old():
+    connections.check_version(130_000)
+    with pytest.raises(DatabaseError, match="PostgreSQL 12") as refused:
+        connections.check_version(120_022)
+    assert "13" in refused.value.hint
+
+
+# Statements that a real server refuses in the ways that a load can meet.
+REFUSED = {
+    "42501": ("SET ROLE nobody_special; CREATE TABLE public.t (a int)", PermissionDenied),
+    "22003": ("SELECT 3000000000::integer", RowRefused),
+    "22P02": ("SELECT 'x'::integer", RowRefused),
+    "22008": ("SELECT '2020-02-30'::date", RowRefused),
+    "54000": (
+        "SELECT repeat(md5('a') || ' ' , 40000)::tsvector || array_to_tsvector("
+        "ARRAY(SELECT md5(i::text) FROM generate_series(1, 40000) i))",
+        RowRefused,
+    ),
+    "54011": (
+        "DO $$ BEGIN EXECUTE (SELECT 'CREATE TABLE w (' || string_agg('c' || i || ' int', ',')"
+        " || ')' FROM generate_series(1, 1601) i); END $$",
+        RowRefused,
+    ),
+    "2BP01": (
+        "CREATE TABLE a (n int); CREATE VIEW b AS SELECT * FROM a; DROP TABLE a",
+        DependentObjects,
+    ),
+    "53400": (
+        "SET temp_file_limit = 0; SET work_mem = 64;"
+        "SELECT i FROM generate_series(1, 100000) i ORDER BY 1",
+        DatabaseFull,
+    ),
+    "57P01": ("SELECT pg_terminate_backend(pg_backend_pid())", DatabaseUnreachable),
+    "42601": ("SELEKT 1", DatabaseError),
+}
+
+
+@pytest.mark.parametrize(("state", "refused"), REFUSED.items(), ids=REFUSED)
+def test_refusals_of_a_real_server(datastore_url, database, state, refused):
+    statement, kind = refused
+    database.execute(
+        "DO $$ BEGIN CREATE ROLE nobody_special; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+    )
+    with (
+        closing(connections.connect(datastore_url, "test")) as connection,
+        pytest.raises(DatabaseError) as failure,
+        connections.ours("testing"),
+    ):
+        connection.execute(statement)
+    assert failure.value.__cause__.sqlstate == state
+    assert type(failure.value) is kind
+    assert str(failure.value).startswith("testing: ")
+    assert "\n" not in str(failure.value)
+    assert failure.value.hint or kind is DatabaseError
+
+
+def test_a_lock_that_is_not_to_be_had(datastore_url_18, database_18):
+    database_18.execute("CREATE TABLE t (a int)")
+    with (
+        psycopg.connect(datastore_url_18) as holder,
+        closing(connections.connect(datastore_url_18, "test")) as connection,
+    ):
+        holder.execute("LOCK TABLE t IN ACCESS SHARE MODE")
+        connection.execute("SET lock_timeout = 10")
+        with pytest.raises(TableBusy), connections.ours("testing"):
+            connection.execute("DROP TABLE t")
+
+
+def test_a_lost_connection(datastore_url_18, database_18):
+    with closing(connections.connect(datastore_url_18, "test")) as connection:
+        database_18.execute("SELECT pg_terminate_backend(%s, 5000)", (connection.info.backend_pid,))
+        for _ in range(2):  # the second time libpq knows it already
+            with pytest.raises(DatabaseUnreachable) as failure, connections.ours("testing"):
+                connection.execute("SELECT 1")
+            assert failure.value.retryable
+
+
+def test_settings_of_the_database_do_not_matter(datastore_url_18, database_18, tmp_path):
+    name = database_18.info.dbname
+    for setting in (
+        "datestyle = 'SQL, DMY'",
+        "client_encoding = 'LATIN1'",
+        "statement_timeout = 1",
+        "standard_conforming_strings = on",
+        "search_path = pg_catalog",
+    ):
+        database_18.execute(f'ALTER DATABASE "{name}" SET {setting}')
+    path = tmp_path / "t.csv"
+    path.write_text("day,name\n2020-02-01,Łódź\n", encoding="utf-8")
+    load(str(path), Options("t", datastore_url_18))
+    assert database_18.execute("SELECT day::text, name FROM public.t").fetchall() == [
+        ("2020-02-01", "Łódź")
+    ]
+
+
+def test_every_connection_says_what_it_is_for(datastore_url_18, database_18):
+    with closing(connections.connect(datastore_url_18, "lane 1")):
+        names = database_18.execute("SELECT application_name FROM pg_stat_activity").fetchall()
+    assert ("aircan lane 1",) in names
+
+
+def test_the_tree_of_database_errors_is_what_a_caller_may_catch():
+    kinds = {kind for kind, _ in connections._BY_SQLSTATE.values()}
+    assert all(issubclass(kind, errors.DatabaseError) for kind in kinds)
