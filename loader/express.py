@@ -36,6 +36,7 @@ _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
 # Subsets of what ``convert.fits`` accepts: what they leave out is only slower, not lost.
 _CELLS = {
     "bigint": r"(?:0|-?[1-9][0-9]{0,17})",
+    "integer": r"(?:0|-?[1-9][0-9]{0,30})",
     "numeric": r"(?:(?:0|-?[1-9][0-9]{0,30})(?:\.[0-9]{1,30})?|-0\.0{0,30}[1-9][0-9]{0,30})",
     "boolean": r"(?:true|false|True|False|TRUE|FALSE)",
     "date": _DATE,
@@ -51,11 +52,14 @@ class Express:
     Args:
         columns: With their final types.
         dialect: How the source's cells are cut; COPY cuts them in the same way.
+        missing: The schema's ``missingValues``; with others than '' all goes the long way.
     """
 
-    def __init__(self, columns: Sequence[Column], dialect: Dialect) -> None:
+    def __init__(
+        self, columns: Sequence[Column], dialect: Dialect, missing: Sequence[str] = ("",)
+    ) -> None:
         self._delimiter = dialect.delimiter
-        self._expression = _expression(columns, dialect)
+        self._expression = None if any(missing) else _expression(columns, dialect)
 
     def encode(self, block: Block) -> list[memoryview] | None:
         """Return the block's COPY text, or None if it must go the long way."""
@@ -87,9 +91,9 @@ def _cell(column: Column, delimiter: str) -> str | None:
     if column.type == "text":
         other = rf"\x00{_SURROGATES}"
         return rf'(?:[^"{re.escape(delimiter)}\r\n{other}]*|"(?:[^"{other}]|"")*")'
-    if column.has_own_form or column.type not in _CELLS or delimiter in "-:.+ ":
+    if column.has_own_form or column.kind not in _CELLS or delimiter in "-:.+ ":
         return None
-    return f'(?:{_CELLS[column.type]}|"{_CELLS[column.type]}")?'
+    return f'(?:{_CELLS[column.kind]}|"{_CELLS[column.kind]}")?'
 
 
 def _offsets(ends: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.Buffer:

@@ -98,7 +98,7 @@ class _Pass:
         self.long_ids: list[int] = []
         self._reading = reading
         self._verdict = verdict
-        self._express = Express(verdict.columns, reading.dialect)
+        self._express = Express(verdict.columns, reading.dialect, reading.missing)
         self._rejects = rejects
         self._lock = threading.Lock()
 

@@ -7,6 +7,7 @@ import io
 import hypothesis.strategies as st
 import psycopg
 import pytest
+from frictionless import Field
 from hypothesis import HealthCheck, given, settings
 
 from loader import encode, table
@@ -138,6 +139,28 @@ def test_a_block_that_is_not_in_order_goes_the_long_way(why: str, text: str | by
 )
 def test_other_dialects_than_postgres_knows_go_the_long_way(dialect: Dialect):
     assert short_way("1,a\n", "bigint", "text", dialect=dialect) is None
+
+
+def test_values_that_mean_missing_go_the_long_way():
+    dialect = Dialect(header_row=0)
+    express = Express(columns("text"), dialect, ["", "N/A"])
+    assert express.encode(block("a\nN/A\n", dialect)) is None
+
+
+@pytest.mark.parametrize(("cell", "short"), [("12345678901234567890", True), ("1.5", False)])
+def test_a_declared_integer_stays_one_when_it_is_stored_as_numeric(cell: str, short: bool):
+    field = Field.from_descriptor({"name": "a", "type": "integer"})
+    column = Column("a", "a", "numeric", field=field)
+    dialect = Dialect(header_row=0)
+    encoded = Express([column], dialect).encode(block(f"{cell}\n", dialect))
+    assert (encoded is not None) is short
+
+
+def test_a_field_declared_with_a_form_of_its_own_goes_the_long_way():
+    field = Field.from_descriptor({"name": "a", "type": "date", "format": "%d/%m/%Y"})
+    dialect = Dialect(header_row=0)
+    express = Express([Column("a", "a", "date", field=field)], dialect)
+    assert express.encode(block("2020-01-01\n", dialect)) is None
 
 
 def test_json_and_very_wide_tables_go_the_long_way():
