@@ -22,7 +22,6 @@ from http_server import HttpServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loader import source as module
 from loader.errors import (
     SourceChanged,
     SourceError,
@@ -32,6 +31,7 @@ from loader.errors import (
     UsageError,
 )
 from loader.source import Identity, SourceSettings, mask_uri, open_source
+from loader.source import stream as module
 
 DATA = b"".join(b"%07d,some name\n" % n for n in range(180_000))  # 3.2 MB
 QUICK = SourceSettings(backoff_s=0.001, max_backoff_s=0.01, read_timeout_s=10)
