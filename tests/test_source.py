@@ -30,8 +30,8 @@ from loader.errors import (
     SourceUnreachable,
     UsageError,
 )
-from loader.source import Identity, SourceSettings, mask_uri, open_source
-from loader.source import stream as module
+from loader.source import Identity, SourceSettings, gcs, mask_uri, open_source
+from loader.source.failures import Passing, network_errors, seam
 
 DATA = b"".join(b"%07d,some name\n" % n for n in range(180_000))  # 3.2 MB
 QUICK = SourceSettings(backoff_s=0.001, max_backoff_s=0.01, read_timeout_s=10)
@@ -539,7 +539,7 @@ def exceptions_of(*modules):
 
 @exceptions_of("requests.exceptions", "urllib3.exceptions", "http.client", "ssl", "socket")
 def test_every_exception_of_http_becomes_ours(kind):
-    with pytest.raises(SourceError) as caught, module._seam("shown", module._http_errors()):
+    with pytest.raises(SourceError) as caught, seam("shown", network_errors()):
         raise kind.__new__(kind)
     assert str(caught.value).startswith("shown")
 
@@ -548,7 +548,7 @@ def test_every_exception_of_http_becomes_ours(kind):
     "google.api_core.exceptions", "google.auth.exceptions", "google.cloud.storage.exceptions"
 )
 def test_every_exception_of_google_becomes_ours(kind):
-    with pytest.raises(SourceError) as caught, module._seam("shown", module._gcs_errors()):
+    with pytest.raises(SourceError) as caught, seam("shown", gcs.foreign_errors()):
         raise kind.__new__(kind)
     assert str(caught.value).startswith("shown")
 
@@ -564,9 +564,9 @@ def test_every_exception_of_google_becomes_ours(kind):
     ],
 )
 def test_the_type_decides_whether_it_is_tried_again(kind, retried):
-    with pytest.raises(SourceError) as caught, module._seam("shown", module._http_errors()):
+    with pytest.raises(SourceError) as caught, seam("shown", network_errors()):
         raise kind.__new__(kind)
-    assert isinstance(caught.value, module._Passing) is retried
+    assert isinstance(caught.value, Passing) is retried
 
 
 def run_python(code, *arguments):

@@ -1,0 +1,115 @@
+"""http:// and https://, through smart_open and requests.
+
+A broken answer is asked for again from its last byte, under the condition that it is still of
+the same version. Holds one read of 128 KiB.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, BinaryIO
+
+from loader.errors import SourceError
+from loader.source.failures import Passing, network_errors, seam
+from loader.source.identity import Identity
+from loader.source.transport import Connection, Target
+
+if TYPE_CHECKING:
+    import requests
+
+SCHEMES: tuple[str, ...] = ("http", "https")
+
+_READ_BYTES = 128 * 1024  # what a connection that breaks within one read can lose
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+
+
+def connect(target: Target, offset: int, known: Identity | None) -> Connection:
+    """Ask for the bytes from the offset on, if they are still those of the known version."""
+    import smart_open  # noqa: PLC0415  (0.3 s and more: only those who need it pay)
+
+    headers = {"Accept-Encoding": "identity", "User-Agent": "AirCan"}
+    if offset and known is not None:
+        headers["Range"] = f"bytes={offset}-"
+        if known.strong_etag:
+            headers["If-Match"] = known.strong_etag
+        elif known.last_modified:
+            headers["If-Unmodified-Since"] = known.last_modified
+    with seam(target.shown, network_errors()):
+        opened: BinaryIO = smart_open.open(
+            target.uri,
+            "rb",
+            compression="disable",
+            transport_params={"headers": headers, "timeout": target.timeout},
+        )
+    try:
+        return _HttpResponse(opened, target.shown, offset)
+    except SourceError:
+        opened.close()
+        raise
+
+
+class _HttpResponse:
+    """The bytes of one response.
+
+    smart_open's own reader is passed by: older ones undo Content-Encoding, newer ones send ranges
+    of their own, and all of them lose what they had buffered when a read breaks.
+    """
+
+    def __init__(self, opened: BinaryIO, shown: str, offset: int) -> None:
+        self._opened = opened  # closes its response when nobody holds it
+        # smart_open types all its readers as BinaryIO.
+        self._response: requests.Response = opened.response  # type: ignore[attr-defined]
+        self._shown = shown
+        self._foreign = network_errors()
+        headers = self._response.headers
+        length = headers.get("Content-Length", "")
+        self._left = int(length) if length.isdecimal() else None
+        self._skip = 0
+        if offset and self._response.status_code == http.client.PARTIAL_CONTENT:
+            self.size = self._ranged_size(headers.get("Content-Range", ""), offset)
+        elif self._response.status_code in (http.client.OK, 203):
+            self.size = self._left
+            self._skip = offset  # no ranges here: what is known already is read again
+        else:
+            raise SourceError(f"{shown}: unexpected answer HTTP {self._response.status_code}")
+        self.identity = _identity(headers, self.size)
+
+    def _ranged_size(self, content_range: str, offset: int) -> int | None:
+        match = _CONTENT_RANGE.fullmatch(content_range.strip())
+        if match is None or int(match[1]) != offset:
+            raise SourceError(
+                f"{self._shown}: asked for the bytes from {offset} on, the server sent others"
+            )
+        return None if match[3] == "*" else int(match[3])
+
+    def readinto(self, view: memoryview) -> int:
+        while self._skip:
+            self._skip -= len(self._read(self._skip))
+        data = self._read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def _read(self, size: int) -> bytes:
+        with seam(self._shown, self._foreign):
+            data: bytes = self._response.raw.read(min(size, _READ_BYTES), decode_content=False)
+        if self._left is not None:
+            self._left -= len(data)
+        if not data and (self._left or self._skip):
+            raise Passing(f"{self._shown}: the connection closed early")
+        return data
+
+    def check_unchanged(self) -> None:
+        """Do nothing: one response is of one version, and each new one was compared."""
+
+    def close(self) -> None:
+        self._response.close()
+        self._opened.close()
+
+
+def _identity(headers: Mapping[str, str], size: int | None) -> Identity | None:
+    etag, last_modified = headers.get("ETag"), headers.get("Last-Modified")
+    if not etag and not last_modified:
+        return None
+    return Identity(etag=etag, last_modified=last_modified, size=size)

@@ -1,0 +1,107 @@
+"""Local files: a path, or file://.
+
+smart_open would only call open() too, after 0.3 s of imports. Holds nothing of the file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+from loader.errors import SourceError, SourceForbidden, SourceNotFound, UsageError
+from loader.source.failures import changed
+from loader.source.identity import Identity
+from loader.source.transport import Connection, Target
+from loader.source.uri import split_scheme
+
+SCHEMES: tuple[str, ...] = ("", "file")
+
+
+def connect(target: Target, _offset: int, _known: Identity | None) -> Connection:
+    """Open a file at its first byte: a local file does not drop, so no other is asked for."""
+    scheme, path = split_scheme(target.uri)
+    if scheme:
+        host, slash, rest = path.partition("/")
+        if host not in ("", "localhost"):
+            raise UsageError(
+                f"cannot load from {target.shown}: it names another host",
+                hint="a file:// URL begins with three slashes",
+            )
+        path = unquote(slash + rest)
+    return LocalFile(path, target.shown)
+
+
+class LocalFile:
+    """An open file, the one kind of source that can be read out of order."""
+
+    def __init__(self, path: str, shown: str) -> None:
+        self._path, self._shown = Path(path), shown
+        with _seam(shown):
+            self._check_kind()
+            self._file = io.FileIO(path)
+            self.identity = _file_identity(os.fstat(self._file.fileno()))
+        self.size = self.identity.size
+
+    def _check_kind(self) -> None:
+        mode = self._path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise SourceError(
+                f"{self._shown} is a directory", hint="name the file in it that is to be loaded"
+            )
+        if not stat.S_ISREG(mode):
+            # A load may have to read its source a second time.
+            raise SourceError(
+                f"{self._shown} is not a regular file", hint="write it to a file first"
+            )
+
+    def readinto(self, view: memoryview) -> int:
+        """Read on; 0 only at the end."""
+        with _seam(self._shown):
+            return self._file.readinto(view) or 0
+
+    def check_unchanged(self) -> None:
+        """Raise SourceChanged if the file was written to, replaced or removed."""
+        with _seam(self._shown):
+            written = _file_identity(os.fstat(self._file.fileno()))
+            try:
+                named = _file_identity(self._path.stat())
+            except FileNotFoundError:
+                raise changed(self._shown) from None
+        if not self.identity == written == named:
+            raise changed(self._shown)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Move, and return the new place."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the place of the next byte."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Let go."""
+        self._file.close()
+
+
+def _file_identity(status: os.stat_result) -> Identity:
+    return Identity(inode=status.st_ino, mtime_ns=status.st_mtime_ns, size=status.st_size)
+
+
+@contextmanager
+def _seam(shown: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceNotFound(f"{shown}: no such file") from None
+    except PermissionError:
+        raise SourceForbidden(
+            f"{shown} may not be read", hint="check the file's permissions"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise SourceError(f"{shown} cannot be read ({reason})") from error
