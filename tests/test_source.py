@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 import uuid
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -237,7 +237,7 @@ PLAIN_FAULTS = {
     "none": {},
     "drops": DROPS,
     "resets": {**DROPS, "reset": True},
-    "drops before the first byte": {"drop_after": 0, "drops": 2},
+    "drops before the first byte": {"drop_after": 0, "drops": 8},
     "drops, without ranges": {**DROPS, "ranges": False},
     "drops, only Last-Modified": {**DROPS, "etag": None},
     "drops, only an ETag": {**DROPS, "last_modified": None},
@@ -245,7 +245,8 @@ PLAIN_FAULTS = {
     "chunked": {"length": False},
     "chunked, drops": {**DROPS, "length": False},
     "chunked, drops, without ranges": {**DROPS, "length": False, "ranges": False},
-    "busy": {"failures": [503, 429, 500, 502, 504, 408]},
+    "busy": {"failures": [503, 429, 500]},
+    "busy otherwise": {"failures": [502, 504, 408]},
     "Content-Encoding": {"content_encoding": "gzip"},
 }
 
@@ -446,9 +447,52 @@ def test_it_waits_as_long_as_the_server_asks_but_not_longer_than_allowed():
         assert 0.3 <= time.monotonic() - started < 60
 
 
-def test_nobody_there():
-    with pytest.raises(SourceUnreachable, match="refused") as caught:
-        open_source(f"http://127.0.0.1:{free_port()}/", SourceSettings(retries=1, backoff_s=0.001))
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_source_that_never_answered_is_given_up_sooner(status):
+    with HttpServer(DATA, failures=[status] * 9) as server:
+        with pytest.raises(SourceUnreachable, match="tried 4 times"):
+            open_source(server.url, QUICK)
+        assert len(server.requests) == 4
+
+
+def test_before_the_first_answer_all_waits_together_have_an_end():
+    settings = SourceSettings(backoff_s=0.001, opening_wait_s=0.3)
+    with HttpServer(DATA, failures=[503] * 9, retry_after="3600") as server:
+        started = time.monotonic()
+        with pytest.raises(SourceUnreachable, match="tried 2 times"):
+            open_source(server.url, settings)
+        assert 0.3 <= time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(("failures", "is_borne"), [(7, True), (8, False)])
+def test_a_download_that_broke_off_is_tried_eight_times_more(failures, is_borne):
+    with (
+        HttpServer(DATA, drop_after=1_000_000, drops=1) as server,
+        open_source(server.url, QUICK) as source,
+    ):
+        start_of_it = source.read(1000)
+        server.failures = [503] * failures  # beside the drop itself
+        if is_borne:
+            assert start_of_it + source.read() == DATA
+        else:
+            with pytest.raises(SourceUnreachable, match="tried 9 times"):
+                source.read()
+
+
+def test_a_source_that_answered_before_is_tried_as_often():
+    with HttpServer(DATA) as server:
+        with open_source(server.url) as source:
+            expected = source.identity
+        server.failures = [503] * 8
+        assert bytes_of(server.url, expected=expected) == DATA
+
+
+def test_a_port_where_nobody_listens_is_told_soon():
+    started = time.monotonic()
+    with pytest.raises(SourceUnreachable, match=r"refused \(tried 4 times\)") as caught:
+        open_source(f"http://127.0.0.1:{free_port()}/")
+    # The waits are 3.5 s at most; those of a download would be 26 s at least.
+    assert time.monotonic() - started < 15
     assert caught.value.hint
 
 
@@ -460,12 +504,35 @@ def test_a_name_that_does_not_resolve_fails_soon():
     assert time.monotonic() - started < 60
 
 
-def test_a_server_that_says_nothing_times_out():
+def test_a_server_that_says_nothing_times_out_once():
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        settings = SourceSettings(read_timeout_s=0.1, retries=1, backoff_s=0.001)
-        with pytest.raises(SourceUnreachable, match=r"timed out \(tried 2 times\)"):
-            open_source(url, settings)
+        with pytest.raises(SourceUnreachable, match=r"timed out \(tried once\)") as caught:
+            open_source(url, SourceSettings(read_timeout_s=0.1))
+    assert caught.value.hint
+
+
+def test_a_host_that_takes_no_connection_times_out_once():
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as full, ExitStack() as stack:
+        for _ in range(4):  # more than its queue holds: it answers no more
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/"
+        with pytest.raises(SourceUnreachable, match=r"timed out \(tried once\)"):
+            open_source(url, SourceSettings(connect_timeout_s=0.1))
+
+
+def test_a_download_that_stalls_is_taken_up_again():
+    with HttpServer(DATA, bytes_per_s=5_000) as server:  # a piece, then nothing for 3 s
+        settings = SourceSettings(read_timeout_s=0.5, backoff_s=0.001)
+        with open_source(server.url, settings) as source:
+            start_of_it = source.read(1000)
+            recovery = threading.Timer(1, setattr, (server, "bytes_per_s", None))
+            recovery.start()
+            assert start_of_it + source.read() == DATA
+            recovery.join()
+        assert len(server.requests) > 1
 
 
 def test_tls_that_does_not_come_about_has_a_hint():

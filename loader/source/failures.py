@@ -36,6 +36,10 @@ class UnknownName(Passing):
     """The host's name does not resolve."""
 
 
+class TimedOut(Passing):
+    """No connection, or no byte, in the time that the settings give."""
+
+
 def changed(shown: str) -> SourceChanged:
     """Return the error for a source that is another one by now."""
     return SourceChanged(
@@ -136,7 +140,12 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], type[SourceError], str, str
         "connection refused",
         "check that the server is running",
     ),
-    ((TimeoutError,), Passing, "timed out", None),
+    (
+        (TimeoutError,),
+        TimedOut,
+        "timed out",
+        "check the address, and whether the server is overloaded",
+    ),
 )
 
 # By name, so that knowing them does not import their packages.

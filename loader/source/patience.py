@@ -6,35 +6,48 @@ In: each failure, and the byte it happened at. Out: a wait, or SourceUnreachable
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from dataclasses import dataclass
 
 from loader.errors import SourceUnreachable
-from loader.source.failures import Passing, UnknownName
+from loader.source.failures import Passing, TimedOut, UnknownName
 
 _log = logging.getLogger(__name__)
 
 _PROGRESS_BYTES = 1024 * 1024  # received since the last refill: the retries count from 0 again
-_NAME_RETRIES = 2  # a host name that does not resolve is more often a typo than a passing fault
+
+# Before the first answer. A host name that does not resolve is more often a typo than a passing
+# fault; and within a timeout of 5 s TCP itself has knocked three times.
+_OPENING_RETRIES: dict[type[Passing], int] = {UnknownName: 2, TimedOut: 0}
 
 
 @dataclass(frozen=True)
 class SourceSettings:
     """How patient to be with a server."""
 
-    connect_timeout_s: float = 10.0
+    connect_timeout_s: float = 5.0
     read_timeout_s: float = 60.0
     retries: int = 8  # in a row, without progress of a megabyte between them
     backoff_s: float = 0.5
     max_backoff_s: float = 15.0
+    opening_retries: int = 3  # before the first answer: a wrong address is to be told soon
+    opening_wait_s: float = 5.0  # between all of those
 
 
 class Patience:
-    """How many more failures are borne: at most `retries` for each megabyte received."""
+    """How many more failures are borne: at most `retries` for each megabyte received.
 
-    def __init__(self, settings: SourceSettings) -> None:
+    Args:
+        settings: How many, and how long to wait.
+        opening: Whether the source never answered yet, so that its address may be wrong.
+    """
+
+    def __init__(self, settings: SourceSettings, *, opening: bool) -> None:
         self._settings = settings
+        self._opening = opening
+        self._left_s = settings.opening_wait_s if opening else math.inf
         self._failures = 0
         self._refilled_at = 0
 
@@ -43,17 +56,24 @@ class Patience:
         if position - self._refilled_at >= _PROGRESS_BYTES:
             self._failures, self._refilled_at = 0, position
         self._failures += 1
-        if self._failures > self._allowed(error, position):
-            raise SourceUnreachable(
-                f"{error.message} (tried {self._failures} times)", hint=error.hint
-            ) from None
-        settings = self._settings
-        wait_s = min(settings.backoff_s * 2 ** (self._failures - 1), settings.max_backoff_s)
-        wait_s *= random.uniform(0.5, 1.0)  # noqa: S311  (spreads many loads of one server)
-        wait_s = max(wait_s, min(error.wait_s, settings.max_backoff_s))
+        if self._failures > self._allowed(error) or self._left_s <= 0:
+            tries = "once" if self._failures == 1 else f"{self._failures} times"
+            raise SourceUnreachable(f"{error.message} (tried {tries})", hint=error.hint) from None
+        wait_s = self._next_wait_s(error)
+        self._left_s -= wait_s
         _log.warning("%s; again from byte %d in %.1f s", error.message, position, wait_s)
         time.sleep(wait_s)
 
-    def _allowed(self, error: Passing, position: int) -> int:
-        unknown = isinstance(error, UnknownName) and position == 0
-        return min(self._settings.retries, _NAME_RETRIES) if unknown else self._settings.retries
+    def _allowed(self, error: Passing) -> int:
+        settings = self._settings
+        if not self._opening:
+            return settings.retries
+        most = _OPENING_RETRIES.get(type(error), settings.opening_retries)
+        return min(settings.retries, settings.opening_retries, most)
+
+    def _next_wait_s(self, error: Passing) -> float:
+        settings = self._settings
+        wait_s = min(settings.backoff_s * 2.0 ** (self._failures - 1), settings.max_backoff_s)
+        wait_s *= random.uniform(0.5, 1.0)  # noqa: S311  (spreads many loads of one server)
+        wait_s = max(wait_s, min(error.wait_s, settings.max_backoff_s))
+        return min(wait_s, self._left_s)

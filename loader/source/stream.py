@@ -94,11 +94,12 @@ class Source(io.RawIOBase):
         self._target = Target(uri, self.uri, timeout)
         self._transport = transport
         self._expected = expected
-        self._patience = Patience(settings)
+        self._patience = Patience(settings, opening=expected is None)
         self._connection: Connection | None = None
         self._ended = False
         first = self._persist(lambda connection: connection)
         self.size, self.identity = first.size, first.identity
+        self._patience = Patience(settings, opening=False)
 
     def __repr__(self) -> str:
         """Return the kind and the masked URI."""
