@@ -15,8 +15,10 @@ import psycopg
 import pytest
 from datastore import rows_of, shadows, stall, unstall, wait_for
 from http_server import HttpServer
+from typer.testing import CliRunner
 
 from loader import blocks, embedded
+from loader.cli import app
 from loader.errors import DatabaseError, DatabaseFull, DatabaseUnreachable, LoadInProgress
 from loader.pipeline import Options, load
 from loader.progress import Silent
@@ -164,7 +166,7 @@ def test_stopped_by_the_user(
         process = command(server.url if stage == COPYING else new_file)
         wait_for(database_18, stage)
         process.send_signal(stop)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "aircan: the load was stopped\n  hint: the old table is as it was" in errors
     assert "Traceback" not in errors
@@ -204,6 +206,25 @@ def terminate(connection: psycopg.Connection, purpose: str) -> int:
         (f"aircan {purpose}%",),
     )
     return len(ended.fetchall())
+
+
+def test_the_command_says_in_one_line_what_happened(
+    database_18, old_table, command, datastore_url_18
+):
+    with slow_server() as server:
+        process = command(server.url)
+        wait_for(database_18, COPYING)
+        terminate(database_18, "lane")
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output == ""
+    # The server's own words, or libpq's, as it comes first.
+    error, hint = errors.splitlines()[-2:]
+    assert error.startswith("aircan: copying rows: ")
+    assert hint.startswith("  hint: the ")
+    assert hint.endswith(": load again")
+    assert "ignored" not in errors
+    assert shadows(database_18) == []
 
 
 @pytest.fixture
@@ -332,18 +353,10 @@ def test_a_failing_copy_is_noticed_before_the_end_of_the_file(
 def test_cleanup_drops_what_dead_loads_left_and_spares_the_living(
     database_18, datastore_url_18, old_table, command
 ):
-    environment = {**os.environ, "AIRCAN_DATASTORE_URL": datastore_url_18}
-
     def cleanup(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "loader", "cleanup", *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout
+        return CliRunner().invoke(app, ["cleanup", *arguments], env=environment).stdout
 
+    environment = {"AIRCAN_DATASTORE_URL": datastore_url_18}
     with slow_server() as server:
         process = command(server.url)
         wait_for(database_18, COPYING)

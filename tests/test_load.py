@@ -4,8 +4,6 @@ import csv
 import gzip
 import io
 import re
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -442,23 +440,3 @@ def test_what_csv_writes_is_what_select_shows(database_18, datastore_url_18, tmp
         cells = [row[i] for row in rows]
         pairs = list(zip(cells, shown, strict=True))
         assert [p for p in pairs if not shown_equal(*p, column["type"])] == []
-
-
-def test_memory_does_not_grow_with_the_file(datastore_url_18, tmp_path):
-    """Four times the rows; each load is a process of its own, measured by the system."""
-    measure = (
-        "import resource, sys; from loader import load;"
-        "load(sys.argv[1], resource_id='t', datastore_url=sys.argv[2], lanes=2, full_text='none');"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    line = "{},some words that make the row longer,15.30,2020-01-02 03:04:05\n"
-    peaks = []
-    for count in (200_000, 800_000):
-        path = tmp_path / f"{count}.csv"
-        with path.open("w") as file:
-            file.write("n,text,number,at\n")
-            file.writelines(line.format(i) for i in range(count))
-        command = [sys.executable, "-c", measure, str(path), datastore_url_18]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        peaks.append(int(done.stdout))
-    assert peaks[1] < 1.25 * peaks[0]

@@ -7,6 +7,7 @@ one block per lane and as many waiting.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -22,6 +23,10 @@ from psycopg.rows import TupleRow
 from loader.blocks import Block
 from loader.copy.database import ours
 from loader.copy.relation import qualified
+
+# When one lane fails, psycopg logs what the others met as they were stopped. Without a handler
+# Python would print that to stderr, below the one error that the caller gets.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 _WATCH_EVERY_S = 1.0
 _CANCEL_TIMEOUT_S = 5.0
