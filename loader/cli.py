@@ -420,9 +420,9 @@ def _query(report: Report) -> str:
 
 def _called() -> str:
     """Return how this command was called, so that what is printed can be pasted."""
-    called = Path(sys.argv[0])
-    if called.name == "__main__.py":
+    called = sys.argv[0]
+    if Path(called).name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m loader"
-    if called.name != "aircan" or shutil.which("aircan") == shutil.which(called):
+    if Path(called).name != "aircan" or shutil.which("aircan") == shutil.which(called):
         return "aircan"
-    return shlex.quote(str(called))
+    return shlex.quote(called)
