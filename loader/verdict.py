@@ -86,16 +86,17 @@ class Verdict:
         began, now = self._began[index], self.columns[index]
         read, misfit = self._read(began, cells)
         needed = self._needed(began, cells, read, misfit, rows)
-        if _steps(began, needed) > _steps(began, now):
-            self.columns[index] = now = needed
-            self.widened = True
-            self._reasons.pop(index, None)
-        if needed.type == now.type != began.type:
+        is_wider = _steps(began, needed) > _steps(began, now)
+        if is_wider or needed.type == now.type != began.type:
             if misfit is None:
                 misfit = convert.first_misfit(read, schema.before(began, needed))
-            reason = _Reason(rows.row_number(misfit), cells[misfit].as_py(), now.type)
-            known = self._reasons.get(index, reason)
-            self._reasons[index] = min(known, reason, key=lambda each: each.row)
+            reason = _Reason(rows.row_number(misfit), cells[misfit].as_py(), needed.type)
+            if is_wider or reason.row < self._reasons[index].row:
+                self._reasons[index] = reason
+        if is_wider:
+            # Last: a lane that sees the wider type must see its reason too.
+            self.columns[index] = needed
+            self.widened = True
 
     def _needed(
         self,

@@ -223,7 +223,7 @@ cell = st.text(st.sampled_from('",\n\r\t\\aé€ '), max_size=5)
 @example([["a"], ["", ""], ["", "", "b"]], ",", csv.QUOTE_MINIMAL, 1)
 def test_well_formed_rows_come_out_as_they_went_in(written, delimiter, quoting, width):
     text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator="\n").writerows(written)
+    csv.writer(text, delimiter=delimiter, quoting=quoting).writerows(written)  # CRLF
     dialect = Dialect(delimiter=delimiter, header_row=0)
     rows = rows_of(text.getvalue(), dialect, width)
     cells = {i: [c or "" for c in row] for i, row in cells_by_id(rows).items()}

@@ -1,6 +1,7 @@
 """Every value is held against its type: the column widens, or it is said why not."""
 
 import io
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -143,7 +144,16 @@ def test_in_whatever_order_blocks_end_the_reason_names_the_first_row(values):
     assert in_order.columns == backwards.columns
 
 
-def test_two_lanes_at_once_come_to_the_verdict_of_one():
+@pytest.fixture
+def hasty_threads():
+    """Threads take turns so often that each may come between any two steps of the other."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_two_lanes_at_once_come_to_the_verdict_of_one(hasty_threads):
     values = ["1"] * 60 + ["1.5", "2"] * 30 + ["N/A", "1"] * 30
     blocks = blocks_of(values, 2)
     one = Verdict(guessed("bigint"), MISSING)
@@ -198,7 +208,7 @@ DECLARED = {
     ("kind", "properties", "values", "postgres", "stored"), DECLARED.values(), ids=DECLARED
 )
 @pytest.mark.parametrize("rows_per_block", [1, 1000])
-def test_values_of_their_declared_type_are_stored(  # noqa: PLR0917
+def test_values_of_their_declared_type_are_stored(
     kind, properties, values, postgres, stored, rows_per_block
 ):
     verdict, loaded = settled(declared(kind, **properties), blocks_of(values, rows_per_block))
@@ -222,7 +232,7 @@ REFUSED = {
     ("kind", "properties", "values", "value", "row"), REFUSED.values(), ids=REFUSED
 )
 @pytest.mark.parametrize("rows_per_block", [1, 1000])
-def test_a_value_that_its_declared_type_cannot_hold_is_refused(  # noqa: PLR0917
+def test_a_value_that_its_declared_type_cannot_hold_is_refused(
     kind, properties, values, value, row, rows_per_block
 ):
     with pytest.raises(ValueDoesNotFit, match=f"declared type {kind}") as raised:
