@@ -223,6 +223,23 @@ def test_an_interrupt_does_not_wait_for_a_server_that_is_stuck(table):
     assert table.count() == 0
 
 
+def test_an_interrupt_while_the_lanes_start_stops_those_that_run(table, monkeypatch):
+    started = []
+
+    class Interrupted(lanes.ThreadPoolExecutor):
+        def submit(self, *arguments, **options):
+            if started:
+                raise KeyboardInterrupt
+            started.append(super().submit(*arguments, **options))
+            return started[0]
+
+    monkeypatch.setattr(lanes, "ThreadPoolExecutor", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        table.copy((block(i) for i in range(10)), 2)
+    assert started[0].done()
+    assert table.count() == 0
+
+
 def test_a_copy_into_a_table_that_is_gone(table):
     table.watch.execute(f'DROP TABLE "{table.names.shadow}"')
     with pytest.raises(DatabaseError, match="does not exist"):

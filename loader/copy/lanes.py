@@ -100,11 +100,12 @@ def copy(
     """
     feed = _Feed(queue.Queue(maxsize=len(connections)))
     with ThreadPoolExecutor(len(connections), thread_name_prefix="lane") as threads:
-        lanes = [
-            threads.submit(_lane, feed, encode, connection, copy_statement)
-            for connection in connections
-        ]
         try:
+            # In here, because an interrupt may come when only the first of them runs.
+            lanes = [
+                threads.submit(_lane, feed, encode, connection, copy_statement)
+                for connection in connections
+            ]
             _feed_all(feed, blocks, watch)
             for _ in lanes:
                 feed.put(None)
