@@ -116,7 +116,7 @@ def _version(
         raise typer.Exit
 
 
-@app.command(cls=_Command)
+@app.command(cls=_Command, short_help="Load SOURCE into a table.")
 def load(
     source: SourceArgument,
     resource_id: Annotated[
@@ -214,7 +214,7 @@ def load(
         typer.echo(f"\nQuery it:  {_called()} db psql -c {shlex.quote(_query(report))}")
 
 
-@app.command(cls=_Command)
+@app.command(cls=_Command, short_help="Print what SOURCE is: a Resource descriptor.")
 def infer(
     source: SourceArgument,
     schema: SchemaOption = None,
@@ -229,7 +229,7 @@ def infer(
         _print_json(describe.infer(source, options))
 
 
-@app.command(cls=_Command)
+@app.command(cls=_Command, short_help="Check every row of SOURCE.")
 def validate(
     source: SourceArgument,
     schema: SchemaOption = None,

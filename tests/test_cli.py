@@ -69,6 +69,7 @@ def run(*arguments: str, **options) -> subprocess.CompletedProcess:
 
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+ROWS = b"id,note\n" + (b"1," + b"x" * 996 + b"\n") * 9000
 
 # Exit codes and streams
 
@@ -412,12 +413,12 @@ def on_a_terminal(width: int, *arguments: str) -> tuple[int, str, str]:
 
 
 def test_a_terminal_shows_a_bar(named):
-    with HttpServer(b"id,name\n" + b"1,somebody\n" * 400_000, bytes_per_s=2_000_000) as server:
+    with HttpServer(ROWS, bytes_per_s=5_000_000) as server:
         code, told, seen = on_a_terminal(100, "load", server.url, "--full-text", "none")
     assert code == 0
     assert told.startswith("column  type\n")
     assert re.search(
-        r"copying rows [━╸╺ ]+ \d/4 MB  [\d,]+ rows  [\d,]+/s  0:\d\d left", COLOUR.sub("", seen)
+        r"copying rows [━╸╺ ]+ \d/9 MB  [\d,]+ rows  [\d,]+/s  0:\d\d left", COLOUR.sub("", seen)
     )
     assert COLOUR.search(seen)
 

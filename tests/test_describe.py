@@ -1,0 +1,172 @@
+"""What a source is, and whether its rows are valid, without loading it."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from frictionless import Resource
+from http_server import HttpServer
+
+from loader import describe, errors
+from loader.options import Options
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(content: str, name: str = "in.csv", encoding: str = "utf-8") -> str:
+    Path(name).write_bytes(content.encode(encoding))
+    return name
+
+
+def problems(report: dict) -> list[tuple]:
+    """Return type, row and field of each error."""
+    return [
+        (error["type"], error.get("rowNumber"), error.get("fieldName"))
+        for error in report["tasks"][0]["errors"]
+    ]
+
+
+# infer
+
+
+def test_a_descriptor_names_all_that_was_found():
+    source = write("Bericht\n\nname|größe|name\nA|1,5|x\n", "Zwei Städte.2024.csv", "cp1252")
+    assert describe.infer(source) == {
+        "name": "zwei-städte",
+        "type": "table",
+        "path": "Zwei Städte.2024.csv",
+        "scheme": "file",
+        "format": "csv",
+        "mediatype": "text/csv",
+        "encoding": "cp1252",
+        "dialect": {"csv": {"delimiter": "|"}, "headerRows": [3]},
+        "schema": {
+            "fields": [
+                {"name": "name", "type": "string"},
+                {"name": "größe", "type": "string"},
+                {"name": "name_2", "type": "string", "title": "name"},
+            ]
+        },
+    }
+
+
+READ_BY_FRICTIONLESS = {
+    "the usual": ("a,b\n1,x\n2,y\n", "utf-8"),
+    "no usual delimiter": ("a;b\n1;x\n", "utf-8"),
+    "another encoding": ("a,b\n1,Zoë\n2,Łódź\n", "cp1250"),
+    "a preamble": ("Title\n\na,b\n1,x\n", "utf-8"),
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"), READ_BY_FRICTIONLESS.values(), ids=READ_BY_FRICTIONLESS.keys()
+)
+def test_frictionless_reads_the_file_with_the_descriptor(content, encoding):
+    descriptor = describe.infer(write(content, encoding=encoding), Options(encoding=encoding))
+    rows = Resource.from_descriptor(json.loads(json.dumps(descriptor))).read_rows()
+    expected = [line.replace(";", ",").split(",") for line in content.split("\n")[:-1]]
+    header = next(i for i, line in enumerate(expected) if line[0] == "a")
+    assert [[str(row["a"]), row["b"]] for row in rows] == expected[header + 1 :]
+
+
+def test_a_source_that_is_packed_and_far_away_is_described():
+    with HttpServer(gzip.compress(b"a\n1\n")) as server:
+        descriptor = describe.infer(f"{server.url}.gz?X-Goog-Signature=secret")
+    assert descriptor["schema"] == {"fields": [{"name": "a", "type": "integer"}]}
+    assert descriptor["scheme"] == "http"
+    assert descriptor["path"].endswith("/data.csv.gz?X-Goog-Signature=***")
+
+
+def test_declared_fields_stay_as_they_are():
+    declared = {
+        "fields": [{"name": "b", "type": "date", "format": "%d/%m/%Y", "title": "Day"}],
+        "missingValues": ["", "-"],
+        "primaryKey": ["b"],
+    }
+    schema = describe.infer(write("a,b\n1,31/12/2020\n"), Options(schema=declared))["schema"]
+    assert schema == {
+        **declared,
+        "fields": [{"name": "a", "type": "integer"}, declared["fields"][0]],
+    }
+
+
+def test_a_header_without_rows_has_columns_of_text():
+    fields = describe.infer(write("a,b\n"))["schema"]["fields"]
+    assert fields == [{"name": "a", "type": "string"}, {"name": "b", "type": "string"}]
+
+
+def test_what_is_no_table_is_the_same_error_as_for_a_load():
+    with pytest.raises(errors.NotATable):
+        describe.infer(write("<!doctype html>"))
+
+
+# validate
+
+
+def test_every_row_is_checked_against_what_is_declared():
+    schema = {
+        "fields": [
+            {"name": "id", "type": "integer", "constraints": {"required": True}},
+            {"name": "kind", "type": "string", "constraints": {"enum": ["a", "b"]}},
+        ]
+    }
+    rows = "1,a\n2,b\n" * 5000
+    report = describe.validate(write(f"id,kind\n{rows},c\nx,a\n3\n"), Options(schema=schema))
+    assert not report["valid"]
+    assert problems(report) == [
+        ("constraint-error", 10002, "id"),
+        ("constraint-error", 10002, "kind"),
+        ("type-error", 10003, "id"),
+        ("missing-cell", 10004, "kind"),
+    ]
+
+
+def test_a_key_that_comes_twice_is_found():
+    schema = {
+        "fields": [{"name": "id", "type": "integer"}],
+        "primaryKey": "id",
+    }
+    report = describe.validate(write("id\n1\n2\n1\n"), Options(schema=schema))
+    assert problems(report) == [("primary-key", 4, None)]
+
+
+def test_missing_values_are_no_errors():
+    schema = {"fields": [{"name": "id", "type": "integer"}], "missingValues": ["", "-"]}
+    assert describe.validate(write("id,b\n1,x\n-,y\n"), Options(schema=schema))["valid"]
+
+
+def test_what_is_inferred_is_checked_too():
+    first_block = f"1,{'x' * 1000}\n" * 5000
+    report = describe.validate(write(f"id,note\n{first_block}N/A,late\n"))
+    assert problems(report) == [("type-error", 5002, "id")]
+
+
+def test_at_most_a_thousand_errors_are_listed():
+    schema = {"fields": [{"name": "id", "type": "integer"}]}
+    report = describe.validate(write("id\n" + "x\n" * 3000), Options(schema=schema))
+    assert len(problems(report)) == 1000
+
+
+def test_rows_are_those_of_the_file_below_a_preamble():
+    schema = {"fields": [{"name": "id", "type": "integer"}]}
+    source = write('"A title\nin two lines"\n\nid,name\n1,a\n\nx,b\n')
+    report = describe.validate(source, Options(schema=schema))
+    assert problems(report) == [("blank-row", 5, None), ("type-error", 6, "id")]
+
+
+def test_a_quote_that_never_closes_is_an_error_of_the_table():
+    rows = f"{'x' * 1000},1\n" * 5000
+    report = describe.validate(write(f'a,b\n{rows}"open,1\n'))
+    assert [kind for kind, _, _ in problems(report)] == ["source-error"]
+    assert "row 5002" in report["tasks"][0]["errors"][0]["note"]
+
+
+def test_secrets_are_not_in_the_report():
+    with HttpServer(b"a\n1\n") as server:
+        report = describe.validate(f"{server.url}?token=hunter2")
+    assert "hunter2" not in json.dumps(report)
+    assert report["tasks"][0]["place"].endswith("?token=***")

@@ -1,0 +1,241 @@
+"""The documentation says what the code does: its examples are run, its tables are checked."""
+
+import ast
+import csv
+import json
+import re
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import fields
+from datetime import datetime, timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from datastore import rows_of
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from loader import Options, cli, errors, load
+from loader.options import Options as AllOptions
+from loader.reading import read
+from loader.report import Report
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PEOPLE = "name,born,height_cm\nAda,1815-12-10,165\nAlan,1912-06-23,171.5\nGrace,1906-12-09,\n"
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """Return the fenced blocks of a page."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text(name), re.DOTALL | re.MULTILINE)
+    return [content for kind, content in fenced if kind == language]
+
+
+def table(name: str) -> list[list[str]]:
+    """Return the rows of all tables of a page, as cells."""
+    lines = [line for line in text(name).splitlines() if re.match(r"\| *[`\[\w]", line)]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def quoted(cell: str) -> list[str]:
+    return re.findall("`([^`]+)`", cell)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# The command line
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    yield ()
+    for name, command in get_command(cli.app).commands.items():
+        yield (name,)
+        yield from ((name, below) for below in getattr(command, "commands", ()))
+
+
+@pytest.mark.parametrize("command", list(commands()), ids=" ".join)
+def test_the_help_of_every_command_is_in_the_docs(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    said = CliRunner().invoke(cli.app, [*command, "--help"], prog_name="aircan", terminal_width=80)
+    shown = f"$ {' '.join(['aircan', *command, '--help'])}\n{said.stdout.strip()}\n"
+    assert shown in blocks("docs/command-line.md", "")
+
+
+def test_every_key_of_the_json_report_is_explained():
+    example = json.loads(blocks("docs/command-line.md", "json")[0])
+    report = Report("r", "s")
+    report.error = errors.UsageError("wrong")
+    real = report.to_dict()
+    assert list(example) == list(real)
+    assert list(example["bad_rows"]) == list(real["bad_rows"])
+    assert list(example["timings_s"]) == list(real["timings_s"])
+    explained = {key for row in table("docs/command-line.md") for key in quoted(" ".join(row))}
+    nested = {*real["bad_rows"], *real["timings_s"], *real["error"], *example["columns"][0]}
+    assert {*real, *nested} <= explained
+
+
+def test_every_environment_variable_that_is_read_is_in_the_docs():
+    read_by_us = set()
+    for path in (ROOT / "loader").rglob("*.py"):
+        read_by_us |= set(
+            re.findall(r'os\.environ(?:\.get\(|\[)"([A-Z_]+)"', path.read_text("utf-8"))
+        )
+    assert {"AIRCAN_DATASTORE_URL", "AIRCAN_DATA", "STORAGE_EMULATOR_HOST"} <= read_by_us
+    explained = {name for row in table("docs/command-line.md") for name in quoted(row[0])}
+    assert read_by_us - {"PATH"} <= explained
+
+
+# The library
+
+
+def test_the_examples_of_the_library_print_what_the_docs_say(folder, datastore_url_18, monkeypatch):
+    monkeypatch.setenv("AIRCAN_DATASTORE_URL", datastore_url_18)
+    (folder / "people.csv").write_text(PEOPLE)
+    examples, printed = blocks("docs/library.md", "python"), blocks("docs/library.md", "")
+    assert len(examples) == len(printed) == 3
+    for example, expected in zip(examples, printed, strict=True):
+        out = StringIO()
+        with redirect_stdout(out):
+            exec(example, {})  # noqa: S102  our own page
+        assert out.getvalue() == expected
+
+
+def test_every_option_of_the_library_is_in_the_docs():
+    explained = {name for row in table("docs/library.md") for name in quoted(row[0])}
+    assert {option.name for option in fields(AllOptions)} <= explained
+    assert Options is AllOptions
+
+
+# Types
+
+
+def type_examples() -> list[tuple[list[str], str]]:
+    """Return the values and the type of each line of the first table of types.md."""
+    section = text("docs/types.md").split("\n## ")[1]
+    lines = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    # A space at a value's end is part of it.
+    return [(re.findall("`([^`]+)`", line[0]), quoted(line[1])[0]) for line in lines]
+
+
+@pytest.mark.parametrize(("values", "kind"), type_examples(), ids=str)
+def test_values_become_the_type_that_the_docs_say(folder, values, kind):
+    with (folder / "a.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["k", "v"], *(["k", value] for value in values)])
+    with read("a.csv", Options()) as reading:
+        assert reading.columns[1].type == kind
+
+
+def test_the_types_page_has_a_table():
+    assert len(type_examples()) > 25
+
+
+def test_the_schema_of_the_types_page_loads_what_it_says(folder, datastore_url_18, database_18):
+    schema = json.loads(blocks("docs/types.md", "json")[0])
+    (folder / "a.csv").write_text('day,price,open,count\n31/12/2020,"1.234,50",yes,N/A\n-,,no,7\n')
+    load("a.csv", datastore_url=datastore_url_18, schema=schema, resource_id="a")
+    rows = [[None if v is None else str(v) for v in row] for row in rows_of(database_18, "a")]
+    assert rows == [["2020-12-31", "1234.50", "True", None], [None, None, "False", "7"]]
+
+
+# Errors
+
+
+def test_every_error_is_in_the_docs_and_no_other():
+    defined = {
+        node.name
+        for node in ast.parse(text("loader/errors.py")).body
+        if isinstance(node, ast.ClassDef)
+    }
+    assert {quoted(row[0])[0] for row in table("docs/errors.md") if quoted(row[0])} == defined
+
+
+def test_the_docs_say_which_errors_are_retryable():
+    for row in table("docs/errors.md"):
+        for name in quoted(row[0]):
+            assert ("; retryable" in row[1]) == getattr(errors, name).retryable, name
+
+
+# README
+
+
+def masked(output: str) -> list[str]:
+    """Return the lines with what differs from run to run masked."""
+    return [
+        re.sub(r"in [\d.]+ s \([\d,]+ rows/s\)", "in N s (N rows/s)", line).rstrip()
+        for line in output.strip().splitlines()
+    ]
+
+
+def shown_by(command: str) -> list[str]:
+    """Return what README shows as the output of a load, without the line that queries it."""
+    block = next(block for block in blocks("README.md", "") if f"$ {command}\n" in block)
+    shown = block.split(f"$ {command}\n")[1].split("\nQuery it:")[0]
+    return masked(shown)
+
+
+def readings() -> str:
+    """The file of README: 150,000 readings, one below the limit, one with a cell too many."""
+    lines = ["station,measured_at,no2,pm10"]
+    for i in range(150_000):
+        at = datetime(2024, 1, 1) + timedelta(minutes=10 * (i // 3))  # noqa: DTZ001  as in a CSV
+        station = f"{'ABC'[i % 3]}{i % 3 + 1:02}"
+        lines.append(f"{station},{at},{10 + i % 41},{8 + i % 17}.{i % 10}")
+        if i == 140_000:
+            lines.append(f"C03,{at},<5,12.0")
+        if i == 145_000:
+            lines.append(f"C03,{at},12,0,11.5")
+    return "\n".join(lines) + "\n"
+
+
+def test_readme_shows_what_a_load_says(folder, datastore_url_18, monkeypatch):
+    monkeypatch.setenv("AIRCAN_DATASTORE_URL", datastore_url_18)
+    (folder / "readings.csv").write_text(readings())
+    done = CliRunner().invoke(cli.app, ["load", "readings.csv"])
+    assert masked(done.stderr + done.stdout) == shown_by("aircan load readings.csv")
+
+
+def test_readme_shows_what_the_demo_says(folder, datastore_url_18, monkeypatch):
+    monkeypatch.setenv("AIRCAN_DATASTORE_URL", datastore_url_18)
+    sample = "samples/street-trees.csv"
+    done = CliRunner().invoke(cli.app, ["load", str(ROOT / sample)])
+    assert masked(done.stderr + done.stdout) == shown_by(f"aircan load {sample}")
+
+
+# All pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        found = (page.parent / name) if name else page
+        assert found.is_file(), target
+        headings = re.findall(r"^#+ (.*)$", found.read_text("utf-8"), re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+        assert not anchor or anchor in anchors, target
+
+
+def test_every_module_is_in_the_table_of_how_it_works():
+    names = {name for row in table("docs/how-it-works.md") for name in quoted(row[0])}
+    below = [path.relative_to(ROOT / "loader") for path in (ROOT / "loader").rglob("*.py")]
+    modules = {
+        f"copy.{path.stem}" if path.parts[0] == "copy" else Path(path.parts[0]).stem
+        for path in below
+        if not path.parts[-1].startswith("__")
+    }
+    described_elsewhere = {"errors", "options", "pipeline"}
+    assert described_elsewhere <= modules
+    assert modules - described_elsewhere <= names
+    assert {name for name in names if name.startswith("copy.")} <= modules
