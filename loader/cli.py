@@ -415,7 +415,7 @@ def _shown(text: str) -> str:
 def _query(report: Report) -> str:
     names = [str(column["id"]) for column in report.columns[:_QUERIED_COLUMNS]]
     chosen = ", ".join(f'"{name}"' for name in ("_id", *names))
-    return f'SELECT {chosen} FROM "{report.resource_id}" LIMIT 5'  # noqa: S608  for a person
+    return f'SELECT {chosen} FROM "{report.resource_id}" ORDER BY 1 LIMIT 5'  # noqa: S608  for a person
 
 
 def _called() -> str:
