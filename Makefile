@@ -28,8 +28,8 @@ lint: $(VENV)/dev.stamp ## check the style with ruff
 types: $(VENV)/dev.stamp ## check the types with mypy
 	@$(BIN)/mypy
 
-bench: $(VENV)/dev.stamp ## measure everything, about half an hour
-	@$(BIN)/python -m benchmarks.run
+bench: $(VENV)/dev.stamp ## measure everything, about an hour; benchmarks/results has the figures
+	@$(BIN)/python -m benchmarks.run --out benchmarks/results
 
 bench-guard: $(VENV)/dev.stamp ## measure a little, fail when it has become slow
 	@$(BIN)/python -m benchmarks.run --guard
