@@ -31,6 +31,7 @@ class HttpServer:
     ranges: bool = True
     preconditions: bool = True  # whether If-Match and If-Unmodified-Since are heeded
     length: bool = True  # False: chunked
+    framed: bool = True  # False: neither, the end of the connection is the end
     content_encoding: str | None = None
     drop_after: int | None = None  # bytes of a body, then the connection breaks
     drops: int = 0  # how many responses break
@@ -110,11 +111,17 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
         if state.content_encoding:
             headers["Content-Encoding"] = state.content_encoding
-        framing = {"Content-Length": str(len(content))}
-        headers.update(framing if state.length else {"Transfer-Encoding": "chunked"})
+        headers.update(self._framing(content))
         self._head(status, headers)
         with suppress(ConnectionError):  # the client may have had enough
             self._body(content)
+
+    def _framing(self, content: bytes) -> dict[str, str]:
+        if not self.server_state.framed:
+            return {"Connection": "close"}
+        if not self.server_state.length:
+            return {"Transfer-Encoding": "chunked"}
+        return {"Content-Length": str(len(content))}
 
     def _validators(self) -> dict[str, str]:
         state = self.server_state
@@ -133,6 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
         if breaks:
             state.drops -= 1
             self._break_connection()
+        elif not state.framed:
+            self.close_connection = True
         elif not state.length:
             self.wfile.write(b"0\r\n\r\n")
 

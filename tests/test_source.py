@@ -32,6 +32,7 @@ from loader.errors import (
 )
 from loader.source import Identity, SourceSettings, gcs, mask_uri, open_source
 from loader.source.failures import Passing, network_errors, seam
+from loader.source.transport import Target
 
 DATA = b"".join(b"%07d,some name\n" % n for n in range(180_000))  # 3.2 MB
 QUICK = SourceSettings(backoff_s=0.001, max_backoff_s=0.01, read_timeout_s=10)
@@ -80,6 +81,7 @@ def test_a_local_source_tells_what_it_is(file):
         assert source.seek(-5, io.SEEK_END) == len(DATA) - 5
         assert source.read(100) == DATA[-5:]
         assert source.identity.size == len(DATA)
+        assert source.end_is_certain
     with pytest.raises(ValueError, match="closed"):
         source.read(1)
 
@@ -367,6 +369,26 @@ def test_without_validators_a_drop_is_the_end():
         with pytest.raises(SourceUnreachable, match="no ETag or Last-Modified"):
             bytes_of(server.url)
         assert len(server.requests) == 1
+
+
+ENDS = {
+    "a length": ({}, True),
+    "chunks": ({"length": False}, True),
+    "neither": ({"framed": False}, False),
+}
+
+
+@pytest.mark.parametrize(("framing", "is_certain"), ENDS.values(), ids=ENDS)
+def test_it_tells_whether_its_end_is_certain(framing, is_certain):
+    with HttpServer(DATA, **framing) as server, open_source(server.url, QUICK) as source:
+        assert source.end_is_certain is is_certain
+        assert read_exactly(source, len(DATA)) == DATA
+
+
+def test_what_a_source_is_opened_with_shows_no_secret():
+    target = Target("https://u:hunter2@h/a.csv", "https://u:***@h/a.csv", (1, 1))
+    assert "hunter2" not in repr(target)
+    assert target.shown in repr(target)
 
 
 def test_another_range_than_asked_for_is_refused():

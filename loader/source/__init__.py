@@ -17,6 +17,6 @@ for a local file.
 from loader.source.identity import Identity
 from loader.source.patience import SourceSettings
 from loader.source.stream import Source, open_source
-from loader.source.uri import mask_uri
+from loader.source.uri import file_name, mask_uri
 
-__all__ = ["Identity", "Source", "SourceSettings", "mask_uri", "open_source"]
+__all__ = ["Identity", "Source", "SourceSettings", "file_name", "mask_uri", "open_source"]

@@ -63,6 +63,8 @@ def _client(shown: str) -> storage.Client:
 class _GcsObject:
     """One generation of an object, fetched in chunks."""
 
+    end_is_certain = True
+
     def __init__(
         self, client: storage.Client, target: Target, offset: int, known: Identity | None
     ) -> None:

@@ -66,6 +66,8 @@ class _HttpResponse:
         headers = self._response.headers
         length = headers.get("Content-Length", "")
         self._left = int(length) if length.isdecimal() else None
+        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+        self.end_is_certain = chunked or self._left is not None
         self._skip = 0
         if offset and self._response.status_code == http.client.PARTIAL_CONTENT:
             self.size = self._ranged_size(headers.get("Content-Range", ""), offset)

@@ -39,6 +39,8 @@ def connect(target: Target, _offset: int, _known: Identity | None) -> Connection
 class LocalFile:
     """An open file, the one kind of source that can be read out of order."""
 
+    end_is_certain = True
+
     def __init__(self, path: str, shown: str) -> None:
         self._path, self._shown = Path(path), shown
         with _seam(shown):

@@ -75,6 +75,7 @@ class Source(io.RawIOBase):
         size: Bytes in all, if the server tells.
         identity: Which version this is, if the server tells.
         bytes_read: Bytes given out so far.
+        end_is_certain: Whether the end can be told from a connection that was cut.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Source(io.RawIOBase):
         self.bytes_read = 0
         self.size: int | None = None
         self.identity: Identity | None = None
+        self.end_is_certain = True
         timeout = (settings.connect_timeout_s, settings.read_timeout_s)
         self._target = Target(uri, self.uri, timeout)
         self._transport = transport
@@ -176,6 +178,7 @@ class Source(io.RawIOBase):
         if known is not None and not known.matches(connection.identity):
             connection.close()
             raise changed(self.uri)
+        self.end_is_certain = connection.end_is_certain
         return connection
 
     def _check_resumable(self, error: Passing) -> None:

@@ -6,7 +6,7 @@ become ours: Passing where a new connection may help, another SourceError where 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from loader.source.identity import Identity
@@ -16,7 +16,7 @@ from loader.source.identity import Identity
 class Target:
     """What to open; only `shown` may be seen by anyone."""
 
-    uri: str
+    uri: str = field(repr=False)
     shown: str
     timeout: tuple[float, float]  # seconds until connected, and between two reads
 
@@ -31,6 +31,10 @@ class Connection(Protocol):
     @property
     def size(self) -> int | None:
         """Bytes in all."""
+
+    @property
+    def end_is_certain(self) -> bool:
+        """Whether the end of the bytes can be told from a connection that was cut."""
 
     def readinto(self, view: memoryview) -> int:
         """Read on; 0 only at the true end. Raises Passing if the connection broke."""
