@@ -27,7 +27,9 @@
     |   +-- DependentObjects
     |   +-- RowRefused
     +-- RowsLost                    rows read and rows stored differ
+    +-- RejectsNotWritten           the rows set aside have no place to go
     +-- Cancelled
+    +-- Unexpected                  a fault of AirCan's own
 
 Messages never hold a password or a signed URL: whoever raises masks first.
 """
@@ -223,5 +225,13 @@ class RowsLost(AircanError):
     """Rows read, stored and set aside do not add up: the swap does not happen."""
 
 
+class RejectsNotWritten(AircanError):
+    """The file of the rows set aside cannot be written: its disk is full, for one."""
+
+
 class Cancelled(AircanError):
     """The caller stopped the load."""
+
+
+class Unexpected(AircanError):
+    """An exception that is none of these: a fault of AirCan."""
