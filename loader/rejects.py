@@ -7,6 +7,7 @@ the few blocks that overtook an earlier one.
 from __future__ import annotations
 
 import csv
+import glob
 import logging
 import os
 import threading
@@ -16,11 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from loader.errors import TooManyBadRows, UsageError
+from loader.errors import RejectsNotWritten, TooManyBadRows, UsageError
 from loader.table import Reject
 
 _log = logging.getLogger(__name__)
 _FIRST = 10  # how many the report shows
+_HEADER = ("row", "reason", "raw")
 
 
 class Rejects:
@@ -33,13 +35,13 @@ class Rejects:
 
     def __init__(self, path: Path, limit: int) -> None:
         self.path = path
+        self.limit = limit
         self.count = 0
         self.first: list[Reject] = []
-        self._limit = limit
         self._lock = threading.Lock()
         self._waiting: dict[int, Sequence[Reject]] = {}
         self._next_block = 0
-        self._partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+        self._partial = path.parent / f"{path.name}.{os.getpid()}.part"
         self._file: TextIO | None = None
 
     def add(self, block: int, rejects: Sequence[Reject]) -> None:
@@ -62,17 +64,19 @@ class Rejects:
         with self._writing():
             writer = csv.writer(self._open())
             writer.writerow((reject.row, reject.reason, reject.raw))
-        if self.count > self._limit:
+        if self.count > self.limit:
+            first = self.first[0]
+            encoding = "name the right encoding with --encoding, " if first.undecodable else ""
             raise TooManyBadRows(
-                f"more than {self._limit} rows cannot be placed; the first: {self.first[0].reason}",
-                row=self.first[0].row,
-                hint=f"see {self.path}; mend the file, or allow more with --max-bad-rows",
+                f"more than {self.limit} rows cannot be placed; the first: {first.reason}",
+                row=first.row,
+                hint=f"see {self.path}; {encoding}mend the file, or allow more with --max-bad-rows",
             )
 
     def _open(self) -> TextIO:
         if self._file is None:
             self._file = self._partial.open("w", encoding="utf-8", newline="")
-            csv.writer(self._file).writerow(("row", "reason", "raw"))
+            csv.writer(self._file).writerow(_HEADER)
         return self._file
 
     @contextmanager
@@ -80,14 +84,34 @@ class Rejects:
         try:
             yield
         except OSError as error:
-            raise UsageError(
+            raise RejectsNotWritten(
                 f"the rejects file cannot be written: {error.strerror}: {self.path}",
-                hint="name another place with --rejects",
+                hint="make room, or name another place with --rejects",
             ) from error
 
     def __enter__(self) -> Rejects:
-        """Return the collector."""
+        """Return the collector.
+
+        Raises:
+            UsageError: The file could not be written if there were any.
+        """
+        if reason := self._obstacle():
+            raise UsageError(
+                f"the rejects file cannot be written: {reason}: {self.path}",
+                hint="name another place with --rejects",
+            )
         return self
+
+    def _obstacle(self) -> str | None:
+        """Return what keeps the file from being written; only an attempt can tell."""
+        try:
+            if self.path.is_dir():
+                return "it is a folder"
+            self._partial.touch()
+            self._partial.unlink()
+        except OSError as error:
+            return error.strerror or type(error).__name__
+        return None
 
     def __exit__(
         self,
@@ -102,7 +126,7 @@ class Rejects:
             with self._writing():
                 self._file.close()
                 self._partial.replace(self.path)
-        except UsageError as unwritten:
+        except RejectsNotWritten as unwritten:
             self._partial.unlink(missing_ok=True)
             if error is None:
                 raise
@@ -114,3 +138,37 @@ class Rejects:
             self._file.close()
             self._file = None
             self._partial.unlink()
+
+
+def remove_stale(path: Path) -> None:
+    """Remove the rejects of an earlier load, if it is such a file: this load has none."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            is_ours = next(csv.reader(file), None) == list(_HEADER)
+        if is_ours:
+            path.unlink()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, csv.Error) as error:  # the table is loaded all the same
+        _log.warning("%s of an earlier load stays: %s", path, error)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the unfinished files beside a path whose processes are gone."""
+    for partial in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+        pid = partial.name.split(".")[-2]
+        if pid.isdecimal() and not _is_running(int(pid)):
+            try:
+                partial.unlink(missing_ok=True)
+            except OSError as error:  # nothing that this load needs
+                _log.warning("%s stays: %s", partial, error.strerror)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True

@@ -1,15 +1,17 @@
 """Rejected records -> a CSV file in the order of the source, or none."""
 
 import csv
+import os
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.errors import AircanError, TooManyBadRows, UsageError
-from loader.rejects import Rejects
+from loader.errors import AircanError, RejectsNotWritten, TooManyBadRows, UsageError
+from loader.rejects import Rejects, remove_leftovers, remove_stale
 from loader.table import Reject
 
 
@@ -105,36 +107,90 @@ def test_an_older_file_is_replaced_only_when_the_new_one_is_whole(path):
     assert len(written(path)) == 2
 
 
-def test_a_place_that_cannot_be_written_is_wrong_usage(tmp_path):
-    path = tmp_path / "nowhere" / "x.csv"
+# What stands in the way: the path below the folder, what it says.
+OBSTACLES = {
+    "no folder": ("nowhere/x.csv", "No such file or directory"),
+    "a file as its folder": ("file/x.csv", "Not a directory"),
+    "a folder in its place": ("folder", "it is a folder"),
+    "the folder itself": (".", "it is a folder"),
+    "a name too long": ("x" * 300, "File name too long"),
+    "a folder that takes no file": ("/proc/x.csv", "No such file or directory"),
+}
+
+
+@pytest.mark.parametrize(("name", "words"), OBSTACLES.values(), ids=OBSTACLES)
+def test_a_place_that_cannot_be_written_is_wrong_usage_before_there_are_any(tmp_path, name, words):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=words) as refused, Rejects(tmp_path / name, 3):
+        pass
+    assert str(tmp_path / name) in str(refused.value)
+    assert "--rejects" in (refused.value.hint or "")
+
+
+def lose_the_place(rejects: Rejects, error: AircanError | None = None) -> None:
+    with rejects:
+        rejects.add(0, [a_reject(1)])
+        rejects.path.mkdir()
+        if error:
+            raise error
+
+
+def test_a_place_that_is_lost_later_is_no_wrong_usage(path):
     rejects = Rejects(path, 3)
-    with pytest.raises(UsageError, match="No such file or directory") as raised:
-        rejects.add(0, [a_reject(1)])
-    assert str(path) in str(raised.value)
-    assert "--rejects" in (raised.value.hint or "")
-
-
-def test_a_folder_in_its_place_is_wrong_usage(path):
-    path.mkdir()
-    with pytest.raises(UsageError, match="cannot be written"), Rejects(path, 3) as rejects:
-        rejects.add(0, [a_reject(1)])
+    with pytest.raises(RejectsNotWritten, match="cannot be written"):
+        lose_the_place(rejects)
     assert files(path) == [path.name]
 
 
 def test_a_file_that_cannot_be_finished_does_not_hide_why_the_load_failed(path):
-    path.mkdir()
     with pytest.raises(AircanError, match="the first error"):
-        reject_and_fail(path, "the first error")
+        lose_the_place(Rejects(path, 3), AircanError("the first error"))
     assert files(path) == [path.name]
+
+
+def fill_the_disk(path: Path, size: int) -> None:
+    with Rejects(path, 9) as rejects:
+        rejects._partial.symlink_to("/dev/full")
+        rejects.add(0, [Reject(1, "why", "x" * size)])
 
 
 @pytest.mark.parametrize("size", [10, 10**6], ids=["when it is finished", "while it is written"])
 def test_a_full_disk_is_told_as_such(path, size):
-    rejects = Rejects(path, 9)
-    rejects._partial.symlink_to("/dev/full")
-    with pytest.raises(UsageError, match="No space left on device"), rejects:
-        rejects.add(0, [Reject(1, "why", "x" * size)])
+    with pytest.raises(RejectsNotWritten, match="No space left on device"):
+        fill_the_disk(path, size)
     assert files(path) == []
+
+
+def test_the_rejects_of_an_earlier_load_are_removed(path):
+    with Rejects(path, 3) as rejects:
+        rejects.add(0, [a_reject(1)])
+    remove_stale(path)
+    assert files(path) == []
+    remove_stale(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"my,own\n", b"\xff\xfe"], ids=["", "rows", "no text"])
+def test_a_file_that_holds_no_rejects_is_not_removed(path, content):
+    path.write_bytes(content)
+    remove_stale(path)
+    assert path.read_bytes() == content
+
+
+def test_what_a_killed_load_left_is_removed_and_nothing_else(path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    running = os.getpid()
+    for end in (f"{gone.pid}.part", f"{running}.part", "mine.part", f"{gone.pid}"):
+        path.with_name(f"{path.name}.{end}").touch()
+    path.with_name(f"other.csv.{gone.pid}.part").touch()
+    remove_leftovers(path)
+    assert sorted(files(path)) == sorted(
+        [
+            f"other.csv.{gone.pid}.part",
+            *(f"{path.name}.{end}" for end in (f"{running}.part", "mine.part", f"{gone.pid}")),
+        ]
+    )
 
 
 @given(
