@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from loader import errors
@@ -19,7 +20,7 @@ __version__ = "0.1.0"
 
 
 def load(
-    source: str,
+    source: str | os.PathLike[str],
     *,
     progress: Progress | None = None,
     **options: Any,  # noqa: ANN401  (Options names and types them)
@@ -35,6 +36,7 @@ def load(
         What was loaded.
 
     Raises:
-        AircanError: The old table is as it was; ``error.report`` tells how far the load came.
+        AircanError: The old table is as it was; ``error.report`` tells how far the load came,
+            and is None if a wrong option kept it from beginning.
     """
     return _load(source, Options(**options), progress)

@@ -5,6 +5,7 @@ Holds a few blocks, at most 1,000 of the errors found, and with a primary key al
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,7 @@ from frictionless import Dialect, Resource, Schema
 
 from loader import schema
 from loader.errors import SourceError
-from loader.options import Options
-from loader.pipeline import default_resource_id
+from loader.options import Options, default_resource_id
 from loader.reading import Reading, read
 from loader.source import mask_uri
 
@@ -21,12 +21,13 @@ _MOST_ERRORS = 1000
 _SCHEMA_PROPERTIES = ("missingValues", "primaryKey")
 
 
-def infer(uri: str, options: Options = Options()) -> dict[str, Any]:
+def infer(uri: str | os.PathLike[str], options: Options = Options()) -> dict[str, Any]:
     """Return what the first 4 MiB of a source tell, as a frictionless Resource descriptor.
 
     Raises:
         AircanError: As ``loader.load`` raises for the source and its header.
     """
+    uri = os.fspath(uri)
     with read(uri, options) as reading:
         return {
             "name": _name(uri),
@@ -41,7 +42,7 @@ def infer(uri: str, options: Options = Options()) -> dict[str, Any]:
         }
 
 
-def validate(uri: str, options: Options = Options()) -> dict[str, Any]:
+def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[str, Any]:
     """Return frictionless's report on every row of a source, constraints included.
 
     The schema is the declared one, inferred for the columns that it does not name.
@@ -49,6 +50,7 @@ def validate(uri: str, options: Options = Options()) -> dict[str, Any]:
     Raises:
         AircanError: As ``loader.load`` raises for the source and its header.
     """
+    uri = os.fspath(uri)
     with read(uri, options) as reading:
         lost: list[SourceError] = []
         resource = Resource(

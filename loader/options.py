@@ -1,16 +1,36 @@
-"""How a load is to be done: one frozen object that every step may read."""
+"""How a load is to be done: one frozen object that every step may read, and what it leaves open.
+
+In: what the caller says. Out: the same, checked. Holds nothing else.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
-from loader.source import SourceSettings
+from loader import embedded
+from loader.errors import UsageError
+from loader.source import SourceSettings, file_name
 
 FullText = Literal["all", "text", "none"]
 FtsIndex = Literal["gin", "gist", "none"]
+OnTypeError = Literal["fail", "widen"]
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "full_text": get_args(FullText),
+    "fts_index": get_args(FtsIndex),
+    "on_type_error": get_args(OnTypeError),
+}
+_FROM_0 = range(sys.maxsize)
+_MOST_LANES = 64
+_MOST_DEFAULT_LANES = 4  # more only help a server with many cores and fast disks
+# Only these: trips.2020.csv and trips.2021.csv are two tables.
+_ENDINGS = re.compile(r"(\.(csv|tsv|tab|txt|gz|bz2|xz|zst|zip))+$", re.IGNORECASE)
+_MAX_NAME_BYTES = 48
 
 
 @dataclass(frozen=True)
@@ -30,14 +50,18 @@ class Options:
         full_text: Which columns ``_full_text`` makes searchable.
         fts_index: The index on it.
         max_bad_rows: How many rows may be set aside.
-        rejects: Where those rows go; by default ``<resource_id>.rejects.csv``.
+        rejects: Where those rows go; by default ``<resource_id>.rejects.csv`` in the current
+            folder.
         on_type_error: What a value that does not fit its declared type does: ``fail``, or
             ``widen`` the column to one that holds it.
         source: Timeouts and retries of the source.
+
+    Raises:
+        UsageError: A value that cannot be.
     """
 
     resource_id: str | None = None
-    datastore_url: str | None = None
+    datastore_url: str | None = field(default=None, repr=False)  # it may hold a password
     schema: Mapping[str, object] | None = None
     encoding: str | None = None
     dialect: Mapping[str, object] | None = None
@@ -48,5 +72,51 @@ class Options:
     fts_index: FtsIndex = "gin"
     max_bad_rows: int = 1000
     rejects: str | os.PathLike[str] | None = None
-    on_type_error: Literal["fail", "widen"] = "fail"
+    on_type_error: OnTypeError = "fail"
     source: SourceSettings = field(default_factory=SourceSettings)
+
+    def __post_init__(self) -> None:
+        """Refuse early what a step would stumble over late."""
+        for name, choices in _CHOICES.items():
+            _check_choice(name, getattr(self, name), choices)
+        for name in ("resource_id", "encoding", "delimiter"):
+            _check_text(name, getattr(self, name))
+        _check_number("max_bad_rows", self.max_bad_rows, _FROM_0, "a number, 0 or more")
+        if self.header_row is not None:
+            _check_number("header_row", self.header_row, _FROM_0, "counted from 1; 0 for none")
+        if self.lanes is not None:
+            hint = f"a number from 1 to {_MOST_LANES}"
+            _check_number("lanes", self.lanes, range(1, _MOST_LANES + 1), hint)
+
+
+def default_resource_id(uri: str) -> str:
+    """Return a table's name for a source: its file's name without endings, in lower case."""
+    slug = re.sub(r"\W+", "_", _ENDINGS.sub("", file_name(uri)).lower()).strip("_")
+    return slug.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip("_") or "table"
+
+
+def default_datastore() -> str:
+    """Return ``AIRCAN_DATASTORE_URL``, or the URL of the embedded PostgreSQL, started."""
+    return os.environ.get("AIRCAN_DATASTORE_URL") or embedded.start()
+
+
+def default_lanes() -> int:
+    """Return one lane for each core this process may use, at most 4."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, _MOST_DEFAULT_LANES)
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{name} cannot be {value!r}", hint=f"one of {', '.join(choices)}")
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"{name} cannot be {value!r}", hint="a string, or None")
+
+
+def _check_number(name: str, value: object, allowed: range, hint: str) -> None:
+    # A bool is an int to Python, and no number to anyone else.
+    if not isinstance(value, int) or isinstance(value, bool) or value not in allowed:
+        raise UsageError(f"{name} cannot be {value!r}", hint=hint)

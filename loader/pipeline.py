@@ -10,35 +10,39 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import psycopg
 from psycopg.rows import TupleRow
 
-from loader import embedded, encode, table
+from loader import encode, table
 from loader.blocks import Block
 from loader.copy import database, fulltext, lanes, relation, swap
-from loader.errors import AircanError, Cancelled, DatabaseError, RowsLost
+from loader.errors import AircanError, Cancelled, DatabaseError, RowsLost, UsageError
 from loader.express import Express
-from loader.options import Options
+from loader.options import Options, default_datastore, default_lanes, default_resource_id
 from loader.progress import Progress, Silent
 from loader.reading import Reading, read
-from loader.rejects import Rejects
+from loader.rejects import Rejects, remove_leftovers, remove_stale
 from loader.report import BadRows, Report
 from loader.schema import Column
 from loader.source import Identity, mask_uri
+from loader.source.failures import changed
 from loader.verdict import Verdict
 
 _log = logging.getLogger(__name__)
-_MOST_LANES = 4  # more only help a server with many cores and fast disks
 
 
-def load(uri: str, options: Options = Options(), progress: Progress | None = None) -> Report:
+def load(
+    uri: str | os.PathLike[str],
+    options: Options = Options(),
+    progress: Progress | None = None,
+) -> Report:
     """Load a CSV into a DataStore table, which is replaced when the new one is whole.
 
     Args:
@@ -53,6 +57,7 @@ def load(uri: str, options: Options = Options(), progress: Progress | None = Non
         AircanError: The old table is as it was; ``error.report`` tells how far the load came.
             Ctrl-C raises Cancelled.
     """
+    uri = os.fspath(uri)
     resource_id = options.resource_id or default_resource_id(uri)
     report = Report(resource_id, mask_uri(uri))
     try:
@@ -66,25 +71,6 @@ def load(uri: str, options: Options = Options(), progress: Progress | None = Non
         cancelled.report, report.error = report, cancelled
         raise cancelled from interrupt
     return report
-
-
-def default_resource_id(uri: str) -> str:
-    """Return a table's name for a source: its file's name without endings, in lower case."""
-    path = re.split(r"[?#]", uri)[0] if "://" in uri else uri
-    stem = Path(path.rstrip("/")).name.split(".")[0]
-    slug = re.sub(r"\W+", "_", stem.lower()).strip("_")
-    return slug.encode()[:48].decode(errors="ignore") or "table"
-
-
-def default_datastore() -> str:
-    """Return ``AIRCAN_DATASTORE_URL``, or the URL of the embedded PostgreSQL, started."""
-    return os.environ.get("AIRCAN_DATASTORE_URL") or embedded.start()
-
-
-def default_lanes() -> int:
-    """Return one lane for each core this process may use, at most 4."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(cores or 1, _MOST_LANES)
 
 
 class _Pass:
@@ -122,7 +108,13 @@ class _Pass:
 
     def _encode_mended(self, block: Block) -> list[memoryview] | None:
         dialect = self._reading.dialect
-        rows = table.parse(block, dialect, len(self._verdict.columns))
+        rows = table.parse(
+            block,
+            dialect,
+            len(self._verdict.columns),
+            encoding=self._reading.text.encoding,
+            most_rejects=self._rejects.limit,
+        )
         self._rejects.add(block.number, rows.rejects)
         converted = self._verdict.convert(rows)
         if converted is None:
@@ -154,7 +146,9 @@ class _Load:
         self.options = options
         self.report = report
         self.progress = progress
+        self.stored = 0  # rows in the shadow
         self.names = relation.name(report.resource_id)
+        self.rejects = Path(options.rejects or f"{self.names.live.replace('/', '_')}.rejects.csv")
         self.url = database.normalise_url(options.datastore_url or default_datastore())
 
     def run(self) -> None:
@@ -167,11 +161,21 @@ class _Load:
             try:
                 columns, done = self._copy_until_settled(connection)
                 self._finalize(connection, columns, done.long_ids)
-                with self._step("swap", "swapping the tables"):
-                    swap.swap(connection, self.names, done.rows_read)
+                self._swap(connection, done.rows_read)
             except BaseException:
                 self._drop_shadow(connection)
                 raise
+            if self.options.rejects is None and not self.report.bad_rows.rejected:
+                remove_stale(self.rejects)
+
+    def _swap(self, connection: psycopg.Connection[TupleRow], last_id: int) -> None:
+        # Two files may have one name.
+        warns = self.options.resource_id is None and swap.exists(connection, self.names)
+        with self._step("swap", "swapping the tables"):
+            self.report.warnings += swap.swap(connection, self.names, last_id)
+        self.report.rows = self.stored
+        if warns:
+            self.report.warnings.append(f"replaced the table {self.names.live}")
 
     def _drop_shadow(self, connection: psycopg.Connection[TupleRow]) -> None:
         try:
@@ -182,9 +186,16 @@ class _Load:
     @contextmanager
     def _step(self, name: str, title: str) -> Iterator[None]:
         self.progress.begin(title)
+        began = perf_counter()
         with self.report.timing(name):
             yield
-        _log.info("%s: %.2f s so far", title, self.report.timings_s[name])
+        _log.info(
+            "%s: %d rows, %d bytes, %.2f s",
+            title,
+            self.stored,
+            self.report.bytes,
+            perf_counter() - began,
+        )
 
     def _copy_until_settled(
         self, connection: psycopg.Connection[TupleRow]
@@ -197,6 +208,10 @@ class _Load:
                 again = "beginning again with wider columns"
                 with self._step("infer", again if verdict else "reading the header"):
                     reading = stack.enter_context(read(self.uri, self.options, identity))
+                    self.report.bytes = reading.source.bytes_read
+                if verdict and _headers(verdict.columns) != _headers(reading.columns):
+                    # All that shows it where a server tells no identity.
+                    raise changed(reading.source.uri)
                 identity = reading.source.identity
                 verdict = Verdict(
                     verdict.columns if verdict else reading.columns,
@@ -236,22 +251,28 @@ class _Load:
                     connection,
                 )
             finally:
-                self._describe(reading, verdict, one_pass, rejects)
+                self._tell(reading, verdict, one_pass, rejects)
             if verdict.widened:
                 rejects.discard()
                 return one_pass
-        self.report.rows = copied
         if not one_pass.rows_read - rejects.count == one_pass.rows_encoded == copied:
             raise RowsLost(
                 f"{one_pass.rows_read} rows read, {rejects.count} set aside, {copied} stored",
                 hint="please report this file: the old table is as it was",
             )
+        self.stored = copied
         self._warn(reading, one_pass)
         return one_pass
 
     def _rejects(self) -> Rejects:
-        path = self.options.rejects or f"{self.names.live.replace('/', '_')}.rejects.csv"
-        return Rejects(Path(path), self.options.max_bad_rows)
+        if "://" not in self.uri and Path(self.uri).resolve() == self.rejects.resolve():
+            raise UsageError(
+                f"the rejects file would replace the source: {self.rejects}",
+                hint="name another place with --rejects",
+            )
+        if self.options.rejects is None:
+            remove_leftovers(self.rejects)
+        return Rejects(self.rejects, self.options.max_bad_rows)
 
     def _expression(
         self, connection: psycopg.Connection[TupleRow], columns: Sequence[tuple[str, str]]
@@ -262,9 +283,7 @@ class _Load:
         literals = fulltext.keeps_numbers(connection, config)
         return fulltext.expression(columns, self.options.full_text, config, time_zone, literals)
 
-    def _describe(
-        self, reading: Reading, verdict: Verdict, one_pass: _Pass, rejects: Rejects
-    ) -> None:
+    def _tell(self, reading: Reading, verdict: Verdict, one_pass: _Pass, rejects: Rejects) -> None:
         """Put into the report what is known, also when the copy failed."""
         self.report.bytes = reading.source.bytes_read
         self.report.columns = [
@@ -294,6 +313,13 @@ class _Load:
             warnings.append(f"blank lines left out: {one_pass.blank_lines}")
         if self.options.encoding is None and reading.text.encoding != "utf-8":
             warnings.append(f"the encoding was found to be {reading.text.encoding}")
+        if reading.header_may_be_data:
+            warnings.append("the first row looks like data: --header-row 0 loads it as a row")
+        if not (reading.source.end_is_certain or reading.packed):
+            warnings.append(
+                "the server does not tell where the file ends: had the connection been cut,"
+                " nobody would know"
+            )
 
     def _finalize(
         self,
@@ -324,3 +350,7 @@ class _Load:
             relation.add_trigger(connection, self.names)
             renamed = [(c.name, c.header) for c in columns if c.header.strip() not in ("", c.name)]
             relation.label(connection, self.names, renamed)
+
+
+def _headers(columns: Sequence[Column]) -> list[str]:
+    return [column.header for column in columns]

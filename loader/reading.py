@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 from frictionless import Schema
 
-from loader import blocks, dialect, schema, table, text, unpack
+from loader import blocks, convert, dialect, schema, table, text, unpack
 from loader.blocks import Block
 from loader.dialect import Dialect
 from loader.errors import TooManyColumns
@@ -38,6 +38,8 @@ class Reading:
     missing: Sequence[str]
     preamble: int
     blocks: Iterator[Block]
+    header_may_be_data: bool
+    packed: bool  # then the data itself tells whether it is whole
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def read(uri: str, options: Options, expected: Identity | None = None) -> Iterat
         source = stack.enter_context(open_source(uri, options.source, expected))
         content = stack.enter_context(unpack.unpack(source))
         stream = text.decode(content, options.encoding)
-        head = _read_head(stream)
+        head = text.read_fully(stream, _HEAD_BYTES)
         found, headers, preamble = dialect.detect(head, declared, len(head) < _HEAD_BYTES)
         if len(headers) > MAX_COLUMNS:
             raise TooManyColumns(
@@ -63,7 +65,7 @@ def read(uri: str, options: Options, expected: Identity | None = None) -> Iterat
         cut = blocks.cut(_Rejoined(head, stream), found)
         first = next(cut, None)
         missing = declared_schema.missing_values if declared_schema else [""]
-        columns = _infer(first, found, headers, declared_schema, missing)
+        columns = _infer(first, found, headers, declared_schema, missing, options.max_bad_rows)
         yield Reading(
             source,
             stream,
@@ -72,6 +74,8 @@ def read(uri: str, options: Options, expected: Identity | None = None) -> Iterat
             missing,
             preamble,
             itertools.chain([first] if first else [], cut),
+            declared.header_row is None and _may_be_data(columns),
+            getattr(content, "raw", None) is not source,
         )
 
 
@@ -81,11 +85,12 @@ def _infer(
     headers: Sequence[str],
     declared: Schema | None,
     missing: Sequence[str],
+    most_rejects: int,
 ) -> list[Column]:
     """Guess from distinct values of the first block, then hold the guess against all of it."""
     if first is None:
         return schema.infer(headers, [pa.array([], pa.string())] * len(headers), declared)
-    rows = table.parse(first, found, len(headers))
+    rows = table.parse(first, found, len(headers), most_rejects=most_rejects)
     columns = schema.infer(headers, rows.cells, declared)
     verdict = Verdict(columns, missing, widen_declared=True)
     verdict.convert(rows)
@@ -94,6 +99,17 @@ def _infer(
         column if column.field else replace(settled, widened_from=None)
         for column, settled in zip(columns, verdict.columns, strict=True)
     ]
+
+
+def _may_be_data(columns: Sequence[Column]) -> bool:
+    """Tell whether every cell of the header would do as a value of its column, none being text."""
+    return all(
+        column.field is None  # a declared name is one
+        and column.type != "text"
+        and column.header.strip()
+        and convert.fits(pa.array([column.header]), column.kind)
+        for column in columns
+    )
 
 
 class _Rejoined:
@@ -108,11 +124,3 @@ class _Rejoined:
             piece, self._head = self._head[:size], self._head[size:]
             return piece
         return self._stream.read(size)
-
-
-def _read_head(stream: text.TextStream) -> bytes:
-    pieces, missing = [], _HEAD_BYTES
-    while missing > 0 and (piece := stream.read(missing)):
-        pieces.append(piece)
-        missing -= len(piece)
-    return b"".join(pieces)

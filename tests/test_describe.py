@@ -36,7 +36,7 @@ def problems(report: dict) -> list[tuple]:
 def test_a_descriptor_names_all_that_was_found():
     source = write("Bericht\n\nname|größe|name\nA|1,5|x\n", "Zwei Städte.2024.csv", "cp1252")
     assert describe.infer(source) == {
-        "name": "zwei-städte",
+        "name": "zwei-städte-2024",
         "type": "table",
         "path": "Zwei Städte.2024.csv",
         "scheme": "file",
@@ -79,6 +79,12 @@ def test_a_source_that_is_packed_and_far_away_is_described():
     assert descriptor["schema"] == {"fields": [{"name": "a", "type": "integer"}]}
     assert descriptor["scheme"] == "http"
     assert descriptor["path"].endswith("/data.csv.gz?X-Goog-Signature=***")
+
+
+def test_a_path_object_will_do():
+    write("a\n1\n")
+    assert describe.infer(Path("in.csv"))["path"] == "in.csv"
+    assert describe.validate(Path("in.csv"))["valid"]
 
 
 def test_declared_fields_stay_as_they_are():

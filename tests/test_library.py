@@ -69,7 +69,7 @@ def test_the_datastore_is_found_in_the_environment(
 
 def test_without_a_datastore_the_embedded_one_is_used(people, data_folder):
     load(people)
-    with psycopg.connect(loader.pipeline.default_datastore()) as connection:
+    with psycopg.connect(loader.options.default_datastore()) as connection:
         assert len(rows_of(connection, "people")) == 2
 
 

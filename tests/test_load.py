@@ -290,6 +290,30 @@ def test_more_bad_rows_than_allowed(database_18, datastore_url_18, tmp_path):
     assert rows_of(database_18, "t") == [(1,)]
 
 
+def test_one_odd_byte_late_in_a_file_costs_its_row(database_18, datastore_url_18, tmp_path):
+    path = tmp_path / "t.csv"
+    good = "Müller;Köln\n".encode("cp1252") * 30_000
+    path.write_bytes(b"name;ort\n" + good + b"M\x81ller;Bonn\n" + good)
+    rejects = tmp_path / "rejects.csv"
+    report = load(str(path), Options("t", datastore_url_18, rejects=rejects))
+    assert (report.rows, report.bad_rows.rejected) == (60_000, 1)
+    assert report.bad_rows.first == [{"row": 30_002, "reason": "byte 2 of the row is not cp1252"}]
+    assert rejects.read_text().splitlines()[1].endswith(",M\\x81ller;Bonn")
+    names = database_18.execute("SELECT DISTINCT name, ort FROM t").fetchall()
+    assert names == [("Müller", "Köln")]
+
+
+def test_a_wrong_encoding_is_an_error_that_asks_for_the_right_one(datastore_url_18, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"name\n" + "ď\n".encode("cp1250") * 10 + b"\x8d\n" * 100)
+    options = Options(
+        "t", datastore_url_18, encoding="cp1252", max_bad_rows=10, rejects=tmp_path / "rejects.csv"
+    )
+    with pytest.raises(TooManyBadRows, match="byte 1 of the row is not cp1252") as refused:
+        load(str(path), options)
+    assert "--encoding" in refused.value.hint
+
+
 def test_the_encoding_may_be_given(database_18, datastore_url_18, tmp_path):
     path = write(tmp_path / "t.csv", "name\nŁódź\n", "iso8859-2")
     report = load(path, Options("t", datastore_url_18, encoding="iso8859-2"))
@@ -341,6 +365,131 @@ def test_a_source_that_changes_before_the_restart(database_18, datastore_url_18,
             load(server.url, Options("t", datastore_url_18, source=QUICK), ChangeAtTheEnd())
     assert rows_of(database_18, "t") == [(1,)]
     assert shadows(database_18) == []
+
+
+def test_a_source_without_validators_that_has_another_header_at_the_restart(
+    database_18, datastore_url_18, tmp_path, small_blocks
+):
+    load(write(tmp_path / "old.csv", "n\n1\n"), Options("t", datastore_url_18))
+    with HttpServer(numbers(3000, "n/a"), etag=None, last_modified=None) as server:
+
+        class ChangeAtTheEnd(Silent):
+            def advance(self, bytes_read: int, rows: int) -> None:
+                server.content = b"n,another name\n1,a\n"
+
+        with pytest.raises(SourceChanged, match="changed while it was being read"):
+            load(server.url, Options("t", datastore_url_18, source=QUICK), ChangeAtTheEnd())
+        assert len(server.requests) == 2
+    assert rows_of(database_18, "t") == [(1,)]
+    assert shadows(database_18) == []
+
+
+UNCERTAIN = (
+    "the server does not tell where the file ends: had the connection been cut, nobody would know"
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "warnings"),
+    [(b"a,b\n1,x\n", [UNCERTAIN]), (gzip.compress(b"a,b\n1,x\n"), [])],
+    ids=["plain", "packed, with an end of its own"],
+)
+def test_an_end_that_may_be_a_cut_is_told(datastore_url_18, content, warnings):
+    with HttpServer(content, framed=False) as server:
+        assert load(server.url, Options("t", datastore_url_18)).warnings == warnings
+
+
+# text: options, whether the header looks like a row
+HEADERS = {
+    "numbers and dates": ("1,2020-01-01\n2,2020-01-02\n", {}, True),
+    "a name": ("id,2020-01-01\n2,2020-01-02\n", {}, False),
+    "a column of text": ("1,x\n2,y\n", {}, False),
+    "another type": ("2020,2021-01-01\n2020-01-01,2021-01-02\n", {}, False),
+    "no name": (",5\n1,2\n", {}, False),
+    "a header that is given": ("1,2\n3,4\n", {"header_row": 1}, False),
+    "none": ("1,2\n3,4\n", {"header_row": 0}, False),
+    "a dialect": ("1,2\n3,4\n", {"dialect": {"headerRows": [1]}}, False),
+    "a declared name": ("1\n3\n", {"schema": {"fields": [{"name": "1"}]}}, False),
+    "no rows": ("1,2\n", {}, False),
+}
+
+
+@pytest.mark.parametrize(("text", "given", "is_told"), HEADERS.values(), ids=HEADERS)
+def test_a_header_that_looks_like_a_row_is_told(datastore_url_18, tmp_path, text, given, is_told):
+    report = load(write(tmp_path / "t.csv", text), Options("t", datastore_url_18, **given))
+    told = ["the first row looks like data: --header-row 0 loads it as a row"]
+    assert report.warnings == (told if is_told else [])
+
+
+def test_a_table_that_was_replaced_without_being_named_is_told(datastore_url_18, tmp_path):
+    path, options = tmp_path / "trips.csv", Options(datastore_url=datastore_url_18)
+    write(path, "n\n1\n")
+    assert load(path, options).warnings == []
+    assert load(path, options).warnings == ["replaced the table trips"]
+    assert load(path, Options("trips", datastore_url_18)).warnings == []
+
+
+def test_a_clean_load_leaves_no_rejects_of_an_earlier_one(datastore_url_18, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options, stale = Options("t", datastore_url_18), Path("t.rejects.csv")
+    assert load(write(Path("t.csv"), BAD), options).bad_rows.rejects == str(stale)
+    with pytest.raises(errors.SourceNotFound):
+        load("missing.csv", options)
+    load(write(Path("t.csv"), "a\n1\n"), Options("t", datastore_url_18, rejects=stale))
+    assert stale.exists()  # who names the file keeps it
+    load("t.csv", options)
+    assert not stale.exists()
+
+
+def test_the_rejects_never_replace_the_source(datastore_url_18, tmp_path):
+    path = write(tmp_path / "t.csv", BAD)
+    with pytest.raises(errors.UsageError, match="would replace the source"):
+        load(path, Options("t", datastore_url_18, rejects=path))
+    assert Path(path).read_text() == BAD
+
+
+def test_a_place_for_rejects_that_is_not_there_stops_a_load_before_it_copies(
+    database_18, datastore_url_18, tmp_path
+):
+    options = Options("t", datastore_url_18, rejects=tmp_path / "nowhere" / "x.csv")
+    with pytest.raises(errors.UsageError, match="No such file or directory") as refused:
+        load(write(tmp_path / "t.csv", "a\n1\n"), options)
+    assert refused.value.report.rows == 0
+    assert shadows(database_18) == []
+
+
+def test_a_load_that_fails_after_the_copy_has_no_rows_in_the_table(
+    database_18, datastore_url_18, tmp_path
+):
+    class TakeTheName(Silent):
+        def begin(self, title: str) -> None:
+            if title == "swapping the tables":
+                database_18.execute("CREATE VIEW taken AS SELECT 1 AS n")
+
+    options = Options("taken", datastore_url_18, rejects=tmp_path / "aside.csv")
+    with pytest.raises(errors.NotADataStoreTable) as failure:
+        load(write(tmp_path / "t.csv", BAD), options, TakeTheName())
+    report = failure.value.report
+    assert (report.rows, report.rows_per_second) == (0, 0)
+    assert (report.bytes, types(report), report.bad_rows.rejected) == (
+        len(BAD),
+        ["bigint", "text"],
+        2,
+    )
+
+
+def test_each_step_is_logged_with_rows_bytes_and_seconds(datastore_url_18, tmp_path, caplog):
+    caplog.set_level("INFO", logger="loader.pipeline")
+    load(write(tmp_path / "t.csv", "a\n1\n2\n"), Options("t", datastore_url_18))
+    lines = [re.sub(r"[0-9.]+ s$", "N s", record.getMessage()) for record in caplog.records]
+    assert lines == [
+        "reading the header: 0 rows, 6 bytes, N s",
+        "copying rows: 2 rows, 6 bytes, N s",
+        "adding the primary key: 2 rows, 6 bytes, N s",
+        "indexing the full text: 2 rows, 6 bytes, N s",
+        "analysing the table: 2 rows, 6 bytes, N s",
+        "swapping the tables: 2 rows, 6 bytes, N s",
+    ]
 
 
 def test_rows_are_counted_before_the_swap(database_18, datastore_url_18, tmp_path, monkeypatch):
