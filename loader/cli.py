@@ -27,9 +27,8 @@ from typer.core import TyperCommand
 
 from loader import __version__, describe, embedded
 from loader.copy import database, relation
-from loader.errors import AircanError, Cancelled, DatabaseUnreachable, UsageError
-from loader.options import Options
-from loader.pipeline import default_datastore, default_resource_id
+from loader.errors import AircanError, Cancelled, DatabaseUnreachable, Unexpected, UsageError
+from loader.options import Options, default_datastore, default_resource_id
 from loader.pipeline import load as load_source
 from loader.progress import Bar, Lines, Progress
 from loader.report import Report
@@ -347,7 +346,7 @@ def _errors(debug: bool, report: Report | None = None) -> Iterator[None]:
     if debug:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     try:
-        with _interrupts():
+        with _ours():
             yield
     except AircanError as error:
         if debug:
@@ -362,11 +361,19 @@ def _errors(debug: bool, report: Report | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts() -> Iterator[None]:
+def _ours() -> Iterator[None]:
+    """Make every exception one of ours, but for those with which click ends a command."""
     try:
         yield
+    except (AircanError, BrokenPipeError, typer.Exit, typer.Abort):
+        raise
     except KeyboardInterrupt as interrupt:
         raise Cancelled("stopped") from interrupt
+    except Exception as error:  # the outermost edge: nobody else would tell it
+        # Without its text, which may hold a URL.
+        raise Unexpected(
+            f"unexpected {type(error).__name__}: please report this; --debug shows where"
+        ) from error
 
 
 @contextmanager

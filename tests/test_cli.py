@@ -23,7 +23,7 @@ from http_server import HttpServer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from loader import cli, errors, progress
+from loader import cli, errors, pipeline, progress
 from loader.copy import relation
 
 ARGV = [sys.executable, "-m", "loader"]
@@ -210,6 +210,38 @@ def test_help_and_version_are_on_stdout():
 def test_the_module_is_the_command():
     done = run("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, aircan("--version").stdout, "")
+
+
+@pytest.fixture
+def broken(monkeypatch) -> None:
+    """A step that raises what nobody foresaw, with a secret in its text."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError(f"in https://u:{SECRET}@h/")
+
+    monkeypatch.setattr(pipeline, "read", fail)
+
+
+@pytest.mark.usefixtures("broken", "named")
+def test_what_nobody_foresaw_is_one_line_too(csv):
+    done = aircan("load", csv(), "--json")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == (
+        "aircan: unexpected ZeroDivisionError: please report this; --debug shows where"
+    )
+    assert "Traceback" not in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert set(report) == KEYS
+    assert (report["error"]["type"], report["resource_id"]) == ("Unexpected", "people")
+
+
+@pytest.mark.usefixtures("broken", "named")
+def test_where_it_happened_is_shown_when_asked_for(csv):
+    done = aircan("load", csv(), "--debug")
+    assert done.exit_code == 1
+    assert "in fail\n" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
 
 
 # JSON
