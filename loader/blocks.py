@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from loader.dialect import Dialect
 from loader.errors import UnclosedQuote
+from loader.text import Readable, read_fully
 
 BLOCK_BYTES = 4 << 20  # 2, 4 and 8 MiB load equally fast; memory grows with it
 MAX_RECORD_BYTES = 32 << 20
@@ -25,13 +25,6 @@ _LF, _CR = 0x0A, 0x0D
 
 Offsets = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
-
-
-class TextSource(Protocol):
-    """What this step reads: UTF-8 bytes, ``b""`` at the end."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return at most ``size`` bytes."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +79,18 @@ class Block:
 
 
 def cut(
-    text: TextSource,
+    text: Readable,
     dialect: Dialect,
     block_bytes: int = BLOCK_BYTES,
     max_record_bytes: int = MAX_RECORD_BYTES,
 ) -> Iterator[Block]:
     """Cut the text into blocks, leaving out everything up to the header row.
+
+    Args:
+        text: UTF-8.
+        dialect: How its records end.
+        block_bytes: About how much goes into a block.
+        max_record_bytes: How long a record may be.
 
     Raises:
         UnclosedQuote: A record longer than ``max_record_bytes``, or a quote still open at the
@@ -100,7 +99,7 @@ def cut(
     number, row, row_id, rest = 0, 1, 1, b""
     wanted, at_end = block_bytes, False
     while not at_end:
-        piece = _read(text, wanted - len(rest))
+        piece = read_fully(text, wanted - len(rest))
         at_end = len(piece) < wanted - len(rest)
         data = rest + piece
         ends = record_ends(data, dialect, at_end, row)
@@ -150,14 +149,6 @@ def bare_carriage_returns(block: Block) -> Offsets:
     following = np.append(octets, np.uint8(_LF))[returns + 1]
     bare: Offsets = returns[(following != _LF) & (following != _CR)]
     return bare
-
-
-def _read(text: TextSource, size: int) -> bytes:
-    pieces, missing = [], size
-    while missing > 0 and (piece := text.read(missing)):
-        pieces.append(piece)
-        missing -= len(piece)
-    return b"".join(pieces)
 
 
 def _below_header(block: Block, above: int) -> Block:

@@ -21,6 +21,7 @@ from loader.errors import TooManyColumns
 from loader.options import Options
 from loader.schema import Column
 from loader.source import Identity, Source, open_source
+from loader.table import Rows
 from loader.verdict import Verdict
 
 MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
@@ -65,7 +66,10 @@ def read(uri: str, options: Options, expected: Identity | None = None) -> Iterat
         cut = blocks.cut(_Rejoined(head, stream), found)
         first = next(cut, None)
         missing = declared_schema.missing_values if declared_schema else [""]
-        columns = _infer(first, found, headers, declared_schema, missing, options.max_bad_rows)
+        rows = None
+        if first:
+            rows = table.parse(first, found, len(headers), most_rejects=options.max_bad_rows)
+        columns = _infer(rows, headers, declared_schema, missing)
         yield Reading(
             source,
             stream,
@@ -80,17 +84,14 @@ def read(uri: str, options: Options, expected: Identity | None = None) -> Iterat
 
 
 def _infer(
-    first: Block | None,
-    found: Dialect,
+    rows: Rows | None,
     headers: Sequence[str],
     declared: Schema | None,
     missing: Sequence[str],
-    most_rejects: int,
 ) -> list[Column]:
-    """Guess from distinct values of the first block, then hold the guess against all of it."""
-    if first is None:
+    """Guess from distinct values of the first rows, then hold the guess against all of them."""
+    if rows is None:
         return schema.infer(headers, [pa.array([], pa.string())] * len(headers), declared)
-    rows = table.parse(first, found, len(headers), most_rejects=most_rejects)
     columns = schema.infer(headers, rows.cells, declared)
     verdict = Verdict(columns, missing, widen_declared=True)
     verdict.convert(rows)

@@ -2,15 +2,16 @@
 
 An unquoted empty cell is null, a quoted one is ''. Short rows are padded and empty surplus cells
 trimmed; a row that cannot be placed is set aside with its row number, reason and raw text. Holds
-the block's cells once more.
+the block's cells once more, and no more rejects than the caller asks for.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +23,19 @@ from loader.dialect import Dialect
 
 @dataclass(frozen=True)
 class Reject:
-    """A record set aside; ``row`` is its place in the file, counted from 1."""
+    """A record set aside.
+
+    Attributes:
+        row: Its place in the file, counted from 1.
+        reason: Why, in a few words.
+        raw: Its text, without the line end.
+        undecodable: Whether the reason is a byte that is not in the file's encoding.
+    """
 
     row: int
     reason: str
     raw: str
+    undecodable: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,75 +66,108 @@ class Rows:
         return self.block.row_number(int(self.positions[index]))
 
 
-@dataclass(frozen=True)
-class _Parsed:
-    table: pa.Table
-    positions: Offsets
-    ragged: Sequence[tuple[int, int, str]]  # position, number of cells, raw text
+class _Ragged:
+    """Takes the rows that have not as many cells as the table columns, as Arrow meets them.
+
+    Args:
+        repair: Raw text and number of cells -> the row mended, or None.
+        most: How many that cannot be mended are expected; behind one more all are left out.
+
+    Attributes:
+        indices: Of all these rows.
+        mended: Index and new text of those that could be.
+        misfits: Index and number of cells of those that could not.
+    """
+
+    def __init__(self, repair: Callable[[str, int], str | None], most: int) -> None:
+        self.indices: list[int] = []
+        self.mended: list[tuple[int, str]] = []
+        self.misfits: list[tuple[int, int]] = []
+        self._repair = repair
+        self._most = most
+
+    def take(self, row: arrow_csv.InvalidRow) -> str:
+        """Note the row, and have Arrow go on behind it."""
+        index = row.number - 1
+        self.indices.append(index)
+        if len(self.misfits) <= self._most:
+            mended = self._repair(row.text, row.actual_columns)
+            if mended is None:
+                self.misfits.append((index, row.actual_columns))
+            else:
+                self.mended.append((index, mended))
+        return "skip"
 
 
-def parse(block: Block, dialect: Dialect, width: int) -> Rows:
+def parse(
+    block: Block,
+    dialect: Dialect,
+    width: int,
+    *,
+    encoding: str = "utf-8",
+    most_rejects: int = sys.maxsize,
+) -> Rows:
     """Parse one block.
 
     Args:
         block: Whole records.
         dialect: How cells are cut.
         width: How many columns the table has.
+        encoding: What the file is in, for the reasons.
+        most_rejects: How many the caller accepts. Where there are more, one more at least is
+            returned, and not all of the rest: neither rejects nor rows that need mending.
     """
-    unreadable = _unreadable(block, dialect)
-    positions = np.delete(np.arange(block.rows), [position for position, _ in unreadable])
+    rejects: list[Reject] = []
+    unreadable: list[int] = []
+    for position, reason, undecodable in _unreadable(block, dialect, encoding):
+        unreadable.append(position)
+        if len(rejects) <= most_rejects:
+            rejects.append(_reject(block, position, reason, undecodable))
+    positions = np.delete(np.arange(block.rows), unreadable)
     data = b"".join(block.record(int(i)) for i in positions) if unreadable else block.data
-    parsed = _parse(data, positions, dialect, width)
-    table, mended, misfits = parsed.table, 0, []
-    if parsed.ragged:
-        repaired = [_repair(raw, cells, dialect, width) for _, cells, raw in parsed.ragged]
-        fits = [i for i in range(len(repaired)) if repaired[i] is not None]
-        again = _parse(
-            "".join(f"{repaired[i]}\n" for i in fits).encode(),
-            np.array([parsed.ragged[i][0] for i in fits], np.int64),
-            dialect,
-            width,
-            blank_is_row=True,
-        )
-        table = pa.concat_tables([table, again.table])
-        parsed = replace(parsed, positions=np.concatenate((parsed.positions, again.positions)))
-        mended = again.table.num_rows
-        misfits = [r for i, r in enumerate(parsed.ragged) if repaired[i] is None]
-        misfits += again.ragged
-    rejects = [
-        Reject(block.row_number(position), reason, _shown(block.record(position)))
-        for position, reason in [
-            *unreadable,
-            *((position, f"{cells} cells, {width} columns") for position, cells, _ in misfits),
-        ]
-    ]
+    ragged = _Ragged(
+        lambda raw, cells: _repair(raw, cells, dialect, width), most_rejects - len(rejects)
+    )
+    table = _parse(data, dialect, width, ragged)
+    kept = np.delete(positions, ragged.indices)
+    misfits = [(int(positions[index]), cells) for index, cells in ragged.misfits]
+    repaired = 0
+    if ragged.mended:
+        mended = positions[[index for index, _ in ragged.mended]]
+        data = "".join(f"{row}\n" for _, row in ragged.mended).encode()
+        still_ragged = _Ragged(lambda raw, cells: None, most_rejects)
+        again = _parse(data, dialect, width, still_ragged, blank_is_row=True)
+        misfits += [(int(mended[index]), cells) for index, cells in still_ragged.misfits]
+        repaired = again.num_rows
+        table = pa.concat_tables([table, again])
+        kept = np.concatenate((kept, np.delete(mended, still_ragged.indices)))
+    rejects += [_reject(block, row, f"{n} cells, {width} columns") for row, n in misfits]
     return Rows(
         block,
-        parsed.positions,
+        kept,
         [column.combine_chunks() for column in table.columns],
         sorted(rejects, key=lambda reject: reject.row),
-        mended,
+        repaired,
     )
 
 
+def _reject(block: Block, position: int, reason: str, undecodable: bool = False) -> Reject:
+    raw = block.record(position).decode(errors="backslashreplace").rstrip("\r\n")
+    return Reject(block.row_number(position), reason, raw, undecodable)
+
+
 def _parse(
-    data: bytes, positions: Offsets, dialect: Dialect, width: int, *, blank_is_row: bool = False
-) -> _Parsed:
-    """Parse records; those that have not ``width`` cells are left out and returned as ragged."""
+    data: bytes, dialect: Dialect, width: int, ragged: _Ragged, *, blank_is_row: bool = False
+) -> pa.Table:
+    """Parse records; those that have not ``width`` cells are left out and given to ``ragged``."""
     names = [str(i) for i in range(width)]
     if not data:
-        return _Parsed(pa.table({name: pa.array([], pa.string()) for name in names}), positions, [])
-    ragged: list[tuple[int, int, str]] = []
-
-    def set_aside(row: arrow_csv.InvalidRow) -> str:
-        ragged.append((row.number - 1, row.actual_columns, row.text))
-        return "skip"
-
+        return pa.table({name: pa.array([], pa.string()) for name in names})
     if data.startswith(codecs.BOM_UTF8):
         data = codecs.BOM_UTF8 + data  # Arrow drops the first, here it belongs to a cell
     if not data.endswith((b"\n", b"\r")):
         data += b"\n"  # without it Arrow takes an empty cell behind a quoted one as quoted too
-    table = arrow_csv.read_csv(
+    return arrow_csv.read_csv(
         pa.BufferReader(data),
         arrow_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data)),
         arrow_csv.ParseOptions(
@@ -135,7 +177,7 @@ def _parse(
             escape_char=dialect.escape or False,
             newlines_in_values=True,
             ignore_empty_lines=not blank_is_row,
-            invalid_row_handler=set_aside,
+            invalid_row_handler=ragged.take,
         ),
         arrow_csv.ConvertOptions(
             check_utf8=False,  # checked before, a block at a time
@@ -144,10 +186,6 @@ def _parse(
             null_values=[""],
             quoted_strings_can_be_null=False,
         ),
-    )
-    kept = np.delete(positions, [index for index, _, _ in ragged])
-    return _Parsed(
-        table, kept, [(int(positions[index]), cells, raw) for index, cells, raw in ragged]
     )
 
 
@@ -168,40 +206,41 @@ def _repair(raw: str, cells: int, dialect: Dialect, width: int) -> str | None:
     return mended if len(cut) == width else None
 
 
-def _unreadable(block: Block, dialect: Dialect) -> list[tuple[int, str]]:
-    """Return position and reason of the records that Postgres or the parser cannot take."""
+def _unreadable(block: Block, dialect: Dialect, encoding: str) -> Iterator[tuple[int, str, bool]]:
+    """Yield what Postgres or the parser cannot take: position, reason, whether undecodable."""
     data = block.data
-    suspicious = b"\0" in data or not _is_utf8(data)
+    suspicious = b"\0" in data or _odd_byte(data) is not None
     if not suspicious and (dialect.universal_newlines or b"\r" not in data):
-        return []
+        return
     if not suspicious and not len(bare_carriage_returns(block)):
-        return []
-    found = ((i, _why_unreadable(block.record(i), dialect)) for i in range(block.rows))
-    return [(position, reason) for position, reason in found if reason]
+        return
+    for position in range(block.rows):
+        record = block.record(position)
+        if b"\0" in record:
+            yield position, "a NUL character, which Postgres cannot store", False
+        elif (odd := _odd_byte(record)) is not None:
+            yield position, _not_decoded(record, odd, encoding), True
+        elif not dialect.universal_newlines and _is_several(record, dialect):
+            yield position, "a carriage return outside quotes", False
 
 
-def _is_utf8(data: bytes) -> bool:
+def _odd_byte(data: bytes) -> int | None:
+    """Return the offset of the first byte that is not UTF-8."""
     if data.isascii():
-        return True
+        return None
     try:
         data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _why_unreadable(record: bytes, dialect: Dialect) -> str | None:
-    if b"\0" in record:
-        return "a NUL character, which Postgres cannot store"
-    try:
-        text = record.decode()
     except UnicodeDecodeError as error:
-        return f"byte {error.start + 1} of the row is not UTF-8"
-    if dialect.universal_newlines or "\r" not in text:
-        return None
-    several = sum(1 for cells in dialect.records(text) if cells) > 1
-    return "a carriage return outside quotes" if several else None
+        return error.start
+    return None
 
 
-def _shown(record: bytes) -> str:
-    return record.decode(errors="backslashreplace").rstrip("\r\n")
+def _not_decoded(record: bytes, odd: int, encoding: str) -> str:
+    if encoding == "utf-8":
+        return f"byte {odd + 1} of the row is not UTF-8"
+    # Only of a single-byte encoding do odd bytes come so far: it had a byte for each character.
+    return f"byte {len(record[:odd].decode()) + 1} of the row is not {encoding}"
+
+
+def _is_several(record: bytes, dialect: Dialect) -> bool:
+    return b"\r" in record and sum(1 for cells in dialect.records(record.decode()) if cells) > 1

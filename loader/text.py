@@ -2,7 +2,8 @@
 
 In: a binary stream. Out: a `TextStream` whose bytes are UTF-8. Input that is UTF-8 already passes
 through untouched: whether all of it is valid is checked row by row further on, where a bad byte
-costs a row and not the load. Memory: the chunk asked for, and 256 KiB ahead of it where the
+costs a row and not the load. So does a byte that a single-byte encoding has not: it comes out as a
+byte that is no UTF-8. Memory: the chunk asked for, and 256 KiB ahead of it where the
 encoding has to be guessed.
 
 Before the first byte past ASCII there is nothing to guess: all that precedes reads the same in
@@ -14,7 +15,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from loader.charset import guess
 from loader.errors import EncodingError, NotATable, UsageError
@@ -31,7 +32,24 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins like that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_RAW_LEAD = re.compile("[\udcc2-\udcf4]")  # bytes that begin a character of UTF-8, if others follow
 _OF_EITHER_ORDER = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}  # without a mark: as Windows
+
+
+class Readable(Protocol):
+    """A stream whose ``read`` may give less than was asked for, and ``b""`` only at the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most ``size`` bytes."""
+
+
+def read_fully(stream: Readable, size: int) -> bytes:
+    """Return the next ``size`` bytes; fewer only at the end."""
+    pieces: list[bytes] = []
+    while size > 0 and (piece := stream.read(size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def decode(stream: BinaryIO, encoding: str | None = None) -> TextStream:
@@ -89,7 +107,9 @@ class TextStream:
             size: How many at most, above 0. Fewer are no sign of the end, none is.
 
         Raises:
-            EncodingError: Bytes that the encoding does not have, or no encoding fits.
+            EncodingError: Bytes that the encoding does not have, or no encoding fits. A byte that
+                a single-byte encoding does not have is no error: it passes through, as a byte
+                that is not UTF-8 either.
             NotATable: This is no text.
         """
         if not self._begun:
@@ -111,7 +131,7 @@ class TextStream:
     def _begin(self) -> None:
         """Look at the head for what shows there: a byte order mark, or the NULs of UTF-16."""
         self._begun = True
-        head = self._read_whole(_HEAD_BYTES)
+        head = read_fully(self._stream, _HEAD_BYTES)
         found = _by_mark(head) or _by_nuls(head)
         if self.encoding in _OF_EITHER_ORDER:
             fits = found is not None and found.startswith(self.encoding)
@@ -128,7 +148,7 @@ class TextStream:
         """Guess the encoding at the first byte past ASCII, from its line and what follows."""
         rest = data + self._ahead.read()
         missing = max(0, high + _SAMPLE_BYTES - len(rest))
-        more = self._read_whole(missing)
+        more = read_fully(self._stream, missing)
         rest += more
         line = max(rest.rfind(b"\n", 0, high), rest.rfind(b"\r", 0, high)) + 1
         sample = rest[line : high + _SAMPLE_BYTES]
@@ -147,16 +167,6 @@ class TextStream:
         self.encoding = encoding
         if encoding != "utf-8":
             self._decoder = codecs.getincrementaldecoder(encoding)()
-
-    def _read_whole(self, size: int) -> bytes:
-        parts: list[bytes] = []
-        while size > 0:
-            part = self._stream.read(size)
-            if not part:
-                break
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
 
     def _read_decoded(self, decoder: codecs.IncrementalDecoder, size: int) -> bytes:
         while True:
@@ -182,9 +192,21 @@ class TextStream:
                 text = text.removeprefix("\ufeff")
             return text.encode()
         except UnicodeDecodeError as error:
+            if error.encoding == "charmap":  # as Python calls all single-byte ones but ASCII
+                return _with_raw_bytes(data, self.encoding)
             raise _undecodable(self.encoding, start - len(pending) + error.start) from None
         except UnicodeError:  # half a surrogate pair, which UTF-7 for one lets pass
             raise _undecodable(self.encoding, start) from None
+
+
+def _with_raw_bytes(data: bytes, encoding: str) -> bytes:
+    """Return the text as UTF-8 with the bytes between that the single-byte encoding has not.
+
+    Between whole characters such a byte is no UTF-8, unless it begins a character that the next
+    ones complete: 0xFF stands for it then.
+    """
+    text = data.decode(encoding, "surrogateescape")
+    return _RAW_LEAD.sub("\udcff", text).encode(errors="surrogateescape")
 
 
 def _by_mark(head: bytes) -> str | None:

@@ -204,6 +204,39 @@ def test_surplus_that_only_looks_empty_is_set_aside(text, properties):
     assert [reject.row for reject in rows.rejects] == [1]
 
 
+def test_an_odd_byte_of_another_encoding_is_told_with_its_place_in_the_file():
+    # "é" is one byte in cp1252 and two in the text.
+    (block,) = cut(io.BytesIO("é,é".encode() + b"\x81,3\n4,5,6\n"), Dialect(header_row=0))
+    rows = parse(block, Dialect(header_row=0), 3, encoding="cp1252")
+    assert cells_by_id(rows) == {2: ("4", "5", "6")}
+    (reject,) = rows.rejects
+    assert (reject.row, reject.raw) == (1, "é,é\\x81,3")
+    assert reject.reason == "byte 4 of the row is not cp1252"
+    assert reject.undecodable
+
+
+# name: a row that is set aside
+BAD_ROWS = {"surplus": b"1,2,3\n", "a NUL": b"\0,2\n", "not UTF-8": b"\xff,2\n"}
+
+
+@pytest.mark.parametrize("row", BAD_ROWS.values(), ids=BAD_ROWS)
+def test_no_more_rejects_are_made_than_are_accepted_and_one(row):
+    (block,) = cut(io.BytesIO(b"a,b\n" + row * 1000 + b"c,d\n"), Dialect(header_row=0))
+    for most, made in ((0, 1), (10, 11), (999, 1000), (1000, 1000), (5000, 1000)):
+        rows = parse(block, Dialect(header_row=0), 2, most_rejects=most)
+        assert [reject.row for reject in rows.rejects] == list(range(2, made + 2))
+        assert cells_by_id(rows) == {1: ("a", "b"), 1002: ("c", "d")}
+
+
+def test_no_more_than_accepted_are_made_of_both_kinds():
+    text = b"1,2,3\n" * 10 + b"\0,2\n" * 10 + b"1\n"
+    (block,) = cut(io.BytesIO(text), Dialect(header_row=0))
+    for most, made in ((5, 6), (12, 13), (19, 20), (20, 20)):
+        rows = parse(block, Dialect(header_row=0), 2, most_rejects=most)
+        assert len(rows.rejects) == made
+    assert cells_by_id(rows) == {21: ("1", None)}
+
+
 def expected(record: list[str], width: int) -> list[str] | None:
     """The cells that a record gives, or None if it is set aside."""
     if any(record[width:]):
