@@ -1,4 +1,4 @@
-"""Lanes: all rows or none, in the order of the file, and never more than a few blocks at once."""
+"""Lanes: all rows or an error, in the file's order, and never more than a few blocks at once."""
 
 import threading
 import time
@@ -14,7 +14,13 @@ from loader import blocks
 from loader.blocks import Block
 from loader.copy import database as connections
 from loader.copy import lanes, relation
-from loader.errors import DatabaseError, DatabaseUnreachable, RowRefused, SourceUnreachable
+from loader.errors import (
+    DatabaseError,
+    DatabaseUnreachable,
+    RowRefused,
+    SourceUnreachable,
+    ValueDoesNotFit,
+)
 from loader.options import Options
 from loader.pipeline import load
 
@@ -131,13 +137,12 @@ def test_an_error_in_one_lane_stops_all_and_nothing_is_kept(table):
     assert table.count() == 0
 
 
-def test_a_row_that_postgres_refuses_stops_all_and_nothing_is_kept(table):
+def test_a_row_that_postgres_refuses_stops_all(table):
     def twice(block: Block) -> list[bytes]:
         return [b"not a number,x\n"] if block.number == 3 else encode(block)
 
     with pytest.raises(RowRefused, match="invalid input syntax for type integer"):
         table.copy((block(i) for i in range(10)), 2, twice)
-    assert table.count() == 0
 
 
 def test_an_error_of_the_reader_stops_all_and_nothing_is_kept(table):
@@ -200,6 +205,17 @@ def test_a_lost_lane_is_noticed(table, monkeypatch):
     assert table.count() == 0
 
 
+def wait_until_stuck(connection: psycopg.Connection) -> None:
+    end = time.monotonic() + 30
+    query = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    while connection.execute(query).fetchone() == (0,):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_an_interrupt_does_not_wait_for_a_server_that_is_stuck(table):
     """Somebody else's lock keeps the lanes from their first row."""
     blocker = table.connect("blocker")
@@ -208,11 +224,7 @@ def test_an_interrupt_does_not_wait_for_a_server_that_is_stuck(table):
 
     def reader() -> Iterator[Block]:
         yield block(0)
-        end = time.monotonic() + 30
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        while table.watch.execute(waiting).fetchone() == (0,):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until_stuck(table.watch)
         raise KeyboardInterrupt
 
     began = time.monotonic()
@@ -220,6 +232,85 @@ def test_an_interrupt_does_not_wait_for_a_server_that_is_stuck(table):
         table.copy(reader(), 1)
     assert time.monotonic() - began < 20
     blocker.execute("ROLLBACK")
+    assert table.count() == 0
+
+
+def stick(table: Table) -> psycopg.Connection:
+    """Let the server of a lane wait for the connection returned, in the middle of its COPY."""
+    blocker = table.connect("blocker")
+    # So that a lane that is waited for fails the test, and does not stop it for ever.
+    blocker.execute("SET idle_session_timeout = '30s'")
+    blocker.execute("SELECT pg_advisory_lock(1)")
+    blocker.execute(
+        "CREATE FUNCTION stick() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.name = 'stuck' THEN PERFORM pg_advisory_lock(1); END IF; RETURN NEW; END $$;"
+        f'CREATE TRIGGER stick BEFORE INSERT ON "{table.names.shadow}"'
+        " FOR EACH ROW EXECUTE FUNCTION stick()"
+    )
+    return blocker
+
+
+STUCK = b"1,stuck\n" + b"2,more than libpq keeps for itself\n" * 100_000
+
+
+def test_a_lane_that_fails_does_not_wait_for_one_that_is_stuck(table):
+    stick(table)
+    other = table.connect("other")
+
+    def one_stuck_one_failing(block: Block) -> list[bytes]:
+        if block.number == 0:
+            return [STUCK]
+        wait_until_stuck(other)
+        raise RowRefused("no")
+
+    began = time.monotonic()
+    with pytest.raises(RowRefused, match="no"):
+        table.copy((block(i) for i in range(2)), 2, one_stuck_one_failing)
+    assert time.monotonic() - began < 20
+    assert table.count() == 0
+
+
+def test_a_lost_lane_is_noticed_while_the_others_are_stuck(table, monkeypatch):
+    """Then all queues are full, and the reader has to look after the lanes while it waits."""
+    monkeypatch.setattr(lanes, "_WATCH_EVERY_S", 0.0)
+    stick(table)
+    other = table.connect("other")
+    terminated = []
+
+    def terminate() -> None:
+        wait_until_stuck(other)
+        terminated.extend(
+            other.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE application_name LIKE 'aircan lane%' AND wait_event_type = 'Lock'"
+                " AND datname = current_database()"
+            )
+        )
+
+    terminating = threading.Thread(target=terminate)
+    terminating.start()
+    with pytest.raises(DatabaseUnreachable):
+        table.copy((block(i) for i in range(100)), 1, lambda block: [STUCK] * 10)
+    terminating.join()
+    assert terminated == [(True,)]
+    assert table.count() == 0
+
+
+def test_of_two_errors_the_earlier_row_is_told(table):
+    """Whichever lane comes to it first."""
+    second_failed = threading.Event()
+
+    def both_fail(block: Block) -> list[bytes]:
+        if block.number == 0:
+            assert second_failed.wait(30)
+            time.sleep(0.1)
+        else:
+            second_failed.set()
+        raise ValueDoesNotFit("no", row=block.first_row)
+
+    with pytest.raises(ValueDoesNotFit) as told:
+        table.copy((block(i) for i in range(2)), 2, both_fail)
+    assert told.value.row == 1
     assert table.count() == 0
 
 

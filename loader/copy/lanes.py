@@ -8,6 +8,7 @@ one block per lane and as many waiting.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -23,6 +24,7 @@ from psycopg.rows import TupleRow
 from loader.blocks import Block
 from loader.copy.database import ours
 from loader.copy.relation import qualified
+from loader.errors import AircanError
 
 # When one lane fails, psycopg logs what the others met as they were stopped. Without a handler
 # Python would print that to stderr, below the one error that the caller gets.
@@ -40,23 +42,28 @@ class _Abandoned(Exception):
     """Ends a lane's COPY without error: nothing that it sent is kept."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Feed:
     """The queue between the reader and the lanes; None ends a lane."""
 
     blocks: queue.Queue[Block | None]
+    watch: psycopg.Connection[TupleRow]
+    watched: float = field(default_factory=time.monotonic)
     failed: threading.Event = field(default_factory=threading.Event)
+    errors: list[BaseException] = field(default_factory=list)  # of lanes, as they came
     # Process ids of the lanes' servers.
     copying: set[int] = field(default_factory=set)
     given_up: set[int] = field(default_factory=set)
 
     def put(self, block: Block | None) -> None:
-        while not self.failed.is_set():
-            try:
+        taken = False
+        while not taken and not self.failed.is_set():
+            with suppress(queue.Full):
                 self.blocks.put(block, timeout=_STOP_POLL_S)
-            except queue.Full:
-                continue
-            return
+                taken = True
+            # Also while the queue is full: a lane that is stuck may be why.
+            if time.monotonic() - self.watched > _WATCH_EVERY_S:
+                _watch(self)
 
     def take(self) -> Block | None:
         while not self.failed.is_set():
@@ -96,9 +103,11 @@ def copy(
         How many rows the server has taken; 0 when abandoned.
 
     Raises:
-        AircanError: The first error of the reader or of a lane. No lane's rows are kept.
+        AircanError: The first error of the reader or of a lane; of several errors of lanes that
+            name a row, the one of the earliest row. The table is of no use then: a lane that had
+            ended before may have left its rows.
     """
-    feed = _Feed(queue.Queue(maxsize=len(connections)))
+    feed = _Feed(queue.Queue(maxsize=len(connections)), watch)
     with ThreadPoolExecutor(len(connections), thread_name_prefix="lane") as threads:
         try:
             # In here, because an interrupt may come when only the first of them runs.
@@ -106,32 +115,43 @@ def copy(
                 threads.submit(_lane, feed, encode, connection, copy_statement)
                 for connection in connections
             ]
-            _feed_all(feed, blocks, watch)
+            _feed_all(feed, blocks)
             for _ in lanes:
                 feed.put(None)
             wait(lanes, return_when=FIRST_EXCEPTION)
         except BaseException:
-            feed.failed.set()  # each lane sees it before its next block
-            for connection in connections:  # and need not wait for a server that is stuck
-                with suppress(psycopg.Error):
-                    connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
+            _stop(feed, connections)
             raise
+        if feed.errors:
+            _stop(feed, connections)
+    # All lanes have ended, also one that had an earlier block in hand when another failed.
+    if feed.errors:
+        raise min(feed.errors, key=_row)
     return sum(lane.result() for lane in lanes)
 
 
-def _feed_all(feed: _Feed, blocks: Iterable[Block], watch: psycopg.Connection[TupleRow]) -> None:
+def _row(error: BaseException) -> float:
+    """Return where in the file an error is; one without a place comes after those with one."""
+    row = error.row if isinstance(error, AircanError) else None
+    return math.inf if row is None else row
+
+
+def _stop(feed: _Feed, connections: Sequence[psycopg.Connection[TupleRow]]) -> None:
+    feed.failed.set()  # each lane sees it before its next block
+    for connection in connections:  # and need not wait for a server that is stuck
+        with suppress(psycopg.Error):
+            connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
+
+
+def _feed_all(feed: _Feed, blocks: Iterable[Block]) -> None:
     """Feed the lanes until the blocks end or a lane fails."""
-    watched = time.monotonic()
     for block in blocks:
         feed.put(block)
-        if time.monotonic() - watched > _WATCH_EVERY_S:
-            _watch(feed, watch)
-            watched = time.monotonic()
         if feed.failed.is_set():
             return
 
 
-def _watch(feed: _Feed, connection: psycopg.Connection[TupleRow]) -> None:
+def _watch(feed: _Feed) -> None:
     """Stop the lanes if the server has given up one of their COPYs.
 
     libpq does not look at the server's answer before the end of the data: a disk that is full in
@@ -139,13 +159,14 @@ def _watch(feed: _Feed, connection: psycopg.Connection[TupleRow]) -> None:
     """
     copying = set(feed.copying)
     with ours("watching the lanes"):
-        rows = connection.execute(
+        rows = feed.watch.execute(
             "SELECT pid FROM pg_stat_activity"
             " WHERE pid = ANY (%s) AND state IN ('active', 'disabled')",
             (list(copying),),
         ).fetchall()
     # Less those that their lanes have ended meanwhile.
     feed.given_up.update((copying - {row[0] for row in rows}) & feed.copying)
+    feed.watched = time.monotonic()
     if feed.given_up:
         feed.failed.set()
 
@@ -163,7 +184,8 @@ def _lane(
         while (block := feed.take()) is not None:
             encode(block)
         return 0
-    except BaseException:
+    except BaseException as error:
+        feed.errors.append(error)
         feed.failed.set()
         raise
 
