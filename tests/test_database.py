@@ -279,6 +279,10 @@ def test_settings_of_the_database_do_not_matter(datastore_url_18, database_18, t
         "datestyle = 'SQL, DMY'",
         "client_encoding = 'LATIN1'",
         "statement_timeout = 1",
+        "lock_timeout = 1",
+        "idle_in_transaction_session_timeout = '10s'",
+        "idle_session_timeout = '10s'",
+        "transaction_timeout = '10s'",
         "standard_conforming_strings = on",
         "search_path = pg_catalog",
     ):
@@ -289,6 +293,13 @@ def test_settings_of_the_database_do_not_matter(datastore_url_18, database_18, t
     assert database_18.execute("SELECT day::text, name FROM public.t").fetchall() == [
         ("2020-02-01", "Łódź")
     ]
+    with closing(connections.connect(datastore_url_18, "test")) as connection:
+        limits = connection.execute(
+            "SELECT name, setting FROM pg_settings WHERE setting <> '0' AND name IN"
+            " ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',"
+            " 'idle_session_timeout', 'transaction_timeout')"
+        )
+        assert limits.fetchall() == []
 
 
 def test_every_connection_says_what_it_is_for(datastore_url_18, database_18):

@@ -31,13 +31,15 @@ from loader.errors import (
 )
 
 OLDEST_SERVER = 130000  # PostgreSQL 13
-# A cut cable is noticed within a minute, not after the kernel's two hours. The URL may say
-# otherwise.
+# A cut cable is noticed within a minute, not after the kernel's two hours: by the keepalives while
+# nothing is sent, and by the user timeout while what COPY has sent waits for its acknowledgement,
+# since then no keepalives go out. The URL may say otherwise.
 _DEFAULTS = {
     "connect_timeout": "10",
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
 }
 # SQLAlchemy writes the DDL, psycopg runs it without parameters: "%" must stay as it is.
 DDL_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
@@ -119,7 +121,7 @@ def _malformed() -> UsageError:
     )
 
 
-def describe(url: str) -> str:
+def shown(url: str) -> str:
     """Return user, host and database of a URL, for people, without the password."""
     parts = conninfo_to_dict(url)
     user, host = parts.get("user", ""), parts.get("host", "localhost")
@@ -188,14 +190,24 @@ def check_version(version: int) -> None:
 
 
 def _prepare(connection: psycopg.Connection[TupleRow]) -> None:
-    # What a role's or database's settings may have changed, and COPY's text depends on.
-    settings = "SET datestyle = 'ISO, YMD'; SET client_encoding = 'UTF8'; SET statement_timeout = 0"
-    settings += "; SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning"
+    # What a role's or database's settings may have changed: the form of COPY's text, and limits
+    # made for web requests.
+    settings = {
+        "datestyle": "'ISO, YMD'",
+        "client_encoding": "'UTF8'",
+        "client_min_messages": "warning",
+        "statement_timeout": "0",
+        "lock_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
+    }
     if connection.info.server_version >= 140000:
+        settings["idle_session_timeout"] = "0"
         # Within a second the server stops working for a loader that was killed.
-        settings += "; SET client_connection_check_interval = '1s'"
+        settings["client_connection_check_interval"] = "'1s'"
+    if connection.info.server_version >= 170000:
+        settings["transaction_timeout"] = "0"
     with ours("preparing the connection"):
-        connection.execute(settings)
+        connection.execute("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
 
 
 def _not_connected(error: psycopg.OperationalError, url: str) -> DatabaseError:
@@ -209,9 +221,7 @@ def _not_connected(error: psycopg.OperationalError, url: str) -> DatabaseError:
         return AuthenticationFailed(
             said, hint="check user, password and database in AIRCAN_DATASTORE_URL"
         )
-    return DatabaseUnreachable(
-        said, hint=f"is Postgres running and reachable? tried {describe(url)}"
-    )
+    return DatabaseUnreachable(said, hint=f"is Postgres running and reachable? tried {shown(url)}")
 
 
 def _conninfo(url: str) -> str:
