@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,10 @@ from loader.errors import LoadInProgress, UsageError
 
 _PREFIX = "_aircan_"
 _MAX_RESOURCE_ID_BYTES = 63 - len("__id_seq")
+# The server takes a moment to notice that the last load has closed its connection.
+_LOCK_PATIENCE_S = 1.0
+_LOCK_PAUSE_S = 0.05
+_INDEX_METHODS = {"gin": sql.SQL("gin"), "gist": sql.SQL("gist")}
 _TYPES: dict[str, sa.types.TypeEngine[Any]] = {
     "bigint": sa.BigInteger(),
     "numeric": sa.Numeric(),
@@ -82,15 +87,22 @@ def lock(connection: psycopg.Connection[TupleRow], names: Names) -> None:
     Raises:
         LoadInProgress: Another load of this resource is running.
     """
+    give_up_at = time.monotonic() + _LOCK_PATIENCE_S
+    while not _try_lock(connection, names):
+        if time.monotonic() > give_up_at:
+            raise LoadInProgress(
+                f"another load of {names.live} is running in this database",
+                hint="wait until it has ended, then load again",
+            )
+        time.sleep(_LOCK_PAUSE_S)
+
+
+def _try_lock(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
     with ours("locking the resource"):
         row = connection.execute(
             "SELECT pg_try_advisory_lock(%s)", (_lock_key(_hash(names.live)),)
         ).fetchone()
-    if not (row and row[0]):
-        raise LoadInProgress(
-            f"another load of {names.live} is running in this database",
-            hint="wait until it has ended, then load again",
-        )
+    return bool(row and row[0])
 
 
 def create(
@@ -158,7 +170,7 @@ def add_full_text_index(
             sql.SQL("CREATE INDEX {} ON {} USING {} (_full_text)").format(
                 sql.Identifier(f"{names.shadow}_fts"),
                 qualified(names.shadow),
-                sql.SQL(method),
+                _INDEX_METHODS[method],
             )
         )
 
@@ -187,7 +199,10 @@ def add_trigger(connection: psycopg.Connection[TupleRow], names: Names) -> None:
 def label(
     connection: psycopg.Connection[TupleRow], names: Names, labels: Iterable[tuple[str, str]]
 ) -> None:
-    """Keep original headers as the labels of CKAN's Data Dictionary, for renamed columns."""
+    """Keep original headers as the labels of CKAN's Data Dictionary, for renamed columns.
+
+    The comments have the form of CKAN 2.11 and later: JSON behind a space.
+    """
     with ours("writing the labels"):
         for column, header in labels:
             comment = " " + json.dumps({"_info": {"label": header}}, ensure_ascii=False)
