@@ -1,16 +1,25 @@
 """Readers see the old table until the new one is whole, and nothing else is touched."""
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
 import pytest
-from datastore import rows_of, shadows
+from datastore import install_trigger_function, rows_of, shadows
+from psycopg import sql
 
 from loader.copy import swap
-from loader.errors import DependentObjects, LoadInProgress, NotADataStoreTable, TableBusy
+from loader.errors import (
+    DatabaseUnreachable,
+    DependentObjects,
+    LoadInProgress,
+    NotADataStoreTable,
+    TableBusy,
+)
 from loader.pipeline import Options, load
 from loader.progress import Silent
 
@@ -95,7 +104,7 @@ def test_readers_never_notice_a_reload(datastore_url, first, second):
 @contextmanager
 def long_reader(url: str):
     """A transaction that has read the table and goes on."""
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(url, application_name="report") as connection:
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (1000,)
         yield connection
 
@@ -126,13 +135,18 @@ def test_the_swap_waits_for_a_long_reader_and_lets_others_pass(
 
 
 def test_a_table_that_stays_busy_keeps_its_rows(
-    datastore_url_18, database_18, first, second, monkeypatch
+    datastore_url_18, database_18, first, second, monkeypatch, caplog
 ):
     monkeypatch.setattr(swap, "PATIENCE_S", 0.5)
     load(first, Options("t", datastore_url_18))
-    with long_reader(datastore_url_18), pytest.raises(TableBusy) as busy:
-        load(second, Options("t", datastore_url_18))
+    with long_reader(datastore_url_18) as reading:
+        who = f"locked by pid {reading.info.backend_pid} (postgres, report, idle in transaction)"
+        with pytest.raises(TableBusy) as busy:
+            load(second, Options("t", datastore_url_18))
     assert busy.value.retryable
+    assert str(busy.value).endswith(who)
+    waiting = [r for r in caplog.records if r.levelno == logging.WARNING and who in r.message]
+    assert len(waiting) == 1
     assert "load again later" in busy.value.hint
     assert database_18.execute("SELECT count(*) FROM t").fetchone() == (1000,)
     assert shadows(database_18) == []
@@ -240,6 +254,128 @@ def test_different_resources_load_side_by_side(datastore_url_18, database_18, fi
     load(first, Options("t", datastore_url_18), AtStep("copying rows", load_other))
     assert database_18.execute("SELECT count(*) FROM t").fetchone() == (1000,)
     assert database_18.execute("SELECT count(*) FROM u").fetchone() == (1500,)
+
+
+@pytest.fixture
+def roles(database_18) -> Iterator[dict[str, str]]:
+    """Two roles of this test, by what they may be; roles belong to the whole server."""
+    names = {role: f'{role} "{uuid.uuid4().hex[:8]}"' for role in ("reader", "editor")}
+    identifiers = {role: sql.Identifier(name) for role, name in names.items()}
+    for identifier in identifiers.values():
+        database_18.execute(sql.SQL("CREATE ROLE {}").format(identifier))
+    yield names
+    for identifier in identifiers.values():
+        database_18.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(identifier))
+
+
+def privileges(connection: psycopg.Connection) -> list[tuple[str, str, bool]]:
+    """Return who else than the owner may do what with the table."""
+    return connection.execute(
+        "SELECT coalesce(rolname, 'PUBLIC'), privilege_type, is_grantable"
+        " FROM pg_class c, aclexplode(relacl) LEFT JOIN pg_roles r ON r.oid = grantee"
+        " WHERE c.oid = 't'::regclass AND grantee <> relowner ORDER BY 1, 2"
+    ).fetchall()
+
+
+def test_who_may_read_the_table_may_still(datastore_url_18, database_18, first, second, roles):
+    load(first, Options("t", datastore_url_18))
+    reader, editor = (sql.Identifier(role) for role in roles.values())
+    database_18.execute(sql.SQL("GRANT SELECT ON t TO {}, PUBLIC").format(reader))
+    database_18.execute(sql.SQL("GRANT SELECT, UPDATE ON t TO {} WITH GRANT OPTION").format(editor))
+    before = privileges(database_18)
+    assert len(before) == 4
+    report = load(second, Options("t", datastore_url_18))
+    assert privileges(database_18) == before
+    assert report.warnings == []
+
+
+def test_who_may_not_read_the_table_may_not_yet(
+    datastore_url_18, database_18, first, second, roles
+):
+    """As with a private dataset where all new tables can be read."""
+    reader = sql.Identifier(roles["reader"])
+    grant = sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {}")
+    database_18.execute(grant.format(reader))
+    load(first, Options("t", datastore_url_18))
+    assert privileges(database_18) == [(roles["reader"], "SELECT", False)]
+    database_18.execute(sql.SQL("REVOKE SELECT ON t FROM {}").format(reader))
+    load(second, Options("t", datastore_url_18))
+    assert privileges(database_18) == []
+
+
+def test_an_owner_that_is_not_the_loads_keeps_its_rights(
+    datastore_url_18, database_18, first, second, roles
+):
+    load(first, Options("t", datastore_url_18))
+    database_18.execute(
+        sql.SQL("ALTER TABLE t OWNER TO {}").format(sql.Identifier(roles["editor"]))
+    )
+    load(second, Options("t", datastore_url_18))
+    kept = {privilege for role, privilege, _ in privileges(database_18) if role == roles["editor"]}
+    assert {"SELECT", "INSERT", "UPDATE", "DELETE"} <= kept
+
+
+def test_the_data_dictionary_stays_for_the_columns_that_stay(
+    datastore_url_18, database_18, tmp_path
+):
+    def load_with(header: str) -> None:
+        (tmp_path / "t.csv").write_text(f"{header}\n1,2,3\n")
+        load(str(tmp_path / "t.csv"), Options("t", datastore_url_18))
+
+    load_with("_n,it's,gone")
+    edited = """ {"_info": {"label": "Nüm'ber; \\\\ 100%", "notes": "$$"}}"""
+    for column in ("n", "it's", "gone"):
+        database_18.execute(
+            sql.SQL("COMMENT ON COLUMN t.{} IS {}").format(sql.Identifier(column), edited)
+        )
+    load_with("_n,it's,_new")
+    comments = database_18.execute(
+        "SELECT attname, col_description(attrelid, attnum) FROM pg_attribute"
+        " WHERE attrelid = 't'::regclass AND attnum > 2"
+    )
+    assert dict(comments.fetchall()) == {
+        "n": edited,  # not the label of this load
+        "it's": edited,
+        "new": ' {"_info": {"label": "_new"}}',
+    }
+
+
+def test_what_is_lost_with_the_old_table_is_named(datastore_url, database, first, second, caplog):
+    install_trigger_function(database)
+    load(first, Options("t", datastore_url))
+    database.execute('CREATE INDEX "by name" ON t (name)')
+    database.execute(
+        "CREATE TRIGGER touched BEFORE UPDATE ON t FOR EACH ROW"
+        " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    )
+    report = load(second, Options("t", datastore_url))
+    lost = 'not carried over from the old table: index "by name", trigger touched'
+    assert report.warnings == [lost]
+    assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [f"t: {lost}"]
+    assert load(first, Options("t", datastore_url)).warnings == []
+
+
+def test_a_connection_lost_at_the_commit_leaves_open_which_table_is_there(
+    datastore_url_18, database_18, first, second
+):
+    load(first, Options("t", datastore_url_18))
+    # A deferred trigger runs within COMMIT: here it ends its own server.
+    database_18.execute(
+        "CREATE TABLE swaps (at text);"
+        "CREATE FUNCTION end_server() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON swaps DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION end_server();"
+        "CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO swaps VALUES ('now'); END $$"
+    )
+    note = "CREATE EVENT TRIGGER note ON sql_drop EXECUTE FUNCTION note()"
+    progress = AtStep("swapping the tables", lambda: database_18.execute(note))
+    with pytest.raises(DatabaseUnreachable) as lost:
+        load(second, Options("t", datastore_url_18), progress)
+    assert lost.value.retryable
+    assert "the server may have swapped the tables" in lost.value.hint
+    assert database_18.execute("SELECT count(*) FROM t").fetchone() == (1000,)
 
 
 def test_the_new_table_takes_all_names_of_the_old_one(datastore_url, database, first, second):

@@ -27,26 +27,34 @@ _AUTOVACUUM_TIMEOUT_MS = 5_000
 PATIENCE_S = 600.0  # a long report or pg_dump may read the old table all that time
 _PAUSE_S = 0.5  # between tries: others go ahead
 
-# The statements that give a new table what an old one has.
-_TO_WHOM = "CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END"
-_REVOKE = (
-    f"format('REVOKE ALL ON %%s FROM %%s', new.oid::regclass, {_TO_WHOM})"
-    " FROM new, aclexplode(new.relacl) WHERE grantee <> new.relowner"
-)
-_GRANT = (
-    f"format('GRANT %%s ON %%s TO %%s%%s', privilege_type, new.oid::regclass, {_TO_WHOM},"
-    " CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)"
-    # An owner that is not this load's keeps what it may do.
-    " FROM old, new, aclexplode(coalesce(old.relacl, acldefault('r', old.relowner)))"
-    " WHERE grantee <> new.relowner"
-)
-_COMMENT = (
-    "format('COMMENT ON COLUMN %%s.%%I IS %%L', new.oid::regclass, a.attname,"
-    " col_description(old.oid, a.attnum))"
-    " FROM old, new, pg_attribute a, pg_attribute b"
-    " WHERE a.attrelid = old.oid AND b.attrelid = new.oid AND a.attname = b.attname"
-    " AND col_description(old.oid, a.attnum) IS NOT NULL"
-)
+# Privileges and comments of an old table -> the statements that give them to a new one. Who owned
+# the old one and does not own the new one keeps what an owner may do.
+_CARRY = """
+    WITH old AS (SELECT * FROM pg_class WHERE oid = to_regclass(%s)),
+    new AS (SELECT * FROM pg_class WHERE oid = to_regclass(%s)),
+    change AS (
+        SELECT 1 AS step, 'REVOKE ALL ON %%1$s FROM %%2$s' AS form, grantee, NULL AS privilege
+        FROM new, aclexplode(relacl) WHERE grantee <> relowner
+        UNION
+        SELECT 2, 'GRANT %%3$s ON %%1$s TO %%2$s'
+            || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END,
+            grantee, privilege_type
+        FROM old, new, aclexplode(coalesce(old.relacl, acldefault('r', old.relowner)))
+        WHERE grantee <> new.relowner
+    )
+    SELECT step, format(
+        form, oid::regclass,
+        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END, privilege
+    ) FROM change, new
+    UNION
+    SELECT 3, format(
+        'COMMENT ON COLUMN %%s.%%I IS %%L', new.oid::regclass, b.attname,
+        col_description(a.attrelid, a.attnum)
+    ) FROM old, new, pg_attribute a JOIN pg_attribute b USING (attname)
+    WHERE a.attrelid = old.oid AND b.attrelid = new.oid
+        AND col_description(a.attrelid, a.attnum) IS NOT NULL
+    ORDER BY 1
+"""
 
 
 def check_live(connection: psycopg.Connection[TupleRow], names: Names) -> None:
@@ -181,9 +189,7 @@ def _carry(connection: psycopg.Connection[TupleRow], names: Names) -> None:
     taken them away. A comment wins over the label of this load: an editor may have written it.
     """
     statements = connection.execute(
-        "WITH old AS (SELECT * FROM pg_class WHERE oid = to_regclass(%s)),"
-        " new AS (SELECT * FROM pg_class WHERE oid = to_regclass(%s))"
-        f" SELECT 1, {_REVOKE} UNION SELECT 2, {_GRANT} UNION SELECT 3, {_COMMENT} ORDER BY 1",
+        _CARRY,
         (qualified(names.live).as_string(None), qualified(names.shadow).as_string(None)),
     ).fetchall()
     if statements:
