@@ -25,6 +25,10 @@ from pytest_postgresql import factories
 
 from loader import embedded
 
+# Ctrl-C is ignored in what a script runs in the background, and so it would be in the processes
+# that these tests start and stop with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A busy machine is no reason to fail a property.
 hypothesis.settings.register_profile("aircan", deadline=None)
 hypothesis.settings.load_profile("aircan")
