@@ -54,8 +54,8 @@ def load(
         What was loaded.
 
     Raises:
-        AircanError: The old table is as it was; ``error.report`` tells how far the load came.
-            Ctrl-C raises Cancelled.
+        AircanError: The old table is as it was, unless the hint says that nobody can know;
+            ``error.report`` tells how far the load came. Ctrl-C raises Cancelled.
     """
     uri = os.fspath(uri)
     resource_id = options.resource_id or default_resource_id(uri)
