@@ -19,7 +19,7 @@ from loader.dialect import Dialect
 from loader.errors import UnclosedQuote
 from loader.text import Readable, read_fully
 
-BLOCK_BYTES = 4 << 20  # 2, 4 and 8 MiB load equally fast; memory grows with it
+BLOCK_BYTES = 4 << 20  # each lane holds one or two of them, and memory grows with it
 MAX_RECORD_BYTES = 32 << 20
 _LF, _CR = 0x0A, 0x0D
 

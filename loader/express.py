@@ -1,7 +1,7 @@
 """Block -> COPY CSV without taking it apart, where all its records are in order.
 
 A schema is a regular language: one expression says what every cell of a record may be, and one
-match of it, at 300 MB/s, verifies all rows and columns of a block at once. Such a block goes to
+match of it, at 250 MB/s, verifies all rows and columns of a block at once. Such a block goes to
 Postgres as it came, with ``_id`` in front of each record. Any other block (ragged rows, a stray
 quote, bad UTF-8, a value that does not fit, 29 February in 1900) goes the long way, which finds
 out what is wrong with it. On ``taxi`` the long way takes four times the client's CPU time.

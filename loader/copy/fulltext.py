@@ -2,7 +2,7 @@
 
 CKAN's trigger turns every row into JSON and all its values into one text, which the text search
 parser reads. Here numbers, dates and times skip the parser: their lexemes are known from their
-digits. Numbers become an array (4 us a row of ``taxi``, as a tsvector literal 8, parsed 30), dates
+digits. Numbers become an array (4 us for 14 of them, as a tsvector literal 8), dates
 and times a literal whose positions let a date be searched as a phrase; only text goes through
 ``to_tsvector``. The lexemes are the trigger's, row by row; numbers have no position.
 
