@@ -26,6 +26,12 @@
     |   +-- NotADataStoreTable
     |   +-- DependentObjects
     |   +-- RowRefused
+    +-- CkanError                   CKAN's API said no
+    |   +-- NotACkan
+    |   +-- CkanUnreachable         (a retry can help)
+    |   +-- CkanForbidden
+    |   +-- CkanNotFound
+    |   +-- CkanRefused
     +-- RowsLost                    rows read and rows stored differ
     +-- RejectsNotWritten           the rows set aside have no place to go
     +-- Cancelled
@@ -219,6 +225,45 @@ class DependentObjects(DatabaseError):
 
 class RowRefused(DatabaseError):
     """Postgres refused a row that had passed every check."""
+
+
+class CkanError(AircanError):
+    """CKAN's API did not do what it was asked."""
+
+
+class NotACkan(CkanError):
+    """Something answers at the URL, and it is no CKAN."""
+
+
+class CkanUnreachable(CkanError):
+    """No connection, a timeout, 429 or 5xx, after the bounded retries.
+
+    Attributes:
+        wait_s: How long CKAN asks to be left alone.
+        in_doubt: Whether CKAN may have done, or still be doing, what it was asked.
+    """
+
+    retryable = True
+    wait_s: float = 0.0
+    in_doubt: bool = False
+
+
+class CkanForbidden(CkanError):
+    """The token may not do this, or is none of this CKAN."""
+
+
+class CkanNotFound(CkanError):
+    """CKAN knows no such dataset, resource or table, or does not show it to this token."""
+
+
+class CkanRefused(CkanError):
+    """CKAN found something wrong with what it was sent.
+
+    Attributes:
+        fields: What it finds wrong, by the names that CKAN's API gives them.
+    """
+
+    fields: tuple[str, ...] = ()
 
 
 class RowsLost(AircanError):
