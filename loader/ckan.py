@@ -1,0 +1,495 @@
+"""The URL of a CKAN and a token -> what CKAN knows of a resource, and what a load tells it.
+
+In: a URL, an API token. Out: datasets and resources as CKAN's own dictionaries, the DataStore's
+tables; errors of ckanapi, of requests and of HTTP as ours, never with the token or a web page in
+them. Holds one answer of CKAN at a time.
+
+ckanapi is spoken to here only. It sends the token in two headers with every call: no call follows
+a redirect, and ``owns`` tells which other URLs may see it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, quote, urlsplit
+
+import ckanapi  # type: ignore[import-untyped]
+import requests
+import urllib3
+from ckanapi.errors import (  # type: ignore[import-untyped]
+    CKANAPIError,
+    SearchError,
+    SearchIndexError,
+    SearchQueryError,
+    ServerIncompatibleError,
+)
+
+from loader.errors import (
+    AircanError,
+    CkanError,
+    CkanForbidden,
+    CkanNotFound,
+    CkanRefused,
+    CkanUnreachable,
+    NotACkan,
+    UsageError,
+)
+
+_log = logging.getLogger(__name__)
+
+_PASSING_STATUSES = {408, 425, 429} | set(range(500, 600)) - {501, 505}
+# Of a proxy that gave up on a CKAN which may go on working.
+_STATUSES_IN_DOUBT = {408, 502, 504}
+_PAGE = 100  # datasets in an answer
+_TABLES_COMPARED = 100
+_SAID_SHOWN = 300  # characters of what CKAN says that a one-line error shows
+# What people copy instead of the start page's URL.
+_API_PATH = re.compile(r"/api(/\d+)?(/action)?/?$")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+# What datastore_info calls a type that our columns can have -> what we call it.
+_SQL_NAMES = {
+    "int8": "bigint",
+    "bool": "boolean",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+    "time without time zone": "time",
+    "int4": "integer",
+    "float8": "double precision",
+}
+
+
+@dataclass(frozen=True)
+class CkanSettings:
+    """How patient to be with CKAN.
+
+    Attributes:
+        read_timeout_s: Longer than the 60 s after which the DataStore ends its statements, so that
+            its answer comes first.
+        retries: Of a call that failed for a passing reason.
+        opening_retries: As long as CKAN never answered: a wrong address is to be told soon.
+        backoff_s: Before the first retry; doubled for every other.
+        max_backoff_s: Also the longest ``Retry-After`` that is heeded.
+    """
+
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 100.0
+    retries: int = 6
+    opening_retries: int = 2
+    backoff_s: float = 1.0
+    max_backoff_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a DataStore table.
+
+    Attributes:
+        id: The column's name.
+        type: Its Postgres type, as it is written in SQL.
+        info: Its entry in the Data Dictionary: label, notes, type_override.
+        indexed: Whether an index is on it.
+    """
+
+    id: str
+    type: str
+    info: Mapping[str, Any]
+    indexed: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A DataStore table as CKAN's API shows it.
+
+    Attributes:
+        fields: Its columns in their order, without ``_id`` and ``_full_text``.
+        aliases: The views over it.
+        rows: How many there are, counted.
+    """
+
+    fields: tuple[Field, ...]
+    aliases: tuple[str, ...]
+    rows: int
+
+
+class Ckan:
+    """One CKAN.
+
+    Args:
+        url: Of its start page; that of its API is understood too.
+        token: An API token; None for what everybody may see.
+        settings: Timeouts and retries.
+
+    Raises:
+        UsageError: The URL or the token cannot be one.
+    """
+
+    def __init__(
+        self, url: str, token: str | None = None, settings: CkanSettings = CkanSettings()
+    ) -> None:
+        self.url = _checked_url(url)
+        self._token = _checked_token(token)
+        self._settings = settings
+        self._answered = False
+        session = requests.Session()
+        # A password in ~/.netrc must not take the token's place.
+        session.auth = _unchanged
+        session.hooks["response"].append(self._check)
+        self._api = ckanapi.RemoteCKAN(
+            self.url, apikey=self._token, user_agent="aircan", session=session
+        )
+
+    def __repr__(self) -> str:
+        """Return the URL, without the token."""
+        return f"Ckan({self.url!r})"
+
+    def call(self, action: str, data: Mapping[str, Any], *, repeat: bool = True) -> Any:  # noqa: ANN401
+        """Call an action of CKAN's API.
+
+        Args:
+            action: Its name.
+            data: What it is given.
+            repeat: Whether it may be done twice, so that a call that failed for a passing reason
+                is made again.
+
+        Returns:
+            Its result.
+
+        Raises:
+            CkanError: What went wrong, retries included.
+        """
+        failures = 0
+        while True:
+            try:
+                with self._ours(action):
+                    return self._api.call_action(action, dict(data), requests_kwargs=self._kwargs())
+            except CkanUnreachable as error:
+                failures += 1
+                if not repeat or failures > self._retries():
+                    raise
+                self.pause(error, failures)
+
+    def pause(self, error: CkanUnreachable, failures: int) -> None:
+        """Wait as long as CKAN asks for, and longer after every failure."""
+        settings = self._settings
+        wait_s = min(settings.backoff_s * 2.0 ** (failures - 1), settings.max_backoff_s)
+        wait_s *= random.uniform(0.5, 1.0)  # noqa: S311  (spreads many loads of one CKAN)
+        wait_s = max(wait_s, min(error.wait_s, settings.max_backoff_s))
+        _log.warning("%s; again in %.1f s", error, wait_s)
+        time.sleep(wait_s)
+
+    def resource(self, resource_id: str) -> dict[str, Any]:
+        """Return a resource.
+
+        Raises:
+            CkanNotFound: There is none, or the token may not see it.
+        """
+        shown: dict[str, Any] = self.call("resource_show", {"id": resource_id})
+        return shown
+
+    def dataset(self, name_or_id: str) -> dict[str, Any]:
+        """Return a dataset with its resources.
+
+        Raises:
+            CkanNotFound: There is none, or the token may not see it.
+        """
+        shown: dict[str, Any] = self.call("package_show", {"id": name_or_id})
+        return shown
+
+    def datasets(self) -> Iterator[dict[str, Any]]:
+        """Yield every dataset that the token may see, private ones included."""
+        start = 0
+        while True:
+            found = self.call(
+                "package_search",
+                {"include_private": True, "rows": _PAGE, "start": start, "sort": "id asc"},
+            )
+            yield from found["results"]
+            start += len(found["results"])
+            if not found["results"] or start >= found["count"]:
+                return
+
+    def owns(self, url: str) -> bool:
+        """Tell whether a URL has this CKAN's scheme, host and port: the token goes nowhere else."""
+        try:
+            return _origin(urlsplit(url)) == _origin(urlsplit(self.url))
+        except ValueError:
+            return False
+
+    def location(self, resource: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        """Tell where a resource's file is.
+
+        An uploaded file is asked for at the URL that this CKAN was named by: its own idea of its
+        URL may be another one, where the token must not go.
+
+        Returns:
+            Its URL, and the HTTP headers to send there.
+        """
+        url = str(resource.get("url") or "")
+        if resource.get("url_type") == "upload":
+            name = quote(url.rsplit("/", 1)[-1], safe="%")
+            url = (
+                f"{self.url}/dataset/{resource['package_id']}/resource/{resource['id']}"
+                f"/download/{name}"
+            )
+        headers = {"Authorization": self._token} if self._token and self.owns(url) else {}
+        return url, headers
+
+    def table(self, resource_id: str) -> Table | None:
+        """Return a resource's table in the DataStore, or None where there is none."""
+        try:
+            info = self.call("datastore_info", {"id": resource_id})
+        except CkanNotFound:
+            return None
+        return Table(
+            fields=tuple(_field(field) for field in info["fields"]),
+            aliases=tuple(info["meta"]["aliases"]),
+            rows=info["meta"]["count"],
+        )
+
+    def register(self, resource_id: str, file_hash: str) -> None:
+        """Tell CKAN that a resource's table holds all of its file.
+
+        The first time, the views are created that CKAN shows such a resource with.
+
+        Args:
+            resource_id: The resource; its ``url`` and ``last_modified`` stay as they are, since
+                a change of them asks for another load.
+            file_hash: Of the file that was loaded.
+
+        Raises:
+            CkanError: CKAN does not know of the table, or not all about it.
+        """
+        before = self.resource(resource_id)
+        known = ("datastore_active", "datastore_contains_all_records_of_source_file")
+        # datastore_create would set the first of these too, and may build indexes on all the text
+        # there is within the 60 s that it gives itself.
+        after = self.call(
+            "resource_patch",
+            {"id": resource_id, "hash": file_hash, **dict.fromkeys(known, True)},
+        )
+        if not any(before.get(name) for name in known):
+            self.call(
+                "resource_create_default_resource_views",
+                {"resource": after, "create_datastore_views": True},
+            )
+
+    def withdraw(self, resource_id: str) -> None:
+        """Tell CKAN that a resource's table is not to be shown.
+
+        Its hash goes too: it would tell the next load that there is nothing to do.
+        """
+        self.call("resource_patch", {"id": resource_id, "datastore_active": False, "hash": ""})
+
+    def shares_datastore(self, tables: Mapping[str, int]) -> bool | None:
+        """Tell whether a database is the DataStore of this CKAN.
+
+        Args:
+            tables: The database's tables and views, and the oid of each.
+
+        Returns:
+            Whether a table that CKAN knows has its name and oid there; None when CKAN names none.
+        """
+        try:
+            found = self.call(
+                "datastore_search",
+                {
+                    "resource_id": "_table_metadata",
+                    "fields": ["name", "oid"],
+                    "limit": _TABLES_COMPARED,
+                    "include_total": False,
+                },
+            )
+        except (CkanNotFound, CkanForbidden, CkanRefused) as error:
+            _log.info("which tables CKAN has cannot be compared: %s", error)
+            return None
+        known = {record["name"]: int(record["oid"]) for record in found["records"]}
+        if not known:
+            return None
+        return any(tables.get(name) == oid for name, oid in known.items())
+
+    def _kwargs(self) -> dict[str, Any]:
+        return {"timeout": (self._settings.connect_timeout_s, self._settings.read_timeout_s)}
+
+    def _retries(self) -> int:
+        settings = self._settings
+        return settings.retries if self._answered else settings.opening_retries
+
+    def _check(self, response: requests.Response, **_: object) -> None:
+        """Refuse an answer that is none of CKAN's API, before ckanapi reads it."""
+        status = response.status_code
+        if status in _PASSING_STATUSES:
+            raise _passing(f"CKAN at {self.url} answers HTTP {status}", response)
+        if response.is_redirect:
+            raise NotACkan(
+                f"no CKAN at {self.url}: it redirects to another URL",
+                hint="name the URL that it leads to, such as https:// instead of http://",
+            )
+        if "json" not in response.headers.get("Content-Type", ""):
+            raise _foreign(status, self.url)
+        if status == requests.codes.bad_request:
+            raise CkanRefused(
+                f"CKAN at {self.url} answers HTTP 400: {self._quote(response.text)}",
+                hint="is its DataStore extension enabled?",
+            )
+        self._answered = True
+
+    @contextmanager
+    def _ours(self, action: str) -> Iterator[None]:
+        """Turn the exceptions of ckanapi and of requests into ours."""
+        try:
+            yield
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise _not_connected(error, self.url, self._settings) from None
+        except ckanapi.NotAuthorized as error:
+            raise self._forbidden(action, error.args) from None
+        except ckanapi.NotFound as error:
+            raise CkanNotFound(
+                f"{action}: {self._quote(*error.args) or 'not found'}",
+                hint="check the id, and whether the token may see it",
+            ) from None
+        except ckanapi.ValidationError as error:
+            raise self._refused(action, error.error_dict) from None
+        except (SearchError, SearchQueryError, SearchIndexError) as error:
+            raise CkanError(
+                f"{action}: {self._quote(*error.args)}",
+                hint="look at the logs of CKAN and of its Solr",
+            ) from None
+        # A dictionary with "success" and no "result" is a KeyError.
+        except (CKANAPIError, ServerIncompatibleError, KeyError):
+            raise _foreign(requests.codes.ok, self.url) from None
+
+    def _forbidden(self, action: str, details: Sequence[Mapping[str, Any]]) -> CkanForbidden:
+        said = details[0].get("message")
+        return CkanForbidden(
+            f"{action}: {self._quote(said) or 'access denied'}",
+            hint="the token may be wrong, or its user may not edit this resource"
+            if self._token
+            else "give a token: AIRCAN_CKAN_TOKEN",
+        )
+
+    def _refused(self, action: str, found: Mapping[str, Any]) -> CkanRefused:
+        # What lies below "info" is the statement and its parameters: a batch of rows.
+        faults = {k: v for k, v in found.items() if k not in ("__type", "message", "info")}
+        said = "; ".join(f"{name}: {_flat(fault)}" for name, fault in faults.items())
+        error = CkanRefused(
+            f"{action}: CKAN refuses {self._quote(said) or 'it'}",
+            hint="mend what it names: in the dataset's metadata, or in the file",
+        )
+        error.fields = tuple(faults)
+        return error
+
+    def _quote(self, said: object) -> str:
+        """Return what CKAN says, short and without the token."""
+        text = " ".join(str(said or "").split())
+        if self._token:
+            text = text.replace(self._token, "***")
+        return text if len(text) <= _SAID_SHOWN else f"{text[:_SAID_SHOWN]}..."
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _flat(fault: object) -> str:
+    """Return a text for the lists and dictionaries that CKAN says what is wrong with."""
+    if isinstance(fault, Mapping):
+        return ", ".join(f"{name}: {_flat(value)}" for name, value in fault.items())
+    if isinstance(fault, list):
+        return ", ".join(_flat(value) for value in fault if value)
+    return str(fault)
+
+
+def _field(field: Mapping[str, Any]) -> Field:
+    schema = field.get("schema") or {}
+    kind = schema.get("native_type") or field["type"]
+    return Field(
+        id=field["id"],
+        type=_SQL_NAMES.get(kind, kind),
+        info=field.get("info") or {},
+        indexed=bool(schema.get("is_index")),
+    )
+
+
+def _checked_url(url: str) -> str:
+    """Return the URL without a final slash, nor the API's path."""
+    try:
+        parts = urlsplit(url.strip())
+        _origin(parts)
+    except ValueError:
+        raise _not_a_url() from None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.query or parts.fragment:
+        raise _not_a_url()
+    if "@" in parts.netloc:
+        raise UsageError("CKAN's URL holds a user", hint="a token says who you are: leave it out")
+    return f"{parts.scheme}://{parts.netloc}{_API_PATH.sub('', parts.path).rstrip('/')}"
+
+
+def _not_a_url() -> UsageError:
+    return UsageError("CKAN's URL is not one", hint="https://HOST, as of its start page")
+
+
+def _checked_token(token: str | None) -> str | None:
+    """Return the token as a header can hold it; requests would quote it in its error."""
+    token = token.strip() if token else None
+    if token and not (token.isascii() and token.isprintable()):
+        raise UsageError("CKAN's token has characters that no token has", hint="copy it anew")
+    return token or None
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+def _foreign(status: int, url: str) -> AircanError:
+    """Return the error for an answer that is none of CKAN's API."""
+    if status in (requests.codes.unauthorized, requests.codes.forbidden):
+        return CkanForbidden(
+            f"HTTP {status} at {url}, from something in front of CKAN",
+            hint="ask for access from this machine",
+        )
+    if status == requests.codes.request_entity_too_large:
+        return CkanRefused(f"HTTP 413 at {url}: the call is too large", hint="send smaller batches")
+    return NotACkan(
+        f"no CKAN at {url}: HTTP {status}, and not an answer of its API",
+        hint="name the URL of CKAN's start page",
+    )
+
+
+def _passing(message: str, response: requests.Response) -> CkanUnreachable:
+    error = CkanUnreachable(message, hint="CKAN or its proxy is overloaded, or broken: see its log")
+    wait = response.headers.get("Retry-After", "")
+    error.wait_s = float(wait) if wait.isdecimal() else 0.0
+    error.in_doubt = response.status_code in _STATUSES_IN_DOUBT
+    return error
+
+
+def _not_connected(error: Exception, url: str, settings: CkanSettings) -> CkanUnreachable:
+    """Return our error for a call without an answer; those of requests repeat whole URLs."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(error, requests.exceptions.SSLError):
+        return CkanUnreachable(f"no TLS connection to {url}", hint="check its certificate")
+    if isinstance(reason, urllib3.exceptions.NewConnectionError | requests.ConnectTimeout):
+        return CkanUnreachable(
+            f"no connection to {url}", hint="is the URL right, and CKAN running?"
+        )
+    if isinstance(error, requests.ConnectTimeout):
+        return CkanUnreachable(
+            f"no connection to {url} in {settings.connect_timeout_s:g} s",
+            hint="is the URL right, and CKAN running?",
+        )
+    timed_out = isinstance(error, requests.Timeout)
+    lost = CkanUnreachable(
+        f"{url} did not answer in {settings.read_timeout_s:g} s"
+        if timed_out
+        else f"the connection to {url} broke",
+        hint="is CKAN overloaded? see its log",
+    )
+    lost.in_doubt = True
+    return lost
