@@ -1,0 +1,367 @@
+"""One real CKAN for the tests: its web server and worker, PostgreSQL, Redis; only Solr stands in.
+
+CKAN comes from an environment of its own, which `make test` makes: below `.ckan`, or below the
+folder that AIRCAN_TEST_CKAN names. All that a portal writes is below its folder, and all of its
+processes end with this one, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import subprocess
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+from solr_stand_in import SolrStandIn
+
+from loader import embedded
+
+ENVIRONMENTS = Path(
+    os.environ.get("AIRCAN_TEST_CKAN") or Path(__file__).resolve().parents[2] / ".ckan"
+)
+# PostgreSQL 18 is what a new portal has, 16 what an older one may have.
+POSTGRES = {"2.12.0": 18, "2.11.5": 16}
+
+# What is in these databases need not survive a power failure.
+UNSAFE = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+
+PASSWORD = "portal-password"
+ORGANIZATION = "city"
+ADMIN, EDITOR = "admin", "editor"
+START_TIMEOUT_S = 240
+REQUEST_TIMEOUT_S = 120
+
+# Runs a command until its own standard input closes, which it does when the process that started
+# it ends, killed or not. All that the command started dies with it.
+KEEPER = """
+"$@" </dev/null &
+read -r _
+kill -TERM $! 2>/dev/null
+for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 $! 2>/dev/null && sleep 0.1 || break; done
+kill -KILL 0
+"""
+
+INI = """
+[DEFAULT]
+debug = false
+
+[app:main]
+use = egg:ckan
+ckan.site_id = default
+ckan.site_url = {url}
+ckan.devserver.host = 127.0.0.1
+ckan.devserver.port = {port}
+ckan.plugins = activity datastore datatables_view text_view
+ckan.views.default_views = datatables_view text_view
+ckan.storage_path = {folder}/storage
+ckan.uploads_enabled = true
+ckan.max_resource_size = 1000
+ckan.auth.create_user_via_web = false
+ckan.datastore.sqlsearch.enabled = true
+ckan.datastore.write_url = {write_url}
+ckan.datastore.read_url = {read_url}
+sqlalchemy.url = {main_url}
+ckan.redis.url = unix://{folder}/redis.sock?db=0
+solr_url = {solr_url}
+SECRET_KEY = {secret}
+WTF_CSRF_SECRET_KEY = {secret}
+beaker.session.secret = {secret}
+api_token.jwt.encode.secret = string:{secret}
+api_token.jwt.decode.secret = string:{secret}
+
+[loggers]
+keys = root
+
+[handlers]
+keys = console
+
+[formatters]
+keys = plain
+
+[logger_root]
+level = WARNING
+handlers = console
+
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+formatter = plain
+
+[formatter_plain]
+format = %(asctime)s %(levelname)s %(name)s: %(message)s
+"""
+
+ROLES = f"""
+CREATE ROLE ckan_default LOGIN PASSWORD '{PASSWORD}';
+CREATE ROLE datastore_default LOGIN PASSWORD '{PASSWORD}';
+CREATE DATABASE ckan_default OWNER ckan_default ENCODING 'UTF8' TEMPLATE template0;
+CREATE DATABASE datastore_default OWNER ckan_default ENCODING 'UTF8' TEMPLATE template0;
+"""
+
+
+class Refused(Exception):
+    """CKAN did not do what an action asked for.
+
+    Args:
+        status: The HTTP status.
+        error: What CKAN said, its `error` where there is one.
+    """
+
+    def __init__(self, status: int, error: Any) -> None:  # noqa: ANN401
+        super().__init__(f"{status}: {error}")
+        self.status = status
+        self.error = error
+
+
+class Portal:
+    """A running CKAN with an organisation, its sysadmin and its editor.
+
+    Args:
+        version: The release of CKAN, such as "2.12.0".
+        folder: Where all of it is kept; made here.
+    """
+
+    def __init__(self, version: str, folder: Path) -> None:
+        self.version = version
+        self.folder = folder
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._bin = ENVIRONMENTS / version / "bin"
+        self._services: list[subprocess.Popen[bytes]] = []
+        if not (self._bin / "ckan").exists():
+            raise FileNotFoundError(
+                f"CKAN {version} is not installed in {self._bin.parent}: `make test` makes it there"
+            )
+        folder.mkdir(mode=0o755)
+        self._solr = SolrStandIn(version.rpartition(".")[0])
+
+    def start(self) -> None:
+        """Bring everything up: about ten seconds."""
+        self._make_databases()
+        self.ini = self.folder / "ckan.ini"
+        self.ini.write_text(self._settings(), encoding="utf-8")
+        self._launch("redis", *self._redis())
+        self.ckan("db", "init")
+        server = ("-H", "127.0.0.1", "-p", str(self.port), "--disable-reloader", "--threaded")
+        ckan = (str(self._bin / "ckan"), "-c", str(self.ini))
+        self._launch("web", *ckan, "run", *server, "--disable-debugger")
+        with ThreadPoolExecutor() as pool:
+            rights, admin = pool.submit(self.set_permissions), pool.submit(self._make_admin)
+            rights.result()
+            self.token = admin.result()
+        self._launch("worker", *ckan, "jobs", "worker")
+        self._wait_for_web()
+        self._make_organization()
+
+    def stop(self) -> None:
+        """End every process of this portal but for PostgreSQL, which ends with the test run."""
+        for service in self._services:
+            if service.stdin:
+                service.stdin.close()
+        for service in self._services:
+            service.wait(timeout=60)
+        self._solr.stop()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What `aircan` has to know of this portal."""
+        return {
+            "AIRCAN_CKAN_URL": self.url,
+            "AIRCAN_CKAN_TOKEN": self.token,
+            "AIRCAN_DATASTORE_URL": self.datastore_url,
+        }
+
+    def action(self, action: str, /, token: str | None = None, **data: Any) -> Any:  # noqa: ANN401
+        """Call an action with the admin's token, or that which is given ("": none).
+
+        Returns:
+            The `result` of CKAN's answer.
+
+        Raises:
+            Refused: CKAN answered with an error.
+        """
+        return self.post(action, token, json=data)
+
+    def post(self, action: str, token: str | None = None, **request: Any) -> Any:  # noqa: ANN401
+        """Call an action with a request of any form; see `action`."""
+        token = self.token if token is None else token
+        answer = requests.post(
+            f"{self.url}/api/3/action/{action}",
+            headers={"Authorization": token} if token else {},
+            timeout=REQUEST_TIMEOUT_S,
+            **request,
+        )
+        try:
+            body = answer.json()
+        except ValueError:
+            raise Refused(answer.status_code, answer.text[:500]) from None
+        if not (answer.ok and body["success"]):
+            raise Refused(answer.status_code, body.get("error"))
+        return body["result"]
+
+    def new_dataset(self, *, private: bool = False, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Make an empty dataset of the organisation."""
+        fields = {"name": f"dataset-{uuid.uuid4().hex[:12]}", **fields}
+        return self.action("package_create", owner_org=ORGANIZATION, private=private, **fields)
+
+    def new_resource(
+        self,
+        url: str | None = None,
+        *,
+        upload: bytes | None = None,
+        name: str = "data.csv",
+        private: bool = False,
+        package_id: str | None = None,
+        **fields: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        """Make a resource in a dataset of its own, or in the one that is named.
+
+        Args:
+            url: Where its file is, unless it is uploaded.
+            upload: The content of its file.
+            name: Its name, and that of the uploaded file.
+            private: Whether the new dataset is.
+            package_id: The dataset to add it to.
+            **fields: Any other field of the resource.
+        """
+        package_id = package_id or self.new_dataset(private=private)["id"]
+        data = {"package_id": package_id, "name": name, "format": "CSV", **fields}
+        if upload is not None:
+            return self.post("resource_create", data=data, files={"upload": (name, upload)})
+        return self.action("resource_create", url=url or "https://example.org/data.csv", **data)
+
+    def search(self, resource_id: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Call datastore_search."""
+        return self.action("datastore_search", resource_id=resource_id, **params)
+
+    def ckan(self, *arguments: str, stdin: str = "") -> str:
+        """Run CKAN's own command; return what it printed."""
+        done = subprocess.run(
+            [self._bin / "ckan", "-c", self.ini, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=_environment(),
+            timeout=START_TIMEOUT_S,
+        )
+        assert done.returncode == 0, f"ckan {' '.join(arguments)}: {done.stderr[-3000:]}"
+        return done.stdout
+
+    def set_permissions(self) -> str:
+        """Run `ckan datastore set-permissions` and its SQL; return what psql complained of."""
+        sql = self.ckan("datastore", "set-permissions")
+        done = subprocess.run(
+            [self._cluster.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", self.admin_url],
+            input=sql,
+            capture_output=True,
+            text=True,
+            env=_environment() | {"PGOPTIONS": "-c client_min_messages=warning"},
+            timeout=START_TIMEOUT_S,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def log(self, service: str) -> str:
+        """Return what "web", "worker" or "redis" wrote."""
+        return (self.folder / f"{service}.log").read_text(encoding="utf-8", errors="replace")
+
+    def _make_databases(self) -> None:
+        self._cluster = embedded.Cluster(self.folder / "pg", POSTGRES[self.version], UNSAFE)
+        with psycopg.connect(self._cluster.start(), autocommit=True) as connection:
+            for statement in filter(str.strip, ROLES.split(";")):
+                connection.execute(statement)
+        place = f"?host={self.folder}/pg&port=5432"
+        writer, reader = f"ckan_default:{PASSWORD}", f"datastore_default:{PASSWORD}"
+        self.main_url = f"postgresql://{writer}@/ckan_default{place}"
+        self.datastore_url = f"postgresql://{writer}@/datastore_default{place}"
+        self.read_url = f"postgresql://{reader}@/datastore_default{place}"
+        self.admin_url = f"postgresql://{embedded.SUPERUSER}@/datastore_default{place}"
+
+    def _settings(self) -> str:
+        settings = {
+            "url": self.url,
+            "port": self.port,
+            "folder": self.folder,
+            "write_url": self.datastore_url,
+            "read_url": self.read_url,
+            "main_url": self.main_url,
+            "solr_url": self._solr.url,
+            "secret": secrets.token_urlsafe(32),
+        }
+        return INI.format(**settings)
+
+    def _redis(self) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": f"{self.folder}/redis.sock",
+            "dir": str(self.folder),
+            "save": "",
+            "appendonly": "no",
+        }
+        pairs = (word for name, value in options.items() for word in (f"--{name}", value))
+        return [str(self._bin / "redis-server"), *pairs]
+
+    def _launch(self, name: str, *command: str) -> None:
+        """Start a service of this portal, which ends with this process at the latest."""
+        with (self.folder / f"{name}.log").open("wb") as log:
+            service = subprocess.Popen(
+                ["/bin/sh", "-c", KEEPER, "sh", *command],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=_environment(),
+                start_new_session=True,
+            )
+        self._services.append(service)
+
+    def _make_admin(self) -> str:
+        account = (f"email={ADMIN}@example.org", f"password={PASSWORD}")
+        self.ckan("sysadmin", "add", ADMIN, *account, stdin="y\n")  # "Create new user?"
+        return self.ckan("user", "token", "add", ADMIN, "tests", "--quiet").strip()
+
+    def _wait_for_web(self) -> None:
+        end = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                self.action("status_show")
+            except (requests.ConnectionError, Refused) as error:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"CKAN {self.version}: {self.log('web')}") from error
+                time.sleep(0.1)
+            else:
+                return
+
+    def _make_organization(self) -> None:
+        self.action("organization_create", name=ORGANIZATION, title="The City")
+        password = f"{PASSWORD}-{EDITOR}"
+        self.action("user_create", name=EDITOR, email="editor@example.org", password=password)
+        self.action("organization_member_create", id=ORGANIZATION, username=EDITOR, role="editor")
+        self.editor_token = self.action("api_token_create", user=EDITOR, name="tests")["token"]
+
+
+def _free_port() -> int:
+    """Return a port below those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without what would lead CKAN or psql elsewhere."""
+    left_out = ("PG", "CKAN", "AIRCAN_", "PYTHON", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
