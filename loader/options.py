@@ -8,22 +8,27 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from loader import embedded
+from loader.batches import BatchSettings
 from loader.errors import UsageError
 from loader.source import SourceSettings, file_name
 
 FullText = Literal["all", "text", "none"]
 FtsIndex = Literal["gin", "gist", "none"]
 OnTypeError = Literal["fail", "widen"]
+Mode = Literal["replace", "append", "upsert"]
+Via = Literal["auto", "copy", "api"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "full_text": get_args(FullText),
     "fts_index": get_args(FtsIndex),
     "on_type_error": get_args(OnTypeError),
+    "mode": get_args(Mode),
+    "via": get_args(Via),
 }
 _FROM_0 = range(sys.maxsize)
 _MOST_LANES = 64
@@ -38,9 +43,16 @@ class Options:
     """How to load; every default is right for most files.
 
     Attributes:
-        resource_id: The table's name; by default made from the file's name.
-        datastore_url: A Postgres URL; by default ``AIRCAN_DATASTORE_URL``, and without it the
-            embedded PostgreSQL.
+        resource_id: The table's name, in CKAN the resource's id; by default, and without CKAN,
+            made from the file's name.
+        datastore_url: A Postgres URL; by default ``AIRCAN_DATASTORE_URL``, and with neither it
+            nor a CKAN the embedded PostgreSQL.
+        ckan_url: The CKAN whose resource this is; by default ``AIRCAN_CKAN_URL``.
+        ckan_token: An API token that may edit the resource; by default ``AIRCAN_CKAN_TOKEN``.
+        mode: ``replace`` the table, ``append`` the rows to it, or ``upsert`` them by their key.
+        key: The columns of the unique key; it is created where there is none.
+        via: ``copy`` into the DataStore's database, or CKAN's ``api``; ``auto`` copies wherever
+            the database lets it.
         schema: A frictionless Table Schema descriptor; it need not name every column.
         encoding: The name of a Python codec; None to find it.
         dialect: A frictionless Dialect descriptor.
@@ -55,6 +67,7 @@ class Options:
         on_type_error: What a value that does not fit its declared type does: ``fail``, or
             ``widen`` the column to one that holds it.
         source: Timeouts and retries of the source.
+        batches: How many rows and bytes one call of CKAN's API takes.
 
     Raises:
         UsageError: A value that cannot be.
@@ -62,6 +75,11 @@ class Options:
 
     resource_id: str | None = None
     datastore_url: str | None = field(default=None, repr=False)  # it may hold a password
+    ckan_url: str | None = None
+    ckan_token: str | None = field(default=None, repr=False)
+    mode: Mode = "replace"
+    key: Sequence[str] = ()
+    via: Via = "auto"
     schema: Mapping[str, object] | None = None
     encoding: str | None = None
     dialect: Mapping[str, object] | None = None
@@ -74,12 +92,13 @@ class Options:
     rejects: str | os.PathLike[str] | None = None
     on_type_error: OnTypeError = "fail"
     source: SourceSettings = field(default_factory=SourceSettings)
+    batches: BatchSettings = field(default_factory=BatchSettings)
 
     def __post_init__(self) -> None:
         """Refuse early what a step would stumble over late."""
         for name, choices in _CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
-        for name in ("resource_id", "encoding", "delimiter"):
+        for name in ("resource_id", "ckan_url", "encoding", "delimiter"):
             _check_text(name, getattr(self, name))
         _check_number("max_bad_rows", self.max_bad_rows, _FROM_0, "a number, 0 or more")
         if self.header_row is not None:
@@ -87,6 +106,8 @@ class Options:
         if self.lanes is not None:
             hint = f"a number from 1 to {_MOST_LANES}"
             _check_number("lanes", self.lanes, range(1, _MOST_LANES + 1), hint)
+        if isinstance(self.key, str) or not all(isinstance(name, str) for name in self.key):
+            raise UsageError(f"key cannot be {self.key!r}", hint="a sequence of columns' names")
 
 
 def default_resource_id(uri: str) -> str:
@@ -97,7 +118,22 @@ def default_resource_id(uri: str) -> str:
 
 def default_datastore() -> str:
     """Return ``AIRCAN_DATASTORE_URL``, or the URL of the embedded PostgreSQL, started."""
-    return os.environ.get("AIRCAN_DATASTORE_URL") or embedded.start()
+    return named_datastore(None) or embedded.start()
+
+
+def named_datastore(given: str | None) -> str | None:
+    """Return the URL given, or ``AIRCAN_DATASTORE_URL``, or None."""
+    return given or os.environ.get("AIRCAN_DATASTORE_URL") or None
+
+
+def named_ckan(given: str | None) -> str | None:
+    """Return the URL given, or ``AIRCAN_CKAN_URL``, or None."""
+    return given or os.environ.get("AIRCAN_CKAN_URL") or None
+
+
+def named_token(given: str | None) -> str | None:
+    """Return the token given, or ``AIRCAN_CKAN_TOKEN``, or None."""
+    return given or os.environ.get("AIRCAN_CKAN_TOKEN") or None
 
 
 def default_lanes() -> int:

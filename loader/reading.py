@@ -7,7 +7,7 @@ block, which the guessed types are held against.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
@@ -44,8 +44,22 @@ class Reading:
 
 
 @contextmanager
-def read(uri: str, options: Options, expected: Identity | None = None) -> Iterator[Reading]:
+def read(
+    uri: str,
+    options: Options,
+    expected: Identity | None = None,
+    types: Mapping[str, str] | None = None,
+    *,
+    hashed: bool = False,
+) -> Iterator[Reading]:
     """Open a source and find out what its head tells.
+
+    Args:
+        uri: The source.
+        options: How to read it.
+        expected: The identity that an earlier reading of it had.
+        types: The Postgres types that columns must have, by name: they win over the schema.
+        hashed: Whether the source shall be hashed as it is read.
 
     Raises:
         SourceError, TableError, UsageError: See ``loader.errors``.
@@ -54,6 +68,8 @@ def read(uri: str, options: Options, expected: Identity | None = None) -> Iterat
     declared_schema = schema.read_descriptor(options.schema)
     with ExitStack() as stack:
         source = stack.enter_context(open_source(uri, options.source, expected))
+        if hashed:
+            source.hash_as_read()
         content = stack.enter_context(unpack.unpack(source))
         stream = text.decode(content, options.encoding)
         head = text.read_fully(stream, _HEAD_BYTES)
@@ -69,7 +85,7 @@ def read(uri: str, options: Options, expected: Identity | None = None) -> Iterat
         rows = None
         if first:
             rows = table.parse(first, found, len(headers), most_rejects=options.max_bad_rows)
-        columns = _infer(rows, headers, declared_schema, missing)
+        columns = _infer(rows, headers, declared_schema, types or {}, missing)
         yield Reading(
             source,
             stream,
@@ -87,12 +103,13 @@ def _infer(
     rows: Rows | None,
     headers: Sequence[str],
     declared: Schema | None,
+    types: Mapping[str, str],
     missing: Sequence[str],
 ) -> list[Column]:
     """Guess from distinct values of the first rows, then hold the guess against all of them."""
     if rows is None:
-        return schema.infer(headers, [pa.array([], pa.string())] * len(headers), declared)
-    columns = schema.infer(headers, rows.cells, declared)
+        return schema.infer(headers, [pa.array([], pa.string())] * len(headers), declared, types)
+    columns = schema.infer(headers, rows.cells, declared, types)
     verdict = Verdict(columns, missing, widen_declared=True)
     verdict.convert(rows)
     return [

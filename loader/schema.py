@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import pyarrow as pa
 from frictionless import Detector, Field, Schema
@@ -42,6 +43,20 @@ _FRICTIONLESS = {
     "timestamptz": "datetime",
     "text": "string",
 }
+_DECLARED_AS = _FRICTIONLESS | {"json": "object"}
+# Names of Postgres types, and of CKAN's Data Dictionary -> the type that values are held to.
+_KNOWN_AS = {
+    "text": "text varchar string name bpchar",
+    "numeric": "numeric number decimal float float4 float8 real money",
+    "bigint": "bigint integer int int2 int4 int8 smallint",
+    "boolean": "boolean bool",
+    "date": "date",
+    "time": "time",
+    "timestamp": "timestamp datetime",
+    "timestamptz": "timestamptz",
+    "json": "json jsonb nested",
+}
+_LOADED_AS = {name: kind for kind, names in _KNOWN_AS.items() for name in names.split()}
 # Properties that give a field's values a form of their own.
 _FORMS = ("decimalChar", "groupChar", "bareNumber", "trueValues", "falseValues")
 
@@ -150,7 +165,10 @@ def _check_fields(fields: object) -> None:
 
 
 def infer(
-    headers: Sequence[str], sample: Sequence[pa.StringArray], declared: Schema | None
+    headers: Sequence[str],
+    sample: Sequence[pa.StringArray],
+    declared: Schema | None,
+    types: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Column]:
     """Return the columns: declared where the schema says so, guessed for the rest.
 
@@ -158,6 +176,8 @@ def infer(
         headers: The header's cells.
         sample: The first rows of each column.
         declared: The caller's schema; it need not name every column.
+        types: Postgres types that win over the schema's, by the column's name; it may name
+            columns that the file does not have.
 
     Raises:
         UsageError: The schema declares a field that the header does not have.
@@ -169,6 +189,11 @@ def infer(
     columns = []
     for name, header, cells in zip(names, headers, sample, strict=True):
         field = fields.get(name)
+        if name in types:
+            columns.append(
+                Column(name, header, types[name], field=_of_type(name, field, types[name]))
+            )
+            continue
         kind = field.type if field else guessed[name]
         column = Column(
             name,
@@ -179,6 +204,14 @@ def infer(
         )
         columns.append(column)
     return columns
+
+
+def _of_type(name: str, field: Field | None, postgres: str) -> Field:
+    """Return a field of the Postgres type; it keeps its own form if it was of that type before."""
+    kind = _DECLARED_AS.get(postgres, postgres)
+    if field is not None and field.type == kind:
+        return field
+    return Field.from_descriptor({"name": name, "type": kind})
 
 
 def _declared_fields(
@@ -250,6 +283,11 @@ def _frictionless_type(column: Column) -> str:
     if column.type == "json":
         return column.inferred_as or "any"
     return _FRICTIONLESS.get(column.type, column.type)
+
+
+def loaded_as(postgres: str) -> str | None:
+    """Return which of our types the values of a Postgres type are held to; None: not known."""
+    return _LOADED_AS.get(postgres.strip().lower())
 
 
 def describe(columns: Iterable[Column]) -> dict[str, object]:

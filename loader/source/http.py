@@ -29,7 +29,7 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
     """Ask for the bytes from the offset on, if they are still those of the known version."""
     import smart_open  # noqa: PLC0415  (0.3 s and more: only those who need it pay)
 
-    headers = {"Accept-Encoding": "identity", "User-Agent": "AirCan"}
+    headers = {**target.headers, "Accept-Encoding": "identity", "User-Agent": "AirCan"}
     if offset and known is not None:
         headers["Range"] = f"bytes={offset}-"
         if known.strong_etag:

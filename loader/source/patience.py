@@ -9,7 +9,8 @@ import logging
 import math
 import random
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from loader.errors import SourceUnreachable
 from loader.source.failures import Passing, TimedOut, UnknownName
@@ -25,7 +26,12 @@ _OPENING_RETRIES: dict[type[Passing], int] = {UnknownName: 2, TimedOut: 0}
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """How patient to be with a server."""
+    """How to speak to a server, and how patient to be with it.
+
+    Attributes:
+        headers: Sent over HTTP; ``Authorization`` to the source's own host only, not to one that
+            it redirects to.
+    """
 
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 60.0
@@ -34,6 +40,7 @@ class SourceSettings:
     max_backoff_s: float = 15.0
     opening_retries: int = 3  # before the first answer: a wrong address is to be told soon
     opening_wait_s: float = 5.0  # between all of those
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # they may hold a token
 
 
 class Patience:

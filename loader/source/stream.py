@@ -7,6 +7,7 @@ does.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -30,6 +31,7 @@ _SUPPORTED = "a local path, file://, http://, https:// or gs://"
 _ALL: tuple[Transport, ...] = (local, http, gcs)
 _TRANSPORTS = {scheme: transport for transport in _ALL for scheme in transport.SCHEMES}
 _DEFAULTS = SourceSettings()
+_HASH_BYTES = 1 << 20  # of one read, where nobody else reads
 
 
 def open_source(
@@ -93,12 +95,13 @@ class Source(io.RawIOBase):
         self.identity: Identity | None = None
         self.end_is_certain = True
         timeout = (settings.connect_timeout_s, settings.read_timeout_s)
-        self._target = Target(uri, self.uri, timeout)
+        self._target = Target(uri, self.uri, timeout, settings.headers)
         self._transport = transport
         self._expected = expected
         self._patience = Patience(settings, opening=expected is None)
         self._connection: Connection | None = None
         self._ended = False
+        self._hash: hashlib._Hash | None = None
         first = self._persist(lambda connection: connection)
         self.size, self.identity = first.size, first.identity
         self._patience = Patience(settings, opening=False)
@@ -118,6 +121,7 @@ class Source(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move within a local file; anything else raises io.UnsupportedOperation."""
         self._ended = False
+        self._hash = None
         return self._local().seek(offset, whence)
 
     def tell(self) -> int:
@@ -144,7 +148,31 @@ class Source(io.RawIOBase):
             self.check_unchanged()
             self._ended = True
         self.bytes_read += count
+        if self._hash is not None:
+            self._hash.update(view[:count])
         return count
+
+    def hash_as_read(self) -> None:
+        """Begin, before the first byte is read, to make the hash that ``md5`` tells."""
+        self._hash = _md5()
+
+    def md5(self) -> str:
+        """Return the MD5 of the source in hex, which is what CKAN's loaders call a file's hash.
+
+        What was not read yet is read now; a local file that was read out of order, once more.
+
+        Raises:
+            SourceError: As ``readinto``.
+        """
+        given_out = self.bytes_read
+        if self._hash is None:
+            self.seek(0)
+            self._hash = _md5()
+        rest = bytearray(_HASH_BYTES)
+        while self.readinto(rest):
+            pass
+        self.bytes_read = given_out
+        return self._hash.hexdigest()
 
     def check_unchanged(self) -> None:
         """Ask once more for the source's identity, where that costs next to nothing.
@@ -198,3 +226,7 @@ class Source(io.RawIOBase):
         if not isinstance(self._connection, LocalFile):
             raise io.UnsupportedOperation("only a local file can be read out of order")
         return self._connection
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)

@@ -6,6 +6,7 @@ become ours: Passing where a new connection may help, another SourceError where 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +20,7 @@ class Target:
     uri: str = field(repr=False)
     shown: str
     timeout: tuple[float, float]  # seconds until connected, and between two reads
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Connection(Protocol):

@@ -1,0 +1,110 @@
+"""One reading of the source: blocks -> verified rows, counted and the bad ones set aside.
+
+Holds one block for each thread that asks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from loader import encode, table
+from loader.blocks import Block, Offsets
+from loader.copy import fulltext
+from loader.express import Express
+from loader.progress import Progress
+from loader.reading import Reading
+from loader.rejects import Rejects
+from loader.schema import Column
+from loader.verdict import Verdict
+
+
+class Pass:
+    """What is done with each block of one reading of the source; safe to share between threads.
+
+    Attributes:
+        reading: The source.
+        rows_read: Rows that the blocks had.
+        rows_verified: Rows given out.
+        rows_repaired: Rows of those that were padded or trimmed.
+        blank_lines: Lines left out.
+        long_ids: ``_id`` of each row too long to be searched whole.
+    """
+
+    def __init__(
+        self, reading: Reading, verdict: Verdict, rejects: Rejects, progress: Progress
+    ) -> None:
+        self.reading = reading
+        self.rows_read = 0
+        self.rows_verified = 0
+        self.rows_repaired = 0
+        self.blank_lines = 0
+        self.long_ids: list[int] = []
+        self._verdict = verdict
+        self._express = Express(verdict.columns, reading.dialect, reading.missing)
+        self._rejects = rejects
+        self._progress = progress
+        self._lock = threading.Lock()
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """The columns, as far as the rows seen allow them."""
+        return self._verdict.columns
+
+    @property
+    def rows_set_aside(self) -> int:
+        """How many rows were not given out."""
+        return self._rejects.count
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the source's blocks, counting them; in one thread."""
+        for block in self.reading.blocks:
+            self.rows_read += block.rows
+            self.blank_lines += len(block.ends) - block.rows
+            yield block
+            self._progress.advance(self.reading.source.bytes_read, self.rows_read)
+
+    def encode(self, block: Block) -> list[memoryview] | None:
+        """Return a block's COPY text, or None once a column was widened."""
+        encoded = self._express.encode(block)
+        if encoded is None:
+            return self._encode_mended(block)
+        self._rejects.add(block.number, [])
+        self._count(block, rows=block.rows, repaired=0)
+        # A block that fits the narrower types has nothing to add to a verdict.
+        return None if self._verdict.widened else encoded
+
+    def _encode_mended(self, block: Block) -> list[memoryview] | None:
+        rows = self.convert(block)
+        if rows is None:
+            return None
+        dialect = self.reading.dialect
+        return encode.encode(*rows, dialect.delimiter, dialect.line_end)
+
+    def convert(self, block: Block) -> tuple[Offsets, list[pa.StringArray]] | None:
+        """Return a block's rows: their ``_id`` and their columns; None once one was widened."""
+        rows = table.parse(
+            block,
+            self.reading.dialect,
+            len(self._verdict.columns),
+            encoding=self.reading.text.encoding,
+            most_rejects=self._rejects.limit,
+        )
+        self._rejects.add(block.number, rows.rejects)
+        converted = self._verdict.convert(rows)
+        if converted is None:
+            return None
+        self._count(block, rows=len(rows.positions), repaired=rows.repaired)
+        return rows.ids, converted
+
+    def _count(self, block: Block, rows: int, repaired: int) -> None:
+        long = np.flatnonzero(
+            np.diff(block.ends, prepend=0)[block.filled] > fulltext.MAX_TEXT_BYTES
+        )
+        with self._lock:
+            self.rows_verified += rows
+            self.rows_repaired += repaired
+            self.long_ids += (block.first_id + long).tolist()

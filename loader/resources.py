@@ -1,0 +1,196 @@
+"""What CKAN says of a resource -> its file, loaded: one resource, those of a dataset, or all.
+
+Holds one resource at a time beside what its load holds.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from loader.ckan import Ckan
+from loader.errors import AircanError, UsageError
+from loader.options import Options, named_ckan, named_token
+from loader.pipeline import load
+from loader.progress import Progress, Silent
+from loader.report import Report
+from loader.source import open_source
+
+_log = logging.getLogger(__name__)
+
+_TABLES = re.compile(r"(text/|application/)?(csv|tsv|tab|tab-separated-values)", re.IGNORECASE)
+_WITHOUT_FILE = ("datastore", "tabledesigner")  # their rows are nowhere but in the DataStore
+Status = Literal["loaded", "unchanged", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one resource of many.
+
+    Attributes:
+        dataset: The dataset's name.
+        resource_id: The resource.
+        name: The resource's name.
+        status: ``loaded``; ``unchanged``: the file is the one in the DataStore; ``skipped``: it
+            is no CSV file; ``failed``.
+        report: Of the load; None if there was none.
+        reason: Why it was not loaded, in one line.
+    """
+
+    dataset: str
+    resource_id: str
+    name: str
+    status: Status
+    report: Report | None = None
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "dataset": self.dataset,
+            "resource_id": self.resource_id,
+            "name": self.name,
+            "status": self.status,
+            "reason": self.reason,
+            "report": self.report.to_dict() if self.report else None,
+        }
+
+
+def reload(
+    resource_id: str, options: Options = Options(), progress: Progress | None = None
+) -> Report:
+    """Load the file of a resource that CKAN knows.
+
+    Args:
+        resource_id: The resource.
+        options: How to load; what they leave open of the file, the resource says.
+        progress: Is told of every step and block.
+
+    Raises:
+        UsageError: No CKAN is named, or the resource has no file.
+        AircanError: As ``loader.load``.
+    """
+    ckan = _ckan(options)
+    return _load(ckan, ckan.resource(resource_id), options, progress)
+
+
+def reload_dataset(
+    name: str, options: Options = Options(), *, force: bool = False, progress: Progress | None = None
+) -> Iterator[Outcome]:
+    """Load the files of a dataset that are not in the DataStore yet; yield what became of each.
+
+    Args:
+        name: The dataset's name or id.
+        options: As for ``reload``.
+        force: Load what is in the DataStore already, too.
+        progress: Is told of every step and block.
+
+    Raises:
+        UsageError: No CKAN is named.
+        CkanError: CKAN does not tell the dataset.
+    """
+    ckan = _ckan(options)
+    return _reload_each(ckan, [ckan.dataset(name)], options, force, progress)
+
+
+def reload_all(
+    options: Options = Options(), *, force: bool = False, progress: Progress | None = None
+) -> Iterator[Outcome]:
+    """Do as ``reload_dataset`` does, for every dataset that the token may see."""
+    ckan = _ckan(options)
+    return _reload_each(ckan, ckan.datasets(), options, force, progress)
+
+
+def _ckan(options: Options) -> Ckan:
+    url = named_ckan(options.ckan_url)
+    if url is None:
+        raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
+    return Ckan(url, named_token(options.ckan_token))
+
+
+def _reload_each(
+    ckan: Ckan,
+    datasets: Iterable[Mapping[str, Any]],
+    options: Options,
+    force: bool,
+    progress: Progress | None,
+) -> Iterator[Outcome]:
+    for dataset in datasets:
+        for resource in dataset["resources"]:
+            yield _reload_one(ckan, dataset["name"], resource, options, force, progress)
+
+
+def _reload_one(
+    ckan: Ckan,
+    dataset: str,
+    resource: Mapping[str, Any],
+    options: Options,
+    force: bool,
+    progress: Progress | None,
+) -> Outcome:
+    """Load a resource; its failure is its outcome, and no reason to stop the others."""
+    outcome = Outcome(dataset, resource["id"], resource.get("name") or "", "skipped")
+    if reason := _no_table(resource):
+        return replace(outcome, reason=reason)
+    try:
+        if not force and _is_loaded(ckan, resource, options, progress or Silent()):
+            return replace(outcome, status="unchanged")
+        report = _load(ckan, resource, options, progress)
+    except AircanError as error:
+        _log.warning("%s: %s", outcome.resource_id, error)
+        return replace(outcome, status="failed", report=error.report, reason=str(error))
+    return replace(outcome, status="loaded", report=report)
+
+
+def _no_table(resource: Mapping[str, Any]) -> str:
+    if resource.get("url_type") in _WITHOUT_FILE:
+        return "it has no file"
+    kind = resource.get("format") or ""
+    return "" if _TABLES.fullmatch(kind) else f"its format is {kind or 'not told'}"
+
+
+def _is_loaded(
+    ckan: Ckan, resource: Mapping[str, Any], options: Options, progress: Progress
+) -> bool:
+    """Tell whether the DataStore has this very file, which is read for that."""
+    if not (resource.get("datastore_active") and resource.get("hash")):
+        return False
+    uri, headers = ckan.location(resource)
+    progress.begin("comparing the file with the last one loaded")
+    with open_source(uri, replace(options.source, headers=headers)) as source:
+        source.hash_as_read()
+        return source.md5() == resource["hash"]
+
+
+def _load(
+    ckan: Ckan, resource: Mapping[str, Any], options: Options, progress: Progress | None
+) -> Report:
+    if resource.get("url_type") in _WITHOUT_FILE:
+        raise UsageError(
+            f"the resource {resource['id']} has no file: its rows are in the DataStore only",
+            hint="load a file into it: aircan load SOURCE --resource-id ID",
+        )
+    uri, _ = ckan.location(resource)
+    described = replace(
+        options,
+        resource_id=resource["id"],
+        schema=options.schema or _descriptor(resource, "schema"),
+        dialect=options.dialect or _descriptor(resource, "dialect"),
+        encoding=options.encoding or resource.get("encoding") or None,
+    )
+    return load(uri, described, progress)
+
+
+def _descriptor(resource: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """Return a descriptor that the resource has, as an object or as JSON text."""
+    descriptor = resource.get(name)
+    if isinstance(descriptor, str) and descriptor.lstrip().startswith("{"):
+        try:
+            descriptor = json.loads(descriptor)
+        except ValueError as error:
+            raise UsageError(f"the resource's {name} is not JSON: {error}") from error
+    return descriptor if isinstance(descriptor, dict) else None

@@ -1,0 +1,134 @@
+"""Rows -> CKAN's API, where the database cannot be reached: a file of rows, then batches.
+
+Nothing is sent before every row has proved the columns' types: until then the old rows stay. The
+rows wait in a temporary file, a JSON array on each line, of about the size of the unpacked source.
+Holds one block of rows, and one batch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO
+
+import pyarrow as pa
+
+from loader import batches
+from loader.batches import Sent
+from loader.ckan import Ckan, Table
+from loader.copy import merge
+from loader.errors import UsageError
+from loader.options import Options
+from loader.passes import Pass
+from loader.progress import Progress
+from loader.schema import Column
+from loader.way import Step
+
+
+@contextmanager
+def opened(
+    ckan: Ckan, resource_id: str, options: Options, step: Step, progress: Progress
+) -> Iterator[Batching]:
+    """Ask CKAN for the table as it is.
+
+    Args:
+        ckan: The CKAN that has the resource.
+        resource_id: The resource.
+        options: How to load.
+        step: Times and tells the steps.
+        progress: Is told of every batch.
+
+    Raises:
+        CkanError: CKAN cannot be had.
+    """
+    with tempfile.TemporaryFile(prefix="aircan-") as spool:
+        yield Batching(ckan, resource_id, options, step, progress, spool)
+
+
+class Batching:
+    """One load through the API; see ``loader.way``."""
+
+    def __init__(
+        self,
+        ckan: Ckan,
+        resource_id: str,
+        options: Options,
+        step: Step,
+        progress: Progress,
+        spool: IO[bytes],
+    ) -> None:
+        self._ckan = ckan
+        self._resource_id = resource_id
+        self._options = options
+        self._step = step
+        self._progress = progress
+        self._spool = spool
+        self._read = 0  # bytes of it
+        self._table: Table | None = ckan.table(resource_id)
+        self.existed = self._table is not None
+        self._merges = self.existed and options.mode != "replace"
+        if options.mode == "upsert" and not options.key:
+            raise UsageError(
+                "CKAN's API does not tell a table's unique key", hint="name it with --key"
+            )
+
+    def declared(self) -> Mapping[str, str]:
+        """Return the table's types for a merge, else those of its Data Dictionary."""
+        fields = self._table.fields if self._table else ()
+        if self._merges:
+            return {field.id: field.type for field in fields}
+        overrides = {field.id: field.info.get("type_override") for field in fields}
+        return {name: str(kind) for name, kind in overrides.items() if kind}
+
+    def check(self, columns: Sequence[Column]) -> None:
+        """Refuse a file whose columns are not those of the table it is merged into."""
+        if self._table and self._merges:
+            have = [(field.id, field.type) for field in self._table.fields]
+            merge.check_columns(have, [(column.name, column.type) for column in columns])
+
+    def store(self, one: Pass) -> int:
+        """Write a pass's rows into the file."""
+        self._spool.seek(0)
+        self._spool.truncate()
+        stored = 0
+        for block in one.blocks():
+            rows = one.convert(block)
+            if rows is not None:
+                stored += self._write(rows[1])
+        return stored
+
+    def _write(self, columns: Sequence[pa.StringArray]) -> int:
+        rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
+        self._spool.writelines(json.dumps(row).encode() + b"\n" for row in rows)
+        return len(rows)
+
+    def finish(self, columns: Sequence[Column], one: Pass) -> tuple[int, list[str]]:
+        """Send the rows, in the order of the file."""
+        with self._step("copy", "sending the rows to CKAN"):
+            sent = self._send(columns)
+        return sent.rows, sent.warnings
+
+    def _send(self, columns: Sequence[Column]) -> Sent:
+        named = [
+            (c.name, c.type, c.header if c.header.strip() not in ("", c.name) else "")
+            for c in columns
+        ]
+        to = (self._ckan, self._resource_id, named, self._rows(), self._options.batches)
+        self._progress.expect(self._spool.seek(0, os.SEEK_END))
+        self._spool.seek(0)
+        if not self._merges:
+            return batches.replace(*to, on_sent=self._tell)
+        if self._options.mode == "append":
+            return batches.append(*to, on_sent=self._tell)
+        return batches.upsert(*to, self._options.key, on_sent=self._tell)
+
+    def _rows(self) -> Iterator[Sequence[str | None]]:
+        for line in self._spool:
+            self._read += len(line)
+            yield json.loads(line)
+
+    def _tell(self, rows: int) -> None:
+        self._progress.advance(self._read, rows)

@@ -1,0 +1,186 @@
+"""Rows -> the DataStore's database by COPY: a shadow table, then the swap, or a merge.
+
+Holds the connection with the resource's lock; what the lanes hold beside it, they say.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from loader.copy import database, dictionary, fulltext, keep, lanes, merge, relation, swap
+from loader.errors import DatabaseError, SchemaDiffers, ValueDoesNotFit
+from loader.options import Options, default_lanes
+from loader.passes import Pass
+from loader.schema import Column
+from loader.way import Step
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def opened(
+    url: str, resource_id: str, options: Options, step: Step
+) -> Iterator[Copying]:
+    """Lock the resource and see whether its table can be loaded; leave no shadow behind.
+
+    Args:
+        url: As ``database.normalise_url`` returns it.
+        resource_id: The table.
+        options: How to load.
+        step: Times and tells the steps.
+
+    Raises:
+        DatabaseError: The database cannot be had, or does not allow the load.
+    """
+    names = relation.name(resource_id)
+    with closing(database.connect(url, f"load {names.live}")) as connection:
+        relation.check_rights(connection, names)
+        relation.lock(connection, names)
+        swap.check_live(connection, names)
+        for orphan in relation.drop_orphans(connection, names):
+            _log.info("dropped %s, left by a load that was killed", orphan)
+        way = Copying(connection, url, names, options, step)
+        try:
+            yield way
+        finally:
+            way.clean_up()
+
+
+class Copying:
+    """One load by COPY; see ``loader.way``."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[TupleRow],
+        url: str,
+        names: relation.Names,
+        options: Options,
+        step: Step,
+    ) -> None:
+        self.connection = connection
+        self._url = url
+        self._names = names
+        self._options = options
+        self._step = step
+        self._live = dictionary.types(connection, names)
+        self.existed = self._live is not None
+        self._merges = self.existed and options.mode != "replace"
+        self._key = self._merge_key()
+
+    def _merge_key(self) -> Sequence[str]:
+        if self._merges and self._options.mode == "upsert":
+            return merge.ensure_key(self.connection, self._names, self._options.key)
+        return self._options.key
+
+    def declared(self) -> Mapping[str, str]:
+        """Return the live table's types for a merge, else those of its Data Dictionary."""
+        if self._merges:
+            return dict(self._live or ())
+        return dictionary.overrides(self.connection, self._names)
+
+    def check(self, columns: Sequence[Column]) -> None:
+        """Refuse a file whose columns are not those of the table it is merged into."""
+        if self._live and self._merges:
+            merge.check_columns(self._live, [(column.name, column.type) for column in columns])
+
+    def store(self, one: Pass) -> int:
+        """COPY a pass into a new shadow table."""
+        columns = [(column.name, column.type) for column in one.columns]
+        relation.drop(self.connection, self._names)
+        relation.create(
+            self.connection,
+            self._names,
+            columns,
+            self._full_text(columns),
+            unlogged=self._merges,
+        )
+        if not self._merges:
+            keep.add_triggers(self.connection, self._names)
+        statement = lanes.statement(
+            self._names.shadow, [name for name, _ in columns], one.reading.dialect.delimiter
+        )
+        with ExitStack() as stack:
+            connections = [
+                stack.enter_context(closing(database.connect_another(self._url, f"lane {lane}")))
+                for lane in range(1, (self._options.lanes or default_lanes()) + 1)
+            ]
+            try:
+                return lanes.copy(
+                    one.blocks(), one.encode, connections, statement, self.connection
+                )
+            except ValueDoesNotFit as error:
+                raise _differs(error) if self._merges else error from None
+
+    def _full_text(self, columns: Sequence[tuple[str, str]]) -> str | None:
+        if self._options.full_text == "none":
+            return None
+        config, time_zone = fulltext.settings(self.connection)
+        literals = fulltext.keeps_numbers(self.connection, config)
+        return fulltext.expression(columns, self._options.full_text, config, time_zone, literals)
+
+    def finish(self, columns: Sequence[Column], one: Pass) -> tuple[int, list[str]]:
+        """Finish the shadow and swap it in, or merge it into the live table."""
+        if self._merges:
+            return self._merge(self._fill_long_rows(columns, one))
+        with self._step("primary_key", "adding the primary key"):
+            relation.add_primary_key(self.connection, self._names)
+            warnings = keep.build_indexes(self.connection, self._names, self._key)
+        warnings += self._fill_long_rows(columns, one)
+        if "none" not in (self._options.full_text, self._options.fts_index):
+            with self._step("full_text_index", "indexing the full text"):
+                relation.add_full_text_index(self.connection, self._names, self._options.fts_index)
+        with self._step("analyze", "analysing the table"):
+            relation.analyze(self.connection, self._names)
+            relation.add_trigger(self.connection, self._names)
+            renamed = [(c.name, c.header) for c in columns if c.header.strip() not in ("", c.name)]
+            relation.label(self.connection, self._names, renamed)
+        with self._step("swap", "swapping the tables"):
+            warnings += swap.swap(self.connection, self._names, one.rows_read, one.rows_verified)
+        return one.rows_verified, warnings
+
+    def _fill_long_rows(self, columns: Sequence[Column], one: Pass) -> list[str]:
+        if self._options.full_text == "none":
+            return []
+        relation.keep_full_text(self.connection, self._names)
+        cut = fulltext.fill_long_rows(
+            self.connection,
+            self._names.shadow,
+            [(column.name, column.type) for column in columns],
+            self._options.full_text,
+            one.long_ids,
+        )
+        return [f"_id {row_id}: too long to be searched whole, its beginning is" for row_id in cut]
+
+    def _merge(self, warnings: list[str]) -> tuple[int, list[str]]:
+        with self._step("swap", "adding the rows"):
+            if self._options.mode == "append":
+                merged = merge.append(self.connection, self._names)
+            else:
+                merged = merge.upsert(self.connection, self._names, self._key)
+        if merged.duplicates:
+            warnings.append(
+                f"rows with the key of a later row, left out: {merged.duplicates}"
+            )
+        return merged.inserted + merged.updated, warnings
+
+    def clean_up(self) -> None:
+        """Drop the shadow, if the swap has not made it the live table."""
+        try:
+            relation.drop(self.connection, self._names)
+        except DatabaseError as error:  # must not hide why the load failed
+            _log.warning("%s stays until the next load: %s", self._names.shadow, error)
+
+
+def _differs(error: ValueDoesNotFit) -> SchemaDiffers:
+    return SchemaDiffers(
+        f"{error.message}, which the column has in the table",
+        row=error.row,
+        column=error.column,
+        value=error.value,
+        hint="correct the value; --mode replace loads the file with types of its own",
+    )

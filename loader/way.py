@@ -1,0 +1,37 @@
+"""What both ways into the DataStore offer: COPY into its database, and CKAN's API.
+
+A way is opened before the source is, and closed after the last row, whatever happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from loader.passes import Pass
+from loader.schema import Column
+
+# Of a step's name in the report and its title for people.
+Step = Callable[[str, str], AbstractContextManager[None]]
+
+
+class Way(Protocol):
+    """How verified rows become those of the table that readers see."""
+
+    existed: bool  # whether there was a table before
+
+    def declared(self) -> Mapping[str, str]:
+        """Return the types that columns shall have, by name, as Postgres or CKAN call them."""
+
+    def check(self, columns: Sequence[Column]) -> None:
+        """Raise SchemaDiffers if the table cannot take these columns."""
+
+    def store(self, one: Pass) -> int:
+        """Take all rows of a pass, where no reader sees them yet; return how many there are.
+
+        Once a column was widened it takes none, but shows every block to the pass.
+        """
+
+    def finish(self, columns: Sequence[Column], one: Pass) -> tuple[int, list[str]]:
+        """Let readers see what was stored; return how many rows, and warnings."""
