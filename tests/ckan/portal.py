@@ -66,6 +66,7 @@ ckan.uploads_enabled = true
 ckan.max_resource_size = 1000
 ckan.auth.create_user_via_web = false
 ckan.datastore.sqlsearch.enabled = true
+ckan.datastore.background_calculate_record_count_delay = 0.2
 ckan.datastore.write_url = {write_url}
 ckan.datastore.read_url = {read_url}
 sqlalchemy.url = {main_url}
@@ -115,7 +116,7 @@ class Refused(Exception):
         error: What CKAN said, its `error` where there is one.
     """
 
-    def __init__(self, status: int, error: Any) -> None:  # noqa: ANN401
+    def __init__(self, status: int, error: Any) -> None:
         super().__init__(f"{status}: {error}")
         self.status = status
         self.error = error
@@ -179,7 +180,7 @@ class Portal:
             "AIRCAN_DATASTORE_URL": self.datastore_url,
         }
 
-    def action(self, action: str, /, token: str | None = None, **data: Any) -> Any:  # noqa: ANN401
+    def action(self, action: str, /, token: str | None = None, **data: Any) -> Any:
         """Call an action with the admin's token, or that which is given ("": none).
 
         Returns:
@@ -190,7 +191,7 @@ class Portal:
         """
         return self.post(action, token, json=data)
 
-    def post(self, action: str, token: str | None = None, **request: Any) -> Any:  # noqa: ANN401
+    def post(self, action: str, token: str | None = None, **request: Any) -> Any:
         """Call an action with a request of any form; see `action`."""
         token = self.token if token is None else token
         answer = requests.post(
@@ -207,7 +208,7 @@ class Portal:
             raise Refused(answer.status_code, body.get("error"))
         return body["result"]
 
-    def new_dataset(self, *, private: bool = False, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+    def new_dataset(self, *, private: bool = False, **fields: Any) -> dict[str, Any]:
         """Make an empty dataset of the organisation."""
         fields = {"name": f"dataset-{uuid.uuid4().hex[:12]}", **fields}
         return self.action("package_create", owner_org=ORGANIZATION, private=private, **fields)
@@ -220,7 +221,7 @@ class Portal:
         name: str = "data.csv",
         private: bool = False,
         package_id: str | None = None,
-        **fields: Any,  # noqa: ANN401
+        **fields: Any,
     ) -> dict[str, Any]:
         """Make a resource in a dataset of its own, or in the one that is named.
 
@@ -238,7 +239,7 @@ class Portal:
             return self.post("resource_create", data=data, files={"upload": (name, upload)})
         return self.action("resource_create", url=url or "https://example.org/data.csv", **data)
 
-    def search(self, resource_id: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401
+    def search(self, resource_id: str, **params: Any) -> dict[str, Any]:
         """Call datastore_search."""
         return self.action("datastore_search", resource_id=resource_id, **params)
 
