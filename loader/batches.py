@@ -1,11 +1,574 @@
-"""Rows -> batches of CKAN's API."""
+"""Rows -> the DataStore through CKAN's API, in batches: for those who cannot reach its database.
 
+In: a table's columns, rows of text in file order. Out: the table filled, or an error that says
+what became of its old rows. Holds one batch, as dictionaries and as the JSON that is sent.
+
+A call whose answer is lost may have been carried out. So a batch of an ``insert`` is not sent
+again before the rows in the table were counted: all of a batch is in, or nothing of it.
+
+Every value goes as text: JSON would lose the digits of 15.30, and Postgres reads the text.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from loader.errors import (
+    AircanError,
+    Cancelled,
+    CkanNotFound,
+    CkanRefused,
+    CkanUnreachable,
+    KeyViolated,
+    RowsLost,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from loader.ckan import Ckan, Table
+
+_log = logging.getLogger(__name__)
+
+Columns = Sequence[tuple[str, str, str]]
+Record = dict[str, "str | None"]
+
+_POLL_S = 0.5
+_LAST_WAIT_S = 10.0  # for a batch that is under way when all is to be taken back
+_IDS = 5000  # rows taken back by one call
+_ESCAPED = 6  # bytes of JSON for a character outside of ASCII
+_NULL_BYTES = 4
+# CKAN makes another type of a "json" in lower case: its own "nested".
+_CREATED_AS = {"json": "JSON", "nested": "json"}
+_GONE = "the old rows are gone: the table is empty, and CKAN does not show it"
+_UNKNOWN = "whether the old rows are still there is unknown: look at the table, then load again"
 
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """How much one call takes."""
+    """How much one call takes, and how long a lost one is waited for.
+
+    Attributes:
+        rows: In one call.
+        bytes: In one call, of JSON; a single row may be larger.
+        settle_s: How long CKAN may go on with a call whose answer was lost.
+
+    Raises:
+        UsageError: A batch of nothing.
+    """
 
     rows: int = 5000
     bytes: int = 8 << 20
+    settle_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse early what would never end."""
+        if self.rows < 1 or self.bytes < 1:
+            raise UsageError("a batch cannot be empty", hint="at least one row, and one byte")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was sent.
+
+    Attributes:
+        rows: How many.
+        warnings: What the table has lost by it.
+    """
+
+    rows: int
+    warnings: list[str]
+
+
+def _tell_nobody(_: int, /) -> None:
+    """Take the number of rows sent so far."""
+
+
+def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
+    ckan: Ckan,
+    resource_id: str,
+    columns: Columns,
+    rows: Iterable[Sequence[str | None]],
+    settings: BatchSettings = BatchSettings(),
+    on_sent: Callable[[int], None] = _tell_nobody,
+) -> Sent:
+    """Replace a resource's rows; its table is made if there is none.
+
+    CKAN does not show the table from the first row on, until it is registered.
+
+    Args:
+        ckan: With a token that may edit the resource.
+        resource_id: The resource.
+        columns: Name, Postgres type and label of each; the label is '' for none.
+        rows: Their cells, as Postgres reads them; None is NULL.
+        settings: How much one call takes.
+        on_sent: Is told how many rows are in.
+
+    Returns:
+        How many rows are in the table now.
+
+    Raises:
+        AircanError: As CKAN or ``rows`` raise it; its hint says what became of the old rows.
+        RowsLost: Others wrote into the table meanwhile.
+        Cancelled: Ctrl-C.
+    """
+    batches = _batches([name for name, _, _ in columns], rows, settings)
+    first = next(batches, [])  # a source that fails at once costs no row
+    warnings = _clear(ckan, resource_id, columns)
+    inserter = _Inserter(ckan, resource_id, settings)
+    with _or_nothing(inserter):
+        ckan.withdraw(resource_id)
+        inserter.send_all(chain([first], batches), on_sent)
+        inserter.check()
+    return Sent(inserter.sent, warnings)
+
+
+def append(  # noqa: D417, PLR0913, PLR0917
+    ckan: Ckan,
+    resource_id: str,
+    columns: Columns,
+    rows: Iterable[Sequence[str | None]],
+    settings: BatchSettings = BatchSettings(),
+    on_sent: Callable[[int], None] = _tell_nobody,
+) -> Sent:
+    """Add rows to a resource's table; if that fails, they are taken back.
+
+    Args:
+        ckan: As for ``replace``, and so all others.
+
+    Returns:
+        How many rows were added.
+
+    Raises:
+        AircanError: Its hint says whether the rows could be taken back.
+        CkanNotFound: There is no table.
+    """
+    base = _existing(ckan, resource_id).rows
+    newest = next(iter(_newest_ids(ckan, resource_id, 1)), 0)
+    inserter = _Inserter(ckan, resource_id, settings, base)
+    with _or_taken_back(inserter, newest):
+        batches = _batches([name for name, _, _ in columns], rows, settings)
+        inserter.send_all(batches, on_sent)
+        warnings = inserter.check_all_added()
+    return Sent(inserter.sent, warnings)
+
+
+def upsert(  # noqa: D417, PLR0913, PLR0917
+    ckan: Ckan,
+    resource_id: str,
+    columns: Columns,
+    rows: Iterable[Sequence[str | None]],
+    settings: BatchSettings,
+    keys: Sequence[str],
+    on_sent: Callable[[int], None] = _tell_nobody,
+) -> Sent:
+    """Add rows to a resource's table, or change those that have their key.
+
+    Of rows with one key the last one wins. What is done stays when this fails: loading the file
+    again does the rest.
+
+    Args:
+        ckan: As for ``replace``, and so all others but the key.
+        keys: The columns of the table's unique key, which is made where there is none.
+
+    Returns:
+        How many rows were sent.
+
+    Raises:
+        AircanError: Its hint says how many rows are in.
+        UsageError: The table has another unique key.
+        KeyViolated: Rows of the table have one key, or one of the rows has none.
+        CkanNotFound: There is no table.
+    """
+    _existing(ckan, resource_id)
+    _ensure_key(ckan, resource_id, keys)
+    sent = 0
+    try:
+        for batch in _batches([name for name, _, _ in columns], rows, settings):
+            _check_key(batch, keys, sent)
+            _upsert(ckan, resource_id, batch)
+            sent += len(batch)
+            on_sent(sent)
+        _count(ckan, resource_id)
+    except AircanError as error:
+        error.hint = _joined(error.hint, _left(sent))
+        raise
+    except KeyboardInterrupt as interrupt:
+        raise Cancelled("the load was stopped", hint=_left(sent)) from interrupt
+    return Sent(sent, [])
+
+
+def _left(sent: int) -> str:
+    return f"the first {sent} rows are in and cannot be taken back: load again"
+
+
+def _batches(
+    names: Sequence[str], rows: Iterable[Sequence[str | None]], settings: BatchSettings
+) -> Iterator[list[Record]]:
+    names_bytes = sum(len(json.dumps(name)) + len(': "", ') for name in names)
+    batch: list[Record] = []
+    batch_bytes = 0
+    for row in rows:
+        row_bytes = names_bytes + sum(map(_bytes, row))
+        if batch and (len(batch) == settings.rows or batch_bytes + row_bytes > settings.bytes):
+            yield batch
+            batch, batch_bytes = [], 0
+        batch.append(dict(zip(names, row, strict=True)))
+        batch_bytes += row_bytes
+    if batch:
+        yield batch
+
+
+def _bytes(cell: str | None) -> int:
+    if cell is None:
+        return _NULL_BYTES
+    return len(cell) if cell.isascii() else len(cell) * _ESCAPED
+
+
+class _Inserter:
+    """Adds batches to a table that has ``base`` rows, and each of them once."""
+
+    def __init__(
+        self, ckan: Ckan, resource_id: str, settings: BatchSettings, base: int = 0
+    ) -> None:
+        self.ckan = ckan
+        self.resource_id = resource_id
+        self.base = base
+        self.sent = 0  # rows that are in
+        self.under_way = 0  # rows of which nobody knows yet
+        self._settings = settings
+        self._doubted = False
+
+    def send_all(self, batches: Iterable[list[Record]], on_sent: Callable[[int], None]) -> None:
+        for batch in batches:
+            self._send(batch)
+            on_sent(self.sent)
+        _count(self.ckan, self.resource_id)
+
+    def _send(self, batch: list[Record]) -> None:
+        failures = 0
+        self.under_way = len(batch)
+        while True:
+            try:
+                self._insert(batch)
+            except CkanUnreachable as error:
+                failures += 1
+                if self._is_in(error):
+                    break
+                if failures > self.ckan.settings.retries:
+                    raise
+                self.ckan.pause(error, failures)
+            except AircanError:
+                self.under_way = 0
+                raise
+            else:
+                break
+        self.sent += len(batch)
+        self.under_way = 0
+
+    def _insert(self, batch: list[Record]) -> None:
+        # Not datastore_create: it would show the table again, and look at its indexes every time.
+        self.ckan.call(
+            "datastore_upsert",
+            _write(self.resource_id, method="insert", records=batch),
+            repeat=False,
+        )
+
+    def _is_in(self, error: CkanUnreachable) -> bool:
+        """Tell whether the batch under way is in, though its answer was lost."""
+        self._doubted = True
+        rows = self.settle(self._settings.settle_s if error.in_doubt else 0.0)
+        if rows == self.base + self.sent + self.under_way:
+            return True
+        if rows != self.base + self.sent:
+            raise self._lost(rows)
+        return False
+
+    def settle(self, patience_s: float) -> int:
+        """Wait for the batch under way to come in, or for the time to be over; count the rows."""
+        end = time.monotonic() + patience_s
+        while True:
+            rows = _existing(self.ckan, self.resource_id).rows
+            if rows != self.base + self.sent or not self.under_way or time.monotonic() >= end:
+                return rows
+            time.sleep(_POLL_S)
+
+    def check(self) -> None:
+        """Count what is in the table.
+
+        Raises:
+            RowsLost: It is not what was sent.
+        """
+        rows = _existing(self.ckan, self.resource_id).rows
+        if rows != self.base + self.sent:
+            raise self._lost(rows)
+
+    def check_all_added(self) -> list[str]:
+        """Count, where others may add rows too; return warnings.
+
+        Raises:
+            RowsLost: A batch may be in twice, or not at all.
+        """
+        try:
+            self.check()
+        except RowsLost as error:
+            if self._doubted:
+                raise
+            return [error.message]
+        return []
+
+    def _lost(self, rows: int) -> RowsLost:
+        return RowsLost(
+            f"{self.sent} rows sent to a table of {self.base}, which has {rows} now",
+            hint="somebody else changed the table during the load, or CKAN was late: load again",
+        )
+
+
+@contextmanager
+def _or_nothing(inserter: _Inserter) -> Iterator[None]:
+    """If this fails, leave an empty table: it keeps the Data Dictionary."""
+    try:
+        yield
+    except AircanError as error:
+        error.hint = _joined(error.hint, _empty(inserter))
+        raise
+    except KeyboardInterrupt as interrupt:
+        raise Cancelled("the load was stopped", hint=_empty(inserter)) from interrupt
+    except BaseException:
+        _log.warning("%s: %s", inserter.resource_id, _empty(inserter))
+        raise
+
+
+def _empty(inserter: _Inserter) -> str:
+    """Take away what was sent; return what that came to."""
+    ckan, resource_id = inserter.ckan, inserter.resource_id
+    try:
+        ckan.withdraw(resource_id)
+        inserter.settle(_LAST_WAIT_S)
+        _delete_rows(ckan, resource_id, {})
+    except AircanError as error:
+        return (
+            f"the old rows are gone, and a part of the new ones may be there, because of another"
+            f" error ({error}): load again, or delete the table"
+        )
+    return _GONE
+
+
+@contextmanager
+def _or_taken_back(inserter: _Inserter, newest: int) -> Iterator[None]:
+    """If this fails, take back the rows above the one that was the newest."""
+    try:
+        yield
+    except AircanError as error:
+        error.hint = _joined(error.hint, _take_back(inserter, newest))
+        raise
+    except KeyboardInterrupt as interrupt:
+        hint = _take_back(inserter, newest)
+        raise Cancelled("the load was stopped", hint=hint) from interrupt
+    except BaseException:
+        _log.warning("%s: %s", inserter.resource_id, _take_back(inserter, newest))
+        raise
+
+
+def _take_back(inserter: _Inserter, newest: int) -> str:
+    """Delete the rows that were added; return what that came to."""
+    ckan, resource_id = inserter.ckan, inserter.resource_id
+    stuck = f"rows with an _id above {newest} were added and are not taken back"
+    try:
+        added = inserter.settle(_LAST_WAIT_S) - inserter.base
+        if added not in (inserter.sent, inserter.sent + inserter.under_way):
+            return f"{stuck}: somebody else changed the table too"
+        while ids := [i for i in _newest_ids(ckan, resource_id, _IDS) if i > newest]:
+            _delete_rows(ckan, resource_id, {"_id": ids})
+        _count(ckan, resource_id)
+    except AircanError as error:
+        return f"{stuck}, because of another error ({error})"
+    return "the old rows are as they were"
+
+
+def _clear(ckan: Ckan, resource_id: str, columns: Columns) -> list[str]:
+    """Leave an empty table with these columns; return warnings."""
+    old = ckan.table(resource_id)
+    if old is None:
+        _create(ckan, resource_id, _fields(columns, {}))
+        return []
+    infos = {field.id: field.info for field in old.fields}
+    if [(f.id, f.type) for f in old.fields] != [(name, kind) for name, kind, _ in columns]:
+        return _make_anew(ckan, resource_id, columns, old, infos)
+    with _old_rows("kept"):
+        _delete_rows(ckan, resource_id, {})
+    if any(label and not infos[name] for name, _, label in columns):
+        with _old_rows("gone"):
+            _create(ckan, resource_id, _fields(columns, infos))
+    return []
+
+
+def _make_anew(
+    ckan: Ckan,
+    resource_id: str,
+    columns: Columns,
+    old: Table,
+    infos: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    with _old_rows("kept"):
+        try:
+            ckan.call("datastore_delete", {"resource_id": resource_id, "force": True})
+        except CkanNotFound:
+            _log.info("%s: its table was gone already", resource_id)
+    with _old_rows("gone"):
+        try:
+            _create(ckan, resource_id, _fields(columns, infos), old.aliases)
+        except AircanError:
+            # The Data Dictionary is the publisher's work.
+            before = [(field.id, field.type, "") for field in old.fields]
+            _create(ckan, resource_id, _fields(before, infos), old.aliases)
+            ckan.withdraw(resource_id)
+            raise
+    return [
+        "the table was made anew, since its columns changed: CKAN's API does not tell which"
+        " indexes, unique keys, triggers, grants and views of its own it had, and they are gone"
+    ]
+
+
+@contextmanager
+def _old_rows(are: str) -> Iterator[None]:
+    """Say in an error's hint what it has done to the old rows: "kept" or "gone"."""
+    try:
+        yield
+    except AircanError as error:
+        unknown = isinstance(error, CkanUnreachable) and are == "kept"
+        certain = _GONE if are == "gone" else "the old rows are as they were"
+        error.hint = _joined(error.hint, _UNKNOWN if unknown else certain)
+        raise
+    except KeyboardInterrupt as interrupt:
+        raise Cancelled("the load was stopped", hint=_UNKNOWN) from interrupt
+
+
+def _fields(columns: Columns, infos: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return datastore_create's fields; what the publisher wrote wins over the file's label."""
+    return [
+        {
+            "id": name,
+            "type": _CREATED_AS.get(kind, kind),
+            "info": infos.get(name) or ({"label": label} if label else {}),
+        }
+        for name, kind, label in columns
+    ]
+
+
+def _create(
+    ckan: Ckan, resource_id: str, fields: list[dict[str, Any]], aliases: Sequence[str] = ()
+) -> None:
+    named = {"aliases": list(aliases)} if aliases else {}
+    data = {"resource_id": resource_id, "force": True, "fields": fields, "records": []}
+    ckan.call("datastore_create", {**data, **named})
+
+
+def _delete_rows(ckan: Ckan, resource_id: str, filters: Mapping[str, Any]) -> None:
+    ckan.call("datastore_records_delete", _write(resource_id, filters=filters))
+
+
+def _write(resource_id: str, **data: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return the parameters of a change after which the rows are not to be counted."""
+    return {"resource_id": resource_id, "force": True, "calculate_record_count": False, **data}
+
+
+def _count(ckan: Ckan, resource_id: str) -> None:
+    """Let CKAN count the rows and analyse the table.
+
+    By a change of nothing: together with a last batch CKAN would keep a number that a search
+    has left there before it.
+    """
+    data = {"method": "insert", "records": [], "calculate_record_count": True}
+    ckan.call("datastore_upsert", {"resource_id": resource_id, "force": True, **data})
+
+
+def _existing(ckan: Ckan, resource_id: str) -> Table:
+    table = ckan.table(resource_id)
+    if table is None:
+        raise CkanNotFound(
+            f"{resource_id} has no table in the DataStore", hint="load it with replace first"
+        )
+    return table
+
+
+def _newest_ids(ckan: Ckan, resource_id: str, limit: int) -> list[int]:
+    found = ckan.call(
+        "datastore_search",
+        {
+            "resource_id": resource_id,
+            "fields": ["_id"],
+            "sort": "_id desc",
+            "limit": limit,
+            "include_total": False,
+        },
+    )
+    return [record["_id"] for record in found["records"]]
+
+
+def _upsert(ckan: Ckan, resource_id: str, batch: list[Record]) -> None:
+    ckan.call("datastore_upsert", _write(resource_id, method="upsert", records=batch))
+
+
+def _check_key(batch: Sequence[Record], keys: Sequence[str], sent: int) -> None:
+    """Refuse NULL in a key: such a row equals no other, and would be added again each time."""
+    for key in keys:
+        for position, record in enumerate(batch):
+            if record[key] is None:
+                raise KeyViolated(
+                    f"row {sent + position + 1} of those sent has no value in the unique key",
+                    column=key,
+                    hint="fill it in, or leave the column out of the key",
+                )
+
+
+def _ensure_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:
+    """Make the unique key where there is none.
+
+    CKAN's API does not tell a table's key, but it tells which columns of it a record lacks.
+    """
+    for lacking in [*keys, None]:
+        faults = _faults_of_a_record(ckan, resource_id, [key for key in keys if key != lacking])
+        if "table" in faults:
+            _make_key(ckan, resource_id, keys)
+            return
+        if ("key" in faults) != (lacking is not None):
+            raise UsageError(
+                f"the unique key of {resource_id} is not {', '.join(keys)}",
+                hint="name the columns that it has, all of them",
+            )
+
+
+def _make_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:
+    try:
+        ckan.call(
+            "datastore_create",
+            {"resource_id": resource_id, "force": True, "primary_key": list(keys)},
+        )
+    except CkanRefused as error:
+        if "constraints" not in error.fields:
+            raise
+        raise KeyViolated(
+            f"rows of {resource_id} have the same {', '.join(keys)}",
+            hint="name more columns as the key, or replace the table",
+        ) from error
+
+
+def _faults_of_a_record(ckan: Ckan, resource_id: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return what CKAN finds wrong with a record of these columns, which changes nothing."""
+    record = _write(resource_id, method="upsert", records=[dict.fromkeys(names)], dry_run=True)
+    try:
+        ckan.call("datastore_upsert", record)
+    except CkanRefused as error:
+        return error.fields
+    return ()
+
+
+def _joined(hint: str | None, more: str) -> str:
+    return f"{hint}; {more}" if hint else more

@@ -135,7 +135,7 @@ class Ckan:
     ) -> None:
         self.url = _checked_url(url)
         self._token = _checked_token(token)
-        self._settings = settings
+        self.settings = settings
         self._answered = False
         session = requests.Session()
         # A password in ~/.netrc must not take the token's place.
@@ -177,7 +177,7 @@ class Ckan:
 
     def pause(self, error: CkanUnreachable, failures: int) -> None:
         """Wait as long as CKAN asks for, and longer after every failure."""
-        settings = self._settings
+        settings = self.settings
         wait_s = min(settings.backoff_s * 2.0 ** (failures - 1), settings.max_backoff_s)
         wait_s *= random.uniform(0.5, 1.0)  # noqa: S311  (spreads many loads of one CKAN)
         wait_s = max(wait_s, min(error.wait_s, settings.max_backoff_s))
@@ -315,10 +315,10 @@ class Ckan:
         return any(tables.get(name) == oid for name, oid in known.items())
 
     def _kwargs(self) -> dict[str, Any]:
-        return {"timeout": (self._settings.connect_timeout_s, self._settings.read_timeout_s)}
+        return {"timeout": (self.settings.connect_timeout_s, self.settings.read_timeout_s)}
 
     def _retries(self) -> int:
-        settings = self._settings
+        settings = self.settings
         return settings.retries if self._answered else settings.opening_retries
 
     def _check(self, response: requests.Response, **_: object) -> None:
@@ -346,7 +346,7 @@ class Ckan:
         try:
             yield
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise _not_connected(error, self.url, self._settings) from None
+            raise _not_connected(error, self.url, self.settings) from None
         except ckanapi.NotAuthorized as error:
             raise self._forbidden(action, error.args) from None
         except ckanapi.NotFound as error:
