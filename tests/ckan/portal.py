@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -128,15 +129,17 @@ class Portal:
     Args:
         version: The release of CKAN, such as "2.12.0".
         folder: Where all of it is kept; made here.
+        postgres: What PostgreSQL is started with.
     """
 
-    def __init__(self, version: str, folder: Path) -> None:
+    def __init__(self, version: str, folder: Path, postgres: tuple[str, ...] = UNSAFE) -> None:
         self.version = version
         self.folder = folder
+        self.cluster = embedded.Cluster(folder / "pg", POSTGRES[version], postgres)
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._bin = ENVIRONMENTS / version / "bin"
-        self._services: list[subprocess.Popen[bytes]] = []
+        self._services: dict[str, subprocess.Popen[bytes]] = {}
         if not (self._bin / "ckan").exists():
             raise FileNotFoundError(
                 f"CKAN {version} is not installed in {self._bin.parent}: `make test` makes it there"
@@ -151,24 +154,27 @@ class Portal:
         self.ini.write_text(self._settings(), encoding="utf-8")
         self._launch("redis", *self._redis())
         self.ckan("db", "init")
-        server = ("-H", "127.0.0.1", "-p", str(self.port), "--disable-reloader", "--threaded")
-        ckan = (str(self._bin / "ckan"), "-c", str(self.ini))
-        self._launch("web", *ckan, "run", *server, "--disable-debugger")
+        self._launch_web()
         with ThreadPoolExecutor() as pool:
             rights, admin = pool.submit(self.set_permissions), pool.submit(self._make_admin)
             rights.result()
             self.token = admin.result()
-        self._launch("worker", *ckan, "jobs", "worker")
+        self._launch_worker()
         self._wait_for_web()
         self._make_organization()
 
+    def reconfigure(self, settings: Mapping[str, str]) -> None:
+        """Change settings of CKAN's, and start its web server and its worker again."""
+        self._end("web", "worker")
+        pairs = (f"{name}={value}" for name, value in settings.items())
+        self.ckan("config-tool", str(self.ini), *pairs)
+        self._launch_web()
+        self._launch_worker()
+        self._wait_for_web()
+
     def stop(self) -> None:
         """End every process of this portal but for PostgreSQL, which ends with the test run."""
-        for service in self._services:
-            if service.stdin:
-                service.stdin.close()
-        for service in self._services:
-            service.wait(timeout=60)
+        self._end(*self._services)
         self._solr.stop()
 
     @property
@@ -261,7 +267,7 @@ class Portal:
         """Run `ckan datastore set-permissions` and its SQL; return what psql complained of."""
         sql = self.ckan("datastore", "set-permissions")
         done = subprocess.run(
-            [self._cluster.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", self.admin_url],
+            [self.cluster.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", self.admin_url],
             input=sql,
             capture_output=True,
             text=True,
@@ -276,8 +282,7 @@ class Portal:
         return (self.folder / f"{service}.log").read_text(encoding="utf-8", errors="replace")
 
     def _make_databases(self) -> None:
-        self._cluster = embedded.Cluster(self.folder / "pg", POSTGRES[self.version], UNSAFE)
-        with psycopg.connect(self._cluster.start(), autocommit=True) as connection:
+        with psycopg.connect(self.cluster.start(), autocommit=True) as connection:
             for statement in filter(str.strip, ROLES.split(";")):
                 connection.execute(statement)
         place = f"?host={self.folder}/pg&port=5432"
@@ -311,6 +316,17 @@ class Portal:
         pairs = (word for name, value in options.items() for word in (f"--{name}", value))
         return [str(self._bin / "redis-server"), *pairs]
 
+    def _launch_web(self) -> None:
+        server = ("-H", "127.0.0.1", "-p", str(self.port), "--disable-reloader", "--threaded")
+        self._launch("web", *self._ckan_command, "run", *server, "--disable-debugger")
+
+    def _launch_worker(self) -> None:
+        self._launch("worker", *self._ckan_command, "jobs", "worker")
+
+    @property
+    def _ckan_command(self) -> tuple[str, ...]:
+        return str(self._bin / "ckan"), "-c", str(self.ini)
+
     def _launch(self, name: str, *command: str) -> None:
         """Start a service of this portal, which ends with this process at the latest."""
         with (self.folder / f"{name}.log").open("wb") as log:
@@ -323,7 +339,15 @@ class Portal:
                 env=_environment(),
                 start_new_session=True,
             )
-        self._services.append(service)
+        self._services[name] = service
+
+    def _end(self, *names: str) -> None:
+        ending = [self._services.pop(name) for name in names]
+        for service in ending:
+            if service.stdin:
+                service.stdin.close()
+        for service in ending:
+            service.wait(timeout=60)
 
     def _make_admin(self) -> str:
         account = (f"email={ADMIN}@example.org", f"password={PASSWORD}")
