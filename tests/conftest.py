@@ -18,9 +18,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import hypothesis
-import psutil
 import psycopg
 import pytest
+from processes import is_running
 from pytest_postgresql import factories
 
 from loader import embedded
@@ -123,14 +123,6 @@ def database_18(datastore_url_18: str) -> Iterator[psycopg.Connection]:
     """A connection to the database of `datastore_url_18`, every statement committed."""
     with psycopg.connect(datastore_url_18, autocommit=True) as connection:
         yield connection
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process lives; one that only waits for init to take notice of its end does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import SERVERS
 from datastore import rows_of, shadows
 from http_server import HttpServer
 from rich.console import Console
@@ -313,9 +312,9 @@ def test_json_holds_a_file_name_that_is_no_text(named):
 
 
 @pytest.fixture
-def locked_url(database_18: psycopg.Connection, datastore_url_18: str) -> str:
+def locked_url(database_18: psycopg.Connection, datastore_url_18: str, servers: Path) -> str:
     """The URL, without a password, of a role that needs one."""
-    rules = SERVERS / "postgres-18" / "pg_hba.conf"
+    rules = servers / "postgres-18" / "pg_hba.conf"
     rules.write_text(f"local all writer scram-sha-256\n{rules.read_text()}")
     database_18.execute("DROP ROLE IF EXISTS writer")
     database_18.execute(f"CREATE ROLE writer LOGIN PASSWORD '{SECRET}'")

@@ -19,7 +19,7 @@ import psutil
 import psycopg
 import pytest
 import sqlalchemy
-from conftest import is_running
+from processes import is_running
 
 from loader import embedded
 from loader.errors import DatabaseUnreachable, UsageError
