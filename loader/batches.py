@@ -188,11 +188,13 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
     """
     _existing(ckan, resource_id)
     _ensure_key(ckan, resource_id, keys)
+    methods = _upsert_methods(ckan)
     sent = 0
     try:
         for batch in _batches([name for name, _, _ in columns], rows, settings):
             _check_key(batch, keys, sent)
-            _upsert(ckan, resource_id, batch)
+            for method in methods:
+                ckan.call("datastore_upsert", _write(resource_id, method=method, records=batch))
             sent += len(batch)
             on_sent(sent)
         _count(ckan, resource_id)
@@ -512,8 +514,13 @@ def _newest_ids(ckan: Ckan, resource_id: str, limit: int) -> list[int]:
     return [record["_id"] for record in found["records"]]
 
 
-def _upsert(ckan: Ckan, resource_id: str, batch: list[Record]) -> None:
-    ckan.call("datastore_upsert", _write(resource_id, method="upsert", records=batch))
+def _upsert_methods(ckan: Ckan) -> tuple[str, ...]:
+    """Return what is to be done with each batch.
+
+    The upsert of CKAN 2.12 leaves the old values in ``_full_text``, its update does not.
+    """
+    version = ckan.version()
+    return ("upsert",) if version and version < (2, 12) else ("upsert", "update")
 
 
 def _check_key(batch: Sequence[Record], keys: Sequence[str], sent: int) -> None:

@@ -314,6 +314,11 @@ class Ckan:
             return None
         return any(tables.get(name) == oid for name, oid in known.items())
 
+    def version(self) -> tuple[int, ...] | None:
+        """Return CKAN's version, such as (2, 12), or None where it hides it."""
+        numbers = re.match(r"(\d+)\.(\d+)", self.call("status_show", {}).get("ckan_version") or "")
+        return tuple(map(int, numbers.groups())) if numbers else None
+
     def _kwargs(self) -> dict[str, Any]:
         return {"timeout": (self.settings.connect_timeout_s, self.settings.read_timeout_s)}
 
