@@ -16,6 +16,7 @@
     |   +-- TooManyColumns
     |   +-- TooManyBadRows
     |   +-- ValueDoesNotFit
+    |   +-- SchemaDiffers
     +-- DatabaseError               the DataStore's database said no
     |   +-- DatabaseUnreachable     (a retry can help)
     |   +-- AuthenticationFailed
@@ -26,6 +27,7 @@
     |   +-- NotADataStoreTable
     |   +-- DependentObjects
     |   +-- RowRefused
+    |   +-- KeyViolated
     +-- CkanError                   CKAN's API said no
     |   +-- NotACkan
     |   +-- CkanUnreachable         (a retry can help)
@@ -179,6 +181,10 @@ class ValueDoesNotFit(TableError):
     """A value that its declared type cannot hold."""
 
 
+class SchemaDiffers(TableError):
+    """The file's columns are not those of the table that its rows are to go into."""
+
+
 class DatabaseError(AircanError):
     """The DataStore's database refused."""
 
@@ -220,7 +226,7 @@ class NotADataStoreTable(DatabaseError):
 
 
 class DependentObjects(DatabaseError):
-    """Views or keys depend on the live table and would be lost."""
+    """What depends on the live table cannot be made again over the new one."""
 
 
 class RowRefused(DatabaseError):
@@ -264,6 +270,10 @@ class CkanRefused(CkanError):
     """
 
     fields: tuple[str, ...] = ()
+
+
+class KeyViolated(DatabaseError):
+    """Rows of the file have the same unique key, or none."""
 
 
 class RowsLost(AircanError):

@@ -1,8 +1,18 @@
-"""What CKAN puts into a DataStore database, as far as a load meets it."""
+"""What CKAN puts into a DataStore database, as far as a load meets it; and loads step by step."""
 
 import time
+from collections.abc import Sequence
+from contextlib import closing
 
 import psycopg
+from psycopg import sql
+
+from loader.copy import database as connections
+from loader.copy import fulltext, keep, relation, swap
+
+# name: columns and types, rows
+Columns = Sequence[tuple[str, str]]
+Rows = Sequence[tuple]
 
 
 def install_trigger_function(connection: psycopg.Connection) -> None:
@@ -24,6 +34,111 @@ def install_trigger_function(connection: psycopg.Connection) -> None:
         $$
         """
     )
+
+
+def install_ckan(connection: psycopg.Connection, owner: str = "postgres") -> None:
+    """Do to a database what CKAN 2.12 and its `set-permissions` do; the write role owns all."""
+    install_trigger_function(connection)
+    connection.execute(
+        r"""
+        CREATE TYPE public.nested AS (json json, extra text);
+        CREATE VIEW public._table_metadata AS
+            SELECT DISTINCT substr(md5(t.relname || coalesce(base.relname, '')), 1, 16) AS _id,
+                t.relname AS name, t.oid AS oid, base.relname AS alias_of
+            FROM pg_class t
+            LEFT JOIN pg_rewrite r ON r.ev_class = t.oid
+            LEFT JOIN pg_depend d ON d.objid = r.oid
+            LEFT JOIN pg_class base ON base.oid = d.refobjid
+            WHERE t.relkind IN ('r', 'v') AND t.relnamespace = 'public'::regnamespace
+                AND base.oid IS DISTINCT FROM t.oid AND left(t.relname, 1) <> '_'
+            ORDER BY t.oid DESC;
+        CREATE TABLE public._table_stats (resource_id name PRIMARY KEY, stats jsonb NOT NULL);
+        CREATE FUNCTION public.update_cached_table_row_count(table_name name) RETURNS bigint
+        LANGUAGE plpgsql AS $$
+        DECLARE counted bigint;
+        BEGIN
+            EXECUTE format('SELECT count(*) FROM public.%I', table_name) INTO counted;
+            INSERT INTO public._table_stats AS s
+                VALUES (table_name, jsonb_build_object('rows', counted))
+                ON CONFLICT (resource_id) DO UPDATE
+                SET stats = jsonb_set(s.stats, '{rows}', to_jsonb(counted));
+            RETURN counted;
+        END
+        $$;
+        CREATE FUNCTION public.cached_table_row_count(table_name name) RETURNS bigint
+        LANGUAGE sql AS $$
+            SELECT coalesce(
+                (SELECT (stats ->> 'rows')::bigint FROM public._table_stats
+                    WHERE resource_id = table_name),
+                public.update_cached_table_row_count(table_name))
+        $$;
+        """
+    )
+    for thing in (
+        "SCHEMA public",
+        "TYPE nested",
+        "VIEW _table_metadata",
+        "TABLE _table_stats",
+        "FUNCTION populate_full_text_trigger()",
+        "FUNCTION update_cached_table_row_count(name)",
+        "FUNCTION cached_table_row_count(name)",
+    ):
+        connection.execute(
+            sql.SQL("ALTER {} OWNER TO {}").format(sql.SQL(thing), sql.Identifier(owner))
+        )
+
+
+def create(connection: psycopg.Connection, table: str, columns: str, rows: str = "") -> None:
+    """Create a table as datastore_create does, from SQL's columns and values."""
+    quoted = '"' + table.replace('"', '""') + '"'
+    connection.execute(
+        f"CREATE TABLE {quoted} (_id serial PRIMARY KEY, _full_text tsvector, {columns});"
+        f"CREATE TRIGGER zfulltext BEFORE INSERT OR UPDATE ON {quoted}"
+        " FOR EACH ROW EXECUTE PROCEDURE populate_full_text_trigger()"
+    )
+    if rows:
+        names = ", ".join(column.split()[0] for column in columns.split(", "))
+        connection.execute(f"INSERT INTO {quoted} ({names}) VALUES {rows}")
+
+
+def fill_shadow(
+    connection: psycopg.Connection,
+    table: str,
+    columns: Columns,
+    rows: Rows,
+    *,
+    triggers: bool = False,
+) -> relation.Names:
+    """Begin a load of these rows: the shadow has them all, by COPY, and no key yet."""
+    names = relation.name(table)
+    config, time_zone = fulltext.settings(connection)
+    expression = fulltext.expression(columns, "all", config, time_zone, literals=True)
+    relation.create(connection, names, columns, expression)
+    if triggers:
+        keep.add_triggers(connection, names)
+    listed = sql.SQL(", ").join(sql.Identifier(name) for name in ("_id", *(c for c, _ in columns)))
+    copy = sql.SQL("COPY {} ({}) FROM STDIN").format(relation.qualified(names.shadow), listed)
+    with connection.cursor() as cursor, cursor.copy(copy) as stream:
+        for number, row in enumerate(rows, 1):
+            stream.write_row((number, *row))
+    relation.keep_full_text(connection, names)
+    return names
+
+
+def replace(
+    url: str, table: str, columns: Columns, rows: Rows, key: Sequence[str] = ()
+) -> list[str]:
+    """Replace a table by these rows, in the steps of a load; return the warnings."""
+    with closing(connections.connect(url, "test")) as connection:
+        names = fill_shadow(connection, table, columns, rows, triggers=True)
+        try:
+            relation.add_primary_key(connection, names)
+            warnings = keep.build_indexes(connection, names, key)
+            relation.add_full_text_index(connection, names, "gin")
+            relation.add_trigger(connection, names)
+            return warnings + swap.swap(connection, names, len(rows), len(rows))
+        finally:
+            relation.drop(connection, names)
 
 
 def shadows(connection: psycopg.Connection) -> list[str]:

@@ -56,6 +56,8 @@ _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
     "40": (TableBusy, "others use the table in a crossing order: load again"),
     "55P03": (TableBusy, "someone keeps the table locked: load again later"),
     "2BP01": (DependentObjects, "drop or move what depends on the table, then load again"),
+    "23": (RowRefused, "the table's own rule forbids it: correct the file, or drop the rule"),
+    "P0001": (RowRefused, "the table's trigger refuses the row: correct the file or the trigger"),
     "22": (RowRefused, "please report this file: the value had passed every check"),
     "54": (RowRefused, "a row of Postgres holds 8 kB of numbers and dates: use fewer columns"),
 }
@@ -130,7 +132,10 @@ def shown(url: str) -> str:
 
 
 def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
-    """Open a connection in autocommit mode.
+    """Open a connection in autocommit mode, as CKAN's write role where there is one.
+
+    A superuser, or a member of the role that owns CKAN's ``_table_metadata``, becomes that role:
+    whoever loads a table, CKAN's own role has to change it afterwards.
 
     Args:
         url: As ``normalise_url`` returns it.
@@ -152,6 +157,7 @@ def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
     try:
         check_version(connection.info.server_version)
         _prepare(connection)
+        _become_owner(connection)
     except BaseException:
         connection.close()
         raise
@@ -208,6 +214,20 @@ def _prepare(connection: psycopg.Connection[TupleRow]) -> None:
         settings["transaction_timeout"] = "0"
     with ours("preparing the connection"):
         connection.execute("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
+
+
+def _become_owner(connection: psycopg.Connection[TupleRow]) -> None:
+    """Act as CKAN's write role where CKAN is and this role may: CKAN must own its tables."""
+    # Who belongs to a role may not always become it, from PostgreSQL 16 on.
+    right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
+    with ours("looking for CKAN's write role"):
+        connection.execute(
+            "SELECT set_config('role', rolname, false) FROM pg_class"
+            " JOIN pg_roles r ON r.oid = relowner"
+            " WHERE pg_class.oid = to_regclass('public._table_metadata')"
+            " AND rolname <> current_user AND pg_has_role(r.oid, %s)",
+            (right,),
+        )
 
 
 def _not_connected(error: psycopg.OperationalError, url: str) -> DatabaseError:

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.schema import CreateTable
 
 from loader.copy.database import DDL_DIALECT, ours
-from loader.errors import LoadInProgress, UsageError
+from loader.errors import LoadInProgress, PermissionDenied, UsageError
 
 _PREFIX = "_aircan_"
 _MAX_RESOURCE_ID_BYTES = 63 - len("__id_seq")
@@ -105,11 +105,55 @@ def _try_lock(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
     return bool(row and row[0])
 
 
+_LACKING = """
+    SELECT 'permission denied for schema public: ' || quote_ident(current_user) || ' lacks '
+        || string_agg(privilege, ' and ')
+    FROM unnest(ARRAY['USAGE', 'CREATE']) AS privilege
+    WHERE NOT has_schema_privilege('public', privilege) HAVING count(*) > 0
+    UNION ALL
+    SELECT 'the table ' || %(name)s::text || ' belongs to ' || relowner::regrole
+        || ', and ' || quote_ident(current_user) || ' is no member of it'
+    FROM pg_class WHERE oid = to_regclass(%(live)s) AND NOT pg_has_role(relowner, 'USAGE')
+    UNION ALL
+    SELECT quote_ident(current_user) || ' lacks ' || string_agg(privilege, ' and ')
+        || ' on the table _table_stats'
+    FROM pg_class, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+    WHERE pg_class.oid = to_regclass('public._table_stats')
+        AND NOT has_table_privilege(pg_class.oid, privilege) HAVING count(*) > 0
+    UNION ALL
+    SELECT quote_ident(current_user) || ' lacks EXECUTE on the function populate_full_text_trigger'
+    FROM pg_proc WHERE oid = to_regprocedure('public.populate_full_text_trigger()')
+        AND NOT has_function_privilege(oid, 'EXECUTE')
+"""
+
+
+def check_rights(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    """See whether the role may do what a load does.
+
+    Args:
+        connection: In autocommit mode.
+        names: Of the table, which need not be there.
+
+    Raises:
+        PermissionDenied: Says which rights are missing.
+    """
+    with ours("looking at the role's rights"):
+        rows = connection.execute(
+            _LACKING, {"name": names.live, "live": qualified(names.live).as_string(None)}
+        ).fetchall()
+    if rows:
+        raise PermissionDenied(
+            "; ".join(row[0] for row in rows), hint="connect as the DataStore's write role"
+        )
+
+
 def create(
     connection: psycopg.Connection[TupleRow],
     names: Names,
     columns: Sequence[tuple[str, str]],
     full_text: str | None,
+    *,
+    unlogged: bool = False,
 ) -> None:
     """Create the shadow table, without keys and indexes.
 
@@ -118,6 +162,7 @@ def create(
         names: The shadow's.
         columns: Name and Postgres type of each.
         full_text: The expression that fills ``_full_text``; None leaves it NULL.
+        unlogged: Spare the write-ahead log, for rows that go on into another table.
     """
     generated = [sa.Computed(sa.literal_column(full_text), persisted=True)] if full_text else []
     table = sa.Table(
@@ -126,6 +171,7 @@ def create(
         sa.Column("_id", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("_full_text", TSVECTOR(), *generated),
         *(sa.Column(column, _TYPES[kind]) for column, kind in columns),
+        prefixes=["UNLOGGED"] if unlogged else [],
     )
     sequence = qualified(f"{names.shadow}__id_seq")
     shadow = qualified(names.shadow)

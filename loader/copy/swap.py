@@ -2,22 +2,25 @@
 
 Readers see the old table until the commit and the new one after it. The exclusive lock is asked
 for with a timeout and given up in between, so that nobody queues behind a load for longer than
-``LOCK_TIMEOUT_MS``. What portals keep on a table goes over to the new one: who may do what with it,
-and the Data Dictionary in its columns' comments.
+``LOCK_TIMEOUT_MS``. What portals keep on a table goes over to the new one (``keep``), and so do the
+views over it (``views``). Under the lock only the catalog is worked on; holds one line for each
+thing that goes over.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.copy import keep, views
 from loader.copy.database import ours
-from loader.copy.relation import Names, qualified
-from loader.errors import DatabaseUnreachable, DependentObjects, NotADataStoreTable, TableBusy
+from loader.copy.relation import SCHEMA, Names, qualified
+from loader.errors import DatabaseUnreachable, NotADataStoreTable, TableBusy
 
 _log = logging.getLogger(__name__)
 
@@ -27,35 +30,6 @@ _AUTOVACUUM_TIMEOUT_MS = 5_000
 PATIENCE_S = 600.0  # a long report or pg_dump may read the old table all that time
 _PAUSE_S = 0.5  # between tries: others go ahead
 
-# Privileges and comments of an old table -> the statements that give them to a new one. Who owned
-# the old one and does not own the new one keeps what an owner may do.
-_CARRY = """
-    WITH old AS (SELECT * FROM pg_class WHERE oid = to_regclass(%s)),
-    new AS (SELECT * FROM pg_class WHERE oid = to_regclass(%s)),
-    change AS (
-        SELECT 1 AS step, 'REVOKE ALL ON %%1$s FROM %%2$s' AS form, grantee, NULL AS privilege
-        FROM new, aclexplode(relacl) WHERE grantee <> relowner
-        UNION
-        SELECT 2, 'GRANT %%3$s ON %%1$s TO %%2$s'
-            || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END,
-            grantee, privilege_type
-        FROM old, new, aclexplode(coalesce(old.relacl, acldefault('r', old.relowner)))
-        WHERE grantee <> new.relowner
-    )
-    SELECT step, format(
-        form, oid::regclass,
-        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END, privilege
-    ) FROM change, new
-    UNION
-    SELECT 3, format(
-        'COMMENT ON COLUMN %%s.%%I IS %%L', new.oid::regclass, b.attname,
-        col_description(a.attrelid, a.attnum)
-    ) FROM old, new, pg_attribute a JOIN pg_attribute b USING (attname)
-    WHERE a.attrelid = old.oid AND b.attrelid = new.oid
-        AND col_description(a.attrelid, a.attnum) IS NOT NULL
-    ORDER BY 1
-"""
-
 
 def check_live(connection: psycopg.Connection[TupleRow], names: Names) -> None:
     """Refuse early what the swap must not replace.
@@ -63,7 +37,7 @@ def check_live(connection: psycopg.Connection[TupleRow], names: Names) -> None:
     Raises:
         NotADataStoreTable: The name belongs to a view, or to a table without ``_id`` and
             ``_full_text``: it is somebody else's.
-        DependentObjects: Views or foreign keys depend on the live table.
+        DependentObjects: Something depends on the live table that no swap can bring back.
     """
     with ours("looking at the live table"):
         oid = _oid(connection, names.live)
@@ -80,7 +54,7 @@ def check_live(connection: psycopg.Connection[TupleRow], names: Names) -> None:
                 f"{names.live} exists in this database and is not a DataStore table",
                 hint="choose another name with --resource-id, or rename what is there",
             )
-        _refuse_dependents(connection, names, oid)
+        views.refuse(connection, names)
 
 
 def exists(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
@@ -89,13 +63,19 @@ def exists(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
         return _oid(connection, names.live) is not None
 
 
-def swap(connection: psycopg.Connection[TupleRow], names: Names, last_id: int) -> list[str]:
+def swap(
+    connection: psycopg.Connection[TupleRow],
+    names: Names,
+    last_id: int,
+    rows: int | None = None,
+) -> list[str]:
     """Put the shadow in the live table's place.
 
     Args:
         connection: In autocommit mode; holds the resource's lock.
-        names: The relations' names.
+        names: The relations' names; the shadow has its keys and indexes.
         last_id: The highest ``_id``; the sequence goes on after it.
+        rows: How many rows the shadow has, for CKAN's cache of row counts; None lets CKAN count.
 
     Returns:
         Warnings: what was on the old table and is not on the new one.
@@ -103,14 +83,24 @@ def swap(connection: psycopg.Connection[TupleRow], names: Names, last_id: int) -
     Raises:
         TableBusy: Others kept the live table locked through every try.
         DatabaseUnreachable: The connection broke: whether before or after the swap, is unknown.
-        NotADataStoreTable, DependentObjects: As ``check_live``.
+        NotADataStoreTable: As ``check_live``.
+        DependentObjects: As ``check_live``, or a view cannot be made over the new columns.
+        KeyViolated, RowRefused: A key or a constraint that came during the load is not kept.
     """
+    views.check(connection, names)
+    warnings = []
     give_up_at = time.monotonic() + PATIENCE_S
     waiting = False
+    left_out: frozenset[str] = frozenset()
     while True:
         try:
             with ours("swapping the tables"), connection.transaction():
-                lost = _swap(connection, names, last_id)
+                lost = _swap(connection, names, _Count(last_id, rows), left_out)
+        except _Outdated:
+            # Built while nobody has to wait; what cannot be built is told, and not tried again.
+            warnings += keep.build_indexes(connection, names)
+            with ours("looking at the live table"):
+                left_out = keep.missing(connection, names)
         except TableBusy as error:
             if time.monotonic() > give_up_at:
                 raise _by_whom(error, connection, names) from error
@@ -122,7 +112,7 @@ def swap(connection: psycopg.Connection[TupleRow], names: Names, last_id: int) -
             raise _unknown(error) from error
         else:
             break
-    warnings = [f"not carried over from the old table: {', '.join(lost)}"] if lost else []
+    warnings = list(dict.fromkeys(warnings + lost))
     for warning in warnings:
         _log.warning("%s: %s", names.live, warning)
     return warnings
@@ -153,89 +143,146 @@ def _unknown(error: DatabaseUnreachable) -> DatabaseUnreachable:
     )
 
 
-def _swap(connection: psycopg.Connection[TupleRow], names: Names, last_id: int) -> list[str]:
+class _Outdated(Exception):
+    """The live table has something that the shadow has not got yet: the try is given up."""
+
+
+@dataclass(frozen=True)
+class _Count:
+    last_id: int
+    rows: int | None
+
+
+def _swap(
+    connection: psycopg.Connection[TupleRow],
+    names: Names,
+    count: _Count,
+    left_out: frozenset[str],
+) -> list[str]:
     lost: list[str] = []
-    if _oid(connection, names.live) is not None:
-        live = qualified(names.live)
-        # This lock is in nobody's way but a vacuum's; under it the next one waits for readers only.
-        _lock(connection, live, "SHARE UPDATE EXCLUSIVE", _AUTOVACUUM_TIMEOUT_MS)
-        _lock(connection, live, "ACCESS EXCLUSIVE", LOCK_TIMEOUT_MS)
+    finish: list[str] = []
+    live = _oid(connection, names.live)
+    if live is not None:
+        _lock_all(connection, names)
         check_live(connection, names)
-        lost = _additions(connection, names)
-        _carry(connection, names)
-        connection.execute(sql.SQL("DROP TABLE {}").format(live))
+        if keep.missing(connection, names) - left_out:
+            raise _Outdated
+        lost = keep.left_behind(connection, names)
+        finish = keep.afterwards(connection, names)
+        _replace(connection, names, live)
+    else:
+        _rename(connection, "TABLE", names.shadow, names.live)
     for kind, old, new in (
-        ("TABLE", names.shadow, names.live),
         ("SEQUENCE", f"{names.shadow}__id_seq", f"{names.live}__id_seq"),
         ("INDEX", f"{names.shadow}_pkey", f"{names.live}_pkey"),
         ("INDEX IF EXISTS", f"{names.shadow}_fts", names.full_text_index),
     ):
-        connection.execute(
-            sql.SQL("ALTER {} {} RENAME TO {}").format(
-                sql.SQL(kind), qualified(old), sql.Identifier(new)
-            )
-        )
+        _rename(connection, kind, old, new)
+    if live is None:
+        finish = keep.first_key(connection, names)
+    for statement in finish:
+        connection.execute(statement)
     connection.execute(
         "SELECT setval(%s::regclass, %s, %s)",
-        (qualified(f"{names.live}__id_seq").as_string(None), max(last_id, 1), last_id > 0),
+        (
+            qualified(f"{names.live}__id_seq").as_string(None),
+            max(count.last_id, 1),
+            count.last_id > 0,
+        ),
     )
+    _tell_count(connection, names, count.rows)
     return lost
 
 
-def _carry(connection: psycopg.Connection[TupleRow], names: Names) -> None:
-    """Give the shadow the live table's privileges, and the comments of its columns.
+def _replace(connection: psycopg.Connection[TupleRow], names: Names, live: int) -> None:
+    """Let the shadow and new views take the names; then the old ones can go.
 
-    Privileges that the shadow has by default go: without them on the live table, somebody has
-    taken them away. A comment wins over the label of this load: an editor may have written it.
+    While both are there, what the old ones carry is copied to the new ones.
     """
-    statements = connection.execute(
-        _CARRY,
-        (qualified(names.live).as_string(None), qualified(names.shadow).as_string(None)),
-    ).fetchall()
-    if statements:
-        connection.execute("; ".join(statement for _, statement in statements))
+    found = views.find(connection, names)
+    for view in found:
+        _rename(connection, "VIEW", view.name, f"{names.shadow}_{view.oid}", view.schema)
+    _rename(connection, "TABLE", names.live, f"{names.shadow}_old")
+    _rename(connection, "TABLE", names.shadow, names.live)
+    _carry(connection, live, names.live)
+    sequence = _oid(connection, f"{names.live}__id_seq")
+    if sequence is not None:
+        _carry(connection, sequence, f"{names.shadow}__id_seq")
+    for view in found:
+        views.create(connection, view, names)
+        _carry(connection, view.oid, view.name, view.schema)
+    for view in reversed(found):
+        old = sql.Identifier(view.schema, f"{names.shadow}_{view.oid}")
+        connection.execute(sql.SQL("DROP VIEW {}").format(old))
+    connection.execute(sql.SQL("DROP TABLE {}").format(qualified(f"{names.shadow}_old")))
 
 
-def _additions(connection: psycopg.Connection[TupleRow], names: Names) -> list[str]:
-    """Return the live table's indexes and triggers that are neither CKAN's nor AirCan's."""
-    rows = connection.execute(
-        "SELECT format('index %%I', relname) FROM pg_index JOIN pg_class ON oid = indexrelid"
-        " WHERE indrelid = to_regclass(%(live)s) AND NOT indisprimary AND relname <> %(full_text)s"
-        " UNION SELECT format('trigger %%I', tgname) FROM pg_trigger"
-        " WHERE tgrelid = to_regclass(%(live)s) AND NOT tgisinternal AND tgname <> 'zfulltext'"
-        " ORDER BY 1",
-        {"live": qualified(names.live).as_string(None), "full_text": names.full_text_index},
-    ).fetchall()
-    return [row[0] for row in rows]
+def _carry(
+    connection: psycopg.Connection[TupleRow], old: int, new: str, schema: str = SCHEMA
+) -> None:
+    oid = _oid(connection, new, schema)
+    assert oid is not None  # noqa: S101  # it was made or renamed in this transaction
+    keep.carry(connection, old, oid)
 
 
-def _lock(
-    connection: psycopg.Connection[TupleRow], table: sql.Identifier, mode: str, timeout_ms: int
+def _rename(
+    connection: psycopg.Connection[TupleRow], kind: str, old: str, new: str, schema: str = SCHEMA
 ) -> None:
     connection.execute(
-        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{timeout_ms}ms"))
+        sql.SQL("ALTER {} {} RENAME TO {}").format(
+            sql.SQL(kind), sql.Identifier(schema, old), sql.Identifier(new)
+        )
     )
-    connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(table, sql.SQL(mode)))
 
 
-def _oid(connection: psycopg.Connection[TupleRow], relation: str) -> int | None:
+def _tell_count(connection: psycopg.Connection[TupleRow], names: Names, rows: int | None) -> None:
+    """Put the number of rows where CKAN 2.12 keeps it: a stale one would be shown for ever."""
+    row = connection.execute("SELECT to_regclass('public._table_stats') IS NOT NULL").fetchone()
+    if not (row and row[0]):
+        return
+    if rows is None:
+        connection.execute("DELETE FROM public._table_stats WHERE resource_id = %s", (names.live,))
+    else:
+        connection.execute(
+            "INSERT INTO public._table_stats AS s (resource_id, stats)"
+            " VALUES (%s, jsonb_build_object('rows', %s::bigint)) ON CONFLICT (resource_id)"
+            " DO UPDATE SET stats = s.stats || excluded.stats",
+            (names.live, rows),
+        )
+
+
+def _lock_all(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    """Lock the views and the table, in the order of those who read through a view."""
+    live = qualified(names.live)
+    # This lock is in nobody's way but a vacuum's; under it the next one waits for readers only.
+    _timeout(connection, _AUTOVACUUM_TIMEOUT_MS)
+    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(live))
+    found = views.find(connection, names)
+    end = time.monotonic() + LOCK_TIMEOUT_MS / 1000
+    for view in reversed(found):
+        _timeout(connection, (end - time.monotonic()) * 1000)
+        # LOCK TABLE would lock all that the view reads too, and so would the tables of others be.
+        # To give it the owner that it has changes nothing and locks the view alone.
+        connection.execute(
+            sql.SQL("ALTER VIEW {} OWNER TO {}").format(view.identifier, sql.SQL(view.owner))
+        )
+    _timeout(connection, (end - time.monotonic()) * 1000)
+    connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(live))
+    if views.find(connection, names) != found:
+        raise _Outdated
+
+
+def _timeout(connection: psycopg.Connection[TupleRow], ms: float) -> None:
+    # Zero would be no limit at all.
+    connection.execute(
+        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{max(int(ms), 1)}ms"))
+    )
+
+
+def _oid(
+    connection: psycopg.Connection[TupleRow], relation: str, schema: str = SCHEMA
+) -> int | None:
     row = connection.execute(
-        "SELECT to_regclass(%s)::oid", (qualified(relation).as_string(None),)
+        "SELECT to_regclass(%s)::oid", (sql.Identifier(schema, relation).as_string(None),)
     ).fetchone()
     return row[0] if row else None
-
-
-def _refuse_dependents(connection: psycopg.Connection[TupleRow], names: Names, oid: int) -> None:
-    rows = connection.execute(
-        "SELECT 'view ' || r.ev_class::regclass FROM pg_depend d JOIN pg_rewrite r"
-        " ON r.oid = d.objid WHERE d.classid = 'pg_rewrite'::regclass"
-        " AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s"
-        " UNION SELECT 'foreign key ' || conname || ' of ' || conrelid::regclass"
-        " FROM pg_constraint WHERE confrelid = %(oid)s AND conrelid <> %(oid)s ORDER BY 1",
-        {"oid": oid},
-    ).fetchall()
-    if rows:
-        raise DependentObjects(
-            f"{names.live} cannot be replaced: {', '.join(row[0] for row in rows)} depends on it",
-            hint="drop what depends on it, load, then create it again",
-        )

@@ -1,0 +1,102 @@
+"""A DataStore's catalog -> what CKAN knows of its tables: their columns, types and dictionaries.
+
+The Data Dictionary is JSON in the comments of columns, written by CKAN, by its plugins and by
+people: whatever is not of CKAN's form says nothing here, and is kept as it is elsewhere. Holds
+one line per column, or per table.
+"""
+
+from __future__ import annotations
+
+import json
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from loader.copy.database import ours
+from loader.copy.relation import Names, qualified
+
+_OURS = {
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+    "time without time zone": "time",
+}
+
+
+def overrides(connection: psycopg.Connection[TupleRow], names: Names) -> dict[str, str]:
+    """Return the types that the Data Dictionary of the live table decides, by column.
+
+    Args:
+        connection: In autocommit mode.
+        names: Of the table, which need not be there.
+
+    Returns:
+        The publisher's own words: ``numeric``, ``text``, ``timestamp`` as CKAN's form offers them.
+    """
+    with ours("reading the Data Dictionary"):
+        rows = connection.execute(
+            "SELECT attname, col_description(attrelid, attnum) FROM pg_attribute"
+            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+            (qualified(names.live).as_string(None),),
+        ).fetchall()
+    found = {}
+    for column, comment in rows:
+        override = _override(comment or "")
+        if override:
+            found[column] = override
+    return found
+
+
+def _override(comment: str) -> str | None:
+    try:
+        said = json.loads(comment)
+    except ValueError:  # an administrator's remark
+        return None
+    # Until 2.10 CKAN stored the bare info; from 2.11 on, behind a space, beside that of plugins.
+    if not comment.startswith("{") and isinstance(said, dict):
+        said = said.get("_info")
+    override = said.get("type_override") if isinstance(said, dict) else None
+    return override if isinstance(override, str) else None
+
+
+def types(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[str, str]] | None:
+    """Return the live table's columns and their Postgres types, in order.
+
+    Args:
+        connection: In autocommit mode.
+        names: Of the table.
+
+    Returns:
+        Without ``_id`` and ``_full_text``. A type that loads make has its name there
+        (``timestamp``); any other the one of Postgres (``integer``, ``nested``, ``text[]``). None
+        when there is no table.
+    """
+    with ours("reading the table's columns"):
+        rows = connection.execute(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_class c"
+            " LEFT JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped"
+            " WHERE c.oid = to_regclass(%s) ORDER BY attnum",
+            (qualified(names.live).as_string(None),),
+        ).fetchall()
+    if not rows:
+        return None
+    own = (None, "_id", "_full_text")
+    return [(column, _OURS.get(str(kind), str(kind))) for column, kind in rows if column not in own]
+
+
+def tables(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:
+    """Return the DataStore's tables as CKAN lists them, without aliases.
+
+    Returns:
+        Name -> oid; empty in a database that CKAN has not prepared. A load gives its table another
+        oid.
+    """
+    with ours("reading CKAN's list of tables"):
+        row = connection.execute(
+            "SELECT to_regclass('public._table_metadata') IS NOT NULL"
+        ).fetchone()
+        if not (row and row[0]):
+            return {}
+        rows = connection.execute(
+            "SELECT DISTINCT name, oid FROM public._table_metadata WHERE alias_of IS NULL"
+        )
+        return dict(rows.fetchall())

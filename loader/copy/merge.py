@@ -1,0 +1,508 @@
+"""The shadow's rows -> rows of the live table, in one transaction.
+
+Readers see none of them or all, and are never blocked: nothing here takes a lock that is in a
+reader's way. The rows stay in Postgres; held here are names.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from loader.copy import dictionary, keep
+from loader.copy.database import ours
+from loader.copy.relation import Names, qualified
+from loader.errors import (
+    DatabaseError,
+    DatabaseUnreachable,
+    KeyViolated,
+    SchemaDiffers,
+    UsageError,
+    ValueDoesNotFit,
+)
+
+_log = logging.getLogger(__name__)
+
+# Who writes the table or changes it may keep a merge waiting that long; readers never do.
+LOCK_TIMEOUT_S = 60
+
+_OURS = ("bigint", "numeric", "boolean", "date", "time", "timestamp", "timestamptz", "json", "text")
+_LOADED_AS = {
+    "smallint": "bigint",
+    "integer": "bigint",
+    "real": "numeric",
+    "double precision": "numeric",
+    "money": "text",
+    "nested": "json",
+    "jsonb": "json",
+}
+# Their text is that of the type they are loaded as, and so are the words of a search.
+_SAME_TEXT = ("smallint", "integer", "character varying", *_OURS)
+_INTEGERS = {"smallint": 2**15, "integer": 2**31}
+# Of limited length, digits or precision: the value can be compared with what they make of it.
+_COMPARABLE = (
+    "real",
+    "double precision",
+    "numeric",
+    "character varying",
+    "character",
+    "time",
+    "timestamp",
+    "timestamptz",
+)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did with the shadow's rows."""
+
+    inserted: int
+    updated: int = 0
+    duplicates: int = 0  # rows of the file with the key of a later row, which won
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the live table."""
+
+    name: str
+    type: str
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.name)
+
+    @property
+    def value(self) -> sql.Composed:
+        """Return the shadow's value in this column's type."""
+        if self.type == loading_type(self.type):
+            return sql.SQL("s.{}").format(self.identifier)
+        if _bare(self.type) == "nested":
+            # As CKAN writes it: the JSON, and an empty text.
+            form = "CASE WHEN s.{0} IS NOT NULL THEN ROW(s.{0}, '')::{1} END"
+        else:
+            form = "s.{0}::{1}"
+        return sql.SQL(form).format(self.identifier, sql.SQL(self.type))
+
+    @property
+    def misfit(self) -> sql.Composed | None:
+        """Return a condition that holds, or fails, for a value that this type would change."""
+        loaded, kind = loading_type(self.type), sql.SQL(self.type)
+        if self.type == loaded or _bare(self.type) == "nested":
+            return None
+        if self.type in _INTEGERS:
+            bound = sql.Literal(_INTEGERS[self.type])
+            return sql.SQL("s.{0} NOT BETWEEN -{1} AND {1} - 1").format(self.identifier, bound)
+        if _bare(self.type) in _COMPARABLE:
+            form = "s.{0}::{1}::text::{2} <> s.{0}"
+        else:
+            form = "s.{0}::{1} IS NULL AND s.{0} IS NOT NULL"
+        return sql.SQL(form).format(self.identifier, kind, sql.SQL(loaded))
+
+
+def loading_type(live_type: str) -> str:
+    """Return the type in which a column of the live table is verified and copied.
+
+    Args:
+        live_type: As ``dictionary.types`` tells it.
+    """
+    if live_type.endswith("[]"):
+        return "text"
+    bare = _bare(live_type)
+    if bare in _OURS:
+        return bare
+    return _LOADED_AS.get(bare, "text")
+
+
+def _bare(live_type: str) -> str:
+    """Return a type without its length or precision, and one of CKAN's without its schema."""
+    bare = re.sub(r"\([^)]*\)", "", live_type)
+    return {
+        "timestamp without time zone": "timestamp",
+        "timestamp with time zone": "timestamptz",
+        "time without time zone": "time",
+        "public.nested": "nested",
+    }.get(bare, bare)
+
+
+def check_columns(have: Sequence[tuple[str, str]], columns: Sequence[tuple[str, str]]) -> None:
+    """Refuse a file whose columns are not those of the live table; their order does not matter.
+
+    Args:
+        have: The live table's, as ``dictionary.types`` gives them.
+        columns: The file's, with the types that its values were verified for.
+
+    Raises:
+        SchemaDiffers: Names every column that is missing, new or of another type.
+    """
+    known, given = dict(have), dict(columns)
+    differences = [f"{name!r} is missing" for name, _ in have if name not in given]
+    differences += [f"{name!r} is new" for name, _ in columns if name not in known]
+    differences += [
+        f"{name!r} is {given[name]}, not {kind}"
+        for name, kind in have
+        if name in given and given[name] != loading_type(kind)
+    ]
+    if differences:
+        raise SchemaDiffers(
+            f"the file's columns are not the table's: {', '.join(differences)}",
+            hint="correct the file, or load it with --mode replace",
+        )
+
+
+def ensure_key(
+    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return the live table's unique key; make the one asked for if it has none.
+
+    Args:
+        connection: In autocommit mode.
+        names: Of the table.
+        key: The columns asked for; none: the table's own.
+
+    Raises:
+        UsageError: No key at all, another one, or one that cannot be.
+        KeyViolated: The table has rows with the same key.
+        TableBusy: Somebody keeps on writing the table.
+    """
+    with ours("looking at the unique keys"):
+        keys = _unique_keys(connection, names)
+    if not keys and key:
+        _create_key(connection, names, key)
+        return tuple(key)
+    if not keys:
+        raise UsageError(
+            f"{names.live} has no unique key, by which rows could be found",
+            hint="name its columns with --key",
+        )
+    shown = "; ".join(f"({', '.join(columns)})" for columns in keys)
+    if len(keys) > 1 or "" in keys[0]:
+        # CKAN takes all of them together and finds no row by that.
+        raise UsageError(
+            f"{names.live} has unique keys that cannot be used: {shown}",
+            hint="set one primary_key with datastore_create",
+        )
+    if key and sorted(key) != sorted(keys[0]):
+        raise UsageError(
+            f"{names.live} has another unique key: {shown}",
+            hint="leave --key out, or set another primary_key with datastore_create",
+        )
+    return keys[0]
+
+
+def _unique_keys(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[str, ...]]:
+    """Return the columns of each unique key; '' for an expression or a condition."""
+    rows = connection.execute(
+        "SELECT ARRAY(SELECT coalesce(attname::text, '')"
+        "  FROM unnest(indkey::int2[]) WITH ORDINALITY AS k (number, position)"
+        "  LEFT JOIN pg_attribute ON attrelid = indrelid AND attnum = number AND number > 0"
+        "  WHERE position <= indnkeyatts ORDER BY position)"
+        " || CASE WHEN indpred IS NULL AND indimmediate AND indisvalid"
+        "  THEN '{}'::text[] ELSE '{\"\"}' END"
+        " FROM pg_index WHERE indrelid = to_regclass(%s) AND indisunique AND NOT indisprimary"
+        " ORDER BY indexrelid",
+        (qualified(names.live).as_string(None),),
+    )
+    return [tuple(row[0]) for row in rows]
+
+
+def _create_key(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str]) -> None:
+    shown = ", ".join(key)
+    create = sql.SQL("CREATE UNIQUE INDEX {} ON {} ({})").format(
+        sql.Identifier(keep.key_index(names, key)),
+        qualified(names.live),
+        sql.SQL(", ").join(map(sql.Identifier, key)),
+    )
+    with ours("making the unique key"), connection.transaction():
+        _limit_waiting(connection)
+        try:
+            connection.execute(create)
+        except psycopg.errors.UniqueViolation as error:
+            raise KeyViolated(
+                f"rows of {names.live} have the same ({shown}): {error.diag.message_detail}",
+                hint="name other columns with --key, or correct the rows",
+            ) from error
+        except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedObject) as error:
+            raise UsageError(
+                f"({shown}) cannot be the key of {names.live}: {error.diag.message_primary}",
+                hint="name columns of the table with --key",
+            ) from error
+
+
+def append(connection: psycopg.Connection[TupleRow], names: Names) -> Merged:
+    """Add the shadow's rows to the live table; ``_id`` goes on in the order of the file.
+
+    Args:
+        connection: In autocommit mode; holds the resource's lock.
+        names: The shadow's columns are the live table's.
+
+    Raises:
+        ValueDoesNotFit: A type of the live table would change a value.
+        KeyViolated: A row has the key of another.
+        RowRefused: A trigger or a constraint of the table refuses a row.
+        TableBusy: Somebody keeps the table from being written.
+        DatabaseUnreachable: The connection broke: whether before or after the commit, is unknown.
+    """
+    columns = _columns(connection, names)
+
+    def insert() -> Merged:
+        values = [column.value for column in columns]
+        done = connection.execute(
+            sql.SQL(
+                "INSERT INTO {} (_full_text, {}) SELECT {}, {} FROM {} s ORDER BY s._id"
+            ).format(
+                qualified(names.live),
+                _listed([column.identifier for column in columns]),
+                _full_text(connection, names, columns),
+                _listed(values),
+                qualified(names.shadow),
+            )
+        )
+        return Merged(done.rowcount)
+
+    return _merge(connection, names, columns, insert)
+
+
+def upsert(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str]) -> Merged:
+    """Put the shadow's rows in the place of those with the same key; add the others.
+
+    Of rows of the file with the same key the last one wins. New rows get their ``_id`` in the
+    order of the file, the others keep theirs.
+
+    Args:
+        connection: In autocommit mode; holds the resource's lock.
+        names: The shadow's columns are the live table's.
+        key: As ``ensure_key`` returns it.
+
+    Raises:
+        KeyViolated: A row has no key, or a trigger has made two keys the same.
+        ValueDoesNotFit, RowRefused, TableBusy, DatabaseUnreachable: As ``append``.
+    """
+    columns = _columns(connection, names)
+    parts = [column for column in columns if column.name in key]
+
+    def put() -> Merged:
+        _refuse_empty_keys(connection, names, parts)
+        duplicates = _count_duplicates(connection, names, parts)
+        row = connection.execute(
+            _upsert_statement(connection, names, columns, parts, distinct=duplicates > 0)
+        ).fetchone()
+        inserted, updated = row or (0, 0)
+        return Merged(inserted, updated, duplicates)
+
+    return _merge(connection, names, columns, put)
+
+
+def _upsert_statement(
+    connection: psycopg.Connection[TupleRow],
+    names: Names,
+    columns: Sequence[_Column],
+    key: Sequence[_Column],
+    *,
+    distinct: bool,
+) -> sql.Composed:
+    """Return the statement; it gives how many rows it has inserted and updated.
+
+    A row that is there proposes its own ``_id``: the default would use up the sequence, whose
+    numbers a daily upsert of millions of rows ends within two years.
+    """
+    keys = _listed([column.value for column in key])
+    rows = sql.SQL(
+        "SELECT {distinct} {values}, {full_text} AS _full_text, s._id FROM {shadow} s{order}"
+    )
+    source = rows.format(
+        distinct=sql.SQL("DISTINCT ON ({})").format(keys) if distinct else sql.SQL(""),
+        values=_listed([sql.SQL("{} AS {}").format(c.value, c.identifier) for c in columns]),
+        full_text=_full_text(connection, names, columns),
+        shadow=qualified(names.shadow),
+        order=sql.SQL(" ORDER BY {}, s._id DESC").format(keys) if distinct else sql.SQL(""),
+    )
+    everything = [column.identifier for column in columns]
+    return sql.SQL(
+        "WITH done AS ("
+        " INSERT INTO {live} (_id, _full_text, {columns})"
+        " SELECT coalesce(_known, {next_id}), _full_text, {columns} FROM ("
+        "  SELECT s.*, l._id AS _known FROM ({source}) s LEFT JOIN {live} l ON {same}"
+        "  ORDER BY s._id) ordered"
+        " ON CONFLICT ({key}) DO UPDATE SET {changes}, _full_text = {full_text}"
+        # Only a row that was locked to be updated has an xmax.
+        " RETURNING xmax = 0 AS is_new"
+        ") SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM done"
+    ).format(
+        live=qualified(names.live),
+        columns=_listed(everything),
+        next_id=_next_id(connection, names),
+        source=source,
+        same=sql.SQL(" AND ").join(
+            sql.SQL("l.{0} = s.{0}").format(column.identifier) for column in key
+        ),
+        key=_listed([column.identifier for column in key]),
+        changes=_listed([sql.SQL("{0} = excluded.{0}").format(name) for name in everything]),
+        full_text=sql.SQL("NULL")
+        if _is_changed_by_triggers(connection, names)
+        else sql.SQL("excluded._full_text"),
+    )
+
+
+def _merge(
+    connection: psycopg.Connection[TupleRow],
+    names: Names,
+    columns: Sequence[_Column],
+    work: Callable[[], Merged],
+) -> Merged:
+    """Do the work in a transaction; then let CKAN's cached number of rows be right."""
+    try:
+        with ours("adding the rows"), connection.transaction():
+            _limit_waiting(connection)
+            connection.execute(
+                sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(qualified(names.live))
+            )
+            for column in columns:
+                _refuse_misfit(connection, names, column)
+            with _own_errors(names):
+                merged = work()
+            _forget_count(connection, names)
+    except DatabaseUnreachable as error:
+        raise DatabaseUnreachable(
+            error.message,
+            hint="the server may have added the rows before the connection broke:"
+            " look at the table, then load again",
+        ) from error
+    _count_again(connection, names)
+    return merged
+
+
+@contextmanager
+def _own_errors(names: Names) -> Iterator[None]:
+    """Tell what rows broke a key."""
+    try:
+        yield
+    except (psycopg.errors.UniqueViolation, psycopg.errors.CardinalityViolation) as error:
+        raise KeyViolated(
+            f"rows have the same key in {names.live}:"
+            f" {error.diag.message_detail or error.diag.message_primary}",
+            hint="correct the file, or load it with --mode upsert",
+        ) from error
+
+
+def _limit_waiting(connection: psycopg.Connection[TupleRow]) -> None:
+    connection.execute(
+        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{LOCK_TIMEOUT_S}s"))
+    )
+
+
+def _columns(connection: psycopg.Connection[TupleRow], names: Names) -> list[_Column]:
+    return [_Column(*column) for column in dictionary.types(connection, names) or ()]
+
+
+def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)
+
+
+def _full_text(
+    connection: psycopg.Connection[TupleRow], names: Names, columns: Sequence[_Column]
+) -> sql.Composable:
+    """Return the shadow's words, or NULL where they may not be those of the live row.
+
+    Then CKAN's trigger puts them in.
+    """
+    same = all(_bare(column.type) in _SAME_TEXT for column in columns)
+    exact = all("(" not in column.type or loading_type(column.type) == "text" for column in columns)
+    if same and exact and not _is_changed_by_triggers(connection, names):
+        return sql.SQL("s._full_text")
+    return sql.SQL("NULL::tsvector")
+
+
+def _is_changed_by_triggers(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
+    """Tell whether triggers may change rows, and CKAN's is there to find their words then."""
+    row = connection.execute(
+        "SELECT count(*) FILTER (WHERE tgname <> 'zfulltext') > 0"
+        " AND count(*) FILTER (WHERE tgname = 'zfulltext') > 0"
+        " FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal"
+        # For each row, before it is inserted or updated.
+        " AND tgenabled IN ('O', 'A') AND tgtype & 3 = 3 AND tgtype & 20 > 0",
+        (qualified(names.live).as_string(None),),
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _next_id(connection: psycopg.Connection[TupleRow], names: Names) -> sql.Composable:
+    row = connection.execute(
+        "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef"
+        " JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum"
+        " WHERE adrelid = to_regclass(%s) AND attname = '_id'",
+        (qualified(names.live).as_string(None),),
+    ).fetchone()
+    return sql.SQL(row[0]) if row else sql.SQL("NULL")
+
+
+def _refuse_misfit(connection: psycopg.Connection[TupleRow], names: Names, column: _Column) -> None:
+    """Refuse a value that the live column's type cannot hold, or would change."""
+    misfit = column.misfit
+    if misfit is None:
+        return
+    query = sql.SQL("SELECT s.{}::text FROM {} s WHERE {} ORDER BY s._id LIMIT 1")
+    hint = "correct the value, or load the file with --mode replace"
+    message = f"does not fit the table's type {column.type}"
+    try:
+        row = connection.execute(
+            query.format(column.identifier, qualified(names.shadow), misfit)
+        ).fetchone()
+    except psycopg.DataError as error:
+        message += f": {error.diag.message_primary}"
+        raise ValueDoesNotFit(message, column=column.name, hint=hint) from error
+    if row:
+        raise ValueDoesNotFit(message, column=column.name, value=row[0], hint=hint)
+
+
+def _refuse_empty_keys(
+    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[_Column]
+) -> None:
+    for column in key:
+        row = connection.execute(
+            sql.SQL("SELECT _id FROM {} WHERE {} IS NULL ORDER BY _id LIMIT 1").format(
+                qualified(names.shadow), column.identifier
+            )
+        ).fetchone()
+        if row:
+            raise KeyViolated(
+                f"the row with _id {row[0]} has no value there, and it is a part of the key",
+                column=column.name,
+                hint="fill it in, or name another --key",
+            )
+
+
+def _count_duplicates(
+    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[_Column]
+) -> int:
+    row = connection.execute(
+        sql.SQL(
+            "SELECT (SELECT count(*) FROM {0}) - count(*) FROM (SELECT DISTINCT {1} FROM {0} s) k"
+        ).format(qualified(names.shadow), _listed([column.value for column in key]))
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _forget_count(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    row = connection.execute("SELECT to_regclass('public._table_stats') IS NOT NULL").fetchone()
+    if row and row[0]:
+        connection.execute("DELETE FROM public._table_stats WHERE resource_id = %s", (names.live,))
+
+
+def _count_again(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    try:
+        with ours("counting the rows for CKAN"):
+            row = connection.execute(
+                "SELECT to_regprocedure('public.update_cached_table_row_count(name)') IS NOT NULL"
+            ).fetchone()
+            if row and row[0]:
+                connection.execute("SELECT public.update_cached_table_row_count(%s)", (names.live,))
+    except DatabaseError as error:  # the rows are there; the next search counts them
+        _log.warning("%s: %s", names.live, error)

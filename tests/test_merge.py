@@ -1,0 +1,361 @@
+"""Rows of a file among those of a live table: all of them or none, as CKAN would have put them."""
+
+import threading
+from contextlib import closing
+
+import psycopg
+import pytest
+from datastore import create, fill_shadow, install_ckan, rows_of
+
+from loader.copy import database as connections
+from loader.copy import dictionary, merge, relation
+from loader.copy.merge import Merged
+from loader.errors import (
+    KeyViolated,
+    RowRefused,
+    SchemaDiffers,
+    TableBusy,
+    UsageError,
+    ValueDoesNotFit,
+)
+
+COLUMNS = [("name", "text"), ("height", "bigint")]
+
+
+@pytest.fixture
+def loader(datastore_url, database):
+    """A load's own connection to a database that CKAN has prepared."""
+    install_ckan(database)
+    with closing(connections.connect(datastore_url, "test")) as connection:
+        yield connection
+
+
+@pytest.fixture
+def trees(database, loader) -> None:
+    create(database, "trees", "name text, height bigint", "('Oak', 12), ('Ash', 9)")
+
+
+def append(connection, rows, table="trees", columns=COLUMNS) -> Merged:
+    names = fill_shadow(connection, table, columns, rows)
+    try:
+        return merge.append(connection, names)
+    finally:
+        relation.drop(connection, names)
+
+
+def upsert(connection, rows, key=("name",), table="trees", columns=COLUMNS) -> Merged:
+    names = fill_shadow(connection, table, columns, rows)
+    try:
+        key = merge.ensure_key(connection, names, key)
+        return merge.upsert(connection, names, key)
+    finally:
+        relation.drop(connection, names)
+
+
+def words(database, table="trees"):
+    """Each row's `_id` and searchable words."""
+    return database.execute(
+        f"SELECT _id, tsvector_to_array(_full_text) FROM {table} ORDER BY _id"
+    ).fetchall()
+
+
+def test_appended_rows_follow_in_the_files_order(database, loader, trees):
+    many = [(f"tree {i}", i) for i in range(500, 0, -1)]
+    assert append(loader, many) == Merged(inserted=500)
+    assert rows_of(database, "trees") == [("Oak", 12), ("Ash", 9), *many]
+    assert database.execute("SELECT min(_id), max(_id) FROM trees").fetchone() == (1, 502)
+    database.execute("INSERT INTO trees (name) VALUES ('Larch')")
+    assert database.execute("SELECT max(_id) FROM trees").fetchone() == (503,)
+
+
+def test_appended_rows_are_found_as_ckans_own(database, loader, trees):
+    append(loader, [("Red Maples", 15)])
+    database.execute("INSERT INTO trees (name, height) VALUES ('Red Maples', 15)")
+    (*_, ours, ckans) = words(database)
+    assert ours[1] == ckans[1] == ["15", "mapl", "red"]
+
+
+def test_a_row_with_a_known_key_takes_the_place_of_the_old_one(database, loader, trees):
+    done = upsert(loader, [("Elm", 20), ("Oak", 13), ("Fir", 5)])
+    assert done == Merged(inserted=2, updated=1)
+    rows = database.execute("SELECT _id, name, height FROM trees ORDER BY _id").fetchall()
+    assert rows == [(1, "Oak", 13), (2, "Ash", 9), (3, "Elm", 20), (4, "Fir", 5)]
+    assert words(database)[0] == (1, ["13", "oak"])
+
+
+def test_an_upsert_of_known_rows_uses_up_no_ids(database, loader, trees):
+    """An integer sequence would be at its end after years of daily upserts of a large file."""
+    for height in range(3):
+        upsert(loader, [("Oak", height), ("Ash", height)])
+    database.execute("INSERT INTO trees (name) VALUES ('Larch')")
+    assert database.execute("SELECT max(_id) FROM trees").fetchone() == (3,)
+
+
+def test_of_rows_with_one_key_the_last_wins(database, loader, trees):
+    rows = [("Elm", 1), ("Oak", 2), ("Elm", 3), ("Fir", 4), ("Oak", 5), ("Elm", 6)]
+    assert upsert(loader, rows) == Merged(inserted=2, updated=1, duplicates=3)
+    rows = database.execute("SELECT _id, name, height FROM trees ORDER BY _id").fetchall()
+    assert rows == [(1, "Oak", 5), (2, "Ash", 9), (3, "Fir", 4), (4, "Elm", 6)]
+
+
+def test_a_key_of_several_columns(database, loader):
+    create(database, "t", "year bigint, name text, n bigint", "(2020, 'a', 1), (2021, 'a', 2)")
+    columns = [("name", "text"), ("year", "bigint"), ("n", "bigint")]
+    rows = [("a", 2021, 3), ("b", 2021, 4)]
+    assert upsert(loader, rows, ("year", "name"), "t", columns) == Merged(1, 1)
+    assert rows_of(database, "t") == [(2020, "a", 1), (2021, "a", 3), (2021, "b", 4)]
+
+
+def test_a_row_without_a_key_is_named(database, loader, trees):
+    with pytest.raises(KeyViolated, match="_id 2") as refused:
+        upsert(loader, [("Oak", 1), (None, 2), (None, 3)])
+    assert refused.value.column == "name"
+    assert rows_of(database, "trees") == [("Oak", 12), ("Ash", 9)]
+
+
+def test_an_appended_row_with_a_known_key_is_refused(database, loader, trees):
+    database.execute("CREATE UNIQUE INDEX ON trees (name)")
+    with pytest.raises(KeyViolated, match=r"\(Ash\)"):
+        append(loader, [("Elm", 1), ("Ash", 2)])
+    assert rows_of(database, "trees") == [("Oak", 12), ("Ash", 9)]
+
+
+def test_no_reader_sees_a_part_or_waits(database, datastore_url, loader, trees):
+    """Not even while a merge cannot go on, as here for a row that somebody else has changed."""
+    upsert(loader, [("Oak", 12)])
+    names = fill_shadow(loader, "trees", COLUMNS, [("Elm", 1), ("Oak", 2)])
+    done: list[Merged] = []
+    with psycopg.connect(datastore_url) as editor:
+        editor.execute("UPDATE trees SET height = 7 WHERE name = 'Oak'")
+        working = threading.Thread(
+            target=lambda: done.append(merge.upsert(loader, names, ("name",)))
+        )
+        working.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        while database.execute(waiting).fetchone() == (0,):
+            assert working.is_alive()
+        database.execute("SET statement_timeout = '10s'")
+        assert database.execute("SELECT count(*), sum(height) FROM trees").fetchone() == (2, 21)
+    working.join()
+    assert done == [Merged(inserted=1, updated=1)]
+    assert database.execute("SELECT count(*), sum(height) FROM trees").fetchone() == (3, 12)
+
+
+def test_a_table_that_others_keep_is_left_alone(
+    database, datastore_url, loader, trees, monkeypatch
+):
+    monkeypatch.setattr(merge, "LOCK_TIMEOUT_S", 0.1)
+    with psycopg.connect(datastore_url) as editor:
+        editor.execute("LOCK TABLE trees IN SHARE MODE")
+        with pytest.raises(TableBusy) as busy:
+            append(loader, [("Elm", 1)])
+    assert busy.value.retryable
+
+
+def test_ckan_shows_the_right_number_of_rows_at_once(database, loader, trees):
+    def total() -> int:
+        return database.execute("SELECT cached_table_row_count('trees')").fetchone()[0]
+
+    assert total() == 2
+    append(loader, [("Elm", 1)])
+    assert database.execute("SELECT stats FROM _table_stats").fetchall() == [({"rows": 3},)]
+    upsert(loader, [("Elm", 2), ("Fir", 3)])
+    assert total() == 4
+
+
+def test_a_failed_merge_changes_no_number(database, loader, trees):
+    database.execute("SELECT cached_table_row_count('trees')")
+    database.execute("ALTER TABLE trees ADD CHECK (height < 50)")
+    with pytest.raises(RowRefused, match="trees_height_check"):
+        append(loader, [("Elm", 1), ("Fir", 51)])
+    assert database.execute("SELECT stats FROM _table_stats").fetchall() == [({"rows": 2},)]
+    assert rows_of(database, "trees") == [("Oak", 12), ("Ash", 9)]
+
+
+SHOUT = """
+    CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN NEW.name := replace(upper(NEW.name), ' RARE', '') || ' RARE'; RETURN NEW; END $$;
+    CREATE TRIGGER t000 BEFORE INSERT OR UPDATE ON trees FOR EACH ROW EXECUTE FUNCTION shout()
+"""
+
+
+def test_what_a_trigger_makes_of_a_row_is_what_is_searched(database, loader, trees):
+    database.execute(SHOUT)
+    append(loader, [("Elm", 1)])
+    upsert(loader, [("Fir", 2), ("Yew", 12)], key=("height",))
+    assert words(database) == [
+        (1, ["12", "rare", "yew"]),
+        (2, ["9", "ash"]),
+        (3, ["1", "elm", "rare"]),
+        (4, ["2", "fir", "rare"]),
+    ]
+
+
+def test_a_trigger_that_makes_two_keys_the_same_is_told(database, loader, trees):
+    database.execute(SHOUT)
+    with pytest.raises(KeyViolated):
+        upsert(loader, [("Elm", 1), ("ELM", 2)])
+    assert len(rows_of(database, "trees")) == 2
+
+
+# A column of the live table, the type its values are verified for, what the file has, and what the
+# table then has.
+TYPES = {
+    "int2": ("smallint", "bigint", "-32768", -32768),
+    "int4": ("integer", "bigint", "2147483647", 2**31 - 1),
+    "float8": ("double precision", "numeric", "0.1", 0.1),
+    "numeric": ("numeric(6,2)", "numeric", "1234.50", "1234.50"),
+    "varchar": ("character varying(3)", "text", "abc", "abc"),
+    "char": ("character(4)", "text", "ab", "ab  "),
+    "nested": ("nested", "json", '{"a": 1}', '("{""a"": 1}","")'),
+    "jsonb": ("jsonb", "json", '{"a": 1}', {"a": 1}),
+    "array": ("text[]", "text", "{a,b}", ["a", "b"]),
+    "uuid": ("uuid", "text", "6b1fe4e5-7a2b-4b07-b4ea-1c8a2bfc5b17", None),
+    "time": ("time without time zone", "time", "12:30:00", None),
+    "timestamp": ("timestamp(0) without time zone", "timestamp", "2020-02-01 10:00:00", None),
+    "timestamptz": ("timestamp with time zone", "timestamptz", "2020-02-01 10:00:00+00", None),
+    "bigint": ("bigint", "bigint", "9223372036854775807", 2**63 - 1),
+}
+
+
+@pytest.mark.parametrize(("kind", "loaded", "value", "stored"), TYPES.values(), ids=TYPES)
+def test_every_type_that_a_portal_may_have_chosen(database, loader, kind, loaded, value, stored):
+    create(database, "t", f"k_ bigint, v {kind}")
+    names = relation.name("t")
+    live = dictionary.types(loader, names)
+    columns = [(name, merge.loading_type(known)) for name, known in live]
+    assert columns == [("k_", "bigint"), ("v", loaded)]
+    merge.check_columns(live, columns)
+    rows = [(1, value), (2, None)]
+    assert append(loader, rows, "t", columns) == Merged(2)
+    assert upsert(loader, [*rows[1:], (3, value)], ("k_",), "t", columns) == Merged(1, 1)
+    assert database.execute(
+        f"SELECT v IS NULL, v::text = %s::{kind}::text FROM t ORDER BY k_"
+        if kind != "nested"
+        else "SELECT v IS NULL, (v).json::text = %s FROM t ORDER BY k_",
+        (value,),
+    ).fetchall() == [(False, True), (True, None), (False, True)]
+    found = [row[1] for row in rows_of(database, "t")]
+    if stored is not None:
+        assert str(found[0]) == str(stored)
+    # The words are those that CKAN's trigger finds in the live row.
+    before = words(database, "t")
+    database.execute("UPDATE t SET _full_text = NULL")
+    assert words(database, "t") == before
+
+
+MISFITS = {
+    "int2": ("smallint", "32768"),
+    "int4": ("integer", "-2147483649"),
+    "float8": ("double precision", "0.1000000000000000000001"),
+    "numeric's digits": ("numeric(6,2)", "1.005"),
+    "numeric's size": ("numeric(6,2)", "100000"),
+    "varchar": ("character varying(3)", "abcd"),
+    "uuid": ("uuid", "x"),
+    "timestamp": ("timestamp(0) without time zone", "2020-02-01 10:00:00.5"),
+}
+
+
+@pytest.mark.parametrize(("kind", "value"), MISFITS.values(), ids=MISFITS)
+def test_a_type_that_would_change_a_value_refuses_it(database, loader, kind, value):
+    create(database, "t", f"v {kind}")
+    columns = [("v", merge.loading_type(kind))]
+    with pytest.raises(ValueDoesNotFit) as refused:
+        append(loader, [(None,), (value,)], "t", columns)
+    assert refused.value.column == "v"
+    assert refused.value.hint
+    assert rows_of(database, "t") == []
+
+
+HAVE = [("name", "text"), ("height", "integer"), ("data", "nested")]
+DIFFERENT = {
+    "missing": ([("name", "text"), ("data", "json")], "'height' is missing"),
+    "new": (
+        [("name", "text"), ("height", "bigint"), ("data", "json"), ("x", "text")],
+        "'x' is new",
+    ),
+    "another type": (
+        [("name", "text"), ("height", "text"), ("data", "json")],
+        "'height' is text, not integer",
+    ),
+    "case": ([("Name", "text"), ("height", "bigint"), ("data", "json")], "'Name' is new"),
+}
+
+
+@pytest.mark.parametrize(("columns", "said"), DIFFERENT.values(), ids=DIFFERENT)
+def test_a_changed_schema_is_told_column_by_column(columns, said):
+    with pytest.raises(SchemaDiffers, match=said) as refused:
+        merge.check_columns(HAVE, columns)
+    assert "replace" in refused.value.hint
+
+
+def test_the_order_of_columns_may_differ(database, loader, trees):
+    columns = [("height", "bigint"), ("name", "text")]
+    merge.check_columns(COLUMNS, columns)
+    append(loader, [(3, "Elm")], columns=columns)
+    assert rows_of(database, "trees")[-1] == ("Elm", 3)
+
+
+def key_of(connection, *key):
+    return merge.ensure_key(connection, relation.name("trees"), key)
+
+
+def test_a_key_that_is_asked_for_is_made_as_ckan_makes_it(database, loader, trees):
+    assert key_of(loader, "name", "height") == ("name", "height")
+    indexes = database.execute(
+        "SELECT indexdef FROM pg_indexes WHERE tablename = 'trees' AND indexname <> 'trees_pkey'"
+    ).fetchall()
+    # sha1 of 'trees"name", "height"', as ckanext.datastore names it.
+    name = "bb282870ad6521e4f4e12eed202dcb09f6ccff2f"
+    assert indexes == [(f"CREATE UNIQUE INDEX {name} ON public.trees USING btree (name, height)",)]
+
+
+def test_the_tables_own_key_is_taken(database, loader, trees):
+    database.execute("CREATE UNIQUE INDEX ON trees (height, name)")
+    assert key_of(loader) == key_of(loader, "name", "height") == ("height", "name")
+
+
+KEYS = {
+    "none": ("", (), "has no unique key"),
+    "another": (
+        "CREATE UNIQUE INDEX ON trees (name)",
+        ("height",),
+        r"another unique key: \(name\)",
+    ),
+    "a part": (
+        "CREATE UNIQUE INDEX ON trees (name, height)",
+        ("name",),
+        r"another unique key: \(name, height\)",
+    ),
+    "two": (
+        "CREATE UNIQUE INDEX ON trees (name); CREATE UNIQUE INDEX ON trees (height)",
+        (),
+        r"cannot be used: \(name\); \(height\)",
+    ),
+    "an expression": ("CREATE UNIQUE INDEX ON trees (lower(name))", (), "cannot be used"),
+    "a condition": ("CREATE UNIQUE INDEX ON trees (name) WHERE height > 1", (), "cannot be used"),
+    "no such column": ("", ("nome",), "nome"),
+}
+
+
+@pytest.mark.parametrize(("prepare", "key", "said"), KEYS.values(), ids=KEYS)
+def test_keys_that_do_not_do(database, loader, trees, prepare, key, said):
+    if prepare:
+        database.execute(prepare)
+    with pytest.raises(UsageError, match=said) as refused:
+        key_of(loader, *key)
+    assert refused.value.hint
+
+
+def test_a_key_that_the_tables_rows_do_not_keep(database, loader, trees):
+    database.execute("INSERT INTO trees (name) VALUES ('Oak')")
+    with pytest.raises(KeyViolated, match=r"\(Oak\)"):
+        key_of(loader, "name")
+
+
+def test_the_shadow_of_a_merge_spares_the_log(loader, trees):
+    names = relation.name("trees")
+    relation.create(loader, names, COLUMNS, None, unlogged=True)
+    assert loader.execute(
+        "SELECT relpersistence::text FROM pg_class WHERE relname = %s", (names.shadow,)
+    ).fetchone() == ("u",)
