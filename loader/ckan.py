@@ -15,7 +15,7 @@ import random
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
@@ -266,6 +266,10 @@ class Ckan:
         Raises:
             CkanError: CKAN does not know of the table, or not all about it.
         """
+        # Of another database than the one that was loaded, CKAN would tell its users wrongly.
+        self.call(
+            "datastore_search", {"resource_id": resource_id, "limit": 0, "include_total": False}
+        )
         before = self.resource(resource_id)
         known = ("datastore_active", "datastore_contains_all_records_of_source_file")
         # datastore_create would set the first of these too, and may build indexes on all the text
@@ -286,6 +290,23 @@ class Ckan:
         Its hash goes too: it would tell the next load that there is nothing to do.
         """
         self.call("resource_patch", {"id": resource_id, "datastore_active": False, "hash": ""})
+
+    def check_editable(self, resource_id: str) -> None:
+        """See whether the resource is there and the token may edit it, before hours of work.
+
+        Raises:
+            CkanNotFound: There is none, or the token may not see it.
+            CkanForbidden: The token may not edit it.
+        """
+        self.resource(resource_id)
+        # Adding no rows changes nothing, and takes the right to.
+        nothing = {"method": "insert", "records": [], "dry_run": True}
+        with suppress(CkanNotFound):  # no table yet
+            self.call(
+                "datastore_upsert",
+                {"resource_id": resource_id, "force": True, "calculate_record_count": False}
+                | nothing,
+            )
 
     def shares_datastore(self, tables: Mapping[str, int]) -> bool | None:
         """Tell whether a database is the DataStore of this CKAN.

@@ -15,7 +15,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -25,18 +25,21 @@ from rich.cells import cell_len
 from rich.console import Console
 from typer.core import TyperCommand
 
-from loader import __version__, describe, embedded
+from loader import __version__, describe, embedded, resources
 from loader.copy import database, relation
 from loader.errors import AircanError, Cancelled, DatabaseUnreachable, Unexpected, UsageError
-from loader.options import Options, default_datastore, default_resource_id
+from loader.options import Options, default_datastore, default_resource_id, named_datastore
 from loader.pipeline import load as load_source
 from loader.progress import Bar, Lines, Progress
 from loader.report import Report
+from loader.resources import Outcome
 from loader.source import mask_uri
 
 _COMMANDS = "COMMAND [ARGS]..."
 _REJECTS_SHOWN = 3
 _QUERIED_COLUMNS = 4  # and not _full_text, which is longer than all others together
+
+_DONE = {"replace": "loaded into", "append": "added to", "upsert": "put into"}
 
 app = typer.Typer(
     help="Load large CSV files into a CKAN DataStore: typed, verified, nothing lost.",
@@ -65,6 +68,68 @@ UrlOption = Annotated[
         show_default=False,
     ),
 ]
+CkanUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ckan-url",
+        help="The CKAN that has the resource. Its API token goes in AIRCAN_CKAN_TOKEN."
+        " [default: AIRCAN_CKAN_URL]",
+        metavar="URL",
+        show_default=False,
+    ),
+]
+ViaOption = Annotated[
+    Literal["auto", "copy", "api"],
+    typer.Option(
+        help="Into the DataStore's database, or through CKAN's API. [default: auto]",
+        metavar="auto|copy|api",
+        show_default=False,
+    ),
+]
+LanesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=64,
+        help="Connections that copy side by side. [default: the cores, at most 4]",
+        metavar="N",
+        show_default=False,
+    ),
+]
+FullTextOption = Annotated[
+    Literal["all", "text", "none"],
+    typer.Option(
+        help="The columns that search finds. [default: all]",
+        metavar="all|text|none",
+        show_default=False,
+    ),
+]
+FtsIndexOption = Annotated[
+    Literal["gin", "gist", "none"],
+    typer.Option(
+        help="The index on their full text. [default: gin]",
+        metavar="gin|gist|none",
+        show_default=False,
+    ),
+]
+MaxBadRowsOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Rows that may be set aside. [default: 1000]",
+        metavar="N",
+        show_default=False,
+    ),
+]
+OnTypeErrorOption = Annotated[
+    Literal["fail", "widen"],
+    typer.Option(
+        help="What to do about a value that its declared type cannot hold. [default: fail]",
+        metavar="fail|widen",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 SchemaOption = Annotated[
     Path | None,
     typer.Option(
@@ -124,46 +189,33 @@ def load(
             help="The table's name. [default: the file's name]", metavar="ID", show_default=False
         ),
     ] = None,
-    datastore_url: UrlOption = None,
-    lanes: Annotated[
-        int | None,
+    mode: Annotated[
+        Literal["replace", "append", "upsert"],
         typer.Option(
-            min=1,
-            max=64,
-            help="Connections that copy side by side. [default: the cores, at most 4]",
-            metavar="N",
+            help="What becomes of the rows in the table. [default: replace]",
+            metavar="replace|append|upsert",
+            show_default=False,
+        ),
+    ] = "replace",
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column of the unique key; once for each. [default: the table's]",
+            metavar="COLUMN",
             show_default=False,
         ),
     ] = None,
+    via: ViaOption = "auto",
+    datastore_url: UrlOption = None,
+    ckan_url: CkanUrlOption = None,
+    lanes: LanesOption = None,
     schema: SchemaOption = None,
     encoding: EncodingOption = None,
     delimiter: DelimiterOption = None,
     header_row: HeaderRowOption = None,
-    full_text: Annotated[
-        Literal["all", "text", "none"],
-        typer.Option(
-            help="The columns that search finds. [default: all]",
-            metavar="all|text|none",
-            show_default=False,
-        ),
-    ] = "all",
-    fts_index: Annotated[
-        Literal["gin", "gist", "none"],
-        typer.Option(
-            help="The index on their full text. [default: gin]",
-            metavar="gin|gist|none",
-            show_default=False,
-        ),
-    ] = "gin",
-    max_bad_rows: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Rows that may be set aside. [default: 1000]",
-            metavar="N",
-            show_default=False,
-        ),
-    ] = Options.max_bad_rows,
+    full_text: FullTextOption = "all",
+    fts_index: FtsIndexOption = "gin",
+    max_bad_rows: MaxBadRowsOption = Options.max_bad_rows,
     rejects: Annotated[
         Path | None,
         typer.Option(
@@ -172,27 +224,25 @@ def load(
             metavar="PATH",
         ),
     ] = None,
-    on_type_error: Annotated[
-        Literal["fail", "widen"],
-        typer.Option(
-            help="What to do about a value that its declared type cannot hold. [default: fail]",
-            metavar="fail|widen",
-            show_default=False,
-        ),
-    ] = "fail",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    on_type_error: OnTypeErrorOption = "fail",
+    as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Load SOURCE into a table, which is replaced when the new one is whole.
 
-    SOURCE is a path, or an http(s):// or gs:// URL, of a CSV file, packed or not.
+    SOURCE is a path, or an http(s):// or gs:// URL, of a CSV file, packed or not. With a CKAN,
+    the table is that of a resource in its DataStore, and CKAN is told of it.
     """
-    failed = Report(resource_id or default_resource_id(source), mask_uri(source))
+    failed = Report(resource_id or default_resource_id(source), mask_uri(source), mode=mode)
     with _errors(debug, failed if as_json else None):
         options = _options(
             schema,
             resource_id=resource_id,
+            mode=mode,
+            key=tuple(key or ()),
+            via=via,
             datastore_url=datastore_url,
+            ckan_url=ckan_url,
             encoding=encoding,
             delimiter=delimiter,
             header_row=header_row,
@@ -205,12 +255,67 @@ def load(
         )
         with _progress() as progress:
             report = load_source(source, options, progress)
-    if as_json:
-        _print_json(report.to_dict())
-        return
-    _print_report(report)
-    if not (datastore_url or os.environ.get("AIRCAN_DATASTORE_URL")):
+    _print(report, as_json)
+    if not as_json and report.via == "copy" and not named_datastore(datastore_url):
         typer.echo(f"\nQuery it:  {_called()} db psql -c {shlex.quote(_query(report))}")
+
+
+@app.command(short_help="Load the file of a resource in CKAN.")
+def reload(
+    resource_id: Annotated[
+        str | None, typer.Argument(metavar="[RESOURCE_ID]", show_default=False, hidden=True)
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="All resources of this dataset.", metavar="NAME", show_default=False),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All resources of the CKAN.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also files that are in the DataStore already.")
+    ] = False,
+    via: ViaOption = "auto",
+    datastore_url: UrlOption = None,
+    ckan_url: CkanUrlOption = None,
+    lanes: LanesOption = None,
+    full_text: FullTextOption = "all",
+    fts_index: FtsIndexOption = "gin",
+    max_bad_rows: MaxBadRowsOption = Options.max_bad_rows,
+    on_type_error: OnTypeErrorOption = "fail",
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Load the file of a resource in CKAN, as CKAN describes it: RESOURCE_ID, or many.
+
+    Of many, those are left out whose file is the one that was loaded last.
+    """
+    failed = Report(resource_id or "", "")
+    with _errors(debug, failed if as_json and resource_id else None):
+        if [resource_id is not None, dataset is not None, every].count(True) != 1:
+            raise UsageError("name one: a RESOURCE_ID, --dataset NAME, or --all")
+        options = Options(
+            via=via,
+            datastore_url=datastore_url,
+            ckan_url=ckan_url,
+            lanes=lanes,
+            full_text=full_text,
+            fts_index=fts_index,
+            max_bad_rows=max_bad_rows,
+            on_type_error=on_type_error,
+        )
+        with _progress() as progress:
+            if resource_id is not None:
+                report = resources.reload(resource_id, options, progress)
+            elif dataset is not None:
+                many = resources.reload_dataset(dataset, options, force=force, progress=progress)
+                outcomes = list(many)
+            else:
+                outcomes = list(resources.reload_all(options, force=force, progress=progress))
+    if resource_id is not None:
+        _print(report, as_json)
+        return
+    _print_outcomes(outcomes, as_json)
+    if any(outcome.status == "failed" for outcome in outcomes):
+        raise typer.Exit(1)
 
 
 @app.command(cls=_Command, short_help="Print what SOURCE is: a Resource descriptor.")
@@ -390,17 +495,45 @@ def _print_json(value: dict[str, Any]) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def _print(report: Report, as_json: bool) -> None:
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        _print_report(report)
+
+
+def _print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> None:
+    if as_json:
+        _print_json({"resources": [outcome.to_dict() for outcome in outcomes]})
+        return
+    if not outcomes:
+        typer.echo("there are no resources")
+        return
+    rows = [("dataset", "resource", "name", "", "rows", "")]
+    for one in outcomes:
+        loaded = f"{one.report.rows:,}" if one.status == "loaded" and one.report else ""
+        rows.append((one.dataset, one.resource_id, one.name, one.status, loaded, one.reason))
+    _print_table(rows)
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    rows = [[_shown(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, cells)) for cells in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        ]
+        typer.echo("  ".join(cells).rstrip())
+
+
 def _print_report(report: Report) -> None:
     rows = [("column", "type", "")]
     for column in report.columns:
         widened = f"widened from {column['widened_from']}" if column["widened_from"] else ""
-        rows.append((_shown(str(column["id"])), str(column["type"]), widened))
-    widths = [max(cell_len(row[i]) for row in rows) for i in range(2)]
-    for row in rows:
-        cells = [row[i] + " " * (widths[i] - cell_len(row[i])) for i in range(2)]
-        typer.echo("  ".join([*cells, row[2]]).rstrip())
+        rows.append((str(column["id"]), str(column["type"]), widened))
+    _print_table(rows)
     typer.echo(
-        f"\n{report.rows:,} rows loaded into {_shown(report.resource_id)}"
+        f"\n{report.rows:,} rows {_DONE[report.mode]} {_shown(report.resource_id)}"
         f" in {report.timings_s['total']:.1f} s ({report.rows_per_second:,} rows/s)"
     )
     bad = report.bad_rows

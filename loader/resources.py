@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from loader.ckan import Ckan
-from loader.errors import AircanError, UsageError
+from loader.errors import AircanError, Cancelled, UsageError
 from loader.options import Options, named_ckan, named_token
 from loader.pipeline import load
 from loader.progress import Progress, Silent
@@ -79,7 +79,11 @@ def reload(
 
 
 def reload_dataset(
-    name: str, options: Options = Options(), *, force: bool = False, progress: Progress | None = None
+    name: str,
+    options: Options = Options(),
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[Outcome]:
     """Load the files of a dataset that are not in the DataStore yet; yield what became of each.
 
@@ -93,16 +97,16 @@ def reload_dataset(
         UsageError: No CKAN is named.
         CkanError: CKAN does not tell the dataset.
     """
-    ckan = _ckan(options)
-    return _reload_each(ckan, [ckan.dataset(name)], options, force, progress)
+    each = _Each(_ckan(options), options, force, progress or Silent())
+    return each.of([each.ckan.dataset(name)])
 
 
 def reload_all(
     options: Options = Options(), *, force: bool = False, progress: Progress | None = None
 ) -> Iterator[Outcome]:
     """Do as ``reload_dataset`` does, for every dataset that the token may see."""
-    ckan = _ckan(options)
-    return _reload_each(ckan, ckan.datasets(), options, force, progress)
+    each = _Each(_ckan(options), options, force, progress or Silent())
+    return each.of(each.ckan.datasets())
 
 
 def _ckan(options: Options) -> Ckan:
@@ -112,38 +116,44 @@ def _ckan(options: Options) -> Ckan:
     return Ckan(url, named_token(options.ckan_token))
 
 
-def _reload_each(
-    ckan: Ckan,
-    datasets: Iterable[Mapping[str, Any]],
-    options: Options,
-    force: bool,
-    progress: Progress | None,
-) -> Iterator[Outcome]:
-    for dataset in datasets:
-        for resource in dataset["resources"]:
-            yield _reload_one(ckan, dataset["name"], resource, options, force, progress)
+@dataclass(frozen=True)
+class _Each:
+    """Loads one resource after the other; the failure of one does not stop the others."""
 
+    ckan: Ckan
+    options: Options
+    force: bool
+    progress: Progress
 
-def _reload_one(
-    ckan: Ckan,
-    dataset: str,
-    resource: Mapping[str, Any],
-    options: Options,
-    force: bool,
-    progress: Progress | None,
-) -> Outcome:
-    """Load a resource; its failure is its outcome, and no reason to stop the others."""
-    outcome = Outcome(dataset, resource["id"], resource.get("name") or "", "skipped")
-    if reason := _no_table(resource):
-        return replace(outcome, reason=reason)
-    try:
-        if not force and _is_loaded(ckan, resource, options, progress or Silent()):
-            return replace(outcome, status="unchanged")
-        report = _load(ckan, resource, options, progress)
-    except AircanError as error:
-        _log.warning("%s: %s", outcome.resource_id, error)
-        return replace(outcome, status="failed", report=error.report, reason=str(error))
-    return replace(outcome, status="loaded", report=report)
+    def of(self, datasets: Iterable[Mapping[str, Any]]) -> Iterator[Outcome]:
+        for dataset in datasets:
+            for resource in dataset["resources"]:
+                named = (dataset["name"], resource["id"], resource.get("name") or "")
+                yield self._one(resource, Outcome(*named, "skipped"))
+
+    def _one(self, resource: Mapping[str, Any], outcome: Outcome) -> Outcome:
+        if reason := _no_table(resource):
+            return replace(outcome, reason=reason)
+        try:
+            if not self.force and self._is_loaded(resource):
+                return replace(outcome, status="unchanged")
+            report = _load(self.ckan, resource, self.options, self.progress)
+        except Cancelled:
+            raise
+        except AircanError as error:
+            _log.warning("%s: %s", outcome.resource_id, error)
+            return replace(outcome, status="failed", report=error.report, reason=str(error))
+        return replace(outcome, status="loaded", report=report)
+
+    def _is_loaded(self, resource: Mapping[str, Any]) -> bool:
+        """Tell whether the DataStore has this very file, which is read for that."""
+        if not (resource.get("datastore_active") and resource.get("hash")):
+            return False
+        uri, headers = self.ckan.location(resource)
+        self.progress.begin("comparing the file with the last one loaded")
+        with open_source(uri, replace(self.options.source, headers=headers)) as source:
+            source.hash_as_read()
+            return source.md5() == str(resource["hash"])
 
 
 def _no_table(resource: Mapping[str, Any]) -> str:
@@ -151,19 +161,6 @@ def _no_table(resource: Mapping[str, Any]) -> str:
         return "it has no file"
     kind = resource.get("format") or ""
     return "" if _TABLES.fullmatch(kind) else f"its format is {kind or 'not told'}"
-
-
-def _is_loaded(
-    ckan: Ckan, resource: Mapping[str, Any], options: Options, progress: Progress
-) -> bool:
-    """Tell whether the DataStore has this very file, which is read for that."""
-    if not (resource.get("datastore_active") and resource.get("hash")):
-        return False
-    uri, headers = ckan.location(resource)
-    progress.begin("comparing the file with the last one loaded")
-    with open_source(uri, replace(options.source, headers=headers)) as source:
-        source.hash_as_read()
-        return source.md5() == resource["hash"]
 
 
 def _load(

@@ -88,6 +88,11 @@ class Column:
         return "integer" if is_integer and self.type == "numeric" else self.type
 
     @property
+    def label(self) -> str:
+        """Its header where the name had to be another one, else nothing."""
+        return self.header if self.header.strip() not in ("", self.name) else ""
+
+    @property
     def has_own_form(self) -> bool:
         """Whether its values are written otherwise than Postgres and frictionless do."""
         if self.field is None or self.type in ("text", "json"):

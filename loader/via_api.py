@@ -23,29 +23,25 @@ from loader.copy import merge
 from loader.errors import UsageError
 from loader.options import Options
 from loader.passes import Pass
-from loader.progress import Progress
 from loader.schema import Column
-from loader.way import Step
+from loader.steps import Steps
 
 
 @contextmanager
-def opened(
-    ckan: Ckan, resource_id: str, options: Options, step: Step, progress: Progress
-) -> Iterator[Batching]:
+def opened(ckan: Ckan, resource_id: str, options: Options, steps: Steps) -> Iterator[Batching]:
     """Ask CKAN for the table as it is.
 
     Args:
         ckan: The CKAN that has the resource.
         resource_id: The resource.
         options: How to load.
-        step: Times and tells the steps.
-        progress: Is told of every batch.
+        steps: Are told of every step, and of every batch.
 
     Raises:
         CkanError: CKAN cannot be had.
     """
     with tempfile.TemporaryFile(prefix="aircan-") as spool:
-        yield Batching(ckan, resource_id, options, step, progress, spool)
+        yield Batching(ckan, resource_id, options, steps, spool)
 
 
 class Batching:
@@ -56,19 +52,18 @@ class Batching:
         ckan: Ckan,
         resource_id: str,
         options: Options,
-        step: Step,
-        progress: Progress,
+        steps: Steps,
         spool: IO[bytes],
     ) -> None:
         self._ckan = ckan
         self._resource_id = resource_id
         self._options = options
-        self._step = step
-        self._progress = progress
+        self._steps = steps
         self._spool = spool
         self._read = 0  # bytes of it
         self._table: Table | None = ckan.table(resource_id)
         self.existed = self._table is not None
+        self.loaded: bool | None = False
         self._merges = self.existed and options.mode != "replace"
         if options.mode == "upsert" and not options.key:
             raise UsageError(
@@ -79,7 +74,7 @@ class Batching:
         """Return the table's types for a merge, else those of its Data Dictionary."""
         fields = self._table.fields if self._table else ()
         if self._merges:
-            return {field.id: field.type for field in fields}
+            return {field.id: merge.loading_type(field.type) for field in fields}
         overrides = {field.id: field.info.get("type_override") for field in fields}
         return {name: str(kind) for name, kind in overrides.items() if kind}
 
@@ -105,19 +100,18 @@ class Batching:
         self._spool.writelines(json.dumps(row).encode() + b"\n" for row in rows)
         return len(rows)
 
-    def finish(self, columns: Sequence[Column], one: Pass) -> tuple[int, list[str]]:
+    def finish(self, one: Pass) -> tuple[int, list[str]]:
         """Send the rows, in the order of the file."""
-        with self._step("copy", "sending the rows to CKAN"):
-            sent = self._send(columns)
+        with self._steps.step("copy", "sending the rows to CKAN"):
+            self.loaded = None
+            sent = self._send(one.columns)
+            self.loaded = True
         return sent.rows, sent.warnings
 
     def _send(self, columns: Sequence[Column]) -> Sent:
-        named = [
-            (c.name, c.type, c.header if c.header.strip() not in ("", c.name) else "")
-            for c in columns
-        ]
+        named = [(column.name, column.type, column.label) for column in columns]
         to = (self._ckan, self._resource_id, named, self._rows(), self._options.batches)
-        self._progress.expect(self._spool.seek(0, os.SEEK_END))
+        self._steps.progress.expect(self._spool.seek(0, os.SEEK_END))
         self._spool.seek(0)
         if not self._merges:
             return batches.replace(*to, on_sent=self._tell)
@@ -131,4 +125,4 @@ class Batching:
             yield json.loads(line)
 
     def _tell(self, rows: int) -> None:
-        self._progress.advance(self._read, rows)
+        self._steps.progress.advance(self._read, rows)

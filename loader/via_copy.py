@@ -17,22 +17,20 @@ from loader.errors import DatabaseError, SchemaDiffers, ValueDoesNotFit
 from loader.options import Options, default_lanes
 from loader.passes import Pass
 from loader.schema import Column
-from loader.way import Step
+from loader.steps import Steps
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def opened(
-    url: str, resource_id: str, options: Options, step: Step
-) -> Iterator[Copying]:
+def opened(url: str, resource_id: str, options: Options, steps: Steps) -> Iterator[Copying]:
     """Lock the resource and see whether its table can be loaded; leave no shadow behind.
 
     Args:
         url: As ``database.normalise_url`` returns it.
         resource_id: The table.
         options: How to load.
-        step: Times and tells the steps.
+        steps: Are told of every step.
 
     Raises:
         DatabaseError: The database cannot be had, or does not allow the load.
@@ -44,7 +42,7 @@ def opened(
         swap.check_live(connection, names)
         for orphan in relation.drop_orphans(connection, names):
             _log.info("dropped %s, left by a load that was killed", orphan)
-        way = Copying(connection, url, names, options, step)
+        way = Copying(connection, url, names, options, steps)
         try:
             yield way
         finally:
@@ -60,15 +58,16 @@ class Copying:
         url: str,
         names: relation.Names,
         options: Options,
-        step: Step,
+        steps: Steps,
     ) -> None:
         self.connection = connection
         self._url = url
         self._names = names
         self._options = options
-        self._step = step
+        self._steps = steps
         self._live = dictionary.types(connection, names)
         self.existed = self._live is not None
+        self.loaded: bool | None = False
         self._merges = self.existed and options.mode != "replace"
         self._key = self._merge_key()
 
@@ -77,10 +76,14 @@ class Copying:
             return merge.ensure_key(self.connection, self._names, self._options.key)
         return self._options.key
 
+    def tables(self) -> Mapping[str, int]:
+        """Return the oids of the DataStore's tables, by name."""
+        return dictionary.tables(self.connection)
+
     def declared(self) -> Mapping[str, str]:
         """Return the live table's types for a merge, else those of its Data Dictionary."""
         if self._merges:
-            return dict(self._live or ())
+            return {name: merge.loading_type(kind) for name, kind in self._live or ()}
         return dictionary.overrides(self.connection, self._names)
 
     def check(self, columns: Sequence[Column]) -> None:
@@ -110,9 +113,7 @@ class Copying:
                 for lane in range(1, (self._options.lanes or default_lanes()) + 1)
             ]
             try:
-                return lanes.copy(
-                    one.blocks(), one.encode, connections, statement, self.connection
-                )
+                return lanes.copy(one.blocks(), one.encode, connections, statement, self.connection)
             except ValueDoesNotFit as error:
                 raise _differs(error) if self._merges else error from None
 
@@ -123,49 +124,51 @@ class Copying:
         literals = fulltext.keeps_numbers(self.connection, config)
         return fulltext.expression(columns, self._options.full_text, config, time_zone, literals)
 
-    def finish(self, columns: Sequence[Column], one: Pass) -> tuple[int, list[str]]:
+    def finish(self, one: Pass) -> tuple[int, list[str]]:
         """Finish the shadow and swap it in, or merge it into the live table."""
         if self._merges:
-            return self._merge(self._fill_long_rows(columns, one))
-        with self._step("primary_key", "adding the primary key"):
+            return self._merge(self._fill_long_rows(one))
+        with self._steps.step("primary_key", "adding the primary key"):
             relation.add_primary_key(self.connection, self._names)
             warnings = keep.build_indexes(self.connection, self._names, self._key)
-        warnings += self._fill_long_rows(columns, one)
+        warnings += self._fill_long_rows(one)
         if "none" not in (self._options.full_text, self._options.fts_index):
-            with self._step("full_text_index", "indexing the full text"):
+            with self._steps.step("full_text_index", "indexing the full text"):
                 relation.add_full_text_index(self.connection, self._names, self._options.fts_index)
-        with self._step("analyze", "analysing the table"):
+        with self._steps.step("analyze", "analysing the table"):
             relation.analyze(self.connection, self._names)
             relation.add_trigger(self.connection, self._names)
-            renamed = [(c.name, c.header) for c in columns if c.header.strip() not in ("", c.name)]
+            renamed = [(column.name, column.label) for column in one.columns if column.label]
             relation.label(self.connection, self._names, renamed)
-        with self._step("swap", "swapping the tables"):
+        with self._steps.step("swap", "swapping the tables"):
+            self.loaded = None
             warnings += swap.swap(self.connection, self._names, one.rows_read, one.rows_verified)
+            self.loaded = True
         return one.rows_verified, warnings
 
-    def _fill_long_rows(self, columns: Sequence[Column], one: Pass) -> list[str]:
+    def _fill_long_rows(self, one: Pass) -> list[str]:
         if self._options.full_text == "none":
             return []
         relation.keep_full_text(self.connection, self._names)
         cut = fulltext.fill_long_rows(
             self.connection,
             self._names.shadow,
-            [(column.name, column.type) for column in columns],
+            [(column.name, column.type) for column in one.columns],
             self._options.full_text,
             one.long_ids,
         )
         return [f"_id {row_id}: too long to be searched whole, its beginning is" for row_id in cut]
 
     def _merge(self, warnings: list[str]) -> tuple[int, list[str]]:
-        with self._step("swap", "adding the rows"):
+        with self._steps.step("swap", "adding the rows"):
+            self.loaded = None
             if self._options.mode == "append":
                 merged = merge.append(self.connection, self._names)
             else:
                 merged = merge.upsert(self.connection, self._names, self._key)
+            self.loaded = True
         if merged.duplicates:
-            warnings.append(
-                f"rows with the key of a later row, left out: {merged.duplicates}"
-            )
+            warnings.append(f"rows with the key of a later row, left out: {merged.duplicates}")
         return merged.inserted + merged.updated, warnings
 
     def clean_up(self) -> None:

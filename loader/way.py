@@ -5,21 +5,18 @@ A way is opened before the source is, and closed after the last row, whatever ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from loader.passes import Pass
 from loader.schema import Column
-
-# Of a step's name in the report and its title for people.
-Step = Callable[[str, str], AbstractContextManager[None]]
 
 
 class Way(Protocol):
     """How verified rows become those of the table that readers see."""
 
     existed: bool  # whether there was a table before
+    loaded: bool | None  # whether readers see the new rows; None: nobody can know
 
     def declared(self) -> Mapping[str, str]:
         """Return the types that columns shall have, by name, as Postgres or CKAN call them."""
@@ -33,5 +30,5 @@ class Way(Protocol):
         Once a column was widened it takes none, but shows every block to the pass.
         """
 
-    def finish(self, columns: Sequence[Column], one: Pass) -> tuple[int, list[str]]:
+    def finish(self, one: Pass) -> tuple[int, list[str]]:
         """Let readers see what was stored; return how many rows, and warnings."""

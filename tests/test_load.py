@@ -479,7 +479,7 @@ def test_a_load_that_fails_after_the_copy_has_no_rows_in_the_table(
 
 
 def test_each_step_is_logged_with_rows_bytes_and_seconds(datastore_url_18, tmp_path, caplog):
-    caplog.set_level("INFO", logger="loader.pipeline")
+    caplog.set_level("INFO", logger="loader.steps")
     load(write(tmp_path / "t.csv", "a\n1\n2\n"), Options("t", datastore_url_18))
     lines = [re.sub(r"[0-9.]+ s$", "N s", record.getMessage()) for record in caplog.records]
     assert lines == [

@@ -1,0 +1,152 @@
+"""Without the database the same rows go through CKAN's API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from loads import load_text, rows, settings, sql
+from portal import PASSWORD, Portal
+
+from loader import errors, load
+from loader.batches import BatchSettings
+
+VARIED = (
+    "text,whole,long,number,flag,day,moment,zoned,clock,object,list,empty\n"
+    "Straße,1,12345678901234567890,15.30,true,2020-02-29,2020-02-29T23:59:59,"
+    '2020-02-29T23:59:59+02:00,23:59:59,"{""a"": [1, 2.50]}","[1, ""x""]",\n'
+    ",,,,,,,,,,,\n"
+    '"",2,7,0.000000000000000000001,false,1999-01-01,1999-01-01 00:00:00.5,'
+    "1999-01-01T00:00:00Z,00:00:00,{},[],\n"
+    '"line\nbreak, ""quoted"" \\N %s :x",-3,-1,-0.5,true,0001-01-01,0001-01-01T00:00:00,'
+    '1970-01-01T00:00:00-08:00,12:00:00,"{""ü"": null}","[null]",\n'
+)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def types(portal: Portal, resource_id: str) -> list[tuple[str, str]]:
+    return sql(
+        portal,
+        "SELECT attname, atttypid::regtype::text FROM pg_attribute"
+        " WHERE attrelid = to_regclass(quote_ident(%s)) AND attnum > 0 ORDER BY attnum",
+        resource_id,
+    )
+
+
+def test_a_file_loaded_both_ways_gives_equal_tables(portal: Portal, tmp_path: Path):
+    copied, sent = (portal.new_resource()["id"] for _ in range(2))
+    by_copy = load_text(portal, copied, VARIED, tmp_path, via="copy")
+    by_api = load_text(portal, sent, VARIED, tmp_path, via="api", batches=BatchSettings(rows=3))
+    assert (by_copy.via, by_api.via) == ("copy", "api")
+    assert by_copy.columns == by_api.columns
+    assert by_copy.rows == by_api.rows == 4
+    assert types(portal, copied) == types(portal, sent)
+    assert rows(portal, copied) == rows(portal, sent)
+    lexemes = 'SELECT _id, strip(_full_text)::text FROM "{}" ORDER BY _id'
+    assert sql(portal, lexemes.format(copied)) == sql(portal, lexemes.format(sent))
+    for resource_id in (copied, sent):
+        shown = portal.action("resource_show", id=resource_id)
+        assert shown["datastore_active"] is True
+        assert shown["datastore_contains_all_records_of_source_file"] is True
+        assert portal.search(resource_id)["total"] == 4
+
+
+def test_without_a_datastore_url_the_api_is_taken(portal_212: Portal, tmp_path: Path):
+    resource_id = portal_212.new_resource()["id"]
+    report = load_text_without_database(portal_212, resource_id, tmp_path, None)
+    assert report.via == "api"
+    assert portal_212.search(resource_id)["total"] == 1
+
+
+def load_text_without_database(
+    portal: Portal, resource_id: str, folder: Path, url: str | None, **options
+):
+    path = folder / "data.csv"
+    path.write_text("a\n1\n")
+    given = settings(portal) | {"datastore_url": url}
+    return load(path, **given, resource_id=resource_id, **options)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("port=5432", "port=5999", "No such file"),
+        (f":{PASSWORD}@/", ":wrong@/", "password authentication failed"),
+        ("ckan_default:", "datastore_default:", "datastore_default"),
+    ],
+    ids=["unreachable", "wrong password", "lacks rights"],
+)
+def test_a_database_that_cannot_be_used_is_gone_round_and_named(
+    portal_212: Portal, tmp_path: Path, old: str, new: str, said: str
+):
+    resource_id = portal_212.new_resource()["id"]
+    url = portal_212.datastore_url.replace(old, new)
+    assert url != portal_212.datastore_url
+    report = load_text_without_database(portal_212, resource_id, tmp_path, url)
+    assert report.via == "api"
+    [reason] = [warning for warning in report.warnings if "API" in warning]
+    assert said in reason
+    assert "wrong" not in reason and PASSWORD not in reason
+    assert portal_212.search(resource_id)["total"] == 1
+    with pytest.raises(errors.DatabaseError):
+        load_text_without_database(portal_212, resource_id, tmp_path, url, via="copy")
+
+
+def test_the_datastore_of_another_ckan_is_noticed(
+    portal_212: Portal, portal_211: Portal, tmp_path: Path
+):
+    for one in (portal_212, portal_211):
+        load_text(one, one.new_resource()["id"], "a\n1\n", tmp_path)
+    resource_id = portal_212.new_resource()["id"]
+    with pytest.raises(errors.AircanError, match="DataStore"):
+        load_text_without_database(portal_212, resource_id, tmp_path, portal_211.datastore_url)
+
+
+def test_the_file_is_checked_before_the_old_rows_go(portal_212: Portal, tmp_path: Path):
+    resource_id = portal_212.new_resource()["id"]
+    load_text(portal_212, resource_id, "a,b\n1,x\n", tmp_path, via="api")
+    with pytest.raises(errors.UnclosedQuote):
+        load_text(portal_212, resource_id, 'a,b\n2,y\n3,"z\n', tmp_path, via="api")
+    assert rows(portal_212, resource_id) == [("1", "x")]
+
+
+def test_a_dictionary_survives_the_api_too(portal_212: Portal, tmp_path: Path):
+    resource_id = portal_212.new_resource()["id"]
+    load_text(portal_212, resource_id, "a,b\n1,x\n", tmp_path, via="api")
+    fields = [
+        {"id": "a", "type": "numeric", "info": {"label": "Zahl", "type_override": "text"}},
+        {"id": "b", "type": "text"},
+    ]
+    portal_212.action("datastore_create", resource_id=resource_id, force=True, fields=fields)
+    load_text(portal_212, resource_id, "a,b,c\n1,x,2\n", tmp_path, via="api")
+    found = portal_212.action("datastore_info", id=resource_id)["fields"]
+    assert [(field["id"], field["type"]) for field in found] == [
+        ("a", "text"),
+        ("b", "text"),
+        ("c", "int8"),
+    ]
+    assert found[0]["info"]["label"] == "Zahl"
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_the_modes_work_through_the_api(portal: Portal, tmp_path: Path, mode: str):
+    resource_id = portal.new_resource()["id"]
+    load_text(portal, resource_id, "id,b\n1,x\n2,y\n", tmp_path, key=["id"])
+    load_text(portal, resource_id, "id,b\n3,z\n", tmp_path, via="api", mode=mode, key=["id"])
+    assert rows(portal, resource_id) == [("1", "x"), ("2", "y"), ("3", "z")]
+
+
+def test_the_api_needs_a_ckan(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    with pytest.raises(errors.UsageError, match="no CKAN"):
+        load(tmp_path / "a.csv", resource_id="a", via="api")
+
+
+def test_a_ckan_needs_a_resource(portal_212: Portal, tmp_path: Path):
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    with pytest.raises(errors.UsageError, match="resource's id"):
+        load(tmp_path / "a.csv", **settings(portal_212))

@@ -1,0 +1,253 @@
+"""aircan reload: a resource is looked up in CKAN and loaded, one or many."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+from loads import rows, settings
+from portal import Portal
+
+from loader import errors, reload, reload_all, reload_dataset
+
+TREES = b"tree,height\nLinde,12.50\nEiche,20\n"
+HALL = [("Linde", "12.50"), ("Eiche", "20")]
+
+
+class Web:
+    """A web server elsewhere: serves files, redirects, and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.redirects: dict[str, str] = {}
+        self.headers: list[dict[str, str]] = []  # of every GET
+        self.proxied = ""  # who answers what is posted
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                web.headers.append({name.lower(): value for name, value in self.headers.items()})
+                if self.path in web.redirects:
+                    self.send_response(302)
+                    self.send_header("Location", web.redirects[self.path])
+                    self.end_headers()
+                    return
+                content = web.files.get(self.path)
+                self.send_response(404 if content is None else 200)
+                self.send_header("Content-Length", str(len(content or b"")))
+                self.end_headers()
+                self.wfile.write(content or b"")
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                sent = {name: self.headers[name] for name in ("Authorization", "Content-Type")}
+                answer = requests.post(web.proxied + self.path, body, headers=sent, timeout=60)
+                self.send_response(answer.status_code)
+                self.send_header("Content-Type", answer.headers["Content-Type"])
+                self.send_header("Content-Length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    server = Web()
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_an_uploaded_file_is_loaded(portal: Portal):
+    resource = portal.new_resource(upload=TREES, name="trees.csv")
+    report = reload(resource["id"], **settings(portal))
+    assert report.rows == 2
+    assert rows(portal, resource["id"]) == HALL
+    shown = portal.action("resource_show", id=resource["id"])
+    assert shown["hash"] == hashlib.md5(TREES).hexdigest()
+    assert shown["datastore_active"] is True
+
+
+def test_the_file_of_a_private_dataset_is_loaded_with_the_token(portal: Portal):
+    resource = portal.new_resource(upload=TREES, private=True)
+    reload(resource["id"], **settings(portal))
+    assert rows(portal, resource["id"]) == HALL
+
+
+def test_a_private_resource_is_not_found_without_a_token(portal: Portal):
+    resource = portal.new_resource(upload=TREES, private=True)
+    with pytest.raises(errors.CkanError, match="resource_show"):
+        reload(resource["id"], **settings(portal) | {"ckan_token": None})
+
+
+def test_the_token_stays_at_home_when_the_file_is_elsewhere(portal_212: Portal, web: Web):
+    web.files["/trees.csv"] = TREES
+    resource = portal_212.new_resource(f"{web.url}/trees.csv")
+    reload(resource["id"], **settings(portal_212))
+    assert rows(portal_212, resource["id"]) == HALL
+    assert web.headers
+    assert not any(portal_212.token in value for sent in web.headers for value in sent.values())
+
+
+def test_the_token_is_not_sent_on_to_where_ckan_redirects(portal_212: Portal, web: Web):
+    """As portals do that keep their uploads in a bucket."""
+    resource = portal_212.new_resource(upload=TREES, private=True, name="trees.csv")
+    way = f"/dataset/{resource['package_id']}/resource/{resource['id']}/download/trees.csv"
+    # One server, two hosts to whoever asks it: CKAN, behind a proxy, and the bucket.
+    web.proxied = portal_212.url
+    web.redirects[way] = f"{web.url.replace('127.0.0.1', 'localhost')}/bucket/trees.csv"
+    web.files["/bucket/trees.csv"] = TREES
+    reload(resource["id"], **settings(portal_212) | {"ckan_url": web.url})
+    assert rows(portal_212, resource["id"]) == HALL
+    asked, sent_on = web.headers
+    assert asked["authorization"] == portal_212.token
+    assert not any(portal_212.token in value for value in sent_on.values())
+
+
+def test_the_resource_says_how_its_file_is_to_be_read(portal_212: Portal):
+    content = "Baum;Höhe\nLinde;12,5\n".encode("latin-1")
+    schema = {"fields": [{"name": "Höhe", "type": "number", "decimalChar": ","}]}
+    resource = portal_212.new_resource(
+        upload=content, encoding="latin-1", schema=json.dumps(schema)
+    )
+    reload(resource["id"], **settings(portal_212))
+    assert rows(portal_212, resource["id"]) == [("Linde", "12.5")]
+
+
+def test_a_resource_without_a_file_is_refused(portal_212: Portal):
+    dataset = portal_212.new_dataset()
+    made = portal_212.action(
+        "datastore_create",
+        resource={"package_id": dataset["id"], "name": "typed in"},
+        fields=[{"id": "a", "type": "text"}],
+        records=[{"a": "kept"}],
+    )
+    with pytest.raises(errors.UsageError, match="has no file"):
+        reload(made["resource_id"], **settings(portal_212))
+    assert portal_212.search(made["resource_id"])["total"] == 1
+
+
+def test_an_id_that_ckan_does_not_know(portal: Portal):
+    with pytest.raises(errors.CkanNotFound, match="resource_show"):
+        reload("7b5d8d2c-3f0e-4c39-9f2b-3a8f0d1f6a11", **settings(portal))
+
+
+def test_of_a_dataset_what_is_loaded_already_is_left_out(portal: Portal, web: Web):
+    web.files["/a.csv"] = TREES
+    dataset = portal.new_dataset()
+    wanted = portal.new_resource(f"{web.url}/a.csv", package_id=dataset["id"], name="a")
+    portal.new_resource(f"{web.url}/b.pdf", package_id=dataset["id"], name="b", format="PDF")
+    broken = portal.new_resource(f"{web.url}/none.csv", package_id=dataset["id"], name="c")
+
+    def statuses(**options: bool) -> list[str]:
+        outcomes = reload_dataset(dataset["name"], **settings(portal), **options)
+        return [outcome.status for outcome in outcomes]
+
+    assert statuses() == ["loaded", "skipped", "failed"]
+    assert statuses() == ["unchanged", "skipped", "failed"]
+    assert statuses(force=True) == ["loaded", "skipped", "failed"]
+    web.files["/a.csv"] = TREES + b"Ulme,7\n"
+    assert statuses()[0] == "loaded"
+    assert portal.search(wanted["id"])["total"] == 3
+    assert portal.action("resource_show", id=broken["id"])["datastore_active"] is False
+
+
+def test_a_failed_load_does_not_make_the_next_one_skip(portal_212: Portal, web: Web):
+    web.files["/a.csv"] = TREES
+    dataset = portal_212.new_dataset()
+    resource = portal_212.new_resource(f"{web.url}/a.csv", package_id=dataset["id"])
+    assert [o.status for o in reload_dataset(dataset["name"], **settings(portal_212))] == ["loaded"]
+    web.files["/a.csv"] = b'tree,height\nLinde,12.50\n"never closed,1\n'
+    for _ in range(2):
+        outcomes = list(reload_dataset(dataset["name"], **settings(portal_212)))
+        assert [outcome.status for outcome in outcomes] == ["failed"]
+    assert portal_212.search(resource["id"])["total"] == 2
+
+
+def test_all_datasets_private_ones_too(portal_212: Portal):
+    public = portal_212.new_resource(upload=TREES)
+    private = portal_212.new_resource(upload=TREES, private=True)
+    outcomes = {one.resource_id: one.status for one in reload_all(**settings(portal_212))}
+    assert outcomes[public["id"]] == outcomes[private["id"]] == "loaded"
+
+
+def aircan(portal: Portal, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "loader", *arguments],
+        env={**os.environ, **portal.environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_command_loads_one_and_says_so(portal_212: Portal):
+    resource = portal_212.new_resource(upload=TREES)
+    done = aircan(portal_212, "reload", resource["id"])
+    assert done.returncode == 0, done.stderr
+    assert f"2 rows loaded into {resource['id']}" in done.stdout
+    assert "telling CKAN" in done.stderr
+    assert "Query it" not in done.stdout
+
+
+def test_the_command_shows_a_table_of_many_and_fails_if_one_did(portal_212: Portal, web: Web):
+    dataset = portal_212.new_dataset()
+    portal_212.new_resource(upload=TREES, package_id=dataset["id"], name="good")
+    portal_212.new_resource(f"{web.url}/none.csv", package_id=dataset["id"], name="gone")
+    done = aircan(portal_212, "reload", "--dataset", dataset["name"])
+    assert done.returncode == 1
+    good, gone = done.stdout.splitlines()[1:]
+    assert "good" in good and "loaded" in good and " 2" in good
+    assert "gone" in gone and "failed" in gone and "404" in gone
+    done = aircan(portal_212, "reload", "--dataset", dataset["name"], "--json")
+    assert [one["status"] for one in json.loads(done.stdout)["resources"]] == [
+        "unchanged",
+        "failed",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("id", "--all"), ("--all", "--dataset", "x")], ids=" ".join
+)
+def test_the_command_wants_one_of_them(portal_212: Portal, arguments: tuple[str, ...]):
+    done = aircan(portal_212, "reload", *arguments)
+    assert done.returncode == 2
+    assert "RESOURCE_ID, --dataset NAME, or --all" in done.stderr
+
+
+def test_a_wrong_token_is_an_error_in_one_line(portal_212: Portal, monkeypatch):
+    resource = portal_212.new_resource(upload=TREES, private=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "loader", "reload", resource["id"]],
+        env={**os.environ, **portal_212.environment, "AIRCAN_CKAN_TOKEN": "wrong-token"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "wrong-token" not in done.stdout + done.stderr
+    assert done.stderr.startswith("aircan: ")
+    assert len(done.stderr.splitlines()) == 2
