@@ -108,7 +108,7 @@ def _measure_all(plan: Plan, console: Console) -> tuple[str, list[Measured], lis
     """Measure every file, one kind after the other; return the machine and both sizes."""
     base, larger = [], []
     with embedded_server() as server:
-        machine = _describe_machine(server)
+        machine = describe_machine(server)
         console.print(machine, highlight=False)
         for kind in dict.fromkeys(one.kind for one in plan.files):
             usual = [one for one in plan.files if one.kind == kind]
@@ -150,7 +150,7 @@ def _alternate(
     ]
 
 
-def _describe_machine(server: Server) -> str:
+def describe_machine(server: Server) -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
         f"{platform.system()} {platform.machine()}, {cores} cores, "
