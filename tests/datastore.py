@@ -136,7 +136,8 @@ def replace(
             warnings = keep.build_indexes(connection, names, key)
             relation.add_full_text_index(connection, names, "gin")
             relation.add_trigger(connection, names)
-            return warnings + swap.swap(connection, names, len(rows), len(rows))
+            warnings += swap.swap(connection, names, len(rows), len(rows))
+            return list(dict.fromkeys(warnings))
         finally:
             relation.drop(connection, names)
 
