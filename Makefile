@@ -1,10 +1,17 @@
-# Everything runs in .venv, which the first target that needs it makes; nothing else is touched.
+# Everything runs in .venv, which the first target that needs it makes, and the CKANs of the tests in
+# environments of their own below .ckan; nothing else is touched.
 
 PYTHON ?= python3
+# CKAN 2.11 does not run on Python 3.13, so the CKANs of the tests have an older one then.
+CKAN_PYTHON ?= $(shell for one in $(PYTHON) python3.12 python3.11 python3.10; do \
+    $$one -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null \
+    && echo $$one && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SAMPLE := samples/street-trees.csv
+CKAN := .ckan
+CKANS := $(CKAN)/2.12.0/made.stamp $(CKAN)/2.11.5/made.stamp
 
 # What is run here is about the embedded PostgreSQL, whatever the caller has set.
 unexport AIRCAN_DATASTORE_URL AIRCAN_CKAN_URL AIRCAN_CKAN_TOKEN
@@ -18,8 +25,8 @@ help: ## show this
 demo: $(VENV)/demo.stamp ## load the sample into an embedded PostgreSQL and query it
 	@BIN=$(BIN) sh samples/demo.sh $(SAMPLE)
 
-test: $(VENV)/dev.stamp ## run all tests, on PostgreSQL 18 and 16
-	@$(BIN)/python -m pytest
+test: $(VENV)/dev.stamp $(CKANS) ## run all tests, on PostgreSQL 18 and 16, CKAN 2.12 and 2.11
+	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) $(BIN)/python -m pytest
 
 lint: $(VENV)/dev.stamp ## check the style with ruff
 	@$(BIN)/ruff check .
@@ -34,8 +41,8 @@ bench: $(VENV)/dev.stamp ## measure everything, about an hour; benchmarks/result
 bench-guard: $(VENV)/dev.stamp ## measure a little, fail when it has become slow
 	@$(BIN)/python -m benchmarks.run --guard
 
-clean: ## remove .venv and what the tools left; loaded data stays
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .ckan and what the tools left; loaded data stays
+	rm -rf $(VENV) $(CKAN) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/demo.stamp: setup.cfg pyproject.toml | $(BIN)/python
@@ -47,6 +54,13 @@ $(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "Installing AirCan, PostgreSQL and the tools into $(VENV); this happens once."
 	@$(PIP) -e ".[dev]"
 	@touch $@ $(VENV)/demo.stamp
+
+$(CKANS): $(CKAN)/%/made.stamp: tests/ckan/install.py
+	@[ -n "$(CKAN_PYTHON)" ] || { \
+	    echo "CKAN needs Python 3.10 to 3.12: try make CKAN_PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Installing CKAN $* into $(CKAN); this happens once."
+	@$(CKAN_PYTHON) tests/ckan/install.py $* $(@D)
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
