@@ -263,7 +263,7 @@ def load(
 @app.command(short_help="Load the file of a resource in CKAN.")
 def reload(
     resource_id: Annotated[
-        str | None, typer.Argument(metavar="[RESOURCE_ID]", show_default=False, hidden=True)
+        str | None, typer.Argument(metavar="RESOURCE_ID", show_default=False, hidden=True)
     ] = None,
     dataset: Annotated[
         str | None,

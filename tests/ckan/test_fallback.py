@@ -46,7 +46,8 @@ def test_a_file_loaded_both_ways_gives_equal_tables(portal: Portal, tmp_path: Pa
     assert by_copy.rows == by_api.rows == 4
     assert types(portal, copied) == types(portal, sent)
     assert rows(portal, copied) == rows(portal, sent)
-    lexemes = 'SELECT _id, strip(_full_text)::text FROM "{}" ORDER BY _id'
+    # Of a row of nothing but NULL the trigger makes NULL.
+    lexemes = """SELECT _id, coalesce(strip(_full_text)::text, '') FROM "{}" ORDER BY _id"""
     assert sql(portal, lexemes.format(copied)) == sql(portal, lexemes.format(sent))
     for resource_id in (copied, sent):
         shown = portal.action("resource_show", id=resource_id)
@@ -75,10 +76,10 @@ def load_text_without_database(
     ("old", "new", "said"),
     [
         ("port=5432", "port=5999", "No such file"),
-        (f":{PASSWORD}@/", ":wrong@/", "password authentication failed"),
+        ("ckan_default:", "nobody_here:", 'role "nobody_here" does not exist'),
         ("ckan_default:", "datastore_default:", "datastore_default"),
     ],
-    ids=["unreachable", "wrong password", "lacks rights"],
+    ids=["unreachable", "unknown user", "lacks rights"],
 )
 def test_a_database_that_cannot_be_used_is_gone_round_and_named(
     portal_212: Portal, tmp_path: Path, old: str, new: str, said: str
@@ -90,7 +91,7 @@ def test_a_database_that_cannot_be_used_is_gone_round_and_named(
     assert report.via == "api"
     [reason] = [warning for warning in report.warnings if "API" in warning]
     assert said in reason
-    assert "wrong" not in reason and PASSWORD not in reason
+    assert PASSWORD not in reason
     assert portal_212.search(resource_id)["total"] == 1
     with pytest.raises(errors.DatabaseError):
         load_text_without_database(portal_212, resource_id, tmp_path, url, via="copy")

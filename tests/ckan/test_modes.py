@@ -114,8 +114,10 @@ def test_the_command_tells_how_the_rows_went_in(portal_212: Portal, tmp_path: Pa
     resource_id = portal_212.new_resource()["id"]
     for mode, said in (("replace", "loaded into"), ("append", "added to")):
         done = subprocess.run(
-            [sys.executable, "-m", "loader", "load", path, "--resource-id", resource_id]
-            + ["--mode", mode],
+            [
+                *(sys.executable, "-m", "loader", "load", path),
+                *("--resource-id", resource_id, "--mode", mode),
+            ],
             env={**os.environ, **portal_212.environment},
             capture_output=True,
             text=True,

@@ -14,7 +14,10 @@ from portal import Portal
 from loader import errors
 
 OLD = "tree,height,planted\nLinde,12,2001-04-01\nEiche,20,1999-11-30\n"
-NEW = "tree,height,planted,remark\nUlme,7,2020-01-05,young\nLinde,13,2001-04-01,\nEiche,21,1999-11-30,\n"
+NEW = (
+    "tree,height,planted,remark\n"
+    "Ulme,7,2020-01-05,young\nLinde,13,2001-04-01,\nEiche,21,1999-11-30,\n"
+)
 
 
 class At:
