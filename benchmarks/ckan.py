@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks import generate
 from benchmarks.ckan_bounds import Measured, Run, Verdict, check
 from benchmarks.ckan_measure import WAYS, Data, measure, read_facts
-from benchmarks.ckan_server import CKAN, XLOADER, Site, site
+from benchmarks.ckan_server import CKAN, XLOADER, Refused, Site, site
 from benchmarks.measure import WrongResult
 from benchmarks.run import describe_machine
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = Plan(tuple(options.kinds), options.rows, options.api_rows, options.runs, options.lanes)
     try:
         machine, measured = _measure_all(plan, console)
-    except (subprocess.CalledProcessError, WrongResult, FileNotFoundError) as error:
+    except (subprocess.SubprocessError, WrongResult, Refused, OSError) as error:
         told = getattr(error, "stderr", None) or ""
         console.print(f"not measured: {error}\n{told}", style="bold red", markup=False)
         return 2

@@ -94,7 +94,8 @@ def _install_xloader() -> None:
 def _settings(portal: Portal) -> dict[str, str]:
     """Return what xloader needs to run; all else is as it comes.
 
-    No format is loaded as soon as a resource is made: each way starts when it is told to.
+    Its jobs are in PostgreSQL, which it advises for production. No format is loaded as soon as a
+    resource is made: each way starts when it is told to.
     """
     return {
         "ckan.plugins": "activity datastore xloader datatables_view text_view",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -219,3 +221,16 @@ class TestConclusion:
         }
         assert [bound["holds"] for bound in results["bounds"]] == [True] * 3
         assert (results["machine"], results["api_rows"]) == ("machine", 100)
+
+    def test_without_a_ckan_nothing_is_measured_and_the_exit_code_is_2(
+        self, tmp_path: Path
+    ) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.ckan", "--rows", "10"],
+            env={**os.environ, "AIRCAN_TEST_CKAN": str(tmp_path)},
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2, done.stderr
+        assert done.stdout.startswith("not measured: CKAN 2.12.0 is not installed in ")
