@@ -41,6 +41,7 @@ def install_ckan(connection: psycopg.Connection, owner: str = "postgres") -> Non
     install_trigger_function(connection)
     connection.execute(
         r"""
+        REVOKE ALL ON SCHEMA public FROM PUBLIC;
         CREATE TYPE public.nested AS (json json, extra text);
         CREATE VIEW public._table_metadata AS
             SELECT DISTINCT substr(md5(t.relname || coalesce(base.relname, '')), 1, 16) AS _id,

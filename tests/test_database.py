@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
+from datastore import install_ckan
 from psycopg.conninfo import conninfo_to_dict
 
 from loader import embedded, errors
@@ -205,6 +207,11 @@ def test_a_server_that_is_too_old():
 
 # Statements that a real server refuses in the ways that a load can meet.
 REFUSED = {
+    "23505": (
+        "CREATE TABLE u (n int UNIQUE); INSERT INTO u VALUES (1), (1)",
+        RowRefused,
+    ),
+    "P0001": ("DO $$ BEGIN RAISE EXCEPTION 'no'; END $$", RowRefused),
     "42501": ("SET ROLE nobody_special; CREATE TABLE public.t (a int)", PermissionDenied),
     "22003": ("SELECT 3000000000::integer", RowRefused),
     "22P02": ("SELECT 'x'::integer", RowRefused),
@@ -311,3 +318,69 @@ def test_every_connection_says_what_it_is_for(datastore_url_18, database_18):
 def test_the_tree_of_database_errors_is_what_a_caller_may_catch():
     kinds = {kind for kind, _ in connections._BY_SQLSTATE.values()}
     assert all(issubclass(kind, errors.DatabaseError) for kind in kinds)
+
+
+@pytest.fixture
+def roles(database: psycopg.Connection):
+    """CKAN's write role, which owns what CKAN has put into the database, and others who log in."""
+    mark = uuid.uuid4().hex[:8]
+    names = {name: f'{name} "{mark}"' for name in ("write", "member", "guest")}
+    write, member, guest = map(psycopg.sql.Identifier, names.values())
+    database.execute(
+        psycopg.sql.SQL(
+            "CREATE ROLE {0} LOGIN; CREATE ROLE {1} LOGIN NOINHERIT; CREATE ROLE {2} LOGIN;"
+            " GRANT {0} TO {1}"
+        ).format(write, member, guest)
+    )
+    install_ckan(database, names["write"])
+    yield names
+    for name in reversed(names.values()):
+        identifier = psycopg.sql.Identifier(name)
+        database.execute(
+            psycopg.sql.SQL(
+                "REASSIGN OWNED BY {0} TO postgres; DROP OWNED BY {0}; DROP ROLE {0}"
+            ).format(identifier)
+        )
+
+
+def logged_in_as(url: str, role: str) -> str:
+    return url.replace("postgres@", f"{quote(role, safe='')}@", 1)
+
+
+@pytest.mark.parametrize("who", ["superuser", "member", "write"])
+def test_whoever_loads_the_table_belongs_to_ckans_write_role(
+    datastore_url, database, roles, tmp_path, who
+):
+    url = datastore_url if who == "superuser" else logged_in_as(datastore_url, roles[who])
+    path = tmp_path / "t.csv"
+    path.write_text("a\n1\n")
+    for _ in range(2):
+        load(str(path), Options("t", url))
+        owners = database.execute(
+            "SELECT DISTINCT relowner::regrole::text FROM pg_class"
+            " WHERE relname IN ('t', 't__id_seq', 't_pkey')"
+        ).fetchall()
+        assert owners == [(psycopg.sql.Identifier(roles["write"]).as_string(None),)]
+
+
+def test_who_may_not_become_the_write_role_stays_who_he_is(datastore_url, roles):
+    url = logged_in_as(datastore_url, roles["guest"])
+    with closing(connections.connect(url, "test")) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == (roles["guest"],)
+
+
+def test_a_member_that_may_not_become_the_write_role(datastore_url_18, database_18):
+    """From PostgreSQL 16 on, to belong to a role and to become it are two things."""
+    mark = uuid.uuid4().hex[:8]
+    database_18.execute(
+        f"CREATE ROLE write{mark}; CREATE ROLE member{mark} LOGIN;"
+        f" GRANT write{mark} TO member{mark} WITH SET FALSE"
+    )
+    install_ckan(database_18, f"write{mark}")
+    url = logged_in_as(datastore_url_18, f"member{mark}")
+    with closing(connections.connect(url, "test")) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == (f"member{mark}",)
+    database_18.execute(
+        f"REASSIGN OWNED BY write{mark} TO postgres; DROP OWNED BY write{mark};"
+        f" DROP ROLE write{mark}, member{mark}"
+    )

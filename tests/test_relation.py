@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import uuid
 
 import pytest
-from datastore import install_trigger_function, rows_of, shadows
+from datastore import create, install_ckan, install_trigger_function, rows_of, shadows
 
 from loader.copy import relation
-from loader.errors import RowRefused, TooManyColumns, UsageError
+from loader.errors import PermissionDenied, RowRefused, TooManyColumns, UsageError
 from loader.pipeline import Options, load
 
 
@@ -207,3 +208,58 @@ def test_a_row_that_postgres_cannot_hold_is_explained(database, datastore_url, t
         load(wide(tmp_path / "t.csv", 1598, "7"), Options("t", datastore_url))
     assert "use fewer columns" in refused.value.hint
     assert shadows(database) == []
+
+
+@pytest.fixture
+def roles(database):
+    """CKAN's write role, and one that may log in and no more."""
+    names = [f"{role}{uuid.uuid4().hex[:8]}" for role in ("write", "guest")]
+    for name in names:
+        database.execute(f"CREATE ROLE {name}")
+    install_ckan(database, names[0])
+    yield names
+    database.execute(f"SET ROLE postgres; REASSIGN OWNED BY {names[0]} TO postgres")
+    for name in names:
+        database.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def test_the_write_role_has_all_rights(database, roles):
+    database.execute(f"SET ROLE {roles[0]}")
+    create(database, "trees", "name text")
+    relation.check_rights(database, relation.name("trees"))
+    relation.check_rights(database, relation.name("new"))
+
+
+# What the guest is granted or refused, and what is said to be missing.
+LACKING = {
+    "create": ("GRANT USAGE ON SCHEMA public TO {guest}", "lacks CREATE"),
+    "all of the schema": ("SELECT 1", "lacks USAGE and CREATE"),
+    "the table": (
+        "GRANT ALL ON SCHEMA public TO {guest}; GRANT ALL ON trees, _table_stats TO {guest}",
+        "the table trees belongs to {write}, and {guest} is no member of it",
+    ),
+    "the row counts": (
+        "GRANT ALL ON SCHEMA public TO {guest}; ALTER TABLE trees OWNER TO {guest};"
+        " GRANT SELECT, INSERT, UPDATE ON _table_stats TO {guest}",
+        "{guest} lacks DELETE on the table _table_stats",
+    ),
+    "the function": (
+        "GRANT ALL ON SCHEMA public TO {guest}; ALTER TABLE trees OWNER TO {guest};"
+        " GRANT ALL ON _table_stats TO {guest};"
+        " REVOKE ALL ON FUNCTION populate_full_text_trigger() FROM PUBLIC",
+        "{guest} lacks EXECUTE on the function populate_full_text_trigger",
+    ),
+}
+
+
+@pytest.mark.parametrize(("grant", "said"), LACKING.values(), ids=LACKING)
+def test_the_right_that_is_missing_is_named(database, roles, grant, said):
+    named = dict(zip(("write", "guest"), roles, strict=True))
+    create(database, "trees", "name text")
+    database.execute("ALTER TABLE trees OWNER TO " + named["write"])
+    database.execute(grant.format(**named))
+    database.execute(f"SET ROLE {named['guest']}")
+    with pytest.raises(PermissionDenied) as refused:
+        relation.check_rights(database, relation.name("trees"))
+    assert said.format(**named) in str(refused.value)
+    assert "write role" in refused.value.hint

@@ -223,8 +223,9 @@ def _become_owner(connection: psycopg.Connection[TupleRow]) -> None:
     with ours("looking for CKAN's write role"):
         connection.execute(
             "SELECT set_config('role', rolname, false) FROM pg_class"
-            " JOIN pg_roles r ON r.oid = relowner"
-            " WHERE pg_class.oid = to_regclass('public._table_metadata')"
+            " JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_roles r ON r.oid = relowner"
+            # Not by to_regclass: the role may not even look into the schema yet.
+            " WHERE nspname = 'public' AND relname = '_table_metadata'"
             " AND rolname <> current_user AND pg_has_role(r.oid, %s)",
             (right,),
         )

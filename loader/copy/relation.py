@@ -105,12 +105,14 @@ def _try_lock(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
     return bool(row and row[0])
 
 
-_LACKING = """
+# Asked for first: without them Postgres does not tell of what is in the schema.
+_LACKING_IN_SCHEMA = """
     SELECT 'permission denied for schema public: ' || quote_ident(current_user) || ' lacks '
         || string_agg(privilege, ' and ')
     FROM unnest(ARRAY['USAGE', 'CREATE']) AS privilege
     WHERE NOT has_schema_privilege('public', privilege) HAVING count(*) > 0
-    UNION ALL
+"""
+_LACKING = """
     SELECT 'the table ' || %(name)s::text || ' belongs to ' || relowner::regrole
         || ', and ' || quote_ident(current_user) || ' is no member of it'
     FROM pg_class WHERE oid = to_regclass(%(live)s) AND NOT pg_has_role(relowner, 'USAGE')
@@ -138,9 +140,10 @@ def check_rights(connection: psycopg.Connection[TupleRow], names: Names) -> None
         PermissionDenied: Says which rights are missing.
     """
     with ours("looking at the role's rights"):
-        rows = connection.execute(
-            _LACKING, {"name": names.live, "live": qualified(names.live).as_string(None)}
-        ).fetchall()
+        rows = connection.execute(_LACKING_IN_SCHEMA).fetchall()
+        if not rows:
+            table = {"name": names.live, "live": qualified(names.live).as_string(None)}
+            rows = connection.execute(_LACKING, table).fetchall()
     if rows:
         raise PermissionDenied(
             "; ".join(row[0] for row in rows), hint="connect as the DataStore's write role"
