@@ -150,6 +150,75 @@ def test_everything_survives(url, database, roles):
     assert shadows(database) == []
 
 
+@pytest.fixture
+def writer(datastore_url_18, database_18) -> Iterator[sql.Identifier]:
+    """CKAN's write role, which owns the trees; loads act as this role."""
+    name = f'write "{uuid.uuid4().hex[:8]}"'
+    writer = sql.Identifier(name)
+    database_18.execute(sql.SQL("CREATE ROLE {}").format(writer))
+    install_ckan(database_18, name)
+    grant = sql.SQL("GRANT CREATE ON DATABASE {} TO {}")
+    database_18.execute(grant.format(sql.Identifier(database_18.info.dbname), writer))
+    database_18.execute(sql.SQL("SET ROLE {}").format(writer))
+    create(database_18, "trees", "name text, height bigint", "('Oak', 12), ('Ash', 9)")
+    yield writer
+    database_18.execute(
+        sql.SQL(
+            "RESET ROLE; REASSIGN OWNED BY {0} TO postgres; DROP OWNED BY {0}; DROP ROLE {0}"
+        ).format(writer)
+    )
+
+
+def test_the_rights_of_ckans_write_role_are_enough(datastore_url_18, database_18, writer):
+    database_18.execute(ALL_AT_ONCE)
+    before = everything(database_18)
+    assert replace(datastore_url_18, "trees", COLUMNS, ROWS) == []
+    assert everything(database_18) == before
+    assert rows_of(database_18, "alias") == ROWS
+
+
+OUT_OF_REACH = {
+    "of another role": ("CREATE VIEW v AS SELECT name FROM trees", "v, which belongs to postgres"),
+    "in a schema of another role": (
+        "CREATE SCHEMA s; CREATE VIEW s.v AS SELECT name FROM trees; ALTER VIEW s.v OWNER TO {0}",
+        "s.v, in a schema where this role may not create",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "named"), OUT_OF_REACH.values(), ids=OUT_OF_REACH)
+def test_a_view_that_the_role_cannot_make_again_is_named(
+    datastore_url_18, database_18, writer, make, named
+):
+    database_18.execute("RESET ROLE")
+    database_18.execute(sql.SQL(make).format(writer))
+    names = relation.name("trees")
+    with (
+        closing(connections.connect(datastore_url_18, "test")) as connection,
+        pytest.raises(DependentObjects, match=named),
+    ):
+        swap.check_live(connection, names)
+
+
+def test_an_owner_that_cannot_be_kept_keeps_its_rights_and_is_told(
+    datastore_url_18, database_18, writer
+):
+    """A role that may not create in the schema can be given no table by a mere member."""
+    name = f'owner "{uuid.uuid4().hex[:8]}"'
+    owner = sql.Identifier(name)
+    database_18.execute("RESET ROLE")
+    database_18.execute(
+        sql.SQL("CREATE ROLE {0}; GRANT {0} TO {1}; ALTER TABLE trees OWNER TO {0}").format(
+            owner, writer
+        )
+    )
+    told = f"not carried over from the old table: the owner {owner.as_string(None)}"
+    assert replace(datastore_url_18, "trees", COLUMNS, ROWS) == [told]
+    may = database_18.execute("SELECT has_table_privilege(%s, 'trees', 'SELECT, INSERT')", (name,))
+    assert may.fetchone() == (True,)
+    database_18.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(owner))
+
+
 def test_an_alias_has_the_new_columns(url, database):
     """Also one that CKAN made before a column was added to the table."""
     database.execute("CREATE VIEW alias AS SELECT * FROM trees; ALTER TABLE trees ADD added text")
