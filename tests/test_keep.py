@@ -50,7 +50,7 @@ def everything(connection) -> dict[str, list]:
         "clustered on": "SELECT indexrelid::regclass::text FROM pg_index"
         " WHERE indrelid = 'trees'::regclass AND (indisclustered OR indisreplident)",
         "constraints": "SELECT conname, pg_get_constraintdef(oid), obj_description(oid)"
-        " FROM pg_constraint WHERE conrelid = 'trees'::regclass AND contype <> 'n'",
+        " FROM pg_constraint WHERE conrelid = 'trees'::regclass",
         "triggers": "SELECT pg_get_triggerdef(oid), tgenabled::text, obj_description(oid)"
         " FROM pg_trigger WHERE tgrelid = 'trees'::regclass AND NOT tgisinternal",
         "columns": "SELECT attname, attacl::text, attnotnull,"

@@ -440,6 +440,27 @@ def first_key(connection: psycopg.Connection[TupleRow], names: Names) -> list[st
     return [rename.as_string(None)]
 
 
+def not_null_names(connection: psycopg.Connection[TupleRow], names: Names) -> list[str]:
+    """Return the statements that name NOT NULL after the table, as PostgreSQL 18 does.
+
+    The shadow has the live table's name already.
+    """
+    rows = connection.execute(
+        "SELECT format("
+        " 'ALTER TABLE %%s RENAME CONSTRAINT %%I TO %%I', %(table)s::text, conname, final)"
+        " FROM pg_constraint,"
+        " LATERAL (SELECT %(live)s || right(conname, -length(%(shadow)s))) AS n (final)"
+        " WHERE conrelid = to_regclass(%(table)s) AND contype = 'n'"
+        " AND starts_with(conname, %(shadow)s) AND octet_length(final) < 64",
+        {
+            "table": qualified(names.live).as_string(None),
+            "live": names.live,
+            "shadow": names.shadow,
+        },
+    )
+    return [row[0] for row in rows]
+
+
 def carry(connection: psycopg.Connection[TupleRow], old: int, new: int) -> None:
     """Give a new table, sequence or view what its old self has.
 

@@ -163,13 +163,13 @@ def _swap(
     finish: list[str] = []
     live = _oid(connection, names.live)
     if live is not None:
-        _lock_all(connection, names)
+        found = _lock_all(connection, names)
         check_live(connection, names)
         if keep.missing(connection, names) - left_out:
             raise _Outdated
         lost = keep.left_behind(connection, names)
         finish = keep.afterwards(connection, names)
-        _replace(connection, names, live)
+        _replace(connection, names, live, found)
     else:
         _rename(connection, "TABLE", names.shadow, names.live)
     for kind, old, new in (
@@ -180,6 +180,7 @@ def _swap(
         _rename(connection, kind, old, new)
     if live is None:
         finish = keep.first_key(connection, names)
+    finish += keep.not_null_names(connection, names)
     for statement in finish:
         connection.execute(statement)
     connection.execute(
@@ -194,12 +195,13 @@ def _swap(
     return lost
 
 
-def _replace(connection: psycopg.Connection[TupleRow], names: Names, live: int) -> None:
+def _replace(
+    connection: psycopg.Connection[TupleRow], names: Names, live: int, found: list[views.View]
+) -> None:
     """Let the shadow and new views take the names; then the old ones can go.
 
     While both are there, what the old ones carry is copied to the new ones.
     """
-    found = views.find(connection, names)
     for view in found:
         _rename(connection, "VIEW", view.name, f"{names.shadow}_{view.oid}", view.schema)
     _rename(connection, "TABLE", names.live, f"{names.shadow}_old")
@@ -251,7 +253,7 @@ def _tell_count(connection: psycopg.Connection[TupleRow], names: Names, rows: in
         )
 
 
-def _lock_all(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+def _lock_all(connection: psycopg.Connection[TupleRow], names: Names) -> list[views.View]:
     """Lock the views and the table, in the order of those who read through a view."""
     live = qualified(names.live)
     # This lock is in nobody's way but a vacuum's; under it the next one waits for readers only.
@@ -268,8 +270,9 @@ def _lock_all(connection: psycopg.Connection[TupleRow], names: Names) -> None:
         )
     _timeout(connection, (end - time.monotonic()) * 1000)
     connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(live))
-    if views.find(connection, names) != found:
+    if not views.are_still(connection, names, found):
         raise _Outdated
+    return found
 
 
 def _timeout(connection: psycopg.Connection[TupleRow], ms: float) -> None:

@@ -130,13 +130,26 @@ def refuse(connection: psycopg.Connection[TupleRow], names: Names) -> None:
 
 def find(connection: psycopg.Connection[TupleRow], names: Names) -> list[View]:
     """Return the views, each after those that it reads."""
+    return [
+        View(*known, direct and _is_alias(connection, names, known[0], known[-1]))
+        for known, direct in _known(connection, names)
+    ]
+
+
+def are_still(connection: psycopg.Connection[TupleRow], names: Names, found: list[View]) -> bool:
+    """Tell whether the views are those that were found before they were locked."""
+    before = [(view.oid, view.schema, view.name, view.owner, view.definition) for view in found]
+    return before == [known for known, _ in _known(connection, names)]
+
+
+def _known(
+    connection: psycopg.Connection[TupleRow], names: Names
+) -> list[tuple[tuple[int, str, str, str, str], bool]]:
+    """Return each view's oid, schema, name, owner and definition; whether it reads the table."""
     rows = connection.execute(
         _RELATED + _VIEWS, {"live": qualified(names.live).as_string(None)}
     ).fetchall()
-    return [
-        View(oid, schema, name, owner, text, direct and _is_alias(connection, names, oid, text))
-        for oid, schema, name, owner, text, direct in rows
-    ]
+    return [((row[0], row[1], row[2], row[3], row[4]), row[5]) for row in rows]
 
 
 def _is_alias(
