@@ -59,18 +59,6 @@ def test_a_load_changes_of_the_resource_what_ckans_loader_would(
     assert before.keys() <= after.keys()
 
 
-def test_no_job_is_left_that_would_say_the_file_had_changed(portal_212: Portal, tmp_path: Path):
-    """CKAN 2.12 plans one whenever datastore_create or datastore_upsert is called."""
-    resource_id = portal_212.new_resource()["id"]
-    load_text(portal_212, resource_id, TWO, tmp_path, via="copy")
-    job = f"{resource_id}_datastore-patch-last_modified"
-    with pytest.raises(Refused) as refused:
-        portal_212.action("job_show", id=job)
-    assert refused.value.status == 404
-    portal_212.action("datastore_create", resource_id=resource_id, force=True)
-    assert portal_212.action("job_show", id=job)["id"] == job
-
-
 def test_the_total_is_right_at_once_after_every_load(
     portal: Portal, resource_id: str, tmp_path: Path
 ):

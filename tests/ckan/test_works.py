@@ -286,39 +286,57 @@ def indexes(portal: Portal, resource_id: str) -> list[tuple[object, ...]]:
     )
 
 
-def test_saving_the_data_dictionary_in_its_form_rebuilds_no_index(portal: Portal, own_trees: str):
-    before = indexes(portal, own_trees)
-    assert len(before) == 2  # the key and the full text
-    dataset = portal.action("resource_show", id=own_trees)["package_id"]
-    form = {"info__1__label": "Baumart", "info__2__label": "Höhe", "info__2__notes": "in m"}
-    form["info__2__type_override"] = "numeric"
+def save_in_the_form(portal: Portal, resource_id: str, **fields: str) -> None:
+    dataset = portal.action("resource_show", id=resource_id)["package_id"]
     said = requests.post(
-        f"{portal.url}/dataset/{dataset}/dictionary/{own_trees}",
-        data=form,
+        f"{portal.url}/dataset/{dataset}/dictionary/{resource_id}",
+        data=fields,
         headers={"Authorization": portal.editor_token},
         timeout=60,
     )
     assert said.ok
-    fields = {
-        field["id"]: field.get("info")
-        for field in portal.action("datastore_info", id=own_trees)["fields"]
-    }
-    assert fields["species"]["label"] == "Baumart"
-    assert fields["height_m"]["notes"] == "in m"
-    assert indexes(portal, own_trees) == before
+
+
+def save_through_the_api(portal: Portal, resource_id: str) -> None:
+    fields = [
+        {"id": field["id"], "type": field["type"], "info": {"label": field["id"].upper()}}
+        for field in portal.action("datastore_info", id=resource_id)["fields"]
+    ]
+    portal.action("datastore_create", resource_id=resource_id, fields=fields, force=True)
+
+
+def dictionary(portal: Portal, resource_id: str) -> dict[str, dict[str, str]]:
+    fields = portal.action("datastore_info", id=resource_id)["fields"]
+    return {field["id"]: field.get("info") for field in fields}
+
+
+def test_the_data_dictionary_is_saved_in_its_form(portal: Portal, own_trees: str):
+    before = indexes(portal, own_trees)
+    form = {"info__1__label": "Baumart", "info__2__label": "Höhe", "info__2__notes": "in m"}
+    save_in_the_form(portal, own_trees, **form, info__2__type_override="numeric")
+    saved = dictionary(portal, own_trees)
+    assert saved["species"]["label"] == "Baumart"
+    assert saved["height_m"]["notes"] == "in m"
+    assert saved["height_m"]["type_override"] == "numeric"
+    assert set(before) <= set(indexes(portal, own_trees))
     assert ids(portal, own_trees, q="birch", sort="_id") == [2, 5]
 
 
-def test_saving_the_data_dictionary_through_the_api_rebuilds_no_index(
-    portal: Portal, own_trees: str
+def test_saving_the_data_dictionary_builds_no_index_again(
+    portal: Portal, own_trees: str, tmp_path: Path
 ):
     before = indexes(portal, own_trees)
-    fields = [
-        {"id": field["id"], "type": field["type"], "info": {"label": field["id"].upper()}}
-        for field in portal.action("datastore_info", id=own_trees)["fields"]
-    ]
-    portal.action("datastore_create", resource_id=own_trees, fields=fields, force=True)
-    assert indexes(portal, own_trees) == before
+    save_through_the_api(portal, own_trees)
+    saved = indexes(portal, own_trees)
+    # The first time, CKAN 2.11 adds one for each text column, which 2.12 does no more.
+    added = {"2.12.0": 0, "2.11.5": 2}[portal.version]
+    assert set(before) <= set(saved)
+    assert len(saved) == len(before) + added
+    load_text(portal, own_trees, TREES, tmp_path, via="copy", rejects=tmp_path / "rejects.csv")
+    reloaded = indexes(portal, own_trees)
+    assert [index[0] for index in reloaded] == [index[0] for index in saved]
+    save_through_the_api(portal, own_trees)
+    assert indexes(portal, own_trees) == reloaded
 
 
 def test_permissions_can_be_set_again(portal: Portal, own_trees: str):
