@@ -46,8 +46,11 @@ _ESCAPED = 6  # bytes of JSON for a character outside of ASCII
 _NULL_BYTES = 4
 # CKAN makes another type of a "json" in lower case: its own "nested".
 _CREATED_AS = {"json": "JSON", "nested": "json"}
-_GONE = "the old rows are gone: the table is empty, and CKAN does not show it"
 _UNKNOWN = "whether the old rows are still there is unknown: look at the table, then load again"
+_MADE_ANEW = (
+    "the table was made anew, since its columns changed: CKAN's API does not tell which indexes,"
+    " unique keys, triggers, grants and views of its own it had, and they are gone"
+)
 
 
 @dataclass(frozen=True)
@@ -120,13 +123,16 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     """
     batches = _batches([name for name, _, _ in columns], rows, settings)
     first = next(batches, [])  # a source that fails at once costs no row
-    warnings = _clear(ckan, resource_id, columns)
+    old = ckan.table(resource_id)
+    keeps = old is not None and _has(old, columns)
+    if old is not None:
+        _clear(ckan, resource_id, keeps=keeps)
     inserter = _Inserter(ckan, resource_id, settings)
-    with _or_nothing(inserter):
-        ckan.withdraw(resource_id)
+    with _or_nothing(inserter, old):
+        _prepare(ckan, resource_id, columns, old)
         inserter.send_all(chain([first], batches), on_sent)
         inserter.check()
-    return Sent(inserter.sent, warnings)
+    return Sent(inserter.sent, [] if keeps or old is None else [_MADE_ANEW])
 
 
 def append(  # noqa: D417, PLR0913, PLR0917
@@ -333,17 +339,18 @@ class _Inserter:
 
 
 @contextmanager
-def _or_nothing(inserter: _Inserter) -> Iterator[None]:
+def _or_nothing(inserter: _Inserter, old: Table | None) -> Iterator[None]:
     """If this fails, leave an empty table: it keeps the Data Dictionary."""
+    gone = "the old rows are gone: " if old and old.rows else ""
     try:
         yield
     except AircanError as error:
-        error.hint = _joined(error.hint, _empty(inserter))
+        error.hint = _joined(error.hint, gone + _empty(inserter))
         raise
     except KeyboardInterrupt as interrupt:
-        raise Cancelled("the load was stopped", hint=_empty(inserter)) from interrupt
+        raise Cancelled("the load was stopped", hint=gone + _empty(inserter)) from interrupt
     except BaseException:
-        _log.warning("%s: %s", inserter.resource_id, _empty(inserter))
+        _log.warning("%s: %s%s", inserter.resource_id, gone, _empty(inserter))
         raise
 
 
@@ -352,14 +359,15 @@ def _empty(inserter: _Inserter) -> str:
     ckan, resource_id = inserter.ckan, inserter.resource_id
     try:
         ckan.withdraw(resource_id)
-        inserter.settle(_LAST_WAIT_S)
-        _delete_rows(ckan, resource_id, {})
+        if inserter.sent or inserter.under_way:
+            inserter.settle(_LAST_WAIT_S)
+            _delete_rows(ckan, resource_id, {})
     except AircanError as error:
         return (
-            f"the old rows are gone, and a part of the new ones may be there, because of another"
-            f" error ({error}): load again, or delete the table"
+            f"a part of the new ones may be there, because of another error ({error}):"
+            " load again, or delete the table"
         )
-    return _GONE
+    return "the table is empty, and CKAN does not show it"
 
 
 @contextmanager
@@ -394,62 +402,67 @@ def _take_back(inserter: _Inserter, newest: int) -> str:
     return "the old rows are as they were"
 
 
-def _clear(ckan: Ckan, resource_id: str, columns: Columns) -> list[str]:
-    """Leave an empty table with these columns; return warnings."""
-    old = ckan.table(resource_id)
-    if old is None:
-        _create(ckan, resource_id, _fields(columns, {}))
-        return []
-    infos = {field.id: field.info for field in old.fields}
-    if [(f.id, f.type) for f in old.fields] != [(name, kind) for name, kind, _ in columns]:
-        return _make_anew(ckan, resource_id, columns, old, infos)
-    with _old_rows("kept"):
-        _delete_rows(ckan, resource_id, {})
-    if any(label and not infos[name] for name, _, label in columns):
-        with _old_rows("gone"):
-            _create(ckan, resource_id, _fields(columns, infos))
-    return []
+def _has(table: Table, columns: Columns) -> bool:
+    """Tell whether a table has these columns, in this order, of these types."""
+    have = [(field.id, field.type) for field in table.fields]
+    return have == [(name, kind) for name, kind, _ in columns]
 
 
-def _make_anew(
-    ckan: Ckan,
-    resource_id: str,
-    columns: Columns,
-    old: Table,
-    infos: Mapping[str, Mapping[str, Any]],
-) -> list[str]:
-    with _old_rows("kept"):
-        try:
-            ckan.call("datastore_delete", {"resource_id": resource_id, "force": True})
-        except CkanNotFound:
-            _log.info("%s: its table was gone already", resource_id)
-    with _old_rows("gone"):
-        try:
-            _create(ckan, resource_id, _fields(columns, infos), old.aliases)
-        except AircanError:
-            # The Data Dictionary is the publisher's work.
-            before = [(field.id, field.type, "") for field in old.fields]
-            _create(ckan, resource_id, _fields(before, infos), old.aliases)
-            ckan.withdraw(resource_id)
-            raise
-    return [
-        "the table was made anew, since its columns changed: CKAN's API does not tell which"
-        " indexes, unique keys, triggers, grants and views of its own it had, and they are gone"
-    ]
+def _clear(ckan: Ckan, resource_id: str, *, keeps: bool) -> None:
+    """Delete the rows, or the table with them unless it keeps its columns.
 
-
-@contextmanager
-def _old_rows(are: str) -> Iterator[None]:
-    """Say in an error's hint what it has done to the old rows: "kept" or "gone"."""
+    CKAN is told first: who may not tell it anything has lost nothing.
+    """
+    before = ckan.resource(resource_id)
     try:
-        yield
+        ckan.withdraw(resource_id)
+        if keeps:
+            _delete_rows(ckan, resource_id, {})
+        else:
+            _drop(ckan, resource_id)
+    except CkanUnreachable as error:
+        error.hint = _joined(error.hint, _UNKNOWN)
+        raise
     except AircanError as error:
-        unknown = isinstance(error, CkanUnreachable) and are == "kept"
-        certain = _GONE if are == "gone" else "the old rows are as they were"
-        error.hint = _joined(error.hint, _UNKNOWN if unknown else certain)
+        error.hint = _joined(error.hint, _as_before(ckan, before))
         raise
     except KeyboardInterrupt as interrupt:
         raise Cancelled("the load was stopped", hint=_UNKNOWN) from interrupt
+
+
+def _as_before(ckan: Ckan, resource: Mapping[str, Any]) -> str:
+    """Show a table again whose rows are still there; return what that came to."""
+    state = {name: resource.get(name) for name in ("id", "datastore_active", "hash")}
+    try:
+        if ckan.resource(str(resource["id"])) != resource:
+            ckan.call("resource_patch", state)
+    except AircanError as error:
+        return f"the old rows are there, but CKAN may not show them ({error}): load again"
+    return "the old rows are as they were"
+
+
+def _drop(ckan: Ckan, resource_id: str) -> None:
+    try:
+        ckan.call("datastore_delete", {"resource_id": resource_id, "force": True})
+    except CkanNotFound:
+        _log.info("%s: its table was gone already", resource_id)
+
+
+def _prepare(ckan: Ckan, resource_id: str, columns: Columns, old: Table | None) -> None:
+    """Give the table its columns, unless it has them, and its Data Dictionary."""
+    infos = {field.id: field.info for field in old.fields} if old else {}
+    if old is not None and _has(old, columns):
+        if any(label and not infos[name] for name, _, label in columns):
+            _create(ckan, resource_id, _fields(columns, infos))
+        return
+    aliases = old.aliases if old else ()
+    try:
+        _create(ckan, resource_id, _fields(columns, infos), aliases)
+    except AircanError:
+        if old is not None:  # the Data Dictionary is the publisher's work
+            had = [(field.id, field.type, "") for field in old.fields]
+            _create(ckan, resource_id, _fields(had, infos), aliases)
+        raise
 
 
 def _fields(columns: Columns, infos: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -467,9 +480,11 @@ def _fields(columns: Columns, infos: Mapping[str, Mapping[str, Any]]) -> list[di
 def _create(
     ckan: Ckan, resource_id: str, fields: list[dict[str, Any]], aliases: Sequence[str] = ()
 ) -> None:
+    """Create or describe a table; CKAN would show it then."""
     named = {"aliases": list(aliases)} if aliases else {}
     data = {"resource_id": resource_id, "force": True, "fields": fields, "records": []}
     ckan.call("datastore_create", {**data, **named})
+    ckan.withdraw(resource_id)
 
 
 def _delete_rows(ckan: Ckan, resource_id: str, filters: Mapping[str, Any]) -> None:
