@@ -7,6 +7,7 @@ processes end with this one, however it ends.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import secrets
@@ -37,6 +38,7 @@ UNSAFE = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_wr
 PASSWORD = "portal-password"
 ORGANIZATION = "city"
 ADMIN, EDITOR = "admin", "editor"
+CONSENT = "y\n"  # to "Create new user?"
 START_TIMEOUT_S = 240
 REQUEST_TIMEOUT_S = 120
 
@@ -153,12 +155,11 @@ class Portal:
         self.ini = self.folder / "ckan.ini"
         self.ini.write_text(self._settings(), encoding="utf-8")
         self._launch("redis", *self._redis())
-        self.ckan("db", "init")
-        self._launch_web()
         with ThreadPoolExecutor() as pool:
-            rights, admin = pool.submit(self.set_permissions), pool.submit(self._make_admin)
+            rights, token = pool.submit(self.set_permissions), pool.submit(self._make_admin)
             rights.result()
-            self.token = admin.result()
+            self.token = token.result()
+        self._launch_web()
         self._launch_worker()
         self._wait_for_web()
         self._make_organization()
@@ -249,19 +250,9 @@ class Portal:
         """Call datastore_search."""
         return self.action("datastore_search", resource_id=resource_id, **params)
 
-    def ckan(self, *arguments: str, stdin: str = "") -> str:
+    def ckan(self, *arguments: str) -> str:
         """Run CKAN's own command; return what it printed."""
-        done = subprocess.run(
-            [self._bin / "ckan", "-c", self.ini, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            env=_environment(),
-            timeout=START_TIMEOUT_S,
-        )
-        assert done.returncode == 0, f"ckan {' '.join(arguments)}: {done.stderr[-3000:]}"
-        return done.stdout
+        return self._run(*self._ckan_command, *arguments)
 
     def set_permissions(self) -> str:
         """Run `ckan datastore set-permissions` and its SQL; return what psql complained of."""
@@ -350,9 +341,30 @@ class Portal:
             service.wait(timeout=60)
 
     def _make_admin(self) -> str:
+        """Make CKAN's tables and a sysadmin; return the sysadmin's token."""
         account = (f"email={ADMIN}@example.org", f"password={PASSWORD}")
-        self.ckan("sysadmin", "add", ADMIN, *account, stdin="y\n")  # "Create new user?"
-        return self.ckan("user", "token", "add", ADMIN, "tests", "--quiet").strip()
+        commands = [
+            ("db", "init"),
+            ("sysadmin", "add", ADMIN, *account),
+            ("user", "token", "add", ADMIN, "tests", "--quiet"),
+        ]
+        script = Path(__file__).with_name("commands.py")
+        python = str(self._bin / "python")
+        said = self._run(python, str(script), str(self.ini), json.dumps(commands), stdin=CONSENT)
+        return said.split()[-1]
+
+    def _run(self, *command: str, stdin: str = "") -> str:
+        done = subprocess.run(
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=_environment(),
+            timeout=START_TIMEOUT_S,
+        )
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-3000:]}"
+        return done.stdout
 
     def _wait_for_web(self) -> None:
         end = time.monotonic() + START_TIMEOUT_S
