@@ -371,7 +371,8 @@ class Ckan:
         """Turn the exceptions of ckanapi and of requests into ours."""
         try:
             yield
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        # Those of requests are OSErrors, and so is a CA bundle that is not there.
+        except (OSError, urllib3.exceptions.HTTPError) as error:
             raise _not_connected(error, self.url, self.settings) from None
         except ckanapi.NotAuthorized as error:
             raise self._forbidden(action, error.args) from None
@@ -496,8 +497,15 @@ def _passing(message: str, response: requests.Response) -> CkanUnreachable:
     return error
 
 
-def _not_connected(error: Exception, url: str, settings: CkanSettings) -> CkanUnreachable:
+def _not_connected(error: Exception, url: str, settings: CkanSettings) -> CkanError:
     """Return our error for a call without an answer; those of requests repeat whole URLs."""
+    if isinstance(error, ValueError):
+        return NotACkan(f"no CKAN at {url}: it cannot be an address", hint="check the URL")
+    if type(error) is OSError:
+        return CkanError(
+            f"{url} cannot be asked: the certificates to check it by cannot be read",
+            hint="REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names a file that is not there",
+        )
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(error, requests.exceptions.SSLError):
         return CkanUnreachable(f"no TLS connection to {url}", hint="check its certificate")

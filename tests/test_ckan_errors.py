@@ -214,6 +214,18 @@ def test_no_answer_is_an_error_that_a_retry_can_help(url, in_doubt):
     assert caught.value.hint
 
 
+def test_what_can_be_no_address_is_no_ckan():
+    with pytest.raises(NotACkan, match="cannot be an address"):
+        Ckan(f"http://{'a' * 70}..example", TOKEN, ONCE).resource("r")
+
+
+def test_certificates_that_are_not_there_are_told(monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/bundle.pem")
+    with pytest.raises(CkanError, match="certificates") as caught:
+        Ckan("https://127.0.0.1", TOKEN, ONCE).resource("r")
+    assert "REQUESTS_CA_BUNDLE" in caught.value.hint
+
+
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
     """A socket that takes connections."""
