@@ -11,11 +11,12 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from datastore import install_ckan
+from datastore import install_ckan, wait_for
 from psycopg.conninfo import conninfo_to_dict
 
 from loader import embedded, errors
 from loader.copy import database as connections
+from loader.copy import lanes, relation
 from loader.errors import (
     AuthenticationFailed,
     DatabaseError,
@@ -361,6 +362,30 @@ def test_whoever_loads_the_table_belongs_to_ckans_write_role(
             " WHERE relname IN ('t', 't__id_seq', 't_pkey')"
         ).fetchall()
         assert owners == [(psycopg.sql.Identifier(roles["write"]).as_string(None),)]
+
+
+def test_the_lanes_of_a_load_by_a_superuser_are_watched(
+    datastore_url, database, roles, monkeypatch
+):
+    """Acting as the write role, a superuser would not be shown what its own sessions do."""
+    monkeypatch.setattr(lanes, "_WATCH_EVERY_S", 0.0)
+
+    def blocks():
+        yield b"1,a\n"
+        wait_for(database, "query LIKE 'COPY%'")
+        yield b"2,b\n"
+        yield b"3,c\n"
+
+    names = relation.name("t")
+    with (
+        closing(connections.connect(datastore_url, "load")) as connection,
+        closing(connections.connect(datastore_url, "lane")) as lane,
+    ):
+        relation.create(connection, names, [("a", "text")], None)
+        statement = lanes.statement(names.shadow, ["a"], ",")
+        assert lanes.copy(blocks(), lambda block: [block], [lane], statement, connection) == 3
+        as_before = connection.execute("SELECT current_user").fetchone()
+    assert as_before == (roles["write"],)
 
 
 def test_who_may_not_become_the_write_role_stays_who_he_is(datastore_url, roles):

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
-from datastore import create, fill_shadow, install_ckan, rows_of
+from datastore import create, fill_shadow, install_ckan, rows_of, wait_for
 
 from loader.copy import database as connections
 from loader.copy import dictionary, merge, relation
@@ -131,9 +131,7 @@ def test_no_reader_sees_a_part_or_waits(database, datastore_url, loader, trees):
             target=lambda: done.append(merge.upsert(loader, names, ("name",)))
         )
         working.start()
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        while database.execute(waiting).fetchone() == (0,):
-            assert working.is_alive()
+        wait_for(database, "wait_event_type = 'Lock'")
         database.execute("SET statement_timeout = '10s'")
         assert database.execute("SELECT count(*), sum(height) FROM trees").fetchone() == (2, 21)
     working.join()

@@ -158,7 +158,9 @@ def _watch(feed: _Feed) -> None:
     the middle of a large file would be noticed after the rest of it.
     """
     copying = set(feed.copying)
-    with ours("watching the lanes"):
+    with ours("watching the lanes"), feed.watch.transaction():
+        # The states of sessions are shown to the role that has logged in with them.
+        feed.watch.execute("SET LOCAL ROLE NONE")
         rows = feed.watch.execute(
             "SELECT pid FROM pg_stat_activity"
             " WHERE pid = ANY (%s) AND state IN ('active', 'disabled')",
