@@ -1,7 +1,7 @@
 """Rows -> the DataStore through CKAN's API, in batches: for those who cannot reach its database.
 
 In: a table's columns, rows of text in file order. Out: the table filled, or an error that says
-what became of its old rows. Holds one batch, as dictionaries and as the JSON that is sent.
+what became of its old rows. Holds the first batch and one more, and one as the JSON that is sent.
 
 A call whose answer is lost may have been carried out. So a batch of an ``insert`` is not sent
 again before the rows in the table were counted: all of a batch is in, or nothing of it.
@@ -260,16 +260,17 @@ class _Inserter:
         _count(self.ckan, self.resource_id)
 
     def _send(self, batch: list[Record]) -> None:
-        failures = 0
+        failures, in_doubt = 0, False
         self.under_way = len(batch)
         while True:
             try:
                 self._insert(batch)
             except CkanUnreachable as error:
-                failures += 1
+                failures, in_doubt = failures + 1, in_doubt or error.in_doubt
                 if self._is_in(error):
                     break
                 if failures > self.ckan.settings.retries:
+                    self.under_way = len(batch) if in_doubt else 0
                     raise
                 self.ckan.pause(error, failures)
             except AircanError:
