@@ -106,6 +106,23 @@ def test_a_key_of_several_columns(database, loader):
     assert rows_of(database, "t") == [(2020, "a", 1), (2021, "a", 3), (2021, "b", 4)]
 
 
+def test_of_rows_with_one_key_the_last_wins_where_there_is_no_table_yet(loader):
+    rows = [("Elm", 1), ("Oak", 2), ("Elm", 3), ("Fir", 4), ("Oak", 5), ("Elm", 6)]
+    names = fill_shadow(loader, "new", COLUMNS, rows)
+    assert merge.keep_last(loader, names, ["name"]) == 3
+    assert rows_of(loader, names.shadow) == [("Fir", 4), ("Oak", 5), ("Elm", 6)]
+    assert merge.keep_last(loader, names, ["name", "height"]) == 0
+
+
+@pytest.mark.parametrize("kind", ["json", None], ids=["of a type without order", "not there"])
+def test_what_cannot_be_the_key_of_a_new_table(loader, kind):
+    columns = [("a", "text"), *([("k", kind)] if kind else [])]
+    names = fill_shadow(loader, "new", columns, [])
+    with pytest.raises(UsageError) as refused:
+        merge.keep_last(loader, names, ["k"])
+    assert "--key" in refused.value.hint
+
+
 def test_a_row_without_a_key_is_named(database, loader, trees):
     with pytest.raises(KeyViolated, match="_id 2") as refused:
         upsert(loader, [("Oak", 1), (None, 2), (None, 3)])

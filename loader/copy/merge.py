@@ -300,6 +300,40 @@ def upsert(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence
     return _merge(connection, names, columns, put)
 
 
+def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str]) -> int:
+    """Leave in the shadow the last of the rows with the same key: an upsert into no table yet.
+
+    Args:
+        connection: In autocommit mode; holds the resource's lock.
+        names: The shadow has its rows and no keys.
+        key: The columns.
+
+    Returns:
+        How many rows had the key of a later row, and are gone.
+
+    Raises:
+        KeyViolated: A row has no key.
+        UsageError: The columns are not there, or cannot be a key.
+    """
+    columns = [_Column(name, "text") for name in key]
+    listed = _listed([column.identifier for column in columns])
+    with ours("looking for rows with the same key"), connection.transaction():
+        try:
+            _refuse_empty_keys(connection, names, columns)
+            return connection.execute(
+                sql.SQL(
+                    "DELETE FROM {0} WHERE _id IN (SELECT _id FROM ("
+                    " SELECT _id, lead(_id) OVER (PARTITION BY {1} ORDER BY _id) AS later FROM {0}"
+                    ") AS s WHERE later IS NOT NULL)"
+                ).format(qualified(names.shadow), listed)
+            ).rowcount
+        except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
+            raise UsageError(
+                f"({', '.join(key)}) cannot be the key: {error.diag.message_primary}",
+                hint="name columns of the file with --key",
+            ) from error
+
+
 def _upsert_statement(
     connection: psycopg.Connection[TupleRow],
     names: Names,
