@@ -99,6 +99,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     columns: Columns,
     rows: Iterable[Sequence[str | None]],
     settings: BatchSettings = BatchSettings(),
+    keys: Sequence[str] = (),
     on_sent: Callable[[int], None] = _tell_nobody,
 ) -> Sent:
     """Replace a resource's rows; its table is made if there is none.
@@ -111,6 +112,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
         columns: Name, Postgres type and label of each; the label is '' for none.
         rows: Their cells, as Postgres reads them; None is NULL.
         settings: How much one call takes.
+        keys: The columns of a unique key that is asked for.
         on_sent: Is told how many rows are in.
 
     Returns:
@@ -130,6 +132,8 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     inserter = _Inserter(ckan, resource_id, settings)
     with _or_nothing(inserter, old):
         _prepare(ckan, resource_id, columns, old)
+        if keys:
+            _ensure_key(ckan, resource_id, keys)
         inserter.send_all(chain([first], batches), on_sent)
         inserter.check()
     return Sent(inserter.sent, [] if keeps or old is None else [_MADE_ANEW])

@@ -65,7 +65,7 @@ class Batching:
         self.existed = self._table is not None
         self.loaded: bool | None = False
         self._merges = self.existed and options.mode != "replace"
-        if options.mode == "upsert" and not options.key:
+        if self._merges and options.mode == "upsert" and not options.key:
             raise UsageError(
                 "CKAN's API does not tell a table's unique key", hint="name it with --key"
             )
@@ -114,7 +114,7 @@ class Batching:
         self._steps.progress.expect(self._spool.seek(0, os.SEEK_END))
         self._spool.seek(0)
         if not self._merges:
-            return batches.replace(*to, on_sent=self._tell)
+            return batches.replace(*to, self._options.key, on_sent=self._tell)
         if self._options.mode == "append":
             return batches.append(*to, on_sent=self._tell)
         return batches.upsert(*to, self._options.key, on_sent=self._tell)

@@ -141,6 +141,48 @@ def test_the_modes_work_through_the_api(portal: Portal, tmp_path: Path, mode: st
     assert rows(portal, resource_id) == [("1", "x"), ("2", "y"), ("3", "z")]
 
 
+def test_a_key_is_made_and_kept_through_the_api(portal_212: Portal, tmp_path: Path):
+    resource_id = portal_212.new_resource()["id"]
+    load_text(portal_212, resource_id, "id,b\n1,x\n2,y\n", tmp_path, via="api", key=["id"])
+    load_text(portal_212, resource_id, "id,b\n2,z\n", tmp_path, mode="upsert")
+    assert rows(portal_212, resource_id) == [("1", "x"), ("2", "z")]
+    with pytest.raises(errors.AircanError) as caught:
+        load_text(portal_212, resource_id, "id,b\n1,x\n1,y\n", tmp_path, via="api")
+    assert "the old rows are gone" in (caught.value.hint or "")
+    assert portal_212.action("resource_show", id=resource_id)["datastore_active"] is False
+
+
+def test_through_the_api_an_upsert_has_to_name_its_key(portal_212: Portal, tmp_path: Path):
+    resource_id = portal_212.new_resource()["id"]
+    load_text(portal_212, resource_id, "id,b\n1,x\n", tmp_path, key=["id"])
+    with pytest.raises(errors.UsageError, match="unique key"):
+        load_text(portal_212, resource_id, "id,b\n1,y\n", tmp_path, via="api", mode="upsert")
+
+
+def test_the_database_has_to_be_named_where_nothing_else_will_do(
+    portal_212: Portal, tmp_path: Path
+):
+    resource_id = portal_212.new_resource()["id"]
+    with pytest.raises(errors.UsageError, match="DataStore is not named"):
+        load_text_without_database(portal_212, resource_id, tmp_path, None, via="copy")
+
+
+def test_who_may_not_edit_the_resource_is_told_before_anything_is_read(
+    portal: Portal, tmp_path: Path
+):
+    resource_id = portal.new_resource()["id"]
+    name = f"reader-{resource_id[:8]}"
+    account = {"name": name, "email": f"{name}@example.org", "password": PASSWORD}
+    portal.action("user_create", **account)
+    for token in (None, portal.action("api_token_create", user=name, name="t")["token"]):
+        with pytest.raises(errors.CkanForbidden):
+            load(
+                tmp_path / "no such file.csv",
+                **settings(portal) | {"ckan_token": token},
+                resource_id=resource_id,
+            )
+
+
 def test_the_api_needs_a_ckan(tmp_path: Path):
     (tmp_path / "a.csv").write_text("a\n1\n")
     with pytest.raises(errors.UsageError, match="no CKAN"):
