@@ -127,6 +127,8 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     first = next(batches, [])  # a source that fails at once costs no row
     old = ckan.table(resource_id)
     keeps = old is not None and _has(old, columns)
+    if keeps and keys:
+        _lacks_key(ckan, resource_id, keys)  # another one is refused while the old rows are there
     if old is not None:
         _clear(ckan, resource_id, keeps=keeps)
     inserter = _Inserter(ckan, resource_id, settings)
@@ -134,6 +136,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
         _prepare(ckan, resource_id, columns, old)
         if keys:
             _ensure_key(ckan, resource_id, keys)
+            ckan.withdraw(resource_id)  # a key that was made has shown the table
         inserter.send_all(chain([first], batches), on_sent)
         inserter.check()
     return Sent(inserter.sent, [] if keeps or old is None else [_MADE_ANEW])
@@ -556,20 +559,26 @@ def _check_key(batch: Sequence[Record], keys: Sequence[str], sent: int) -> None:
 
 
 def _ensure_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:
-    """Make the unique key where there is none.
+    """Make the unique key where there is none."""
+    if _lacks_key(ckan, resource_id, keys):
+        _make_key(ckan, resource_id, keys)
+
+
+def _lacks_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> bool:
+    """Tell whether a table has no unique key; refuse one that has another.
 
     CKAN's API does not tell a table's key, but it tells which columns of it a record lacks.
     """
     for lacking in [*keys, None]:
         faults = _faults_of_a_record(ckan, resource_id, [key for key in keys if key != lacking])
         if "table" in faults:
-            _make_key(ckan, resource_id, keys)
-            return
+            return True
         if ("key" in faults) != (lacking is not None):
             raise UsageError(
                 f"the unique key of {resource_id} is not {', '.join(keys)}",
                 hint="name the columns that it has, all of them",
             )
+    return False
 
 
 def _make_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:

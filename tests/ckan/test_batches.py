@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,7 +154,7 @@ def test_a_batch_is_limited(portal_212: Portal, settings, given, sizes):
     told = []
     with Unsteady(portal_212.url) as proxy:
         ckan = Ckan(proxy.url, portal_212.token, IMPATIENT)
-        batches.replace(ckan, new(portal_212), PEOPLE, given, settings, told.append)
+        batches.replace(ckan, new(portal_212), PEOPLE, given, settings, on_sent=told.append)
         largest = max(len(call.body) for call in proxy.made("datastore_upsert"))
     assert told == [sum(sizes[: i + 1]) for i in range(len(sizes))]
     assert largest < settings.bytes + 250 or max(sizes) == 1
@@ -323,6 +324,33 @@ def test_original_headers_become_labels_where_there_are_none(portal: Portal, loa
     assert shown(portal, loaded) == (False, "")
 
 
+def unique_keys(portal: Portal, resource_id: str) -> list:
+    return sql(
+        portal,
+        "SELECT indexdef FROM pg_indexes WHERE tablename = %s AND indexdef LIKE 'CREATE UNIQUE%%'"
+        " AND indexname NOT LIKE '%%_pkey'",
+        resource_id,
+    )
+
+
+def test_a_key_is_made_when_it_is_asked_for(portal: Portal):
+    resource_id = new(portal)
+    for _ in range(2):
+        batches.replace(connect(portal), resource_id, PEOPLE, many(3), SMALL, ["name"])
+        assert len(unique_keys(portal, resource_id)) == 1
+        assert shown(portal, resource_id) == (False, "")
+
+
+def test_another_key_than_the_tables_is_refused_before_the_old_rows_are_gone(
+    portal_212: Portal, loaded_212: str
+):
+    batches.upsert(connect(portal_212), loaded_212, PEOPLE, [], SMALL, ["name"])
+    with pytest.raises(UsageError, match="is not height"):
+        batches.replace(connect(portal_212), loaded_212, PEOPLE, many(3), SMALL, ["height"])
+    assert rows(portal_212, loaded_212) == OLD
+    assert shown(portal_212, loaded_212) == (True, "hash-of-old")
+
+
 def test_the_table_is_not_shown_while_it_is_filled(portal: Portal, loaded: str):
     seen = []
 
@@ -390,8 +418,11 @@ def test_a_value_that_ckan_refuses_leaves_an_empty_table(portal: Portal, loaded:
 def test_a_batch_that_comes_late_is_taken_back_too(portal_212: Portal, loaded_212: str):
     with Unsteady(portal_212.url, {"datastore_upsert": [None, cut_then_done]}) as proxy:
         ckan = Ckan(proxy.url, portal_212.token, CkanSettings(retries=0, opening_retries=0))
+        settings = BatchSettings(rows=10, settle_s=0)
         with pytest.raises(CkanUnreachable):
-            batches.replace(ckan, loaded_212, PEOPLE, many(15), BatchSettings(rows=10, settle_s=0))
+            batches.replace(ckan, loaded_212, PEOPLE, many(15), settings)
+        while proxy.done.count("datastore_upsert") < 2:
+            time.sleep(0.05)
     assert rows(portal_212, loaded_212) == []
 
 
@@ -466,7 +497,10 @@ def test_it_is_said_when_nobody_knows_whether_the_old_rows_are_there(
 
 def test_appended_rows_come_after_the_old_ones(portal: Portal, loaded: str):
     told = []
-    assert batches.append(connect(portal), loaded, PEOPLE, many(15), SMALL, told.append).rows == 15
+    assert (
+        batches.append(connect(portal), loaded, PEOPLE, many(15), SMALL, on_sent=told.append).rows
+        == 15
+    )
     assert told == [10, 15]
     found = sql(portal, f'SELECT _id, name FROM "{loaded}" ORDER BY _id')
     assert [row[0] for row in found] == list(range(1, 18))
@@ -547,13 +581,10 @@ def test_an_upsert_may_be_repeated(portal_212: Portal, loaded_212: str, fault):
 
 
 def test_the_key_is_made_once(portal: Portal, loaded: str):
-    unique = (
-        "SELECT indexdef FROM pg_indexes WHERE tablename = %s AND indexdef LIKE '%%UNIQUE%%(name)'"
-    )
-    assert sql(portal, unique, loaded) == []
+    assert unique_keys(portal, loaded) == []
     for _ in range(2):
         batches.upsert(connect(portal), loaded, PEOPLE, OLD, SMALL, ["name"])
-        assert len(sql(portal, unique, loaded)) == 1
+        assert len(unique_keys(portal, loaded)) == 1
 
 
 @pytest.mark.parametrize("key", [["height"], ["name", "height"]], ids=str)

@@ -40,12 +40,14 @@ class Unsteady:
         faults: For an action, what happens to its next calls; None forwards one as it is.
         always: What happens to every call, once it is set.
         calls: All that came in.
+        done: The actions that the portal has answered.
     """
 
     target: str
     faults: dict[str, list[Fault | None]] = field(default_factory=dict)
     always: Fault | None = None
     calls: list[Call] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Unsteady:
         handler = type("Handler", (_Handler,), {"proxy": self})
@@ -68,12 +70,14 @@ class Unsteady:
 
     def forward(self, call: Call) -> requests.Response:
         """Do the call; return the portal's answer."""
-        return requests.post(
+        answer = requests.post(
             f"{self.target}/api/action/{call.action}",
             data=call.body,
             headers={name: call.headers[name] for name in ("authorization", "content-type")},
             timeout=120,
         )
+        self.done.append(call.action)
+        return answer
 
 
 class _Server(ThreadingHTTPServer):
