@@ -17,7 +17,7 @@ CKANS := $(CKAN)/2.12.0/made.stamp $(CKAN)/2.11.5/made.stamp
 unexport AIRCAN_DATASTORE_URL AIRCAN_CKAN_URL AIRCAN_CKAN_TOKEN
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench bench-guard clean
+.PHONY: help demo test lint types bench bench-guard bench-ckan clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: $(VENV)/dev.stamp ## measure everything, about an hour; benchmarks/result
 
 bench-guard: $(VENV)/dev.stamp ## measure a little, fail when it has become slow
 	@$(BIN)/python -m benchmarks.run --guard
+
+bench-ckan: $(VENV)/dev.stamp $(CKAN)/2.12.0/made.stamp ## measure against ckanext-xloader, an hour and a half
+	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) $(BIN)/python -m benchmarks.ckan --out benchmarks/results
 
 clean: ## remove .venv, .ckan and what the tools left; loaded data stays
 	rm -rf $(VENV) $(CKAN) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
