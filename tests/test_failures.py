@@ -111,8 +111,9 @@ STATEMENTS = {
     "primary key": "%PRIMARY KEY%",
     "full text": "%DROP EXPRESSION%",
     "index": "CREATE INDEX%",
-    "swap, about to drop": 'DROP TABLE "public"."t"',
-    "swap, dropped already": "%RENAME%",
+    "swap, about to rename": "ALTER TABLE%RENAME%",
+    "swap, about to drop": 'DROP TABLE "public"%old"',
+    "swap, dropped already": "ALTER SEQUENCE%RENAME%",
 }
 
 
