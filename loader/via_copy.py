@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 import psycopg
 from psycopg.rows import TupleRow
 
-from loader.copy import database, dictionary, fulltext, keep, lanes, merge, relation, swap
+from loader.copy import database, dictionary, fulltext, keep, lanes, merge, relation, swap, views
 from loader.errors import DatabaseError, SchemaDiffers, ValueDoesNotFit
 from loader.options import Options, default_lanes
 from loader.passes import Pass
@@ -103,6 +103,7 @@ class Copying:
             unlogged=self._merges,
         )
         if not self._merges:
+            views.check(self.connection, self._names)
             keep.add_triggers(self.connection, self._names)
         statement = lanes.statement(
             self._names.shadow, [name for name, _ in columns], one.reading.dialect.delimiter
@@ -128,9 +129,14 @@ class Copying:
         """Finish the shadow and swap it in, or merge it into the live table."""
         if self._merges:
             return self._merge(self._fill_long_rows(one))
+        rows, warnings = one.rows_verified, []
         with self._steps.step("primary_key", "adding the primary key"):
+            if self._options.mode == "upsert" and self._key:
+                earlier = merge.keep_last(self.connection, self._names, self._key)
+                rows -= earlier
+                warnings += _told(earlier)
             relation.add_primary_key(self.connection, self._names)
-            warnings = keep.build_indexes(self.connection, self._names, self._key)
+            warnings += keep.build_indexes(self.connection, self._names, self._key)
         warnings += self._fill_long_rows(one)
         if "none" not in (self._options.full_text, self._options.fts_index):
             with self._steps.step("full_text_index", "indexing the full text"):
@@ -142,9 +148,10 @@ class Copying:
             relation.label(self.connection, self._names, renamed)
         with self._steps.step("swap", "swapping the tables"):
             self.loaded = None
-            warnings += swap.swap(self.connection, self._names, one.rows_read, one.rows_verified)
+            warnings += swap.swap(self.connection, self._names, one.rows_read, rows)
             self.loaded = True
-        return one.rows_verified, warnings
+        # What cannot be built on the shadow is told by both.
+        return rows, list(dict.fromkeys(warnings))
 
     def _fill_long_rows(self, one: Pass) -> list[str]:
         if self._options.full_text == "none":
@@ -167,9 +174,7 @@ class Copying:
             else:
                 merged = merge.upsert(self.connection, self._names, self._key)
             self.loaded = True
-        if merged.duplicates:
-            warnings.append(f"rows with the key of a later row, left out: {merged.duplicates}")
-        return merged.inserted + merged.updated, warnings
+        return merged.inserted + merged.updated, warnings + _told(merged.duplicates)
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""
@@ -177,6 +182,10 @@ class Copying:
             relation.drop(self.connection, self._names)
         except DatabaseError as error:  # must not hide why the load failed
             _log.warning("%s stays until the next load: %s", self._names.shadow, error)
+
+
+def _told(duplicates: int) -> list[str]:
+    return [f"rows with the key of a later row, left out: {duplicates}"] if duplicates else []
 
 
 def _differs(error: ValueDoesNotFit) -> SchemaDiffers:
