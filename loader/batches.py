@@ -402,8 +402,10 @@ def _take_back(inserter: _Inserter, newest: int) -> str:
         added = inserter.settle(_LAST_WAIT_S) - inserter.base
         if added not in (inserter.sent, inserter.sent + inserter.under_way):
             return f"{stuck}: somebody else changed the table too"
-        while ids := [i for i in _newest_ids(ckan, resource_id, _IDS) if i > newest]:
+        # Not one more than were added: somebody else may add rows meanwhile.
+        while ids := [i for i in _newest_ids(ckan, resource_id, min(added, _IDS)) if i > newest]:
             _delete_rows(ckan, resource_id, {"_id": ids})
+            added -= len(ids)
         _count(ckan, resource_id)
     except AircanError as error:
         return f"{stuck}, because of another error ({error})"

@@ -52,6 +52,7 @@ _TABLES_COMPARED = 100
 _SAID_SHOWN = 300  # characters of what CKAN says that a one-line error shows
 # What people copy instead of the start page's URL.
 _API_PATH = re.compile(r"/api(/\d+)?(/action)?/?$")
+_COMPLETE = "datastore_contains_all_records_of_source_file"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # What datastore_info calls a type that our columns can have -> what we call it.
 _SQL_NAMES = {
@@ -253,7 +254,7 @@ class Ckan:
             rows=info["meta"]["count"],
         )
 
-    def register(self, resource_id: str, file_hash: str) -> None:
+    def register(self, resource_id: str, file_hash: str | None, *, complete: bool = True) -> None:
         """Tell CKAN that a resource's table holds all of its file.
 
         The first time, the views are created that CKAN shows such a resource with.
@@ -261,7 +262,8 @@ class Ckan:
         Args:
             resource_id: The resource; its ``url`` and ``last_modified`` stay as they are, since
                 a change of them asks for another load.
-            file_hash: Of the file that was loaded.
+            file_hash: Of the file that the table now holds; None where it holds more than that.
+            complete: Whether all rows of that file are in the table.
 
         Raises:
             CkanError: CKAN does not know of the table, or not all about it.
@@ -270,26 +272,26 @@ class Ckan:
         self.call(
             "datastore_search", {"resource_id": resource_id, "limit": 0, "include_total": False}
         )
+        known: dict[str, Any] = {"datastore_active": True}
+        if file_hash is not None:
+            known |= {"hash": file_hash, _COMPLETE: complete}
         before = self.resource(resource_id)
-        known = ("datastore_active", "datastore_contains_all_records_of_source_file")
-        # datastore_create would set the first of these too, and may build indexes on all the text
-        # there is within the 60 s that it gives itself.
-        after = self.call(
-            "resource_patch",
-            {"id": resource_id, "hash": file_hash, **dict.fromkeys(known, True)},
-        )
-        if not any(before.get(name) for name in known):
+        if not before.get("datastore_active"):
             self.call(
                 "resource_create_default_resource_views",
-                {"resource": after, "create_datastore_views": True},
+                {"resource": before | known, "create_datastore_views": True},
             )
+        # Last, since it says that all is done. datastore_create would set the first of these too,
+        # and may build indexes on all the text there is within the 60 s that it gives itself.
+        self.call("resource_patch", {"id": resource_id, **known})
 
     def withdraw(self, resource_id: str) -> None:
         """Tell CKAN that a resource's table is not to be shown.
 
         Its hash goes too: it would tell the next load that there is nothing to do.
         """
-        self.call("resource_patch", {"id": resource_id, "datastore_active": False, "hash": ""})
+        unknown = {"datastore_active": False, _COMPLETE: False, "hash": ""}
+        self.call("resource_patch", {"id": resource_id, **unknown})
 
     def check_editable(self, resource_id: str) -> None:
         """See whether the resource is there and the token may edit it, before hours of work.

@@ -78,6 +78,16 @@ CkanUrlOption = Annotated[
         show_default=False,
     ),
 ]
+DataStoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--datastore-url",
+        help="A Postgres URL. Better in AIRCAN_DATASTORE_URL, which no process list shows."
+        " [default: the embedded PostgreSQL; with a CKAN none, its API is used]",
+        metavar="URL",
+        show_default=False,
+    ),
+]
 ViaOption = Annotated[
     Literal["auto", "copy", "api"],
     typer.Option(
@@ -206,7 +216,7 @@ def load(
         ),
     ] = None,
     via: ViaOption = "auto",
-    datastore_url: UrlOption = None,
+    datastore_url: DataStoreOption = None,
     ckan_url: CkanUrlOption = None,
     lanes: LanesOption = None,
     schema: SchemaOption = None,
@@ -274,7 +284,7 @@ def reload(
         bool, typer.Option("--force", help="Also files that are in the DataStore already.")
     ] = False,
     via: ViaOption = "auto",
-    datastore_url: UrlOption = None,
+    datastore_url: DataStoreOption = None,
     ckan_url: CkanUrlOption = None,
     lanes: LanesOption = None,
     full_text: FullTextOption = "all",
@@ -302,18 +312,22 @@ def reload(
             max_bad_rows=max_bad_rows,
             on_type_error=on_type_error,
         )
-        with _progress() as progress:
-            if resource_id is not None:
+        if resource_id is not None:
+            with _progress() as progress:
                 report = resources.reload(resource_id, options, progress)
-            elif dataset is not None:
-                many = resources.reload_dataset(dataset, options, force=force, progress=progress)
-                outcomes = list(many)
-            else:
-                outcomes = list(resources.reload_all(options, force=force, progress=progress))
-    if resource_id is not None:
-        _print(report, as_json)
-        return
-    _print_outcomes(outcomes, as_json)
+            _print(report, as_json)
+            return
+        outcomes: list[Outcome] = []
+        try:
+            with _progress() as progress:
+                many = (
+                    resources.reload_all(options, force=force, progress=progress)
+                    if dataset is None
+                    else resources.reload_dataset(dataset, options, force=force, progress=progress)
+                )
+                outcomes.extend(many)
+        finally:  # what was done is told, also when the rest cannot be
+            _print_outcomes(outcomes, as_json)
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 

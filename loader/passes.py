@@ -54,11 +54,6 @@ class Pass:
         """The columns, as far as the rows seen allow them."""
         return self._verdict.columns
 
-    @property
-    def rows_set_aside(self) -> int:
-        """How many rows were not given out."""
-        return self._rejects.count
-
     def blocks(self) -> Iterator[Block]:
         """Yield the source's blocks, counting them; in one thread."""
         for block in self.reading.blocks:

@@ -10,15 +10,17 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from loader.ckan import Ckan
-from loader.errors import AircanError, Cancelled, UsageError
+from loader.errors import AircanError, Cancelled, CkanNotFound, UsageError
 from loader.options import Options, named_ckan, named_token
 from loader.pipeline import load
 from loader.progress import Progress, Silent
 from loader.report import Report
 from loader.source import open_source
+
+if TYPE_CHECKING:
+    from loader.ckan import Ckan
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +100,8 @@ def reload_dataset(
         CkanError: CKAN does not tell the dataset.
     """
     each = _Each(_ckan(options), options, force, progress or Silent())
-    return each.of([each.ckan.dataset(name)])
+    dataset = each.ckan.dataset(name)  # here, for its errors to be the caller's
+    return each.of([dataset["id"]])
 
 
 def reload_all(
@@ -106,13 +109,16 @@ def reload_all(
 ) -> Iterator[Outcome]:
     """Do as ``reload_dataset`` does, for every dataset that the token may see."""
     each = _Each(_ckan(options), options, force, progress or Silent())
-    return each.of(each.ckan.datasets())
+    # All of them first: pages shift when a dataset is deleted during hours of loads.
+    return each.of([dataset["id"] for dataset in each.ckan.datasets()])
 
 
 def _ckan(options: Options) -> Ckan:
     url = named_ckan(options.ckan_url)
     if url is None:
         raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
+    from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s, which a load without a CKAN need not pay)
+
     return Ckan(url, named_token(options.ckan_token))
 
 
@@ -125,16 +131,22 @@ class _Each:
     force: bool
     progress: Progress
 
-    def of(self, datasets: Iterable[Mapping[str, Any]]) -> Iterator[Outcome]:
-        for dataset in datasets:
+    def of(self, datasets: Iterable[str]) -> Iterator[Outcome]:
+        for dataset_id in datasets:
+            try:
+                dataset = self.ckan.dataset(dataset_id)
+            except CkanNotFound:
+                _log.info("the dataset %s was deleted meanwhile", dataset_id)
+                continue
             for resource in dataset["resources"]:
                 named = (dataset["name"], resource["id"], resource.get("name") or "")
-                yield self._one(resource, Outcome(*named, "skipped"))
+                yield self._one(Outcome(*named, "skipped"))
 
-    def _one(self, resource: Mapping[str, Any], outcome: Outcome) -> Outcome:
-        if reason := _no_table(resource):
-            return replace(outcome, reason=reason)
+    def _one(self, outcome: Outcome) -> Outcome:
         try:
+            resource = self.ckan.resource(outcome.resource_id)
+            if reason := _no_table(resource):
+                return replace(outcome, reason=reason)
             if not self.force and self._is_loaded(resource):
                 return replace(outcome, status="unchanged")
             report = _load(self.ckan, resource, self.options, self.progress)
@@ -151,6 +163,7 @@ class _Each:
             return False
         uri, headers = self.ckan.location(resource)
         self.progress.begin("comparing the file with the last one loaded")
+        headers = {**self.options.source.headers, **headers}
         with open_source(uri, replace(self.options.source, headers=headers)) as source:
             source.hash_as_read()
             return source.md5() == str(resource["hash"])

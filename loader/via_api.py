@@ -20,7 +20,7 @@ from loader import batches
 from loader.batches import Sent
 from loader.ckan import Ckan, Table
 from loader.copy import merge
-from loader.errors import UsageError
+from loader.errors import SourceError, UsageError
 from loader.options import Options
 from loader.passes import Pass
 from loader.schema import Column
@@ -40,8 +40,22 @@ def opened(ckan: Ckan, resource_id: str, options: Options, steps: Steps) -> Iter
     Raises:
         CkanError: CKAN cannot be had.
     """
-    with tempfile.TemporaryFile(prefix="aircan-") as spool:
+    with _spool("made"):
+        spool = tempfile.TemporaryFile(prefix="aircan-")  # noqa: SIM115  (closed below)
+    with spool:
         yield Batching(ckan, resource_id, options, steps, spool)
+
+
+@contextmanager
+def _spool(doing: str) -> Iterator[None]:
+    """Turn the temporary file's errors into ours."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"the temporary file of the rows cannot be {doing}: {error.strerror}",
+            hint="set TMPDIR to a folder with more room",
+        ) from error
 
 
 class Batching:
@@ -97,7 +111,8 @@ class Batching:
 
     def _write(self, columns: Sequence[pa.StringArray]) -> int:
         rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
-        self._spool.writelines(json.dumps(row).encode() + b"\n" for row in rows)
+        with _spool("written"):
+            self._spool.writelines(json.dumps(row).encode() + b"\n" for row in rows)
         return len(rows)
 
     def finish(self, one: Pass) -> tuple[int, list[str]]:
@@ -111,8 +126,9 @@ class Batching:
     def _send(self, columns: Sequence[Column]) -> Sent:
         named = [(column.name, column.type, column.label) for column in columns]
         to = (self._ckan, self._resource_id, named, self._rows(), self._options.batches)
-        self._steps.progress.expect(self._spool.seek(0, os.SEEK_END))
-        self._spool.seek(0)
+        with _spool("written"):  # what was still buffered
+            self._steps.progress.expect(self._spool.seek(0, os.SEEK_END))
+            self._spool.seek(0)
         if not self._merges:
             return batches.replace(*to, self._options.key, on_sent=self._tell)
         if self._options.mode == "append":

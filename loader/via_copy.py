@@ -8,22 +8,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from loader.copy import database, dictionary, fulltext, keep, lanes, merge, relation, swap, views
-from loader.errors import DatabaseError, SchemaDiffers, ValueDoesNotFit
+from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
 from loader.options import Options, default_lanes
 from loader.passes import Pass
 from loader.schema import Column
 from loader.steps import Steps
 
+if TYPE_CHECKING:
+    from loader.ckan import Ckan
+
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def opened(url: str, resource_id: str, options: Options, steps: Steps) -> Iterator[Copying]:
+def opened(
+    url: str, resource_id: str, options: Options, steps: Steps, ckan: Ckan | None
+) -> Iterator[Copying]:
     """Lock the resource and see whether its table can be loaded; leave no shadow behind.
 
     Args:
@@ -31,15 +37,19 @@ def opened(url: str, resource_id: str, options: Options, steps: Steps) -> Iterat
         resource_id: The table.
         options: How to load.
         steps: Are told of every step.
+        ckan: The CKAN whose DataStore this is to be.
 
     Raises:
         DatabaseError: The database cannot be had, or does not allow the load.
+        UsageError: It is not the DataStore of that CKAN.
     """
     names = relation.name(resource_id)
     with closing(database.connect(url, f"load {names.live}")) as connection:
+        if ckan is not None:
+            _check_shared(ckan, connection, steps)
         relation.check_rights(connection, names)
         relation.lock(connection, names)
-        swap.check_live(connection, names)
+        swap.check_live(connection, names, replaced=options.mode == "replace")
         for orphan in relation.drop_orphans(connection, names):
             _log.info("dropped %s, left by a load that was killed", orphan)
         way = Copying(connection, url, names, options, steps)
@@ -47,6 +57,19 @@ def opened(url: str, resource_id: str, options: Options, steps: Steps) -> Iterat
             yield way
         finally:
             way.clean_up()
+
+
+def _check_shared(ckan: Ckan, connection: psycopg.Connection[TupleRow], steps: Steps) -> None:
+    shares = ckan.shares_datastore(dictionary.tables(connection))
+    if shares is None:
+        steps.report.warnings.append(
+            "CKAN shows no tables that would tell whether this database is its DataStore"
+        )
+    if shares is False:
+        raise UsageError(
+            f"the database named is not the DataStore of {ckan.url}",
+            hint="AIRCAN_DATASTORE_URL is to be CKAN's ckan.datastore.write_url",
+        )
 
 
 class Copying:
@@ -73,12 +96,8 @@ class Copying:
 
     def _merge_key(self) -> Sequence[str]:
         if self._merges and self._options.mode == "upsert":
-            return merge.ensure_key(self.connection, self._names, self._options.key)
+            return merge.find_key(self.connection, self._names, self._options.key)
         return self._options.key
-
-    def tables(self) -> Mapping[str, int]:
-        """Return the oids of the DataStore's tables, by name."""
-        return dictionary.tables(self.connection)
 
     def declared(self) -> Mapping[str, str]:
         """Return the live table's types for a merge, else those of its Data Dictionary."""
@@ -128,7 +147,7 @@ class Copying:
     def finish(self, one: Pass) -> tuple[int, list[str]]:
         """Finish the shadow and swap it in, or merge it into the live table."""
         if self._merges:
-            return self._merge(self._fill_long_rows(one))
+            return self._merge(one, self._fill_long_rows(one))
         rows, warnings = one.rows_verified, []
         with self._steps.step("primary_key", "adding the primary key"):
             if self._options.mode == "upsert" and self._key:
@@ -166,7 +185,7 @@ class Copying:
         )
         return [f"_id {row_id}: too long to be searched whole, its beginning is" for row_id in cut]
 
-    def _merge(self, warnings: list[str]) -> tuple[int, list[str]]:
+    def _merge(self, one: Pass, warnings: list[str]) -> tuple[int, list[str]]:
         with self._steps.step("swap", "adding the rows"):
             self.loaded = None
             if self._options.mode == "append":
@@ -174,7 +193,10 @@ class Copying:
             else:
                 merged = merge.upsert(self.connection, self._names, self._key)
             self.loaded = True
-        return merged.inserted + merged.updated, warnings + _told(merged.duplicates)
+        rows = merged.inserted + merged.updated
+        if lost := one.rows_verified - merged.duplicates - rows:
+            warnings.append(f"rows that a trigger of the table has left out: {lost}")
+        return rows, warnings + _told(merged.duplicates)
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""

@@ -157,25 +157,22 @@ def check_columns(have: Sequence[tuple[str, str]], columns: Sequence[tuple[str, 
         )
 
 
-def ensure_key(
+def find_key(
     connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Return the live table's unique key; make the one asked for if it has none.
+    """Return the unique key by which rows are to be found; it need not be there yet.
 
     Args:
-        connection: In autocommit mode.
+        connection: In autocommit mode, or in the merge's transaction.
         names: Of the table.
         key: The columns asked for; none: the table's own.
 
     Raises:
         UsageError: No key at all, another one, or one that cannot be.
-        KeyViolated: The table has rows with the same key.
-        TableBusy: Somebody keeps on writing the table.
     """
     with ours("looking at the unique keys"):
         keys = _unique_keys(connection, names)
     if not keys and key:
-        _create_key(connection, names, key)
         return tuple(key)
     if not keys:
         raise UsageError(
@@ -195,6 +192,29 @@ def ensure_key(
             hint="leave --key out, or set another primary_key with datastore_create",
         )
     return keys[0]
+
+
+def ensure_key(
+    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return the live table's unique key; make the one asked for if it has none.
+
+    Args:
+        connection: As for ``find_key``.
+        names: Of the table.
+        key: The columns asked for; none: the table's own.
+
+    Raises:
+        UsageError: As ``find_key``.
+        KeyViolated: The table has rows with the same key.
+        TableBusy: Somebody keeps on writing the table.
+    """
+    found = find_key(connection, names, key)
+    with ours("looking at the unique keys"):
+        is_there = bool(_unique_keys(connection, names))
+    if not is_there:
+        _create_key(connection, names, found)
+    return found
 
 
 def _unique_keys(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[str, ...]]:
@@ -279,10 +299,11 @@ def upsert(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence
     Args:
         connection: In autocommit mode; holds the resource's lock.
         names: The shadow's columns are the live table's.
-        key: As ``ensure_key`` returns it.
+        key: As ``find_key`` returns it; it is made where there is none.
 
     Raises:
-        KeyViolated: A row has no key, or a trigger has made two keys the same.
+        KeyViolated: Rows of the table have the same key, a row has none, or a trigger has made
+            two keys the same.
         ValueDoesNotFit, RowRefused, TableBusy, DatabaseUnreachable: As ``append``.
     """
     columns = _columns(connection, names)
@@ -290,6 +311,7 @@ def upsert(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence
 
     def put() -> Merged:
         _refuse_empty_keys(connection, names, parts)
+        ensure_key(connection, names, key)
         duplicates = _count_duplicates(connection, names, parts)
         row = connection.execute(
             _upsert_statement(connection, names, columns, parts, distinct=duplicates > 0)

@@ -31,8 +31,15 @@ PATIENCE_S = 600.0  # a long report or pg_dump may read the old table all that t
 _PAUSE_S = 0.5  # between tries: others go ahead
 
 
-def check_live(connection: psycopg.Connection[TupleRow], names: Names) -> None:
-    """Refuse early what the swap must not replace.
+def check_live(
+    connection: psycopg.Connection[TupleRow], names: Names, *, replaced: bool = True
+) -> None:
+    """Refuse early what a load must not touch.
+
+    Args:
+        connection: In autocommit mode.
+        names: Of the table, which need not be there.
+        replaced: Whether the table is to be replaced, and not only to get rows.
 
     Raises:
         NotADataStoreTable: The name belongs to a view, or to a table without ``_id`` and
@@ -54,13 +61,8 @@ def check_live(connection: psycopg.Connection[TupleRow], names: Names) -> None:
                 f"{names.live} exists in this database and is not a DataStore table",
                 hint="choose another name with --resource-id, or rename what is there",
             )
-        views.refuse(connection, names)
-
-
-def exists(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
-    """Tell whether there is a live table, which a swap would replace."""
-    with ours("looking at the live table"):
-        return _oid(connection, names.live) is not None
+        if replaced:
+            views.refuse(connection, names)
 
 
 def swap(

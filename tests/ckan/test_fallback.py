@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,14 @@ def test_who_may_not_edit_the_resource_is_told_before_anything_is_read(
                 **settings(portal) | {"ckan_token": token},
                 resource_id=resource_id,
             )
+
+
+def test_no_room_for_the_rows_that_wait(portal_212: Portal, tmp_path: Path, monkeypatch):
+    resource_id = portal_212.new_resource()["id"]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(errors.SourceError, match="temporary file") as caught:
+        load_text_without_database(portal_212, resource_id, tmp_path, None)
+    assert "TMPDIR" in (caught.value.hint or "")
 
 
 def test_the_api_needs_a_ckan(tmp_path: Path):

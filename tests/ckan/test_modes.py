@@ -11,7 +11,7 @@ import pytest
 from loads import load_text, rows, sql
 from portal import Portal
 
-from loader import errors
+from loader import Options, errors
 
 FIRST = "id,name,height\n1,Linde,12.50\n2,Eiche,20\n"
 
@@ -109,6 +109,49 @@ def test_without_a_key_there_is_no_upsert(portal_212: Portal, tmp_path: Path, mo
     with pytest.raises(errors.AircanError) as caught:
         load_text(portal_212, resource_id, FIRST, tmp_path, mode="upsert")
     assert "--key" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("via", ["copy", "api"])
+def test_a_key_that_the_file_does_not_have_costs_no_row(
+    portal_212: Portal, tmp_path: Path, monkeypatch, via: str
+):
+    monkeypatch.chdir(tmp_path)
+    resource_id = portal_212.new_resource()["id"]
+    load_text(portal_212, resource_id, FIRST, tmp_path)
+    with pytest.raises(errors.UsageError, match="no column 'nmae'"):
+        load_text(portal_212, resource_id, FIRST, tmp_path, via=via, key=["nmae"])
+    assert portal_212.search(resource_id)["total"] == 2
+
+
+def test_append_takes_no_key():
+    with pytest.raises(errors.UsageError, match="append needs no key"):
+        Options(mode="append", key=["id"])
+
+
+def test_an_upsert_that_fails_leaves_no_key(portal_212: Portal, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    resource_id = portal_212.new_resource()["id"]
+    load_text(portal_212, resource_id, FIRST, tmp_path)
+    with pytest.raises(errors.UnclosedQuote):
+        load_text(portal_212, resource_id, f'{FIRST}3,"', tmp_path, mode="upsert", key=["id"])
+    with pytest.raises(errors.KeyViolated):
+        load_text(portal_212, resource_id, f"{FIRST},x,1\n", tmp_path, mode="upsert", key=["id"])
+    keys = "SELECT count(*) FROM pg_index WHERE indrelid = to_regclass(quote_ident(%s))"
+    assert sql(portal_212, f"{keys} AND indisunique", resource_id) == [(1,)]
+
+
+def test_a_table_that_cannot_be_replaced_can_get_rows(
+    portal_212: Portal, tmp_path: Path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    resource_id = portal_212.new_resource()["id"]
+    load_text(portal_212, resource_id, FIRST, tmp_path)
+    view = f"tall_{resource_id[:8]}"
+    sql(portal_212, f'CREATE MATERIALIZED VIEW {view} AS SELECT name FROM "{resource_id}"')
+    with pytest.raises(errors.DependentObjects, match=view):
+        load_text(portal_212, resource_id, FIRST, tmp_path)
+    load_text(portal_212, resource_id, FIRST, tmp_path, mode="append")
+    assert portal_212.search(resource_id)["total"] == 4
 
 
 def test_a_key_with_an_empty_cell_is_told(portal_212: Portal, tmp_path: Path, monkeypatch):

@@ -137,3 +137,60 @@ def test_nobody_loads_without_a_right_to_the_resource(
         load_as("no-token", portal, resource_id, tmp_path)
     with pytest.raises(Refused):
         portal.search(resource_id)
+
+
+def test_rows_that_are_added_leave_the_files_hash_as_it_is(
+    portal: Portal, resource_id: str, tmp_path: Path
+):
+    load_text(portal, resource_id, TWO, tmp_path)
+    load_text(portal, resource_id, ONE, tmp_path, mode="append")
+    assert shown(portal, resource_id)["hash"] == md5(TWO)
+    assert portal.search(resource_id)["total"] == 3
+
+
+def test_rows_that_were_set_aside_are_not_all_records(
+    portal: Portal, resource_id: str, tmp_path: Path
+):
+    report = load_text(portal, resource_id, f"{TWO}Ulme,7,8,9\n", tmp_path)
+    assert report.bad_rows.rejected == 1
+    flag = "datastore_contains_all_records_of_source_file"
+    assert shown(portal, resource_id)[flag] is False
+    load_text(portal, resource_id, TWO, tmp_path)
+    assert shown(portal, resource_id)[flag] is True
+
+
+class Interrupted:
+    """Progress that is interrupted, as by Ctrl-C, when a step begins."""
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+
+    def begin(self, title: str) -> None:
+        if title == self._step:
+            raise KeyboardInterrupt
+
+    def expect(self, size: int | None) -> None:
+        pass
+
+    def advance(self, bytes_read: int, rows: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("step", "told", "total"),
+    [
+        ("copying rows", "the old table is as it was", 2),
+        ("swapping the tables", "the old table is as it was", 2),
+        ("telling CKAN", "the new rows are in", 5),
+    ],
+)
+def test_who_stops_a_load_is_told_which_rows_are_there(
+    portal_212: Portal, tmp_path: Path, step: str, told: str, total: int
+):
+    resource_id = portal_212.new_resource()["id"]
+    load_text(portal_212, resource_id, TWO, tmp_path)
+    with pytest.raises(errors.Cancelled) as caught:
+        load_text(portal_212, resource_id, FIVE, tmp_path, progress=Interrupted(step))
+    assert caught.value.hint == told
+    assert portal_212.search(resource_id)["total"] == total
+    assert shown(portal_212, resource_id)["hash"] == md5(TWO)
