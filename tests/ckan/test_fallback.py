@@ -138,7 +138,8 @@ def test_a_dictionary_survives_the_api_too(portal_212: Portal, tmp_path: Path):
 def test_the_modes_work_through_the_api(portal: Portal, tmp_path: Path, mode: str):
     resource_id = portal.new_resource()["id"]
     load_text(portal, resource_id, "id,b\n1,x\n2,y\n", tmp_path, key=["id"])
-    load_text(portal, resource_id, "id,b\n3,z\n", tmp_path, via="api", mode=mode, key=["id"])
+    key = ["id"] if mode == "upsert" else []
+    load_text(portal, resource_id, "id,b\n3,z\n", tmp_path, via="api", mode=mode, key=key)
     assert rows(portal, resource_id) == [("1", "x"), ("2", "y"), ("3", "z")]
 
 
