@@ -276,7 +276,7 @@ class Ckan:
         if file_hash is not None:
             known |= {"hash": file_hash, _COMPLETE: complete}
         before = self.resource(resource_id)
-        if not before.get("datastore_active"):
+        if not before.get("datastore_active") and _COMPLETE not in before:
             self.call(
                 "resource_create_default_resource_views",
                 {"resource": before | known, "create_datastore_views": True},

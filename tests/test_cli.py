@@ -215,7 +215,7 @@ def test_the_module_is_the_command():
 def broken(monkeypatch) -> None:
     """A step that raises what nobody foresaw, with a secret in its text."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError(f"in https://u:{SECRET}@h/")
 
     monkeypatch.setattr(pipeline, "read", fail)

@@ -233,7 +233,7 @@ class Portal:
         """Make a resource in a dataset of its own, or in the one that is named.
 
         Args:
-            url: Where its file is, unless it is uploaded.
+            url: Where its file is, unless it is uploaded; by default nowhere.
             upload: The content of its file.
             name: Its name, and that of the uploaded file.
             private: Whether the new dataset is.
@@ -244,7 +244,7 @@ class Portal:
         data = {"package_id": package_id, "name": name, "format": "CSV", **fields}
         if upload is not None:
             return self.post("resource_create", data=data, files={"upload": (name, upload)})
-        return self.action("resource_create", url=url or "https://example.org/data.csv", **data)
+        return self.action("resource_create", url=url or f"{self.url}/none.csv", **data)
 
     def search(self, resource_id: str, **params: Any) -> dict[str, Any]:
         """Call datastore_search."""
