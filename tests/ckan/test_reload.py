@@ -97,6 +97,16 @@ def test_the_file_of_a_private_dataset_is_loaded_with_the_token(portal: Portal):
     assert rows(portal, resource["id"]) == HALL
 
 
+def test_a_password_in_netrc_does_not_take_the_tokens_place(
+    portal_212: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    resource = portal_212.new_resource(upload=TREES, private=True)
+    reload(resource["id"], **settings(portal_212))
+    assert rows(portal_212, resource["id"]) == HALL
+
+
 def test_a_private_resource_is_not_found_without_a_token(portal: Portal):
     resource = portal.new_resource(upload=TREES, private=True)
     with pytest.raises(errors.CkanError, match="resource_show"):
