@@ -100,9 +100,9 @@ def test_the_file_of_a_private_dataset_is_loaded_with_the_token(portal: Portal):
 def test_a_password_in_netrc_does_not_take_the_tokens_place(
     portal_212: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    resource = portal_212.new_resource(upload=TREES, private=True)
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    resource = portal_212.new_resource(upload=TREES, private=True)
     reload(resource["id"], **settings(portal_212))
     assert rows(portal_212, resource["id"]) == HALL
 
