@@ -327,7 +327,10 @@ def reload(
                 )
                 outcomes.extend(many)
         finally:  # what was done is told, also when the rest cannot be
-            _print_outcomes(outcomes, as_json)
+            if outcomes:
+                _print_outcomes(outcomes, as_json)
+    if not outcomes:
+        _print_outcomes(outcomes, as_json)
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -206,6 +206,13 @@ def test_help_and_version_are_on_stdout():
     assert aircan("load", "--help").stdout.startswith("Usage: aircan load [OPTIONS] SOURCE\n")
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["", "json"])
+def test_without_a_ckan_nothing_is_said_of_its_resources(more):
+    done = aircan("reload", "--all", *more)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("aircan: no CKAN is named\n")
+
+
 def test_the_module_is_the_command():
     done = run("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, aircan("--version").stdout, "")
