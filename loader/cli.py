@@ -6,6 +6,7 @@ In: arguments. Out: progress and errors on stderr, the report on stdout, and the
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
@@ -174,6 +175,7 @@ class _Command(TyperCommand):
 
 def main() -> NoReturn:
     """Run the command and exit."""
+    gc.freeze()  # what was imported stays: to look through it again, at exit too, costs 0.3 s
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text

@@ -139,13 +139,13 @@ class TestBounds:
             check([replace(GOOD, runs=runs)], [], FULL)
 
     def test_the_two_ratios_may_come_from_files_of_their_own(self) -> None:
-        fast, slow = measured("taxi", a=10.0, b=23.0), measured("taxi", c=45.0, d=50.0)
+        fast, slow = measured("taxi", a=10.0, b=28.0), measured("taxi", c=49.0, d=50.0)
         names = [verdict.name for verdict in check([fast, slow], [], GUARD) if not verdict.holds]
         assert names == ["taxi b/a", "taxi c/d"]
 
     def test_a_verdict_is_one_line(self) -> None:
-        verdict = check([measured("taxi", a=10.0, b=23.0, c=1.0, d=50.0)], [], GUARD)[0]
-        assert str(verdict) == "taxi b/a: 2.30 x, at most 2.2: BROKEN"
+        verdict = check([measured("taxi", a=10.0, b=28.0, c=1.0, d=50.0)], [], GUARD)[0]
+        assert str(verdict) == "taxi b/a: 2.80 x, at most 2.6: BROKEN"
 
 
 class TestMeasure:
@@ -177,12 +177,12 @@ class TestMeasure:
 class TestConclusion:
     def test_every_broken_bound_is_one_line_and_the_exit_code_is_1(self) -> None:
         said = Console(file=io.StringIO(), width=200)
-        slow = measured("taxi", a=10.0, b=23.0, c=45.0, d=50.0)
+        slow = measured("taxi", a=10.0, b=28.0, c=49.0, d=50.0)
         assert _conclude(check([slow], [], GUARD), said) == 1
         lines_said = said.file.getvalue().splitlines()
         assert lines_said[-2:] == [
-            "taxi b/a: 2.30 x, at most 2.2: BROKEN",
-            "taxi c/d: 0.90 x, at most 0.8: BROKEN",
+            "taxi b/a: 2.80 x, at most 2.6: BROKEN",
+            "taxi c/d: 0.98 x, at most 0.95: BROKEN",
         ]
         assert all(line.endswith("holds") for line in lines_said[:-2])
 
@@ -245,7 +245,7 @@ class TestWholeRun:
         [
             (["--kinds", "311"], [("abcd", 1_500_000)], [("bc", 6_000_000)]),
             (["--kinds", "311", "--rows", "10", "--scale", "1"], [("abcd", 10)], []),
-            (["--kinds", "311", "--guard"], [("ab", 500_000), ("cd", 200_000)], []),
+            (["--kinds", "311", "--guard"], [("ab", 1_000_000), ("cd", 200_000)], []),
             (["--kinds", "311", "--guard", "--rows", "10"], [("abcd", 10)], []),
         ],
     )
