@@ -1,7 +1,7 @@
 """A source's URI -> a loaded table and its Report. Only this module knows the order of the steps.
 
     source -> unpack -> text -> dialect -> blocks -> table -> schema/convert -> encode -> lanes
-    -> keys and index -> swap -> register
+    -> keys and index -> swap -> register        (a first load: keys -> swap -> index -> register)
 
 Holds a few blocks for each lane and nothing that grows with the file.
 """

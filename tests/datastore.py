@@ -135,7 +135,9 @@ def replace(
         try:
             relation.add_primary_key(connection, names)
             warnings = keep.build_indexes(connection, names, key)
-            relation.add_full_text_index(connection, names, "gin")
+            relation.add_full_text_index(
+                connection, names.shadow, names.shadow_full_text_index, "gin"
+            )
             relation.add_trigger(connection, names)
             warnings += swap.swap(connection, names, len(rows), len(rows))
             return list(dict.fromkeys(warnings))

@@ -93,9 +93,9 @@ def test_progress_is_on_stderr_in_plain_lines(csv, named):
         "reading the header",
         "copying rows",
         "adding the primary key",
+        "swapping the tables",
         "indexing the full text",
         "analysing the table",
-        "swapping the tables",
     ]
 
 

@@ -260,6 +260,26 @@ def test_lost_connection(
     assert shadows(database_18) == []
 
 
+def test_rows_that_replace_none_are_shown_before_they_are_indexed(
+    database_18, datastore_url_18, new_file
+):
+    seen = []
+    progress = At("indexing the full text", lambda: seen.extend(rows_of(database_18, "t")))
+    load(new_file, Options("t", datastore_url_18), progress)
+    assert seen == NEW
+
+
+def test_a_connection_lost_after_the_rows_are_shown(database_18, datastore_url_18, new_file):
+    progress = At("indexing the full text", lambda: terminate(database_18, "load"))
+    with pytest.raises(DatabaseUnreachable, match="the rows are loaded, but searches are slow: "):
+        load(new_file, Options("t", datastore_url_18), progress)
+    assert rows_of(database_18, "t") == NEW
+    load(new_file, Options("t", datastore_url_18))
+    assert rows_of(database_18, "t") == NEW
+    indexes = database_18.execute("SELECT indexdef FROM pg_indexes WHERE tablename = 't'")
+    assert sum("gin (_full_text)" in row[0] for row in indexes) == 1
+
+
 @pytest.fixture
 def own_server(data_folder: Path) -> str:
     """The URL of a PostgreSQL that only this test uses."""

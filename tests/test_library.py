@@ -132,9 +132,9 @@ def test_progress_is_told_of_every_step_in_one_thread(people, datastore_url_18):
         ("begin", "copying rows"),
         ("advance", 19, 2),
         ("begin", "adding the primary key"),
+        ("begin", "swapping the tables"),
         ("begin", "indexing the full text"),
         ("begin", "analysing the table"),
-        ("begin", "swapping the tables"),
     ]
     assert told.threads == {threading.current_thread()}
 

@@ -486,9 +486,9 @@ def test_each_step_is_logged_with_rows_bytes_and_seconds(datastore_url_18, tmp_p
         "reading the header: 0 rows, 6 bytes, N s",
         "copying rows: 2 rows, 6 bytes, N s",
         "adding the primary key: 2 rows, 6 bytes, N s",
+        "swapping the tables: 2 rows, 6 bytes, N s",
         "indexing the full text: 2 rows, 6 bytes, N s",
         "analysing the table: 2 rows, 6 bytes, N s",
-        "swapping the tables: 2 rows, 6 bytes, N s",
     ]
 
 

@@ -59,6 +59,11 @@ class Names:
         expression = f'{self.live}"_full_text"'
         return hashlib.sha1(expression.encode(), usedforsecurity=False).hexdigest()
 
+    @property
+    def shadow_full_text_index(self) -> str:
+        """What it is called until the swap gives it CKAN's name."""
+        return f"{self.shadow}_fts"
+
 
 def name(resource_id: str) -> Names:
     """Return the names for one load.
@@ -211,23 +216,29 @@ def keep_full_text(connection: psycopg.Connection[TupleRow], names: Names) -> No
 
 
 def add_full_text_index(
-    connection: psycopg.Connection[TupleRow], names: Names, method: str
+    connection: psycopg.Connection[TupleRow], table: str, index: str, method: str
 ) -> None:
-    """Add the index on ``_full_text``; ``method`` is ``gin`` or ``gist``."""
+    """Add the index on ``_full_text``, unless it is there.
+
+    Args:
+        connection: In autocommit mode.
+        table: The shadow, or the live table: others can read it meanwhile.
+        index: The index's name.
+        method: ``gin`` or ``gist``.
+    """
     with ours("adding the full text index"):
+        # To save the Data Dictionary adds it to a live table too.
         connection.execute(
-            sql.SQL("CREATE INDEX {} ON {} USING {} (_full_text)").format(
-                sql.Identifier(f"{names.shadow}_fts"),
-                qualified(names.shadow),
-                _INDEX_METHODS[method],
+            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} USING {} (_full_text)").format(
+                sql.Identifier(index), qualified(table), _INDEX_METHODS[method]
             )
         )
 
 
-def analyze(connection: psycopg.Connection[TupleRow], names: Names) -> None:
-    """Give the planner its statistics."""
+def analyze(connection: psycopg.Connection[TupleRow], table: str) -> None:
+    """Give the planner a table's statistics."""
     with ours("analysing the table"):
-        connection.execute(sql.SQL("ANALYZE {}").format(qualified(names.shadow)))
+        connection.execute(sql.SQL("ANALYZE {}").format(qualified(table)))
 
 
 def add_trigger(connection: psycopg.Connection[TupleRow], names: Names) -> None:

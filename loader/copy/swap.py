@@ -177,7 +177,7 @@ def _swap(
     for kind, old, new in (
         ("SEQUENCE", f"{names.shadow}__id_seq", f"{names.live}__id_seq"),
         ("INDEX", f"{names.shadow}_pkey", f"{names.live}_pkey"),
-        ("INDEX IF EXISTS", f"{names.shadow}_fts", names.full_text_index),
+        ("INDEX IF EXISTS", names.shadow_full_text_index, names.full_text_index),
     ):
         _rename(connection, kind, old, new)
     if live is None:
