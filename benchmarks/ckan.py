@@ -103,7 +103,8 @@ def _measure_kind(there: Site, plan: Plan, kind: str, console: Console) -> Itera
             taken[way].append(run)
             console.print(
                 f"{kind} {data.facts.rows:,} rows, run {number} of {plan.runs}: {way} "
-                f"visible {run.visible:.2f} s, finished {run.finished:.2f} s",
+                f"readable {run.readable:.2f} s, visible {run.visible:.2f} s, "
+                f"finished {run.finished:.2f} s",
                 highlight=False,
             )
     for way, data in work.items():
@@ -124,14 +125,14 @@ def table(measured: Sequence[Measured]) -> Table:
     made = Table(title_justify="left")
     for column in ("file", "way"):
         made.add_column(column, no_wrap=True)
-    for column in ("rows", "visible s", "searchable s", "finished s", "runs, finished", "rows/s"):
+    for column in ("rows", "readable s", "visible s", "finished s", "runs, finished", "rows/s"):
         made.add_column(column, justify="right")
     for one in measured:
         made.add_row(
             one.kind,
             WAYS[one.way],
             f"{one.rows:,}",
-            *(f"{one.seconds(stage):.2f}" for stage in ("visible", "searchable", "finished")),
+            *(f"{one.seconds(stage):.2f}" for stage in ("readable", "visible", "finished")),
             " ".join(f"{run.finished:.2f}" for run in one.runs),
             f"{one.rows_per_second():,.0f}",
         )

@@ -15,13 +15,13 @@ class Run:
     """When one load reached what, in seconds from its start.
 
     Args:
-        visible: datastore_search returned the last row, and the right total.
-        searchable: Its ``q`` finds the rows.
+        readable: datastore_search, asked for the last row alone, returned it.
+        visible: It returned the right total too, as a page needs it to show the rows.
         finished: All was done.
     """
 
+    readable: float
     visible: float
-    searchable: float
     finished: float
 
 

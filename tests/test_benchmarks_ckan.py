@@ -28,7 +28,7 @@ TABLE = "0b5c1f7e-2f0d-4b5e-8f53-6f1d6f0f7a11"
 
 
 def measured(kind: str, way: str, visible: float, finished: float, rows: int = 1000) -> Measured:
-    runs = [Run(visible * one, visible * one, finished * one) for one in (1, 3, 0.5)]
+    runs = [Run(visible / 2 * one, visible * one, finished * one) for one in (1, 3, 0.5)]
     return Measured(kind, way, rows, rows * 95, runs)
 
 
@@ -89,38 +89,38 @@ def answers(given: str) -> Callable[[], bool]:
 class TestFollow:
     def test_every_stage_has_the_time_of_its_first_yes(self) -> None:
         start = time.perf_counter()
-        stages = {"visible": answers("no yes"), "searchable": answers("no no yes")}
+        stages = {"readable": answers("no yes"), "visible": answers("no no yes")}
         times = follow(stages, answers("no no no yes"), start)
-        assert 0 < times["visible"] < times["searchable"] < times["finished"]
+        assert 0 < times["readable"] < times["visible"] < times["finished"]
         assert times["finished"] <= time.perf_counter() - start
 
     def test_what_is_seen_only_at_the_end_was_there_by_then(self) -> None:
-        times = follow({"visible": answers("yes")}, answers("yes"), time.perf_counter())
-        assert times["visible"] == times["finished"]
+        times = follow({"readable": answers("yes")}, answers("yes"), time.perf_counter())
+        assert times["readable"] == times["finished"]
 
     def test_a_load_that_ends_without_its_rows_is_no_measurement(self) -> None:
-        stages = {"visible": answers("no no"), "searchable": answers("yes")}
-        with pytest.raises(WrongResult, match=r"^finished, and never visible$"):
+        stages = {"readable": answers("no no"), "visible": answers("yes")}
+        with pytest.raises(WrongResult, match=r"^finished, and never readable$"):
             follow(stages, answers("no yes"), time.perf_counter())
 
     def test_a_load_that_does_not_end_is_no_measurement(self) -> None:
         with pytest.raises(WrongResult, match="not finished after 0 s"):
-            follow({"visible": answers("yes")}, answers("no"), time.perf_counter(), timeout_s=0)
+            follow({"readable": answers("yes")}, answers("no"), time.perf_counter(), timeout_s=0)
 
 
 class TestProcess:
     def test_a_process_that_fails_is_no_measurement(self) -> None:
         with (
-            aircan({"AIRCAN_CKAN_URL": "nonsense"}, "reload", TABLE) as load,
+            aircan({"AIRCAN_CKAN_URL": "nonsense"}, "reload", TABLE) as is_finished,
             pytest.raises(subprocess.CalledProcessError) as caught,
         ):
-            follow({}, load.is_finished, time.perf_counter())
+            follow({}, is_finished, time.perf_counter())
         assert caught.value.returncode == 2
         assert "URL" in caught.value.stderr
 
     def test_a_process_that_ends_well_is_finished(self) -> None:
-        with aircan({}, "--version") as load:
-            assert follow({}, load.is_finished, time.perf_counter())["finished"] > 0
+        with aircan({}, "--version") as is_finished:
+            assert follow({}, is_finished, time.perf_counter())["finished"] > 0
 
 
 def data_of(kind: str, folder: Path) -> Data:
@@ -215,8 +215,8 @@ class TestConclusion:
         write(tmp_path / "out", "machine", plan, GOOD, check(GOOD))
         results = json.loads((tmp_path / "out" / "ckan.json").read_text())
         assert results["measured"][0]["runs"][0] == {
+            "readable": 40.0,
             "visible": 80.0,
-            "searchable": 80.0,
             "finished": 90.0,
         }
         assert [bound["holds"] for bound in results["bounds"]] == [True] * 3
