@@ -15,8 +15,8 @@ class Run:
     """When one load reached what, in seconds from its start.
 
     Args:
-        readable: datastore_search, asked for the last row alone, returned it.
-        visible: It returned the right total too, as a page needs it to show the rows.
+        readable: datastore_search returned the last row, and the right total.
+        visible: Users may search them: their full text is there too.
         finished: All was done.
     """
 

@@ -111,16 +111,16 @@ class TestFollow:
 class TestProcess:
     def test_a_process_that_fails_is_no_measurement(self) -> None:
         with (
-            aircan({"AIRCAN_CKAN_URL": "nonsense"}, "reload", TABLE) as is_finished,
+            aircan({"AIRCAN_CKAN_URL": "nonsense"}, "reload", TABLE) as load,
             pytest.raises(subprocess.CalledProcessError) as caught,
         ):
-            follow({}, is_finished, time.perf_counter())
+            follow({}, load.is_finished, time.perf_counter())
         assert caught.value.returncode == 2
         assert "URL" in caught.value.stderr
 
     def test_a_process_that_ends_well_is_finished(self) -> None:
-        with aircan({}, "--version") as is_finished:
-            assert follow({}, is_finished, time.perf_counter())["finished"] > 0
+        with aircan({}, "--version") as load:
+            assert follow({}, load.is_finished, time.perf_counter())["finished"] > 0
 
 
 def data_of(kind: str, folder: Path) -> Data:
