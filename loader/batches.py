@@ -20,23 +20,22 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from loader import shape
 from loader.errors import (
     AircanError,
     Cancelled,
     CkanNotFound,
-    CkanRefused,
     CkanUnreachable,
-    KeyViolated,
     RowsLost,
     UsageError,
 )
+from loader.shape import Columns
 
 if TYPE_CHECKING:
     from loader.ckan import Ckan, Table
 
 _log = logging.getLogger(__name__)
 
-Columns = Sequence[tuple[str, str, str]]
 Record = dict[str, "str | None"]
 
 _POLL_S = 0.5
@@ -44,13 +43,8 @@ _LAST_WAIT_S = 10.0  # for a batch that is under way when all is to be taken bac
 _IDS = 5000  # rows taken back by one call
 _ESCAPED = 6  # bytes of JSON for a character outside of ASCII
 _NULL_BYTES = 4
-# CKAN makes another type of a "json" in lower case: its own "nested".
-_CREATED_AS = {"json": "JSON", "nested": "json"}
+_MADE_ANEW = "made anew with another type, as the last, without the indexes on them: {}"
 _UNKNOWN = "whether the old rows are still there is unknown: look at the table, then load again"
-_MADE_ANEW = (
-    "the table was made anew, since its columns changed: CKAN's API does not tell which indexes,"
-    " unique keys, triggers, grants and views of its own it had, and they are gone"
-)
 
 
 @dataclass(frozen=True)
@@ -126,20 +120,23 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     batches = _batches([name for name, _, _ in columns], rows, settings)
     first = next(batches, [])  # a source that fails at once costs no row
     old = ckan.table(resource_id)
-    keeps = old is not None and _has(old, columns)
-    if keeps and keys:
-        _lacks_key(ckan, resource_id, keys)  # another one is refused while the old rows are there
     if old is not None:
-        _clear(ckan, resource_id, keeps=keeps)
+        if keys and {field.id for field in old.fields} >= set(keys):
+            shape.lacks_key(ckan, resource_id, keys)  # another one is refused before they go
+        _clear(ckan, resource_id)
     inserter = _Inserter(ckan, resource_id, settings)
     with _or_nothing(inserter, old):
-        _prepare(ckan, resource_id, columns, old)
+        if old is None:
+            shape.create(ckan, resource_id, columns)
+        else:
+            shape.alter(ckan, resource_id, columns, old)
         if keys:
-            _ensure_key(ckan, resource_id, keys)
+            shape.ensure_key(ckan, resource_id, keys)
             ckan.withdraw(resource_id)  # a key that was made has shown the table
         inserter.send_all(chain([first], batches), on_sent)
         inserter.check()
-    return Sent(inserter.sent, [] if keeps or old is None else [_MADE_ANEW])
+    changed = shape.changed(old, columns) if old else []
+    return Sent(inserter.sent, [_MADE_ANEW.format(", ".join(changed))] if changed else [])
 
 
 def append(  # noqa: D417, PLR0913, PLR0917
@@ -183,8 +180,8 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
 ) -> Sent:
     """Add rows to a resource's table, or change those that have their key.
 
-    Of rows with one key the last one wins. What is done stays when this fails: loading the file
-    again does the rest.
+    Of rows with one key the last one wins; a row without one is added each time. What is done
+    stays when this fails: loading the file again does the rest.
 
     Args:
         ckan: As for ``replace``, and so all others but the key.
@@ -196,16 +193,15 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
     Raises:
         AircanError: Its hint says how many rows are in.
         UsageError: The table has another unique key.
-        KeyViolated: Rows of the table have one key, or one of the rows has none.
+        KeyViolated: Rows of the table have one key.
         CkanNotFound: There is no table.
     """
     _existing(ckan, resource_id)
-    _ensure_key(ckan, resource_id, keys)
+    shape.ensure_key(ckan, resource_id, keys)
     methods = _upsert_methods(ckan)
     sent = 0
     try:
         for batch in _batches([name for name, _, _ in columns], rows, settings):
-            _check_key(batch, keys, sent)
             for method in methods:
                 ckan.call("datastore_upsert", _write(resource_id, method=method, records=batch))
             sent += len(batch)
@@ -412,24 +408,12 @@ def _take_back(inserter: _Inserter, newest: int) -> str:
     return "the old rows are as they were"
 
 
-def _has(table: Table, columns: Columns) -> bool:
-    """Tell whether a table has these columns, in this order, of these types."""
-    have = [(field.id, field.type) for field in table.fields]
-    return have == [(name, kind) for name, kind, _ in columns]
-
-
-def _clear(ckan: Ckan, resource_id: str, *, keeps: bool) -> None:
-    """Delete the rows, or the table with them unless it keeps its columns.
-
-    CKAN is told first: who may not tell it anything has lost nothing.
-    """
+def _clear(ckan: Ckan, resource_id: str) -> None:
+    """Delete the rows. CKAN is told first: who may not tell it anything has lost nothing."""
     before = ckan.resource(resource_id)
     try:
         ckan.withdraw(resource_id)
-        if keeps:
-            _delete_rows(ckan, resource_id, {})
-        else:
-            _drop(ckan, resource_id)
+        _delete_rows(ckan, resource_id, {})
     except CkanUnreachable as error:
         error.hint = _joined(error.hint, _UNKNOWN)
         raise
@@ -449,52 +433,6 @@ def _as_before(ckan: Ckan, resource: Mapping[str, Any]) -> str:
     except AircanError as error:
         return f"the old rows are there, but CKAN may not show them ({error}): load again"
     return "the old rows are as they were"
-
-
-def _drop(ckan: Ckan, resource_id: str) -> None:
-    try:
-        ckan.call("datastore_delete", {"resource_id": resource_id, "force": True})
-    except CkanNotFound:
-        _log.info("%s: its table was gone already", resource_id)
-
-
-def _prepare(ckan: Ckan, resource_id: str, columns: Columns, old: Table | None) -> None:
-    """Give the table its columns, unless it has them, and its Data Dictionary."""
-    infos = {field.id: field.info for field in old.fields} if old else {}
-    if old is not None and _has(old, columns):
-        if any(label and not infos[name] for name, _, label in columns):
-            _create(ckan, resource_id, _fields(columns, infos))
-        return
-    aliases = old.aliases if old else ()
-    try:
-        _create(ckan, resource_id, _fields(columns, infos), aliases)
-    except AircanError:
-        if old is not None:  # the Data Dictionary is the publisher's work
-            had = [(field.id, field.type, "") for field in old.fields]
-            _create(ckan, resource_id, _fields(had, infos), aliases)
-        raise
-
-
-def _fields(columns: Columns, infos: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return datastore_create's fields; what the publisher wrote wins over the file's label."""
-    return [
-        {
-            "id": name,
-            "type": _CREATED_AS.get(kind, kind),
-            "info": infos.get(name) or ({"label": label} if label else {}),
-        }
-        for name, kind, label in columns
-    ]
-
-
-def _create(
-    ckan: Ckan, resource_id: str, fields: list[dict[str, Any]], aliases: Sequence[str] = ()
-) -> None:
-    """Create or describe a table; CKAN would show it then."""
-    named = {"aliases": list(aliases)} if aliases else {}
-    data = {"resource_id": resource_id, "force": True, "fields": fields, "records": []}
-    ckan.call("datastore_create", {**data, **named})
-    ckan.withdraw(resource_id)
 
 
 def _delete_rows(ckan: Ckan, resource_id: str, filters: Mapping[str, Any]) -> None:
@@ -546,66 +484,6 @@ def _upsert_methods(ckan: Ckan) -> tuple[str, ...]:
     """
     version = ckan.version()
     return ("upsert",) if version and version < (2, 12) else ("upsert", "update")
-
-
-def _check_key(batch: Sequence[Record], keys: Sequence[str], sent: int) -> None:
-    """Refuse NULL in a key: such a row equals no other, and would be added again each time."""
-    for key in keys:
-        for position, record in enumerate(batch):
-            if record[key] is None:
-                raise KeyViolated(
-                    f"row {sent + position + 1} of those sent has no value in the unique key",
-                    column=key,
-                    hint="fill it in, or leave the column out of the key",
-                )
-
-
-def _ensure_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:
-    """Make the unique key where there is none."""
-    if _lacks_key(ckan, resource_id, keys):
-        _make_key(ckan, resource_id, keys)
-
-
-def _lacks_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> bool:
-    """Tell whether a table has no unique key; refuse one that has another.
-
-    CKAN's API does not tell a table's key, but it tells which columns of it a record lacks.
-    """
-    for lacking in [*keys, None]:
-        faults = _faults_of_a_record(ckan, resource_id, [key for key in keys if key != lacking])
-        if "table" in faults:
-            return True
-        if ("key" in faults) != (lacking is not None):
-            raise UsageError(
-                f"the unique key of {resource_id} is not {', '.join(keys)}",
-                hint="name the columns that it has, all of them",
-            )
-    return False
-
-
-def _make_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:
-    try:
-        ckan.call(
-            "datastore_create",
-            {"resource_id": resource_id, "force": True, "primary_key": list(keys)},
-        )
-    except CkanRefused as error:
-        if "constraints" not in error.fields:
-            raise
-        raise KeyViolated(
-            f"rows of {resource_id} have the same {', '.join(keys)}",
-            hint="name more columns as the key, or replace the table",
-        ) from error
-
-
-def _faults_of_a_record(ckan: Ckan, resource_id: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return what CKAN finds wrong with a record of these columns, which changes nothing."""
-    record = _write(resource_id, method="upsert", records=[dict.fromkeys(names)], dry_run=True)
-    try:
-        ckan.call("datastore_upsert", record)
-    except CkanRefused as error:
-        return error.fields
-    return ()
 
 
 def _joined(hint: str | None, more: str) -> str:

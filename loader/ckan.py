@@ -31,6 +31,7 @@ from ckanapi.errors import (  # type: ignore[import-untyped]
     ServerIncompatibleError,
 )
 
+from loader import datatypes
 from loader.errors import (
     AircanError,
     CkanError,
@@ -54,16 +55,6 @@ _SAID_SHOWN = 300  # characters of what CKAN says that a one-line error shows
 _API_PATH = re.compile(r"/api(/\d+)?(/action)?/?$")
 _COMPLETE = "datastore_contains_all_records_of_source_file"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# What datastore_info calls a type that our columns can have -> what we call it.
-_SQL_NAMES = {
-    "int8": "bigint",
-    "bool": "boolean",
-    "timestamp without time zone": "timestamp",
-    "timestamp with time zone": "timestamptz",
-    "time without time zone": "time",
-    "int4": "integer",
-    "float8": "double precision",
-}
 
 
 @dataclass(frozen=True)
@@ -95,13 +86,11 @@ class Field:
         id: The column's name.
         type: Its Postgres type, as it is written in SQL.
         info: Its entry in the Data Dictionary: label, notes, type_override.
-        indexed: Whether an index is on it.
     """
 
     id: str
     type: str
     info: Mapping[str, Any]
-    indexed: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +127,7 @@ class Ckan:
         self._token = _checked_token(token)
         self.settings = settings
         self._answered = False
+        self._status = int(requests.codes.ok)  # of the last answer
         session = requests.Session()
         # A password in ~/.netrc must not take the token's place.
         session.auth = _unchanged
@@ -351,7 +341,7 @@ class Ckan:
 
     def _check(self, response: requests.Response, **_: object) -> None:
         """Refuse an answer that is none of CKAN's API, before ckanapi reads it."""
-        status = response.status_code
+        self._status = status = response.status_code
         if status in _PASSING_STATUSES:
             raise _passing(f"CKAN at {self.url} answers HTTP {status}", response)
         if response.is_redirect:
@@ -392,7 +382,7 @@ class Ckan:
             ) from None
         # A dictionary with "success" and no "result" is a KeyError.
         except (CKANAPIError, ServerIncompatibleError, KeyError):
-            raise _foreign(requests.codes.ok, self.url) from None
+            raise _foreign(self._status, self.url) from None
 
     def _forbidden(self, action: str, details: Sequence[Mapping[str, Any]]) -> CkanForbidden:
         said = details[0].get("message")
@@ -440,9 +430,8 @@ def _field(field: Mapping[str, Any]) -> Field:
     kind = schema.get("native_type") or field["type"]
     return Field(
         id=field["id"],
-        type=_SQL_NAMES.get(kind, kind),
+        type=datatypes.name(kind),
         info=field.get("info") or {},
-        indexed=bool(schema.get("is_index")),
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loader import schema, via_copy
+from loader import datatypes, via_copy
 from loader.copy import database
 from loader.errors import (
     AircanError,
@@ -241,7 +241,7 @@ class _Load:
         """Return the types that the way declares, as far as we know them."""
         types = {}
         for name, kind in way.declared().items():
-            known = schema.loaded_as(kind)
+            known = datatypes.meant_by(kind)
             if known is None:
                 self.report.warnings.append(f"{name}: the type {kind!r} is not known: inferred")
             else:

@@ -44,19 +44,6 @@ _FRICTIONLESS = {
     "text": "string",
 }
 _DECLARED_AS = _FRICTIONLESS | {"json": "object"}
-# Names of Postgres types, and of CKAN's Data Dictionary -> the type that values are held to.
-_KNOWN_AS = {
-    "text": "text varchar string name bpchar",
-    "numeric": "numeric number decimal float float4 float8 real money",
-    "bigint": "bigint integer int int2 int4 int8 smallint",
-    "boolean": "boolean bool",
-    "date": "date",
-    "time": "time",
-    "timestamp": "timestamp datetime",
-    "timestamptz": "timestamptz",
-    "json": "json jsonb nested",
-}
-_LOADED_AS = {name: kind for kind, names in _KNOWN_AS.items() for name in names.split()}
 # Properties that give a field's values a form of their own.
 _FORMS = ("decimalChar", "groupChar", "bareNumber", "trueValues", "falseValues")
 
@@ -288,11 +275,6 @@ def _frictionless_type(column: Column) -> str:
     if column.type == "json":
         return column.inferred_as or "any"
     return _FRICTIONLESS.get(column.type, column.type)
-
-
-def loaded_as(postgres: str) -> str | None:
-    """Return which of our types the values of a Postgres type are held to; None: not known."""
-    return _LOADED_AS.get(postgres.strip().lower())
 
 
 def describe(columns: Iterable[Column]) -> dict[str, object]:

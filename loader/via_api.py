@@ -2,7 +2,7 @@
 
 Nothing is sent before every row has proved the columns' types: until then the old rows stay. The
 rows wait in a temporary file, a JSON array on each line, of about the size of the unpacked source.
-Holds one block of rows, and one batch.
+Holds one block of rows, one batch, and for an upsert the ``keys``.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import IO
 
 import pyarrow as pa
 
-from loader import batches
+from loader import batches, datatypes
 from loader.batches import Sent
 from loader.ckan import Ckan, Table
 from loader.copy import merge
 from loader.errors import SourceError, UsageError
+from loader.keys import Keys, told
 from loader.options import Options
 from loader.passes import Pass
+from loader.precision import Limit, limit_of
 from loader.schema import Column
 from loader.steps import Steps
 
@@ -75,6 +78,7 @@ class Batching:
         self._steps = steps
         self._spool = spool
         self._read = 0  # bytes of it
+        self._overtaken: Sequence[bool] = ()  # its rows with the key of a later one
         self._table: Table | None = ckan.table(resource_id)
         self.existed = self._table is not None
         self.loaded: bool | None = False
@@ -88,7 +92,7 @@ class Batching:
         """Return the table's types for a merge, else those of its Data Dictionary."""
         fields = self._table.fields if self._table else ()
         if self._merges:
-            return {field.id: merge.loading_type(field.type) for field in fields}
+            return {field.id: datatypes.verified_as(field.type) for field in fields}
         overrides = {field.id: field.info.get("type_override") for field in fields}
         return {name: str(kind) for name, kind in overrides.items() if kind}
 
@@ -102,12 +106,30 @@ class Batching:
         """Write a pass's rows into the file."""
         self._spool.seek(0)
         self._spool.truncate()
+        limits = self._limits(one.columns)
+        key = self._options.key if self._options.mode == "upsert" else ()
+        parts = [i for i, column in enumerate(one.columns) if column.name in key]
+        keys = Keys([one.columns[i] for i in parts])
         stored = 0
         for block in one.blocks():
             rows = one.convert(block)
             if rows is not None:
-                stored += self._write(rows[1])
+                ids, cells = rows
+                for index, limit in limits:
+                    limit.check(cells[index])
+                if parts:
+                    keys.add(ids, [cells[i] for i in parts])
+                stored += self._write(cells)
+        self._overtaken = keys.overtaken().tolist()
         return stored
+
+    def _limits(self, columns: Sequence[Column]) -> list[tuple[int, Limit]]:
+        """Return the columns whose type in the table may change a value."""
+        if not (self._table and self._merges):
+            return []
+        types = {field.id: field.type for field in self._table.fields}
+        limits = [(i, limit_of(one.name, types[one.name])) for i, one in enumerate(columns)]
+        return [(i, limit) for i, limit in limits if limit]
 
     def _write(self, columns: Sequence[pa.StringArray]) -> int:
         rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
@@ -121,7 +143,7 @@ class Batching:
             self.loaded = None
             sent = self._send(one.columns)
             self.loaded = True
-        return sent.rows, sent.warnings
+        return sent.rows, sent.warnings + told(sum(self._overtaken))
 
     def _send(self, columns: Sequence[Column]) -> Sent:
         named = [(column.name, column.type, column.label) for column in columns]
@@ -136,9 +158,10 @@ class Batching:
         return batches.upsert(*to, self._options.key, on_sent=self._tell)
 
     def _rows(self) -> Iterator[Sequence[str | None]]:
-        for line in self._spool:
+        for line, is_overtaken in zip_longest(self._spool, self._overtaken):
             self._read += len(line)
-            yield json.loads(line)
+            if not is_overtaken:
+                yield json.loads(line)
 
     def _tell(self, rows: int) -> None:
         self._steps.progress.advance(self._read, rows)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.rows import TupleRow
 
+from loader import datatypes, keys
 from loader.copy import database, dictionary, fulltext, keep, lanes, merge, relation, swap, views
 from loader.errors import AircanError, DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
 from loader.options import Options, default_lanes
@@ -102,7 +103,7 @@ class Copying:
     def declared(self) -> Mapping[str, str]:
         """Return the live table's types for a merge, else those of its Data Dictionary."""
         if self._merges:
-            return {name: merge.loading_type(kind) for name, kind in self._live or ()}
+            return {name: datatypes.verified_as(kind) for name, kind in self._live or ()}
         return dictionary.overrides(self.connection, self._names)
 
     def check(self, columns: Sequence[Column]) -> None:
@@ -156,7 +157,7 @@ class Copying:
             if self._options.mode == "upsert" and self._key:
                 earlier = merge.keep_last(self.connection, self._names, self._key)
                 rows -= earlier
-                warnings += _told(earlier)
+                warnings += keys.told(earlier)
             relation.add_primary_key(self.connection, self._names)
             warnings += keep.build_indexes(self.connection, self._names, self._key)
         warnings += self._fill_long_rows(one)
@@ -212,7 +213,7 @@ class Copying:
         rows = merged.inserted + merged.updated
         if lost := one.rows_verified - merged.duplicates - rows:
             warnings.append(f"rows that a trigger of the table has left out: {lost}")
-        return rows, warnings + _told(merged.duplicates)
+        return rows, warnings + keys.told(merged.duplicates)
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""
@@ -220,10 +221,6 @@ class Copying:
             relation.drop(self.connection, self._names)
         except DatabaseError as error:  # must not hide why the load failed
             _log.warning("%s stays until the next load: %s", self._names.shadow, error)
-
-
-def _told(duplicates: int) -> list[str]:
-    return [f"rows with the key of a later row, left out: {duplicates}"] if duplicates else []
 
 
 def _differs(error: ValueDoesNotFit) -> SchemaDiffers:

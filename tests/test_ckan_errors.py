@@ -110,6 +110,7 @@ ANSWERS = {
     "success without a result": (200, JSON, '{"success": true}', NotACkan, "no CKAN"),
     "an error of another API": (200, JSON, '{"error": "no"}', NotACkan, "no CKAN"),
     "a gate before CKAN": (403, HTML, page("Blocked"), CkanForbidden, "in front of CKAN"),
+    "a gate that speaks JSON": (401, JSON, '{"message": "no"}', CkanForbidden, "HTTP 401"),
     "a call too large": (413, HTML, page("Too large"), CkanRefused, "too large"),
     "busy": (429, HTML, page("Too many"), CkanUnreachable, "HTTP 429"),
     "a fault of CKAN's": (500, JSON, error("Internal"), CkanUnreachable, "HTTP 500"),

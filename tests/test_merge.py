@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from datastore import create, fill_shadow, install_ckan, rows_of, wait_for
 
+from loader import datatypes
 from loader.copy import database as connections
 from loader.copy import dictionary, merge, relation
 from loader.copy.merge import Merged
@@ -238,7 +239,7 @@ def test_every_type_that_a_portal_may_have_chosen(database, loader, kind, loaded
     create(database, "t", f"k_ bigint, v {kind}")
     names = relation.name("t")
     live = dictionary.types(loader, names)
-    columns = [(name, merge.loading_type(known)) for name, known in live]
+    columns = [(name, datatypes.verified_as(known)) for name, known in live]
     assert columns == [("k_", "bigint"), ("v", loaded)]
     merge.check_columns(live, columns)
     rows = [(1, value), (2, None)]
@@ -274,7 +275,7 @@ MISFITS = {
 @pytest.mark.parametrize(("kind", "value"), MISFITS.values(), ids=MISFITS)
 def test_a_type_that_would_change_a_value_refuses_it(database, loader, kind, value):
     create(database, "t", f"v {kind}")
-    columns = [("v", merge.loading_type(kind))]
+    columns = [("v", datatypes.verified_as(kind))]
     with pytest.raises(ValueDoesNotFit) as refused:
         append(loader, [(None,), (value,)], "t", columns)
     assert refused.value.column == "v"

@@ -12,14 +12,9 @@ import json
 import psycopg
 from psycopg.rows import TupleRow
 
+from loader import datatypes
 from loader.copy.database import ours
 from loader.copy.relation import Names, qualified
-
-_OURS = {
-    "timestamp without time zone": "timestamp",
-    "timestamp with time zone": "timestamptz",
-    "time without time zone": "time",
-}
 
 
 def overrides(connection: psycopg.Connection[TupleRow], names: Names) -> dict[str, str]:
@@ -80,7 +75,7 @@ def types(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[
     if not rows:
         return None
     own = (None, "_id", "_full_text")
-    return [(column, _OURS.get(str(kind), str(kind))) for column, kind in rows if column not in own]
+    return [(column, datatypes.name(str(kind))) for column, kind in rows if column not in own]
 
 
 def tables(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:

@@ -7,7 +7,6 @@ reader's way. The rows stay in Postgres; held here are names.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader import datatypes, keys, precision
 from loader.copy import dictionary, keep
 from loader.copy.database import ours
 from loader.copy.relation import Names, qualified
@@ -25,7 +25,6 @@ from loader.errors import (
     KeyViolated,
     SchemaDiffers,
     UsageError,
-    ValueDoesNotFit,
 )
 
 _log = logging.getLogger(__name__)
@@ -33,19 +32,8 @@ _log = logging.getLogger(__name__)
 # Who writes the table or changes it may keep a merge waiting that long; readers never do.
 LOCK_TIMEOUT_S = 60
 
-_OURS = ("bigint", "numeric", "boolean", "date", "time", "timestamp", "timestamptz", "json", "text")
-_LOADED_AS = {
-    "smallint": "bigint",
-    "integer": "bigint",
-    "real": "numeric",
-    "double precision": "numeric",
-    "money": "text",
-    "nested": "json",
-    "jsonb": "json",
-}
 # Their text is that of the type they are loaded as, and so are the words of a search.
-_SAME_TEXT = ("smallint", "integer", "character varying", *_OURS)
-_INTEGERS = {"smallint": 2**15, "integer": 2**31}
+_SAME_TEXT = ("smallint", "integer", "character varying", *datatypes.OURS)
 # Of limited length, digits or precision: the value can be compared with what they make of it.
 _COMPARABLE = (
     "real",
@@ -82,9 +70,9 @@ class _Column:
     @property
     def value(self) -> sql.Composed:
         """Return the shadow's value in this column's type."""
-        if self.type == loading_type(self.type):
+        if self.type == datatypes.verified_as(self.type):
             return sql.SQL("s.{}").format(self.identifier)
-        if _bare(self.type) == "nested":
+        if datatypes.bare(self.type) == "nested":
             # As CKAN writes it: the JSON, and an empty text.
             form = "CASE WHEN s.{0} IS NOT NULL THEN ROW(s.{0}, '')::{1} END"
         else:
@@ -94,42 +82,17 @@ class _Column:
     @property
     def misfit(self) -> sql.Composed | None:
         """Return a condition that holds, or fails, for a value that this type would change."""
-        loaded, kind = loading_type(self.type), sql.SQL(self.type)
-        if self.type == loaded or _bare(self.type) == "nested":
+        loaded, kind = datatypes.verified_as(self.type), sql.SQL(self.type)
+        if self.type == loaded or datatypes.bare(self.type) == "nested":
             return None
-        if self.type in _INTEGERS:
-            bound = sql.Literal(_INTEGERS[self.type])
+        if self.type in precision.INTEGERS:
+            bound = sql.Literal(precision.INTEGERS[self.type])
             return sql.SQL("s.{0} NOT BETWEEN -{1} AND {1} - 1").format(self.identifier, bound)
-        if _bare(self.type) in _COMPARABLE:
+        if datatypes.bare(self.type) in _COMPARABLE:
             form = "s.{0}::{1}::text::{2} <> s.{0}"
         else:
             form = "s.{0}::{1} IS NULL AND s.{0} IS NOT NULL"
         return sql.SQL(form).format(self.identifier, kind, sql.SQL(loaded))
-
-
-def loading_type(live_type: str) -> str:
-    """Return the type in which a column of the live table is verified and copied.
-
-    Args:
-        live_type: As ``dictionary.types`` tells it.
-    """
-    if live_type.endswith("[]"):
-        return "text"
-    bare = _bare(live_type)
-    if bare in _OURS:
-        return bare
-    return _LOADED_AS.get(bare, "text")
-
-
-def _bare(live_type: str) -> str:
-    """Return a type without its length or precision, and one of CKAN's without its schema."""
-    bare = re.sub(r"\([^)]*\)", "", live_type)
-    return {
-        "timestamp without time zone": "timestamp",
-        "timestamp with time zone": "timestamptz",
-        "time without time zone": "time",
-        "public.nested": "nested",
-    }.get(bare, bare)
 
 
 def check_columns(have: Sequence[tuple[str, str]], columns: Sequence[tuple[str, str]]) -> None:
@@ -148,7 +111,7 @@ def check_columns(have: Sequence[tuple[str, str]], columns: Sequence[tuple[str, 
     differences += [
         f"{name!r} is {given[name]}, not {kind}"
         for name, kind in have
-        if name in given and given[name] != loading_type(kind)
+        if name in given and given[name] != datatypes.verified_as(kind)
     ]
     if differences:
         raise SchemaDiffers(
@@ -469,8 +432,10 @@ def _full_text(
 
     Then CKAN's trigger puts them in.
     """
-    same = all(_bare(column.type) in _SAME_TEXT for column in columns)
-    exact = all("(" not in column.type or loading_type(column.type) == "text" for column in columns)
+    same = all(datatypes.bare(column.type) in _SAME_TEXT for column in columns)
+    exact = all(
+        "(" not in column.type or datatypes.verified_as(column.type) == "text" for column in columns
+    )
     if same and exact and not _is_changed_by_triggers(connection, names):
         return sql.SQL("s._full_text")
     return sql.SQL("NULL::tsvector")
@@ -505,17 +470,15 @@ def _refuse_misfit(connection: psycopg.Connection[TupleRow], names: Names, colum
     if misfit is None:
         return
     query = sql.SQL("SELECT s.{}::text FROM {} s WHERE {} ORDER BY s._id LIMIT 1")
-    hint = "correct the value, or load the file with --mode replace"
-    message = f"does not fit the table's type {column.type}"
     try:
         row = connection.execute(
             query.format(column.identifier, qualified(names.shadow), misfit)
         ).fetchone()
     except psycopg.DataError as error:
-        message += f": {error.diag.message_primary}"
-        raise ValueDoesNotFit(message, column=column.name, hint=hint) from error
+        why = f": {error.diag.message_primary}"
+        raise precision.misfit(column.name, column.type, why=why) from error
     if row:
-        raise ValueDoesNotFit(message, column=column.name, value=row[0], hint=hint)
+        raise precision.misfit(column.name, column.type, row[0])
 
 
 def _refuse_empty_keys(
@@ -528,11 +491,7 @@ def _refuse_empty_keys(
             )
         ).fetchone()
         if row:
-            raise KeyViolated(
-                f"the row with _id {row[0]} has no value there, and it is a part of the key",
-                column=column.name,
-                hint="fill it in, or name another --key",
-            )
+            raise keys.no_key(row[0], column.name)
 
 
 def _count_duplicates(

@@ -84,9 +84,7 @@ def test_a_table_is_told_in_the_types_of_sql(portal: Portal):
     ]
     fields[0]["info"] = info
     alias = f"alias-{resource_id}"[:40]
-    create(
-        portal, resource_id, fields=fields, aliases=[alias], indexes=["a date"], records=[{}, {}]
-    )
+    create(portal, resource_id, fields=fields, aliases=[alias], records=[{}, {}])
     table = connect(portal).table(resource_id)
     assert table.rows == 2
     assert table.aliases == (alias,)
@@ -104,7 +102,6 @@ def test_a_table_is_told_in_the_types_of_sql(portal: Portal):
         "nested",
         "numeric(4,1)",
     ]
-    assert [field.id for field in table.fields if field.indexed] == ["a date"]
 
 
 def relations(portal: Portal) -> dict[str, int]:

@@ -126,12 +126,13 @@ def test_a_dictionary_survives_the_api_too(portal_212: Portal, tmp_path: Path):
     portal_212.action("datastore_create", resource_id=resource_id, force=True, fields=fields)
     load_text(portal_212, resource_id, "a,b,c\n1,x,2\n", tmp_path, via="api")
     found = portal_212.action("datastore_info", id=resource_id)["fields"]
+    # CKAN cannot change a type: the column is made anew, and comes last.
     assert [(field["id"], field["type"]) for field in found] == [
-        ("a", "text"),
         ("b", "text"),
         ("c", "int8"),
+        ("a", "text"),
     ]
-    assert found[0]["info"]["label"] == "Zahl"
+    assert found[2]["info"] == {"label": "Zahl", "type_override": "text"}
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert"])
@@ -152,6 +153,61 @@ def test_a_key_is_made_and_kept_through_the_api(portal_212: Portal, tmp_path: Pa
         load_text(portal_212, resource_id, "id,b\n1,x\n1,y\n", tmp_path, via="api")
     assert "the old rows are gone" in (caught.value.hint or "")
     assert portal_212.action("resource_show", id=resource_id)["datastore_active"] is False
+
+
+def test_the_last_row_of_a_key_wins_through_the_api_too(portal: Portal, tmp_path: Path):
+    twice = "id,b\n1.0,x\n2,y\n1.00,z\n"
+    options = {"mode": "upsert", "key": ["id"], "via": "api"}
+    resource_id = portal.new_resource()["id"]
+    report = load_text(portal, resource_id, twice, tmp_path, **options)
+    assert rows(portal, resource_id) == [("2", "y"), ("1.00", "z")]
+    assert report.rows == 2
+    assert "rows with the key of a later row, left out: 1" in report.warnings
+    report = load_text(portal, resource_id, "id,b\n3,a\n3.0,b\n3,c\n", tmp_path, **options)
+    assert rows(portal, resource_id) == [("2", "y"), ("1.00", "z"), ("3", "c")]
+    assert report.rows == 1
+    assert "rows with the key of a later row, left out: 2" in report.warnings
+
+
+def test_a_row_without_a_key_is_refused_before_anything_is_sent(portal_212: Portal, tmp_path: Path):
+    resource_id = portal_212.new_resource()["id"]
+    load_text(portal_212, resource_id, "id,b\n1,x\n", tmp_path, key=["id"])
+    for via in ("api", "copy"):
+        options = {"mode": "upsert", "key": ["id"], "via": via}
+        with pytest.raises(errors.KeyViolated, match="the row with _id 2 has no value") as caught:
+            load_text(portal_212, resource_id, "id,b\n3,y\n,z\n", tmp_path, **options)
+        assert caught.value.column == "id"
+        assert rows(portal_212, resource_id) == [("1", "x")]
+
+
+# type: a value that it holds, and one that it would change
+LIMITED = {
+    "numeric(4,1)": ("123.40", "0.25"),
+    "float4": ("0.1", "0.123456789"),
+    "float8": ("0.1", "0.12345678901234567890"),
+    "int2": ("-32768", "32768"),
+    "varchar(3)": ("Ätt", "Ätt "),
+    "timestamp(1)": ("2020-01-01 00:00:00.50", "2020-01-01 00:00:00.25"),
+}
+
+
+@pytest.mark.parametrize("kind", LIMITED)
+@pytest.mark.parametrize("via", ["api", "copy"])
+def test_a_value_that_the_tables_type_would_change_is_refused(
+    portal_212: Portal, tmp_path: Path, kind: str, via: str
+):
+    held, changed = LIMITED[kind]
+    resource_id = portal_212.new_resource()["id"]
+    fields = [{"id": "a", "type": kind}]
+    portal_212.action("datastore_create", resource_id=resource_id, fields=fields, force=True)
+    load_text(portal_212, resource_id, f"a\n{held}\n", tmp_path, mode="append", via=via)
+    before = rows(portal_212, resource_id)
+    assert len(before) == 1
+    content = f"a\n{held}\n{changed}\n"
+    with pytest.raises(errors.ValueDoesNotFit, match="does not fit the table's type") as caught:
+        load_text(portal_212, resource_id, content, tmp_path, mode="append", via=via)
+    assert (caught.value.column, caught.value.value) == ("a", changed)
+    assert rows(portal_212, resource_id) == before
 
 
 def test_through_the_api_an_upsert_has_to_name_its_key(portal_212: Portal, tmp_path: Path):
