@@ -43,7 +43,6 @@ _LAST_WAIT_S = 10.0  # for a batch that is under way when all is to be taken bac
 _IDS = 5000  # rows taken back by one call
 _ESCAPED = 6  # bytes of JSON for a character outside of ASCII
 _NULL_BYTES = 4
-_MADE_ANEW = "made anew with another type, as the last, without the indexes on them: {}"
 _UNKNOWN = "whether the old rows are still there is unknown: look at the table, then load again"
 
 
@@ -120,23 +119,21 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     batches = _batches([name for name, _, _ in columns], rows, settings)
     first = next(batches, [])  # a source that fails at once costs no row
     old = ckan.table(resource_id)
+    change = shape.change(ckan, resource_id, columns, old) if old else None
+    warnings = change.warnings if change else []
     if old is not None:
-        if keys and {field.id for field in old.fields} >= set(keys):
-            shape.lacks_key(ckan, resource_id, keys)  # another one is refused before they go
         _clear(ckan, resource_id)
     inserter = _Inserter(ckan, resource_id, settings)
     with _or_nothing(inserter, old):
-        if old is None:
+        if change is None:
             shape.create(ckan, resource_id, columns)
         else:
-            shape.alter(ckan, resource_id, columns, old)
+            shape.alter(ckan, resource_id, change)
         if keys:
-            shape.ensure_key(ckan, resource_id, keys)
-            ckan.withdraw(resource_id)  # a key that was made has shown the table
+            warnings = warnings + shape.set_key(ckan, resource_id, keys)
         inserter.send_all(chain([first], batches), on_sent)
         inserter.check()
-    changed = shape.changed(old, columns) if old else []
-    return Sent(inserter.sent, [_MADE_ANEW.format(", ".join(changed))] if changed else [])
+    return Sent(inserter.sent, warnings)
 
 
 def append(  # noqa: D417, PLR0913, PLR0917

@@ -1,18 +1,19 @@
 """The rows of an upsert -> which of them have the key of a later row, which wins.
 
-Holds 16 bytes for each row, whatever its key.
+Holds 16 bytes for each row, whatever its key, and to compare them 40 more.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from loader.errors import KeyViolated
 from loader.schema import Column
@@ -31,6 +32,7 @@ class Keys:
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = columns
         self._digests = bytearray()
+        self._keyless: KeyViolated | None = None
 
     def add(self, ids: npt.NDArray[np.int64], parts: Sequence[pa.StringArray]) -> None:
         """Take in the keys of further rows.
@@ -38,21 +40,25 @@ class Keys:
         Args:
             ids: Their ``_id``, for errors.
             parts: The key's columns.
-
-        Raises:
-            KeyViolated: A row has no key: it would equal no other.
         """
         for column, part in zip(self._columns, parts, strict=True):
-            if part.null_count:
+            if part.null_count and self._keyless is None:
                 first = int(np.flatnonzero(part.is_null().to_numpy(zero_copy_only=False))[0])
-                raise no_key(int(ids[first]), column.name)
+                self._keyless = no_key(int(ids[first]), column.name)
         spelt = [
-            # Two spellings of one moment stay two keys: CKAN lets the later one win, uncounted.
-            map(_number if column.type == "numeric" else str, part.to_pylist())
-            for column, part in zip(self._columns, parts, strict=True)
+            _spelt(part, column.type) for column, part in zip(self._columns, parts, strict=True)
         ]
         for key in zip(*spelt, strict=True):
             self._digests += blake2b(json.dumps(key).encode(), digest_size=16).digest()
+
+    def check(self) -> None:
+        """Refuse a row without a key: it would equal no other.
+
+        Raises:
+            KeyViolated: Of the first.
+        """
+        if self._keyless is not None:
+            raise self._keyless
 
     def overtaken(self) -> npt.NDArray[np.bool_]:
         """Tell for each row whether a later one has its key."""
@@ -77,5 +83,19 @@ def told(duplicates: int) -> list[str]:
     return [f"rows with the key of a later row, left out: {duplicates}"] if duplicates else []
 
 
-def _number(text: str) -> str:
-    return str(Decimal(text).normalize(_EXACT))
+def _spelt(cells: pa.StringArray, kind: str) -> Iterable[object]:
+    """Return the cells so that what is equal in Postgres is equal here."""
+    if kind == "boolean":
+        cells = pc.utf8_lower(cells)
+    elif kind == "time":
+        cells = pc.binary_join_element_wise("1970-01-01", cells, " ")
+    if kind in {"time", "timestamp"}:
+        cells = cells.cast(pa.timestamp("us")).cast(pa.int64())
+    elif kind == "timestamptz":
+        cells = cells.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    values = cells.to_pylist()
+    return map(_number, values) if kind == "numeric" else values
+
+
+def _number(text: str | None) -> str | None:
+    return text and str(Decimal(text).normalize(_EXACT))

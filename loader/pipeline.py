@@ -1,9 +1,10 @@
 """A source's URI -> a loaded table and its Report. Only this module knows the order of the steps.
 
     source -> unpack -> text -> dialect -> blocks -> table -> schema/convert -> encode -> lanes
-    -> keys and index -> swap -> register        (a first load: keys -> swap -> index -> register)
+    -> keys and index -> swap -> register        (a first load: keys -> swap -> register -> index)
 
-Holds a few blocks for each lane and nothing that grows with the file.
+Holds a few blocks for each lane, and nothing that grows with the file but the keys of an upsert
+through CKAN's API.
 """
 
 from __future__ import annotations
@@ -114,8 +115,11 @@ class _Load:
             self.way = way = self._open(stack, ckan)
             done, md5 = self._take_until_settled(way, hashed=ckan is not None)
             self._finish(way, done)
-            if ckan is not None:
-                with self.steps.step("register", "telling CKAN"):
+            settled = way.settled
+            self._register(ckan, md5 if settled else None)
+            if not settled:
+                self.report.warnings += way.settle()
+                if way.settled:
                     self._register(ckan, md5)
         if self.options.rejects is None and not self.report.bad_rows.rejected:
             remove_stale(self.rejects)
@@ -187,15 +191,19 @@ class _Load:
         if warns and self.options.mode == "replace":
             self.report.warnings.append(f"replaced the table {self.report.resource_id}")
 
-    def _register(self, ckan: Ckan, md5: str) -> None:
+    def _register(self, ckan: Ckan | None, md5: str | None) -> None:
+        """Let CKAN show the table, and know its file when nothing is left to do."""
+        if ckan is None:
+            return
         # Added rows make the table no copy of any file: a reload would undo them.
         replaced = self.options.mode == "replace"
         complete = not self.report.bad_rows.rejected
-        try:
-            ckan.register(self.report.resource_id, md5 if replaced else None, complete=complete)
-        except AircanError as error:
-            error.message = f"the rows are loaded, but CKAN was not told: {error.message}"
-            raise
+        with self.steps.step("register", "telling CKAN"):
+            try:
+                ckan.register(self.report.resource_id, md5 if replaced else None, complete=complete)
+            except AircanError as error:
+                error.message = f"the rows are loaded, but CKAN was not told: {error.message}"
+                raise
 
     def _take_until_settled(self, way: Way, *, hashed: bool) -> tuple[Pass, str]:
         """Take in the source with the guessed types, and again if the rows proved one wrong."""

@@ -87,8 +87,10 @@ def _sized(kind: str) -> Callable[[str], bool] | None:
     if plain == "numeric":
         digits, scale = (*sizes, 0)[:2]
         return lambda text: _is_longer(Decimal(text), digits, scale)
-    if plain in {"character varying", "character"}:
+    if plain == "character varying":
         return lambda text: len(text) > sizes[0]
+    if plain == "character":
+        return lambda text: len(text) > sizes[0] or text.endswith(" ")
     if plain in {"time", "timestamp", "timestamptz"}:
         return lambda text: _fraction_digits(text) > sizes[0]
     return None

@@ -5,14 +5,18 @@ What is done here may be done twice. Holds a line for each column.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from loader.errors import AircanError, CkanRefused, KeyViolated, UsageError
+from loader.errors import AircanError, CkanRefused, DependentObjects, KeyViolated, UsageError
 
 if TYPE_CHECKING:
     from loader.ckan import Ckan, Table
+
+_log = logging.getLogger(__name__)
 
 # Name, Postgres type and label of each; the label is '' for none.
 Columns = Sequence[tuple[str, str, str]]
@@ -28,39 +32,99 @@ def create(ckan: Ckan, resource_id: str, columns: Columns) -> None:
     _create(ckan, resource_id, _fields(columns))
 
 
-def alter(ckan: Ckan, resource_id: str, columns: Columns, old: Table) -> None:
+@dataclass(frozen=True)
+class Change:
+    """What makes a table's columns those of a file.
+
+    Attributes:
+        columns: The file's.
+        old: The table as it was.
+        anew: Columns that get another type: CKAN cannot change one.
+        gone: Columns that the file has not.
+        warnings: What the table loses by it.
+    """
+
+    columns: Columns
+    old: Table
+    anew: Sequence[str]
+    gone: Sequence[str]
+    warnings: list[str]
+
+    @property
+    def is_needed(self) -> bool:
+        """Tell whether the table lacks anything that the file has."""
+        had = {field.id: field for field in self.old.fields}
+        return bool(self.anew or self.gone) or any(
+            name not in had or (label and not had[name].info) for name, _, label in self.columns
+        )
+
+
+def change(ckan: Ckan, resource_id: str, columns: Columns, old: Table) -> Change:
+    """Tell how a table is to be changed; nothing is done yet.
+
+    Raises:
+        DependentObjects: Views are in the way. CKAN's API does not tell an alias from a view of the
+            publisher's own, which could not be made again.
+    """
+    types = {field.id: field.type for field in old.fields}
+    given = {name for name, _, _ in columns}
+    anew = [name for name, kind, _ in columns if types.get(name, kind) != kind]
+    gone = [name for name in types if name not in given]
+    warnings = []
+    if anew:
+        warnings.append(f"{_listed(anew)}: made anew with another type, without indexes on it")
+    if gone:
+        warnings.append(f"{_listed(gone)}: not in the file, gone with the indexes on it")
+    if old.aliases and (anew or gone):
+        raise DependentObjects(
+            f"the columns of {resource_id} cannot be changed, views need them:"
+            f" {_listed(old.aliases)}",
+            hint="name the DataStore's database; or drop the aliases with datastore_create, load,"
+            " and create them again",
+        )
+    if old.aliases and given > types.keys():
+        warnings.append(f"{_listed(old.aliases)}: without the new columns")
+    return Change(columns, old, anew, gone, warnings)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def alter(ckan: Ckan, resource_id: str, change: Change) -> None:
     """Give a table without rows the columns of the file.
 
-    Those that it has already stay where they are, with all that is on them: the order of the
-    others is that of the file. CKAN cannot change a type: then the column is made anew, with its
-    entry in the Data Dictionary.
+    Those that it has already stay where they are, with all that is on them; the others come after
+    them. A column with another type is made anew, with its entry in the Data Dictionary.
     """
-    had = {field.id: field for field in old.fields}
-    anew = changed(old, columns)
-    named = [name for name, _, _ in columns]
-    same = len(columns) == len(had) and not anew and all(name in had for name in named)
-    unlabelled = any(label and name in had and not had[name].info for name, _, label in columns)
-    if same and not unlabelled:
+    if not change.is_needed:
         return
-    fields = _fields(columns, {name: field.info for name, field in had.items()}, anew=anew)
+    infos = {field.id: field.info for field in change.old.fields}
+    fields = _fields(change.columns, infos, anew=change.anew)
     try:
-        if not same and old.aliases:
-            _create(ckan, resource_id, [], aliases=[])  # they keep columns from being deleted
-        if anew:
-            kept = [field for field in fields if field["id"] not in anew]
+        if change.anew:
+            kept = [field for field in fields if field["id"] not in change.anew]
             _create(ckan, resource_id, kept or [_LAST_COLUMN])
-        _create(ckan, resource_id, fields, aliases=old.aliases)
-    except (AircanError, KeyboardInterrupt):  # the Data Dictionary is the publisher's work
-        before = [(field.id, field.type, "") for field in old.fields]
-        infos = {field.id: field.info for field in old.fields}
-        _create(ckan, resource_id, _fields(before, infos, anew=list(infos)), aliases=old.aliases)
+        _create(ckan, resource_id, fields)
+    except (AircanError, KeyboardInterrupt) as error:
+        _restore(ckan, resource_id, change, error)
         raise
 
 
-def changed(old: Table, columns: Columns) -> list[str]:
-    """Return the columns that a table has with another type."""
-    types = {field.id: field.type for field in old.fields}
-    return [name for name, kind, _ in columns if types.get(name, kind) != kind]
+def _restore(
+    ckan: Ckan, resource_id: str, change: Change, error: AircanError | KeyboardInterrupt
+) -> None:
+    """Give a table its old columns again: the Data Dictionary is the publisher's work."""
+    before = [(field.id, field.type, "") for field in change.old.fields]
+    infos = {field.id: field.info for field in change.old.fields}
+    try:
+        fields = _fields(before, infos, anew=list(infos))
+        _create(ckan, resource_id, fields)
+    except AircanError as second:  # must not hide the first
+        lost = f"columns and their entries in the Data Dictionary may be lost ({second})"
+        _log.warning("%s: %s", resource_id, lost)
+        if isinstance(error, AircanError):
+            error.hint = f"{error.hint}; {lost}" if error.hint else lost
 
 
 def _fields(
@@ -89,24 +153,37 @@ def _fields(
     return fields
 
 
-def _create(
-    ckan: Ckan,
-    resource_id: str,
-    fields: list[dict[str, Any]],
-    aliases: Sequence[str] | None = None,
-) -> None:
-    """Create a table, or change what it has but for its rows; CKAN would show it then."""
-    data: dict[str, Any] = {"resource_id": resource_id, "force": True, "records": []}
-    if fields:
-        data |= {"fields": fields, "delete_fields": True}
-    if aliases is not None:
-        data |= {"aliases": list(aliases)}
-    ckan.call("datastore_create", data)
+def _create(ckan: Ckan, resource_id: str, fields: list[dict[str, Any]]) -> None:
+    """Create a table, or change its columns; CKAN would show it then."""
+    data = {"resource_id": resource_id, "force": True, "records": []}
+    ckan.call("datastore_create", data | {"fields": fields, "delete_fields": True})
     ckan.withdraw(resource_id)
 
 
+def set_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> list[str]:
+    """Make the unique key of a table without rows; it takes the place of all others.
+
+    Returns:
+        Warnings.
+    """
+    warnings = []
+    try:
+        if not lacks_key(ckan, resource_id, keys):
+            return []
+    except UsageError:
+        warnings.append(f"left out: the unique key that the table had, for ({_listed(keys)})")
+    _make_key(ckan, resource_id, keys)
+    ckan.withdraw(resource_id)
+    return warnings
+
+
 def ensure_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:
-    """Make the unique key where there is none."""
+    """Make the unique key where there is none.
+
+    Raises:
+        UsageError: The table has another one.
+        KeyViolated: Rows have the same key.
+    """
     if lacks_key(ckan, resource_id, keys):
         _make_key(ckan, resource_id, keys)
 

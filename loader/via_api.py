@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from itertools import zip_longest
 from typing import IO
 
+import numpy as np
 import pyarrow as pa
 
 from loader import batches, datatypes
 from loader.batches import Sent
 from loader.ckan import Ckan, Table
 from loader.copy import merge
-from loader.errors import SourceError, UsageError
+from loader.errors import SchemaDiffers, SourceError, UsageError
 from loader.keys import Keys, told
 from loader.options import Options
 from loader.passes import Pass
@@ -78,10 +79,11 @@ class Batching:
         self._steps = steps
         self._spool = spool
         self._read = 0  # bytes of it
-        self._overtaken: Sequence[bool] = ()  # its rows with the key of a later one
+        self._overtaken = np.zeros(0, dtype=bool)  # its rows with the key of a later one
         self._table: Table | None = ckan.table(resource_id)
         self.existed = self._table is not None
         self.loaded: bool | None = False
+        self.settled = True  # CKAN indexes the rows as they come
         self._merges = self.existed and options.mode != "replace"
         if self._merges and options.mode == "upsert" and not options.key:
             raise UsageError(
@@ -101,6 +103,7 @@ class Batching:
         if self._table and self._merges:
             have = [(field.id, field.type) for field in self._table.fields]
             merge.check_columns(have, [(column.name, column.type) for column in columns])
+            _refuse_nested(self._table)
 
     def store(self, one: Pass) -> int:
         """Write a pass's rows into the file."""
@@ -113,14 +116,18 @@ class Batching:
         stored = 0
         for block in one.blocks():
             rows = one.convert(block)
-            if rows is not None:
+            if rows is None:
+                parts = []  # the types are not the final ones
+            else:
                 ids, cells = rows
                 for index, limit in limits:
                     limit.check(cells[index])
                 if parts:
                     keys.add(ids, [cells[i] for i in parts])
                 stored += self._write(cells)
-        self._overtaken = keys.overtaken().tolist()
+        if parts:
+            keys.check()
+            self._overtaken = keys.overtaken()
         return stored
 
     def _limits(self, columns: Sequence[Column]) -> list[tuple[int, Limit]]:
@@ -143,7 +150,7 @@ class Batching:
             self.loaded = None
             sent = self._send(one.columns)
             self.loaded = True
-        return sent.rows, sent.warnings + told(sum(self._overtaken))
+        return sent.rows, sent.warnings + told(int(self._overtaken.sum()))
 
     def _send(self, columns: Sequence[Column]) -> Sent:
         named = [(column.name, column.type, column.label) for column in columns]
@@ -165,3 +172,15 @@ class Batching:
 
     def _tell(self, rows: int) -> None:
         self._steps.progress.advance(self._read, rows)
+
+    def settle(self) -> list[str]:
+        """Do nothing: all is done."""
+        return []
+
+
+def _refuse_nested(table: Table) -> None:
+    if nested := [field.id for field in table.fields if field.type == "nested"]:
+        raise SchemaDiffers(
+            f"{nested[0]!r} is of CKAN's own type json: its API would store a text in it",
+            hint="name the DataStore's database, or load the file with --mode replace",
+        )

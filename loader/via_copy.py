@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow
 
 from loader import datatypes, keys
 from loader.copy import database, dictionary, fulltext, keep, lanes, merge, relation, swap, views
-from loader.errors import AircanError, DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
+from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
 from loader.options import Options, default_lanes
 from loader.passes import Pass
 from loader.schema import Column
@@ -92,6 +92,8 @@ class Copying:
         self._live = dictionary.types(connection, names)
         self.existed = self._live is not None
         self.loaded: bool | None = False
+        # Where there is no old table to read, the rows are shown first, and indexed then.
+        self.settled = self.existed
         self._merges = self.existed and options.mode != "replace"
         self._key = self._merge_key()
 
@@ -146,10 +148,7 @@ class Copying:
         return fulltext.expression(columns, self._options.full_text, config, time_zone, literals)
 
     def finish(self, one: Pass) -> tuple[int, list[str]]:
-        """Finish the shadow and swap it in, or merge it into the live table.
-
-        Where there is no old table to read, the rows are shown first, and indexed then.
-        """
+        """Finish the shadow and swap it in, or merge it into the live table."""
         if self._merges:
             return self._merge(one, self._fill_long_rows(one))
         rows, warnings = one.rows_verified, []
@@ -162,7 +161,7 @@ class Copying:
             warnings += keep.build_indexes(self.connection, self._names, self._key)
         warnings += self._fill_long_rows(one)
         if self.existed:
-            self._ready_for_searches(self._names.shadow, self._names.shadow_full_text_index)
+            self._index(self._names.shadow, self._names.shadow_full_text_index)
         with self._steps.step("swap", "swapping the tables"):
             relation.add_trigger(self.connection, self._names)
             renamed = [(column.name, column.label) for column in one.columns if column.label]
@@ -170,24 +169,27 @@ class Copying:
             self.loaded = None
             warnings += swap.swap(self.connection, self._names, one.rows_read, rows)
             self.loaded = True
-        if not self.existed:
-            self._ready_shown_rows()
         # What cannot be built on the shadow is told by both.
         return rows, list(dict.fromkeys(warnings))
 
-    def _ready_for_searches(self, table: str, index: str) -> None:
+    def settle(self) -> list[str]:
+        """Index the rows that are shown already.
+
+        If that fails nothing is lost, and to load again would only add the rows of an append twice.
+        """
+        try:
+            self._index(self._names.live, self._names.full_text_index)
+        except DatabaseError as error:
+            return [f"searches are slow, the rows are not indexed: {error}"]
+        self.settled = True
+        return []
+
+    def _index(self, table: str, index: str) -> None:
         if "none" not in (self._options.full_text, self._options.fts_index):
             with self._steps.step("full_text_index", "indexing the full text"):
                 relation.add_full_text_index(self.connection, table, index, self._options.fts_index)
         with self._steps.step("analyze", "analysing the table"):
             relation.analyze(self.connection, table)
-
-    def _ready_shown_rows(self) -> None:
-        try:
-            self._ready_for_searches(self._names.live, self._names.full_text_index)
-        except AircanError as error:
-            error.message = f"the rows are loaded, but searches are slow: {error.message}"
-            raise
 
     def _fill_long_rows(self, one: Pass) -> list[str]:
         if self._options.full_text == "none":
@@ -217,6 +219,8 @@ class Copying:
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""
+        if self.loaded and not self._merges:
+            return
         try:
             relation.drop(self.connection, self._names)
         except DatabaseError as error:  # must not hide why the load failed

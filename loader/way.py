@@ -17,6 +17,7 @@ class Way(Protocol):
 
     existed: bool  # whether there was a table before
     loaded: bool | None  # whether readers see the new rows; None: nobody can know
+    settled: bool  # whether the table has all that readers can do without for a while
 
     def declared(self) -> Mapping[str, str]:
         """Return the types that columns shall have, by name, as Postgres or CKAN call them."""
@@ -32,3 +33,6 @@ class Way(Protocol):
 
     def finish(self, one: Pass) -> tuple[int, list[str]]:
         """Let readers see what was stored; return how many rows, and warnings."""
+
+    def settle(self) -> list[str]:
+        """Make what is still missing while readers see the rows; return warnings."""

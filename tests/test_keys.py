@@ -44,10 +44,30 @@ def test_numbers_are_equal_however_they_are_written() -> None:
     assert of_text.overtaken().tolist() == [False, False]
 
 
+# type: two spellings of one value, and another value
+SPELLINGS = {
+    "boolean": ("True", "true", "false"),
+    "timestamp": ("2020-01-01T00:00:00", "2020-01-01 00:00:00.000", "2020-01-01 00:00:01"),
+    "timestamptz": ("2020-01-01T00:00:00Z", "2020-01-01 01:00:00+01", "2020-01-01 01:00:00Z"),
+    "time": ("12:30:00.50", "12:30:00.5", "12:30:00"),
+    "numeric": ("-0.10", "-0.1", "0.1"),
+}
+
+
+@pytest.mark.parametrize("kind", SPELLINGS)
+def test_what_is_equal_in_postgres_is_one_key(kind: str) -> None:
+    one, same, other = SPELLINGS[kind]
+    of_kind = keys(kind)
+    add(of_kind, (one,), (other,), (same,))
+    assert of_kind.overtaken().tolist() == [True, False, False]
+
+
 def test_a_row_without_a_part_of_the_key_is_refused() -> None:
-    of_two = keys("text", "text")
+    of_two = keys("text", "numeric")
+    add(of_two, ("a", "1"), ("a", None), ("a", None), first_id=7)
+    add(of_two, (None, "1"), first_id=10)
     with pytest.raises(KeyViolated, match="the row with _id 8 has no value there") as caught:
-        add(of_two, ("a", "b"), ("a", None), ("a", None), first_id=7)
+        of_two.check()
     assert caught.value.column == "part 2"
 
 

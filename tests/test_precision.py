@@ -27,6 +27,7 @@ TYPES = {
     "timestamp(0) with time zone": ([f"{moment}+02" for moment in MOMENTS], "timestamptz"),
     "time(2) without time zone": ([moment[11:] for moment in MOMENTS], "time"),
     "character varying(2)": (["", "a", "äö", "abc", "ab "], "text"),
+    "character(2)": (["ab", "äö", "abc", "a ", "ab "], "text"),
     "smallint": (
         [number for number in NUMBERS[:3] + NUMBERS[-8:-3] if "." not in number],
         "bigint",

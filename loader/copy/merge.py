@@ -47,6 +47,10 @@ _COMPARABLE = (
 )
 
 
+# What they make of a value cannot be compared with it: $1.24 of 1.239.
+_ROUNDS = ("money", "interval")
+
+
 @dataclass(frozen=True)
 class Merged:
     """What a merge did with the shadow's rows."""
@@ -74,7 +78,7 @@ class _Column:
             return sql.SQL("s.{}").format(self.identifier)
         if datatypes.bare(self.type) == "nested":
             # As CKAN writes it: the JSON, and an empty text.
-            form = "CASE WHEN s.{0} IS NOT NULL THEN ROW(s.{0}, '')::{1} END"
+            form = "CASE WHEN s.{0} IS NOT NULL THEN ROW(s.{0}, '')::public.nested END"
         else:
             form = "s.{0}::{1}"
         return sql.SQL(form).format(self.identifier, sql.SQL(self.type))
@@ -108,6 +112,7 @@ def check_columns(have: Sequence[tuple[str, str]], columns: Sequence[tuple[str, 
     known, given = dict(have), dict(columns)
     differences = [f"{name!r} is missing" for name, _ in have if name not in given]
     differences += [f"{name!r} is new" for name, _ in columns if name not in known]
+    differences += [f"{name!r} is {kind}, which rounds" for name, kind in have if kind in _ROUNDS]
     differences += [
         f"{name!r} is {given[name]}, not {kind}"
         for name, kind in have

@@ -29,6 +29,7 @@ from loader.errors import (
     CkanForbidden,
     CkanRefused,
     CkanUnreachable,
+    DependentObjects,
     KeyViolated,
     RowsLost,
     SourceUnreachable,
@@ -303,20 +304,28 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("columns", CHANGES.values(), ids=CHANGES)
-def test_a_table_with_other_columns_keeps_dictionary_and_aliases(
-    portal: Portal, loaded: str, columns
-):
+# name: the beginning of what is told
+LOST = {
+    "another type": "height: made anew with another type",
+    "a column gone": "name: not in the file, gone",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_table_with_other_columns_keeps_its_dictionary(portal: Portal, loaded: str, change: str):
+    columns = CHANGES[change]
     given = [tuple(None for _ in columns)] * 3
-    with dictionary(portal, loaded):
-        sent = batches.replace(connect(portal), loaded, columns, given)
+    info = {"label": "Size", "notes": "without shoes", "type_override": "numeric"}
+    fields = [{"id": "name"}, {"id": "height", "info": info}]
+    portal.action("datastore_create", resource_id=loaded, fields=fields, force=True)
+    sent = batches.replace(connect(portal), loaded, columns, given)
     assert rows(portal, loaded) == given
     table = connect(portal).table(loaded)
-    assert sorted((field.id, field.type) for field in table.fields) == sorted(
-        column[:2] for column in columns
-    )
-    anew = ["without the indexes" in warning for warning in sent.warnings]
-    assert anew == ([True] if columns is CHANGES["another type"] else [])
+    assert {field.id: field.info for field in table.fields}["height"] == info
+    assert {(field.id, field.type) for field in table.fields} == {one[:2] for one in columns}
+    told = LOST.get(change)
+    assert bool(sent.warnings) == bool(told)
+    assert all(warning.startswith(told) for warning in sent.warnings)
 
 
 def test_a_column_that_stays_keeps_all_that_is_on_it(portal: Portal, loaded: str):
@@ -346,14 +355,43 @@ def test_a_table_may_lose_all_its_columns(portal: Portal, loaded: str):
 
 
 def test_a_change_of_columns_that_breaks_off_leaves_the_dictionary(portal_212, loaded_212):
-    with dictionary(portal_212, loaded_212):
-        # The second call would give the column its new type.
-        with Unsteady(portal_212.url, {"datastore_create": [None, None, refused(413)]}) as proxy:
-            ckan = Ckan(proxy.url, portal_212.token, IMPATIENT)
-            with pytest.raises(CkanRefused) as caught:
-                batches.replace(ckan, loaded_212, CHANGES["another type"], [("Ada", "tall")])
-        assert rows(portal_212, loaded_212) == []
+    before = connect(portal_212).table(loaded_212).fields
+    # The second call would give the column its new type.
+    with Unsteady(portal_212.url, {"datastore_create": [None, refused(413)]}) as proxy:
+        ckan = Ckan(proxy.url, portal_212.token, IMPATIENT)
+        with pytest.raises(CkanRefused) as caught:
+            batches.replace(ckan, loaded_212, CHANGES["another type"], [("Ada", "tall")])
+    assert rows(portal_212, loaded_212) == []
+    assert connect(portal_212).table(loaded_212).fields == before
     assert "the table is empty" in caught.value.hint
+
+
+def test_what_may_be_lost_by_a_change_that_breaks_off_is_told(portal_212, loaded_212):
+    faults = {"datastore_create": [None, refused(413), refused(403)]}
+    with Unsteady(portal_212.url, faults) as proxy:
+        ckan = Ckan(proxy.url, portal_212.token, IMPATIENT)
+        with pytest.raises(CkanRefused, match="413") as caught:
+            batches.replace(ckan, loaded_212, CHANGES["another type"], [("Ada", "tall")])
+    assert "Data Dictionary may be lost (HTTP 403" in caught.value.hint
+
+
+VIEWS = ["SELECT * FROM {} WHERE height > 170", "SELECT name FROM {}"]
+
+
+@pytest.mark.parametrize("definition", VIEWS)
+def test_a_view_is_never_made_anew(portal: Portal, loaded: str, definition: str):
+    """It may be an alias or not: CKAN's API does not tell."""
+    view = f"own_{uuid.uuid4().hex[:8]}"
+    sql(portal, f"CREATE VIEW {view} AS " + definition.format(f'"{loaded}"'))
+    [(before,)] = sql(portal, "SELECT pg_get_viewdef(%s::regclass)", view)
+    # Nothing is lost by another column, but the view does not show it.
+    sent = batches.replace(connect(portal), loaded, CHANGES["a new column"], [("Ada", "171", None)])
+    assert sent.warnings == [f"{view}: without the new columns"]
+    had = rows(portal, loaded)
+    with pytest.raises(DependentObjects, match=view):
+        batches.replace(connect(portal), loaded, [("name", "text", "")], [("Ada",)])
+    assert rows(portal, loaded) == had
+    assert sql(portal, "SELECT pg_get_viewdef(%s::regclass)", view) == [(before,)]
 
 
 def test_original_headers_become_labels_where_there_are_none(portal: Portal, loaded: str):
@@ -381,14 +419,15 @@ def test_a_key_is_made_when_it_is_asked_for(portal: Portal):
         assert shown(portal, resource_id) == (False, "")
 
 
-def test_another_key_than_the_tables_is_refused_before_the_old_rows_are_gone(
-    portal_212: Portal, loaded_212: str
-):
-    batches.upsert(connect(portal_212), loaded_212, PEOPLE, [], SMALL, ["name"])
-    with pytest.raises(UsageError, match="is not height"):
-        batches.replace(connect(portal_212), loaded_212, PEOPLE, many(3), SMALL, ["height"])
-    assert rows(portal_212, loaded_212) == OLD
-    assert shown(portal_212, loaded_212) == (True, "hash-of-old")
+@pytest.mark.parametrize("key", ["height", "born"])
+def test_another_key_takes_the_place_of_the_tables(portal: Portal, loaded: str, key: str):
+    batches.upsert(connect(portal), loaded, PEOPLE, [], SMALL, ["name"])
+    given = [("Ada", "165", "1815-12-10"), ("Ada", "166", "1815-12-11")]
+    sent = batches.replace(connect(portal), loaded, CHANGES["a new column"], given, SMALL, [key])
+    assert sent.warnings == [f"left out: the unique key that the table had, for ({key})"]
+    [(definition,)] = unique_keys(portal, loaded)
+    assert definition.endswith(f"({key})")
+    assert rows(portal, loaded) == given
 
 
 def test_the_table_is_not_shown_while_it_is_filled(portal: Portal, loaded: str):
