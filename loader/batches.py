@@ -119,7 +119,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     batches = _batches([name for name, _, _ in columns], rows, settings)
     first = next(batches, [])  # a source that fails at once costs no row
     old = ckan.table(resource_id)
-    change = shape.change(ckan, resource_id, columns, old) if old else None
+    change = shape.change(resource_id, columns, old) if old else None
     warnings = change.warnings if change else []
     if old is not None:
         _clear(ckan, resource_id)

@@ -280,7 +280,9 @@ class Ckan:
 
         Its hash goes too: it would tell the next load that there is nothing to do.
         """
-        unknown = {"datastore_active": False, _COMPLETE: False, "hash": ""}
+        unknown: dict[str, Any] = {"datastore_active": False, "hash": ""}
+        if _COMPLETE in self.resource(resource_id):  # else its views are still to be created
+            unknown[_COMPLETE] = False
         self.call("resource_patch", {"id": resource_id, **unknown})
 
     def check_editable(self, resource_id: str) -> None:

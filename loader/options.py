@@ -108,6 +108,8 @@ class Options:
             _check_number("lanes", self.lanes, range(1, _MOST_LANES + 1), hint)
         if isinstance(self.key, str) or not all(isinstance(name, str) for name in self.key):
             raise UsageError(f"key cannot be {self.key!r}", hint="a sequence of columns' names")
+        if len(set(self.key)) < len(self.key):
+            raise UsageError("key names a column twice", hint="once is enough")
         if self.key and self.mode == "append":
             raise UsageError("append needs no key", hint="rows are put in by a key with upsert")
 

@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from loader.errors import AircanError, Cancelled, CkanNotFound, UsageError
 from loader.options import Options, named_ckan, named_token
 from loader.pipeline import load
 from loader.progress import Progress, Silent
 from loader.report import Report
-from loader.source import open_source
+from loader.source import mask_uri, open_source
 
 if TYPE_CHECKING:
     from loader.ckan import Ckan
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _TABLES = re.compile(r"(text/|application/)?(csv|tsv|tab|tab-separated-values)", re.IGNORECASE)
 _WITHOUT_FILE = ("datastore", "tabledesigner")  # their rows are nowhere but in the DataStore
+_SCHEMES = ("http", "https", "gs")
 Status = Literal["loaded", "unchanged", "skipped", "failed"]
 
 
@@ -161,7 +163,7 @@ class _Each:
         """Tell whether the DataStore has this very file, which is read for that."""
         if not (resource.get("datastore_active") and resource.get("hash")):
             return False
-        uri, headers = self.ckan.location(resource)
+        uri, headers = _location(self.ckan, resource)
         self.progress.begin("comparing the file with the last one loaded")
         headers = {**self.options.source.headers, **headers}
         with open_source(uri, replace(self.options.source, headers=headers)) as source:
@@ -170,21 +172,40 @@ class _Each:
 
 
 def _no_table(resource: Mapping[str, Any]) -> str:
-    if resource.get("url_type") in _WITHOUT_FILE:
+    if not _has_file(resource):
         return "it has no file"
     kind = resource.get("format") or ""
     return "" if _TABLES.fullmatch(kind) else f"its format is {kind or 'not told'}"
 
 
+def _has_file(resource: Mapping[str, Any]) -> bool:
+    return bool(resource.get("url")) and resource.get("url_type") not in _WITHOUT_FILE
+
+
+def _location(ckan: Ckan, resource: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return what ``ckan.location`` does: an editor may not name a file of this machine.
+
+    Raises:
+        UsageError: Its URL leads to neither a web server nor a bucket.
+    """
+    uri, headers = ckan.location(resource)
+    if urlsplit(uri).scheme.lower() not in _SCHEMES:
+        raise UsageError(
+            f"the resource {resource['id']} is at none of {', '.join(_SCHEMES)}: {mask_uri(uri)}",
+            hint="correct its URL in CKAN; a local file is loaded by aircan load",
+        )
+    return uri, headers
+
+
 def _load(
     ckan: Ckan, resource: Mapping[str, Any], options: Options, progress: Progress | None
 ) -> Report:
-    if resource.get("url_type") in _WITHOUT_FILE:
+    if not _has_file(resource):
         raise UsageError(
-            f"the resource {resource['id']} has no file: its rows are in the DataStore only",
+            f"the resource {resource['id']} has no file",
             hint="load a file into it: aircan load SOURCE --resource-id ID",
         )
-    uri, _ = ckan.location(resource)
+    uri = _location(ckan, resource)[0]
     described = replace(
         options,
         resource_id=resource["id"],

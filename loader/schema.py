@@ -9,6 +9,7 @@ a value does not fit it; then the column widens:
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from loader import convert
 from loader.errors import UsageError
 
 _MAX_NAME_BYTES = 63
+_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
 # Every table of Postgres has these already.
 _SYSTEM_COLUMNS = {"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
 _SAMPLED_VALUES = 100  # distinct ones of each column; every row is checked afterwards
@@ -96,8 +98,9 @@ class Column:
 def name_columns(headers: Sequence[str]) -> list[str]:
     """Return valid, unique names, changed only as far as CKAN and Postgres need it.
 
-    CKAN refuses leading underscores, double quotes and surrounding space; Postgres cuts names
-    at 63 bytes.
+    CKAN refuses leading underscores, double quotes, surrounding space and what cannot be seen, and
+    fails to search columns whose name has a colon where SQLAlchemy sees a parameter; Postgres cuts
+    names at 63 bytes.
     """
     names: list[str] = []
     taken = set(headers) | _SYSTEM_COLUMNS
@@ -110,7 +113,9 @@ def name_columns(headers: Sequence[str]) -> list[str]:
 
 
 def _valid_name(header: str) -> str:
-    name = re.sub(r"^[\s_]+", "", header.replace('"', "'").replace("\0", ""))
+    spaced = re.sub(r"[\t-\r]", " ", header.replace('"', "'"))
+    seen = "".join(letter for letter in spaced if not unicodedata.category(letter).startswith("C"))
+    name = re.sub(r"^[\s_]+", "", _PARAMETER.sub("_", seen))
     return _cut(name, _MAX_NAME_BYTES)
 
 

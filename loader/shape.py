@@ -59,7 +59,7 @@ class Change:
         )
 
 
-def change(ckan: Ckan, resource_id: str, columns: Columns, old: Table) -> Change:
+def change(resource_id: str, columns: Columns, old: Table) -> Change:
     """Tell how a table is to be changed; nothing is done yet.
 
     Raises:

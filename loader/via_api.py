@@ -22,7 +22,7 @@ from loader import batches, datatypes
 from loader.batches import Sent
 from loader.ckan import Ckan, Table
 from loader.copy import merge
-from loader.errors import SchemaDiffers, SourceError, UsageError
+from loader.errors import KeyViolated, SchemaDiffers, SourceError, UsageError
 from loader.keys import Keys, told
 from loader.options import Options
 from loader.passes import Pass
@@ -110,8 +110,7 @@ class Batching:
         self._spool.seek(0)
         self._spool.truncate()
         limits = self._limits(one.columns)
-        key = self._options.key if self._options.mode == "upsert" else ()
-        parts = [i for i, column in enumerate(one.columns) if column.name in key]
+        parts = [i for i, one in enumerate(one.columns) if one.name in self._options.key]
         keys = Keys([one.columns[i] for i in parts])
         stored = 0
         for block in one.blocks():
@@ -126,9 +125,20 @@ class Batching:
                     keys.add(ids, [cells[i] for i in parts])
                 stored += self._write(cells)
         if parts:
-            keys.check()
-            self._overtaken = keys.overtaken()
+            self._settle_keys(keys)
         return stored
+
+    def _settle_keys(self, keys: Keys) -> None:
+        """Find the rows with the key of a later one; only an upsert may have them."""
+        self._overtaken = keys.overtaken()
+        if self._options.mode == "upsert":
+            keys.check()
+        elif self._overtaken.any():
+            raise KeyViolated(
+                f"the key ({', '.join(self._options.key)}) is not unique in the file:"
+                f" rows with that of a later row: {int(self._overtaken.sum())}",
+                hint="name other columns with --key, or correct the file",
+            )
 
     def _limits(self, columns: Sequence[Column]) -> list[tuple[int, Limit]]:
         """Return the columns whose type in the table may change a value."""

@@ -121,7 +121,7 @@ def test_names_that_would_move_the_cursor_are_shown_without_that(csv, named):
     done = aircan("load", csv('"a\x1b[2J\nb",c\n1,2\n'))
     assert done.exit_code == 0
     assert "\x1b" not in done.stdout
-    assert "a\ufffd[2J\ufffdb  bigint" in done.stdout
+    assert "a[2J b  bigint" in done.stdout
 
 
 WORKBOOK = "[Content_Types].xml", "xl/workbook.xml"

@@ -536,10 +536,11 @@ def test_what_is_refused_before_the_old_rows_are_gone_changes_nothing(
 
 
 def test_columns_that_ckan_refuses_leave_the_dictionary(portal: Portal, loaded: str):
-    with dictionary(portal, loaded):
-        with pytest.raises(CkanRefused, match="no_such_type") as caught:
-            batches.replace(connect(portal), loaded, [("a", "no_such_type", "")], [["x"]])
-        assert rows(portal, loaded) == []
+    before = connect(portal).table(loaded).fields
+    with pytest.raises(CkanRefused, match="no_such_type") as caught:
+        batches.replace(connect(portal), loaded, [("a", "no_such_type", "")], [["x"]])
+    assert connect(portal).table(loaded).fields == before
+    assert rows(portal, loaded) == []
     assert "the table is empty" in caught.value.hint
     assert shown(portal, loaded)[0] is False
 

@@ -180,6 +180,46 @@ def test_a_row_without_a_key_is_refused_before_anything_is_sent(portal_212: Port
         assert rows(portal_212, resource_id) == [("1", "x")]
 
 
+def test_a_key_that_is_not_unique_costs_no_row(portal_212: Portal, tmp_path: Path):
+    resource_id = portal_212.new_resource()["id"]
+    load_text(portal_212, resource_id, "id,b\n1,x\n", tmp_path, via="api")
+    for via in ("api", "copy"):
+        with pytest.raises(errors.KeyViolated, match=r"the key \(id\) is not unique in the file"):
+            load_text(portal_212, resource_id, "id,b\n2,y\n2,z\n", tmp_path, via=via, key=["id"])
+        assert rows(portal_212, resource_id) == [("1", "x")]
+
+
+def test_views_are_created_on_the_first_load_through_the_api_too(
+    portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    resource_id = portal.new_resource()["id"]
+    with monkeypatch.context() as broken:
+        broken.setattr("loader.batches._count", refuse)
+        with pytest.raises(errors.CkanRefused):
+            load_text(portal, resource_id, "a\n1\n", tmp_path, via="api")
+    assert portal.action("resource_view_list", id=resource_id) == []
+    for _ in range(2):
+        load_text(portal, resource_id, "a\n1\n", tmp_path, via="api")
+        views = portal.action("resource_view_list", id=resource_id)
+        assert [view["view_type"] for view in views] == ["datatables_view"]
+
+
+def refuse(*_: object) -> None:
+    raise errors.CkanRefused("no", hint="try")
+
+
+def test_nothing_is_added_to_a_column_that_the_api_would_change(portal_212: Portal, tmp_path: Path):
+    resource_id = portal_212.new_resource()["id"]
+    fields = [{"id": "a", "type": "json"}]
+    portal_212.action("datastore_create", resource_id=resource_id, fields=fields, force=True)
+    content = 'a\n"{""b"": 15.30}"\n'
+    with pytest.raises(errors.SchemaDiffers, match="'a' is of CKAN's own type json"):
+        load_text(portal_212, resource_id, content, tmp_path, mode="append", via="api")
+    load_text(portal_212, resource_id, content, tmp_path, mode="append", via="copy")
+    [(stored,)] = sql(portal_212, f'SELECT (a).json::text FROM "{resource_id}"')
+    assert stored == '{"b": 15.30}'
+
+
 # type: a value that it holds, and one that it would change
 LIMITED = {
     "numeric(4,1)": ("123.40", "0.25"),

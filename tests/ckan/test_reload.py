@@ -160,6 +160,29 @@ def test_a_resource_without_a_file_is_refused(portal_212: Portal):
     assert portal_212.search(made["resource_id"])["total"] == 1
 
 
+@pytest.mark.parametrize("url", ["file://{}", "gopher://localhost{}"])
+def test_a_resource_cannot_name_a_file_of_this_machine(
+    portal_212: Portal, tmp_path: Path, url: str
+):
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    resource = portal_212.new_resource(url.format(secret), format="CSV")
+    portal_212.action("resource_patch", id=resource["id"], url=url.format(secret))
+    with pytest.raises(errors.UsageError, match="is at none of http, https, gs"):
+        reload(resource["id"], **settings(portal_212))
+    [outcome] = reload_dataset(resource["package_id"], **settings(portal_212))
+    assert outcome.status == "failed"
+
+
+def test_a_resource_without_a_url_is_skipped(portal_212: Portal):
+    resource = portal_212.new_resource(format="CSV")
+    portal_212.action("resource_patch", id=resource["id"], url="")
+    with pytest.raises(errors.UsageError, match="has no file"):
+        reload(resource["id"], **settings(portal_212))
+    [outcome] = reload_dataset(resource["package_id"], **settings(portal_212))
+    assert (outcome.status, outcome.reason) == ("skipped", "it has no file")
+
+
 def test_an_id_that_ckan_does_not_know(portal: Portal):
     with pytest.raises(errors.CkanNotFound, match="resource_show"):
         reload("7b5d8d2c-3f0e-4c39-9f2b-3a8f0d1f6a11", **settings(portal))

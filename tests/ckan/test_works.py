@@ -339,6 +339,29 @@ def test_saving_the_data_dictionary_builds_no_index_again(
     assert indexes(portal, own_trees) == reloaded
 
 
+# Headers that CKAN would refuse as they are, or fail to search.
+ODD_HEADER = (
+    'Zeit :von,:x,(:mm),Stra\u00adße,"two\nlines","a\ttab",\u200bhidden,_id,'
+    '"a ""quote""",100%,{x},%s,a:b'
+)
+
+
+@pytest.mark.parametrize("via", ["copy", "api"])
+def test_columns_of_any_header_can_be_searched_and_described(
+    portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: str
+):
+    monkeypatch.chdir(tmp_path)
+    resource_id = portal.new_resource()["id"]
+    content = f"{ODD_HEADER}\n{','.join(f'value{i}' for i in range(13))}\n"
+    for _ in range(2):
+        load_text(portal, resource_id, content, tmp_path, via=via)
+        [record] = portal.search(resource_id, q="value5")["records"]
+        assert [record[name] for name in list(record)[1:14]] == [f"value{i}" for i in range(13)]
+    save_through_the_api(portal, resource_id)
+    [record] = portal.search(resource_id, filters={"Zeit _von": "value0"})["records"]
+    assert record["a:b"] == "value12"
+
+
 def test_permissions_can_be_set_again(portal: Portal, own_trees: str):
     triggers = "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(quote_ident(%s))"
     assert portal.set_permissions() == ""
