@@ -16,7 +16,7 @@ class Run:
 
     Args:
         readable: datastore_search returned the last row, and the right total.
-        visible: Users may search them: their full text is there too.
+        visible: The portal's pages show them, and their full text is there.
         finished: All was done.
     """
 
