@@ -1,0 +1,160 @@
+"""Chunks of text -> what the server's text search makes of each, asked once and remembered.
+
+A chunk is what stands between two spaces, with the space behind it. No token of Postgres's parser
+crosses white space, save tags and comments, so that the vector of a text can be put together from
+those of its chunks. Only the server is asked, in one query for many chunks: its configuration
+decides. Remembers at most 2 MiB of chunks: with their lexemes about 32 MB.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from loader.copy.database import ours
+
+Integers = npt.NDArray[np.int64]
+
+_MOST_CHUNKS = 1 << 17
+_MOST_BYTES = 2 << 20
+_ASKED_AT_ONCE = 1 << 13  # the answer takes about 300 bytes a chunk
+# The parser is the built-in one, and no dictionary looks at several words at a time.
+_WORD_BY_WORD = """
+    SELECT p.prsname = 'default' AND p.prsnamespace = 'pg_catalog'::regnamespace
+        AND NOT EXISTS (
+            SELECT FROM pg_ts_config_map m JOIN pg_ts_dict d ON d.oid = m.mapdict
+            JOIN pg_ts_template t ON t.oid = d.dicttemplate
+            WHERE m.mapcfg = c.oid
+            AND t.tmplname NOT IN ('simple', 'synonym', 'ispell', 'snowball', 'unaccent'))
+    FROM pg_ts_config c JOIN pg_ts_parser p ON p.oid = c.cfgparser WHERE c.oid = %s::regconfig
+"""
+# The marker's position tells how many positions a chunk takes: stop words take one too.
+_LEXEMES = """
+    SELECT n, lexeme, position
+    FROM unnest(%s::text[]) WITH ORDINALITY AS chunk (text, n),
+        unnest(to_tsvector(%s::regconfig, text || %s)) AS found (lexeme, positions, weights),
+        unnest(positions) AS position
+    ORDER BY n, position
+"""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What is known of some chunks, the lexemes of all of them one behind the other.
+
+    Attributes:
+        widths: How many positions each chunk takes.
+        firsts: Where each chunk's lexemes begin.
+        counts: How many lexemes each chunk has.
+        positions: Of each lexeme, counted from 1 at its chunk's beginning.
+        lexemes: As a tsvector's text has them, up to the position.
+    """
+
+    widths: Integers
+    firsts: Integers
+    counts: Integers
+    positions: Integers
+    lexemes: pa.StringArray
+
+    def and_others(self, others: Entries) -> Entries:
+        """Return these entries and others behind them."""
+        return Entries(
+            np.concatenate((self.widths, others.widths)),
+            np.concatenate((self.firsts, others.firsts + len(self.lexemes))),
+            np.concatenate((self.counts, others.counts)),
+            np.concatenate((self.positions, others.positions)),
+            pa.concat_arrays([self.lexemes, others.lexemes]),
+        )
+
+
+_NO_INTEGERS = np.zeros(0, np.int64)
+_NONE = Entries(_NO_INTEGERS, _NO_INTEGERS, _NO_INTEGERS, _NO_INTEGERS, pa.array([], pa.string()))
+
+
+def is_word_by_word(connection: psycopg.Connection[TupleRow], config: str) -> bool:
+    """Tell whether a text's lexemes are those of its words, under this configuration."""
+    with ours("reading the text search configuration"):
+        row = connection.execute(_WORD_BY_WORD, (config,)).fetchone()
+    return bool(row and row[0])
+
+
+class Vocabulary:
+    """The chunks met so far; safe to share between threads.
+
+    Args:
+        connection: In autocommit mode; nobody else uses it.
+        config: The text search configuration, as ``regconfig`` prints it; it keeps numbers.
+    """
+
+    def __init__(self, connection: psycopg.Connection[TupleRow], config: str) -> None:
+        self._connection = connection
+        self._config = config
+        # A number, which no dictionary changes, and which no text can have foreseen.
+        self._marker = str(10**17 + secrets.randbelow(9 * 10**17))
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._indices: dict[str, int] = {}
+        self._bytes = 0
+        self._entries = _NONE
+
+    def look_up(self, chunks: Sequence[str]) -> tuple[Integers, Entries]:
+        """Return the entries, and the index of each chunk's in them; ask for what is new."""
+        with self._lock:
+            indices = list(map(self._indices.get, chunks))
+            new = [c for c, index in zip(chunks, indices, strict=True) if index is None]
+            if new:
+                if len(self._indices) > _MOST_CHUNKS or self._bytes > _MOST_BYTES:
+                    self._forget()
+                    new = list(chunks)
+                self._learn(new)
+                indices = list(map(self._indices.get, chunks))
+            return np.array(indices, np.int64), self._entries
+
+    def _learn(self, chunks: Sequence[str]) -> None:
+        for start in range(0, len(chunks), _ASKED_AT_ONCE):
+            some = chunks[start : start + _ASKED_AT_ONCE]
+            entries = self._ask(some)
+            self._indices.update(zip(some, range(len(self._indices), 1 << 62), strict=False))
+            self._bytes += sum(map(len, some))
+            self._entries = self._entries.and_others(entries)
+
+    def _ask(self, chunks: Sequence[str]) -> Entries:
+        with ours("asking for lexemes"):
+            rows = self._connection.execute(
+                sql.SQL(_LEXEMES), (chunks, self._config, self._marker), binary=True
+            ).fetchall()
+        chunk, words, position = zip(*rows, strict=True)
+        chunk_of = np.array(chunk, np.int64) - 1
+        positions = np.array(position, np.int64)
+        is_marker = np.append(np.diff(chunk_of) != 0, True)  # the last of each chunk
+        counts = np.bincount(chunk_of, minlength=len(chunks)) - 1
+        lexemes = [
+            _as_written(word)
+            for word, hides in zip(words, is_marker.tolist(), strict=True)
+            if not hides
+        ]
+        return Entries(
+            positions[is_marker] - 1,
+            np.cumsum(counts) - counts,
+            counts,
+            positions[~is_marker],
+            pa.array(lexemes, pa.string()),
+        )
+
+
+def _as_written(lexeme: str) -> str:
+    if lexeme.isalnum():
+        return f"{lexeme}:"
+    escaped = lexeme.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}':"
