@@ -24,7 +24,7 @@ from psycopg.rows import TupleRow
 
 from loader.copy import fulltext
 from loader.copy.database import ours
-from loader.copy.vocabulary import Entries, Integers, Vocabulary, is_word_by_word
+from loader.copy.vocabulary import Entries, Indices, Vocabulary, is_word_by_word
 from loader.options import FullText
 
 Flags = npt.NDArray[np.bool_]
@@ -32,12 +32,14 @@ Flags = npt.NDArray[np.bool_]
 _MOST_ODD = 0.05  # of a sample; a row asked for costs half as much again as one left to the COPY
 _MOST_NEW = 0.05  # of a sample's words; one asked for costs what ten spare
 _MAX_CHUNK_BYTES = 256
-_ROWS_AT_ONCE = 1000
+_ASKED_AT_ONCE = 1000  # rows
+_COMPOSED_AT_ONCE = 1 << 13  # rows: fewer repeat the work on words, more need memory
 _MAX_POSITION = 16383  # Postgres's limit; later words have it too
 _POSITIONS = pa.array([f"{position} " for position in range(_MAX_POSITION + 1)])
 _SPACE, _TAB, _CR, _LESS_THAN = b" \t\r<"
 # The server is not asked for these: ``fulltext.keeps_numbers`` has seen that they stay.
-_NUMBER = r"^[0-9]{1,30}[.,]?[ \t-\r]$"
+_NUMBER = r"""^ ?[$#"'(\[]?[0-9]{1,30}\.?[,;:!?%"')\]]{0,2} ?$"""
+_AROUND_NUMBER = " $#\"'([.,;:!?%)]"
 _NUMBERS = ("bigint", "numeric")
 _SHAPES = {
     "date": ("dddd-dd-dd", "dddd:1 -dd:2 -dd:3"),
@@ -103,12 +105,8 @@ class Composer:
             for kind, column in chosen
             if kind not in _NUMBERS and kind not in _SHAPES
         ]
-        odd = np.zeros(len(left_out), np.bool_)
-        if texts:
-            text = Text(texts, left_out)
-            odd = text.odd
-            known.append(self._words(text))
-        vectors = _joined(known)
+        words, odd = self._words_of_rows(texts, left_out)
+        vectors = _joined([*known, words])
         if odd.any():
             asked = self._ask([column.filter(pa.array(odd)) for column in cells])
             vectors = pc.replace_with_mask(vectors, pa.array(odd), asked)
@@ -116,18 +114,35 @@ class Composer:
             vectors = pc.if_else(pa.array(left_out), None, vectors)
         return vectors
 
+    def _words_of_rows(
+        self, texts: Sequence[pa.StringArray], left_out: Flags
+    ) -> tuple[pa.StringArray, Flags]:
+        """Return what words add to each row's vector, and which rows they do not decide."""
+        rows = len(left_out)
+        if not texts:
+            return pa.nulls(rows, pa.string()), np.zeros(rows, np.bool_)
+        words, odd = [], []
+        for start in range(0, rows, _COMPOSED_AT_ONCE):
+            some = slice(start, start + _COMPOSED_AT_ONCE)
+            text = Text([column[some] for column in texts], left_out[some])
+            words.append(self._words(text))
+            odd.append(text.odd)
+        return pa.concat_arrays(words), np.concatenate(odd)
+
     def _words(self, text: Text) -> pa.StringArray:
         """Return what the texts' words add to each row's vector."""
-        encoded = text.chunks.dictionary_encode()
-        indices, entries = self._entries(encoded.dictionary)
-        chunks = indices[encoded.indices.to_numpy()]
-        widths, counts = entries.widths[chunks], entries.counts[chunks]
-        before = np.cumsum(widths) - widths
+        distinct, chunks = text.encoded()
+        indices, entries = self._entries(distinct)
+        widths, counts, firsts = (
+            known.take(indices).take(chunks)
+            for known in (entries.widths, entries.counts, entries.firsts)
+        )
+        before = np.cumsum(widths, dtype=np.int32) - widths
         row_begins = np.repeat(before[text.row_starts], text.row_lengths)
-        lexemes_end = np.cumsum(counts)
-        lexemes = np.repeat(entries.firsts[chunks] - (lexemes_end - counts), counts)
-        lexemes += np.arange(len(lexemes))
-        positions = np.repeat(before - row_begins + self._shift, counts)
+        lexemes_end = np.cumsum(counts, dtype=np.int32)
+        lexemes = np.repeat(firsts - (lexemes_end - counts), counts)
+        lexemes += np.arange(len(lexemes), dtype=np.int32)
+        positions = np.repeat(before - row_begins + np.int32(self._shift), counts)
         positions += entries.positions[lexemes]
         # Lexeme and position by turns, one copy of bytes for both.
         pieces = np.empty(2 * len(lexemes), np.int32)
@@ -137,16 +152,16 @@ class Composer:
         ends = np.concatenate(([0], 2 * lexemes_end[text.row_ends - 1]))
         return _cut(written.buffers()[2], _offsets(written)[ends])
 
-    def _entries(self, chunks: pa.StringArray) -> tuple[Integers, Entries]:
+    def _entries(self, chunks: pa.StringArray) -> tuple[Indices, Entries]:
         """Return entries, and the index of each chunk's: the numbers' are not remembered."""
         is_number = pc.match_substring_regex(chunks, _NUMBER)
-        numbers = pc.utf8_rtrim(chunks.filter(is_number), "., \t\n\v\f\r")
+        numbers = pc.ascii_trim(chunks.filter(is_number), _AROUND_NUMBER)
         words = chunks.filter(pc.invert(is_number)).to_pylist()
         indices, entries = self._vocabulary.look_up(words)
-        ones = np.ones(len(numbers), np.int64)
+        ones = np.ones(len(numbers), np.int32)
         written = pc.binary_join_element_wise(numbers, "", ":")
-        of_numbers = Entries(ones, np.arange(len(numbers)), ones, ones, written)
-        all_indices = np.empty(len(chunks), np.int64)
+        of_numbers = Entries(ones, np.arange(len(numbers), dtype=np.int32), ones, ones, written)
+        all_indices = np.empty(len(chunks), np.intp)
         mask = is_number.to_numpy(zero_copy_only=False)
         all_indices[~mask] = indices
         all_indices[mask] = len(entries.counts) + np.arange(len(numbers))
@@ -155,8 +170,8 @@ class Composer:
     def _ask(self, cells: Sequence[pa.StringArray]) -> pa.StringArray:
         """Return what the server makes of whole rows."""
         vectors: list[str | None] = []
-        for start in range(0, len(cells[0]), _ROWS_AT_ONCE):
-            some = [column.slice(start, _ROWS_AT_ONCE).to_pylist() for column in cells]
+        for start in range(0, len(cells[0]), _ASKED_AT_ONCE):
+            some = [column.slice(start, _ASKED_AT_ONCE).to_pylist() for column in cells]
             with ours("asking for full text"):
                 vectors += [row[0] for row in self._connection.execute(self._whole_rows, some)]
         return pa.array(vectors, pa.string())
@@ -170,7 +185,7 @@ class Text:
         left_out: Rows that are taken to have no text.
 
     Attributes:
-        chunks: Of all rows, each with the space behind it.
+        chunks: Of all rows, each with the space behind it, also the last of a row.
         row_ends: How many chunks there are up to each row's end.
         odd: The rows whose chunks do not tell their lexemes; they have none here.
     """
@@ -187,14 +202,36 @@ class Text:
             self._cut(pc.if_else(pa.array(self.odd), " ", texts))
 
     @property
-    def row_starts(self) -> Integers:
+    def row_starts(self) -> Indices:
         """How many chunks there are before each row."""
         return np.concatenate((np.zeros(1, np.int64), self.row_ends[:-1]))
 
     @property
-    def row_lengths(self) -> Integers:
+    def row_lengths(self) -> Indices:
         """How many chunks each row has."""
         return np.diff(self.row_ends, prepend=0)
+
+    def encoded(self) -> tuple[pa.StringArray, Indices]:
+        """Return the distinct chunks, and the index in them of each chunk.
+
+        Each has one space before it and one behind it, but not at the row's begin and end.
+        """
+        encoded = self.chunks.dictionary_encode()
+        inside = _between(" ", pc.ascii_rtrim_whitespace(encoded.dictionary), " ")
+        firsts, lasts = self.row_starts, self.row_ends - 1
+        begins, ends = (
+            pc.ascii_rtrim_whitespace(self.chunks.take(pa.array(at))) for at in (firsts, lasts)
+        )
+        behind = pc.if_else(pa.array(firsts == lasts), "", " ")
+        edges = pa.concat_arrays([_between(" ", ends, ""), _between("", begins, behind)])
+        edges = edges.dictionary_encode()
+        indices = encoded.indices.to_numpy().astype(np.intp)
+        at_edges = edges.indices.to_numpy() + len(inside)
+        indices[lasts] = at_edges[: len(lasts)]
+        indices[firsts] = at_edges[len(lasts) :]  # also where a row has only one
+        distinct = pa.concat_arrays([inside, edges.dictionary])
+        used = np.bincount(indices, minlength=len(distinct)) > 0
+        return distinct.filter(pa.array(used)), (np.cumsum(used) - 1)[indices]
 
     def _cut(self, texts: pa.StringArray) -> None:
         ends = _offsets(texts)
@@ -202,7 +239,7 @@ class Text:
         # The octets wrap: what is below a tab is far above.
         is_space = (octets == _SPACE) | (octets - np.uint8(_TAB) <= _CR - _TAB)
         chunk_ends = np.flatnonzero(is_space) + 1
-        self.row_ends: Integers = np.searchsorted(chunk_ends, ends[1:], side="right")
+        self.row_ends: Indices = np.searchsorted(chunk_ends, ends[1:], side="right")
         self.chunks = _cut(texts.buffers()[2], np.concatenate(([0], chunk_ends)))
 
     def _odd(self, texts: pa.StringArray) -> Flags:
@@ -251,9 +288,8 @@ def _is_usual(texts: Sequence[pa.StringArray]) -> bool:
         return False
     half = len(text.chunks) // 2
     earlier, later = text.chunks[:half], text.chunks[half:]
-    known = pc.or_(
-        pc.is_in(later, value_set=earlier.unique()), pc.match_substring_regex(later, _NUMBER)
-    )
+    is_number = pc.match_substring_regex(pc.ascii_rtrim_whitespace(later), _NUMBER)
+    known = pc.or_(pc.is_in(later, value_set=earlier.unique()), is_number)
     new = len(later) - pc.sum(known, min_count=0).as_py()
     return bool(new <= _MOST_NEW * len(later))
 
@@ -288,6 +324,10 @@ def _moments(cells: pa.StringArray, kind: str) -> pa.StringArray:
     vectors[:, written == digit] = octets.reshape(-1, len(shape))[:, shape == digit]
     lengths = np.where(cells.is_valid(), len(written), 0)
     return _cut(pa.py_buffer(vectors), np.concatenate(([0], np.cumsum(lengths))))
+
+
+def _between(before: str, strings: pa.StringArray, behind: str | pa.StringArray) -> pa.StringArray:
+    return pc.binary_join_element_wise(before, strings, behind, "")
 
 
 def _joined(parts: Sequence[pa.StringArray]) -> pa.StringArray:

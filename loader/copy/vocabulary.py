@@ -1,6 +1,7 @@
 """Chunks of text -> what the server's text search makes of each, asked once and remembered.
 
-A chunk is what stands between two spaces, with the space behind it. No token of Postgres's parser
+A chunk is what stands between two spaces, with one space before it and one behind it, unless
+it begins or ends its text: ".." is a file's name only between words. No token of Postgres's parser
 crosses white space, save tags and comments, so that the vector of a text can be put together from
 those of its chunks. Only the server is asked, in one query for many chunks: its configuration
 decides. Remembers at most 2 MiB of chunks: with their lexemes about 32 MB.
@@ -17,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 import pyarrow as pa
-from psycopg import sql
 from psycopg.rows import TupleRow
 
 from loader.copy.database import ours
 
-Integers = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.int32]
+Indices = npt.NDArray[np.intp]
 
 _MOST_CHUNKS = 1 << 17
 _MOST_BYTES = 2 << 20
@@ -40,8 +41,13 @@ _WORD_BY_WORD = """
 # The marker's position tells how many positions a chunk takes: stop words take one too.
 _LEXEMES = """
     SELECT n, lexeme, position
-    FROM unnest(%s::text[]) WITH ORDINALITY AS chunk (text, n),
-        unnest(to_tsvector(%s::regconfig, text || %s)) AS found (lexeme, positions, weights),
+    FROM unnest(string_to_array(%(chunks)s, E'\n')) WITH ORDINALITY AS chunk (text, n),
+        unnest(
+            CASE WHEN text LIKE '%% '
+            THEN to_tsvector(%(config)s::regconfig, text || %(marker)s)
+            ELSE to_tsvector(%(config)s::regconfig, text)
+                || to_tsvector(%(config)s::regconfig, %(marker)s) END
+        ) AS found (lexeme, positions, weights),
         unnest(positions) AS position
     ORDER BY n, position
 """
@@ -69,15 +75,15 @@ class Entries:
         """Return these entries and others behind them."""
         return Entries(
             np.concatenate((self.widths, others.widths)),
-            np.concatenate((self.firsts, others.firsts + len(self.lexemes))),
+            np.concatenate((self.firsts, others.firsts + np.int32(len(self.lexemes)))),
             np.concatenate((self.counts, others.counts)),
             np.concatenate((self.positions, others.positions)),
             pa.concat_arrays([self.lexemes, others.lexemes]),
         )
 
 
-_NO_INTEGERS = np.zeros(0, np.int64)
-_NONE = Entries(_NO_INTEGERS, _NO_INTEGERS, _NO_INTEGERS, _NO_INTEGERS, pa.array([], pa.string()))
+_ZERO = np.zeros(1, np.int32)
+_EMPTY_CHUNK = Entries(_ZERO, _ZERO, _ZERO, _ZERO[:0], pa.array([], pa.string()))
 
 
 def is_word_by_word(connection: psycopg.Connection[TupleRow], config: str) -> bool:
@@ -104,22 +110,19 @@ class Vocabulary:
         self._forget()
 
     def _forget(self) -> None:
-        self._indices: dict[str, int] = {}
+        self._indices = {"": 0}
         self._bytes = 0
-        self._entries = _NONE
+        self._entries = _EMPTY_CHUNK
 
     def look_up(self, chunks: Sequence[str]) -> tuple[Integers, Entries]:
         """Return the entries, and the index of each chunk's in them; ask for what is new."""
         with self._lock:
-            indices = list(map(self._indices.get, chunks))
-            new = [c for c, index in zip(chunks, indices, strict=True) if index is None]
-            if new:
-                if len(self._indices) > _MOST_CHUNKS or self._bytes > _MOST_BYTES:
-                    self._forget()
-                    new = list(chunks)
-                self._learn(new)
-                indices = list(map(self._indices.get, chunks))
-            return np.array(indices, np.int64), self._entries
+            new = [c for c in dict.fromkeys(chunks) if c not in self._indices]
+            if new and (len(self._indices) > _MOST_CHUNKS or self._bytes > _MOST_BYTES):
+                self._forget()
+                new = [c for c in dict.fromkeys(chunks) if c not in self._indices]
+            self._learn(new)
+            return np.fromiter(map(self._indices.__getitem__, chunks), np.int32), self._entries
 
     def _learn(self, chunks: Sequence[str]) -> None:
         for start in range(0, len(chunks), _ASKED_AT_ONCE):
@@ -132,13 +135,15 @@ class Vocabulary:
     def _ask(self, chunks: Sequence[str]) -> Entries:
         with ours("asking for lexemes"):
             rows = self._connection.execute(
-                sql.SQL(_LEXEMES), (chunks, self._config, self._marker), binary=True
+                _LEXEMES,
+                {"chunks": "\n".join(chunks), "config": self._config, "marker": self._marker},
+                binary=True,
             ).fetchall()
         chunk, words, position = zip(*rows, strict=True)
-        chunk_of = np.array(chunk, np.int64) - 1
-        positions = np.array(position, np.int64)
+        chunk_of = np.array(chunk) - 1
+        positions = np.array(position, np.int32)
         is_marker = np.append(np.diff(chunk_of) != 0, True)  # the last of each chunk
-        counts = np.bincount(chunk_of, minlength=len(chunks)) - 1
+        counts = np.bincount(chunk_of, minlength=len(chunks)).astype(np.int32) - 1
         lexemes = [
             _as_written(word)
             for word, hides in zip(words, is_marker.tolist(), strict=True)
@@ -146,7 +151,7 @@ class Vocabulary:
         ]
         return Entries(
             positions[is_marker] - 1,
-            np.cumsum(counts) - counts,
+            np.cumsum(counts, dtype=np.int32) - counts,
             counts,
             positions[~is_marker],
             pa.array(lexemes, pa.string()),
