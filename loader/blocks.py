@@ -1,6 +1,6 @@
 """The text stream -> Blocks of whole records, each with its place in the file.
 
-In: UTF-8 text in pieces of any size, and the Dialect. Out: Blocks of about 4 MiB, cut only at
+In: UTF-8 text in pieces of any size, and the Dialect. Out: Blocks of about 2 MiB, cut only at
 record ends. A quote opens only at the start of a cell (``8" pipe`` is no opening quote), as in
 RFC 4180, Python's csv and Arrow. Holds one block and what came in after it, or one record of at
 most ``max_record_bytes`` if that is more.
@@ -19,7 +19,7 @@ from loader.dialect import Dialect
 from loader.errors import UnclosedQuote
 from loader.text import Readable, read_fully
 
-BLOCK_BYTES = 4 << 20  # each lane holds one or two of them, and memory grows with it
+BLOCK_BYTES = 2 << 20  # each lane holds one or two of them, and memory grows with it
 MAX_RECORD_BYTES = 32 << 20
 _LF, _CR = 0x0A, 0x0D
 

@@ -132,7 +132,6 @@ def test_words_that_were_forgotten_are_asked_for_again(
     monkeypatch.setattr(vocabulary, "_MOST_CHUNKS", chunks)
     monkeypatch.setattr(vocabulary, "_MOST_BYTES", length)
     monkeypatch.setattr(vocabulary, "_ASKED_AT_ONCE", 3)
-    monkeypatch.setattr(lexemes, "_COMPOSED_AT_ONCE", 2)
     one = composer(database_18, "text")
     words = "the quick brown foxes are jumping over lazy dogs and over other state-of-the-art foxes"
     texts = [*words.split(), "", words]

@@ -33,7 +33,6 @@ _MOST_ODD = 0.05  # of a sample; a row asked for costs half as much again as one
 _MOST_NEW = 0.05  # of a sample's words; one asked for costs what ten spare
 _MAX_CHUNK_BYTES = 256
 _ASKED_AT_ONCE = 1000  # rows
-_COMPOSED_AT_ONCE = 1 << 13  # rows: fewer repeat the work on words, more need memory
 _MAX_POSITION = 16383  # Postgres's limit; later words have it too
 _POSITIONS = pa.array([f"{position} " for position in range(_MAX_POSITION + 1)])
 _SPACE, _TAB, _CR, _LESS_THAN = b" \t\r<"
@@ -105,29 +104,18 @@ class Composer:
             for kind, column in chosen
             if kind not in _NUMBERS and kind not in _SHAPES
         ]
-        words, odd = self._words_of_rows(texts, left_out)
-        vectors = _joined([*known, words])
+        odd = np.zeros(len(left_out), np.bool_)
+        if texts:
+            text = Text(texts, left_out)
+            odd = text.odd
+            known.append(self._words(text))
+        vectors = _joined(known)
         if odd.any():
             asked = self._ask([column.filter(pa.array(odd)) for column in cells])
             vectors = pc.replace_with_mask(vectors, pa.array(odd), asked)
         if left_out.any():
             vectors = pc.if_else(pa.array(left_out), None, vectors)
         return vectors
-
-    def _words_of_rows(
-        self, texts: Sequence[pa.StringArray], left_out: Flags
-    ) -> tuple[pa.StringArray, Flags]:
-        """Return what words add to each row's vector, and which rows they do not decide."""
-        rows = len(left_out)
-        if not texts:
-            return pa.nulls(rows, pa.string()), np.zeros(rows, np.bool_)
-        words, odd = [], []
-        for start in range(0, rows, _COMPOSED_AT_ONCE):
-            some = slice(start, start + _COMPOSED_AT_ONCE)
-            text = Text([column[some] for column in texts], left_out[some])
-            words.append(self._words(text))
-            odd.append(text.odd)
-        return pa.concat_arrays(words), np.concatenate(odd)
 
     def _words(self, text: Text) -> pa.StringArray:
         """Return what the texts' words add to each row's vector."""
