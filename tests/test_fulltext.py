@@ -143,7 +143,7 @@ def composed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(lexemes.Composer, "compose", spy)
     monkeypatch.setattr(lexemes, "_MOST_ODD", 1)
-    monkeypatch.setattr(lexemes, "_MOST_NEW", 1)
+    monkeypatch.setattr(lexemes, "MOST_NEW", 1)
     yield
     assert blocks
 

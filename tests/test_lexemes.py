@@ -131,12 +131,23 @@ def test_words_that_were_forgotten_are_asked_for_again(
 ):
     monkeypatch.setattr(vocabulary, "_MOST_CHUNKS", chunks)
     monkeypatch.setattr(vocabulary, "_MOST_BYTES", length)
+    monkeypatch.setattr(vocabulary, "MOST_NEW", 1)
     monkeypatch.setattr(vocabulary, "_ASKED_AT_ONCE", 3)
     one = composer(database_18, "text")
     words = "the quick brown foxes are jumping over lazy dogs and over other state-of-the-art foxes"
     texts = [*words.split(), "", words]
     for _ in range(3):
         assert differing(database_18, texts, composed(one, texts)) == []
+
+
+def test_after_too_many_new_words_rows_are_asked_for(
+    database_18: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(vocabulary, "_MOST_CHUNKS", 3)
+    one = composer(database_18, "text")
+    for texts in (["state of", "the art"], ["lazy dogs", "naïve <cats"], ["it's", None, ""]):
+        assert differing(database_18, [text or "" for text in texts], composed(one, texts)) == []
+    assert one._vocabulary.is_useless
 
 
 def test_a_word_is_asked_for_once(datastore_url_18: str):
@@ -149,6 +160,12 @@ def test_a_word_is_asked_for_once(datastore_url_18: str):
     assert again == ["  lazi:4 99:5 dog:6 8:7 ", "-5  "]
     with pytest.raises(Exception, match="closed"):
         composed(one, ["cats"], ["1"], [None])
+
+
+def test_a_table_without_searchable_columns_has_empty_vectors(database_18: psycopg.Connection):
+    columns = [("n", "bigint")]
+    one = Composer(database_18, columns, "text", "pg_catalog.english", "UTC")
+    assert composed(one, ["7", None]) == ["", ""]
 
 
 def test_rows_left_out_are_null(database_18: psycopg.Connection):

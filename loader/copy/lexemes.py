@@ -4,7 +4,8 @@ Postgres's parser takes half of the time of loading text, and it reads the same 
 again. Here each row's vector is put together from its words', which a ``Vocabulary`` remembers:
 on ``311`` that saves half of all CPU time. The lexemes are the trigger's, row by row, and the
 positions are those that ``fulltext.expression`` gives. It is asked for whole rows that words alone
-do not decide: those with a "<", which may open a tag, or with a very long word.
+do not decide: those with a "<", which may open a tag, or with a very long word; and for all that
+come after too many new words.
 
 Arrow and NumPy do it, a block at a time, and Python only what is done once for each new word.
 Holds the texts of a block some ten times over.
@@ -24,13 +25,12 @@ from psycopg.rows import TupleRow
 
 from loader.copy import fulltext
 from loader.copy.database import ours
-from loader.copy.vocabulary import Entries, Indices, Vocabulary, is_word_by_word
+from loader.copy.vocabulary import MOST_NEW, Entries, Indices, Vocabulary, is_word_by_word
 from loader.options import FullText
 
 Flags = npt.NDArray[np.bool_]
 
 _MOST_ODD = 0.05  # of a sample; a row asked for costs half as much again as one left to the COPY
-_MOST_NEW = 0.05  # of a sample's words; one asked for costs what ten spare
 _MAX_CHUNK_BYTES = 256
 _ASKED_AT_ONCE = 1000  # rows
 _MAX_POSITION = 16383  # Postgres's limit; later words have it too
@@ -105,11 +105,13 @@ class Composer:
             if kind not in _NUMBERS and kind not in _SHAPES
         ]
         odd = np.zeros(len(left_out), np.bool_)
-        if texts:
+        if texts and self._vocabulary.is_useless:
+            odd = ~left_out
+        elif texts:
             text = Text(texts, left_out)
             odd = text.odd
             known.append(self._words(text))
-        vectors = _joined(known)
+        vectors = _joined(known or [pa.nulls(len(left_out), pa.string())])
         if odd.any():
             asked = self._ask([column.filter(pa.array(odd)) for column in cells])
             vectors = pc.replace_with_mask(vectors, pa.array(odd), asked)
@@ -120,7 +122,7 @@ class Composer:
     def _words(self, text: Text) -> pa.StringArray:
         """Return what the texts' words add to each row's vector."""
         distinct, chunks = text.encoded()
-        indices, entries = self._entries(distinct)
+        indices, entries = self._entries(distinct, len(chunks))
         widths, counts, firsts = (
             known.take(indices).take(chunks)
             for known in (entries.widths, entries.counts, entries.firsts)
@@ -140,12 +142,12 @@ class Composer:
         ends = np.concatenate(([0], 2 * lexemes_end[text.row_ends - 1]))
         return _cut(written.buffers()[2], _offsets(written)[ends])
 
-    def _entries(self, chunks: pa.StringArray) -> tuple[Indices, Entries]:
+    def _entries(self, chunks: pa.StringArray, met: int) -> tuple[Indices, Entries]:
         """Return entries, and the index of each chunk's: the numbers' are not remembered."""
         is_number = pc.match_substring_regex(chunks, _NUMBER)
         numbers = pc.ascii_trim(chunks.filter(is_number), _AROUND_NUMBER)
         words = chunks.filter(pc.invert(is_number)).to_pylist()
-        indices, entries = self._vocabulary.look_up(words)
+        indices, entries = self._vocabulary.look_up(words, met)
         ones = np.ones(len(numbers), np.int32)
         written = pc.binary_join_element_wise(numbers, "", ":")
         of_numbers = Entries(ones, np.arange(len(numbers), dtype=np.int32), ones, ones, written)
@@ -279,7 +281,7 @@ def _is_usual(texts: Sequence[pa.StringArray]) -> bool:
     is_number = pc.match_substring_regex(pc.ascii_rtrim_whitespace(later), _NUMBER)
     known = pc.or_(pc.is_in(later, value_set=earlier.unique()), is_number)
     new = len(later) - pc.sum(known, min_count=0).as_py()
-    return bool(new <= _MOST_NEW * len(later))
+    return bool(new <= MOST_NEW * len(later))
 
 
 def _chosen(kind: str, which: FullText) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg.rows import TupleRow
 
 from loader.copy.database import ours
@@ -25,9 +26,10 @@ from loader.copy.database import ours
 Integers = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.intp]
 
+MOST_NEW = 0.03  # of the chunks met; to ask for one takes ten times what one known spares
 _MOST_CHUNKS = 1 << 17
 _MOST_BYTES = 2 << 20
-_ASKED_AT_ONCE = 1 << 13  # the answer takes about 300 bytes a chunk
+_ASKED_AT_ONCE = 1 << 13  # the answer takes about 100 bytes a chunk
 # The parser is the built-in one, and no dictionary looks at several words at a time.
 _WORD_BY_WORD = """
     SELECT p.prsname = 'default' AND p.prsnamespace = 'pg_catalog'::regnamespace
@@ -39,17 +41,21 @@ _WORD_BY_WORD = """
     FROM pg_ts_config c JOIN pg_ts_parser p ON p.oid = c.cfgparser WHERE c.oid = %s::regconfig
 """
 # The marker's position tells how many positions a chunk takes: stop words take one too.
+# In one row, since Python takes longer over a row than the server over a lexeme.
 _LEXEMES = """
-    SELECT n, lexeme, position
-    FROM unnest(string_to_array(%(chunks)s, E'\n')) WITH ORDINALITY AS chunk (text, n),
-        unnest(
-            CASE WHEN text LIKE '%% '
-            THEN to_tsvector(%(config)s::regconfig, text || %(marker)s)
-            ELSE to_tsvector(%(config)s::regconfig, text)
-                || to_tsvector(%(config)s::regconfig, %(marker)s) END
-        ) AS found (lexeme, positions, weights),
-        unnest(positions) AS position
-    ORDER BY n, position
+    SELECT string_agg(n::text, ' '), string_agg(position::text, ' '), string_agg(lexeme, E'\\n')
+    FROM (
+        SELECT n, position, lexeme
+        FROM unnest(string_to_array(%(chunks)s, E'\\n')) WITH ORDINALITY AS chunk (text, n),
+            unnest(
+                CASE WHEN text LIKE '%% '
+                THEN to_tsvector(%(config)s::regconfig, text || %(marker)s)
+                ELSE to_tsvector(%(config)s::regconfig, text)
+                    || to_tsvector(%(config)s::regconfig, %(marker)s) END
+            ) AS found (lexeme, positions, weights),
+            unnest(positions) AS position
+        ORDER BY n, position
+    ) AS sorted
 """
 
 
@@ -99,6 +105,9 @@ class Vocabulary:
     Args:
         connection: In autocommit mode; nobody else uses it.
         config: The text search configuration, as ``regconfig`` prints it; it keeps numbers.
+
+    Attributes:
+        is_useless: Whether so many chunks were new that remembering them does not pay.
     """
 
     def __init__(self, connection: psycopg.Connection[TupleRow], config: str) -> None:
@@ -107,18 +116,27 @@ class Vocabulary:
         # A number, which no dictionary changes, and which no text can have foreseen.
         self._marker = str(10**17 + secrets.randbelow(9 * 10**17))
         self._lock = threading.Lock()
+        self.is_useless = False
         self._forget()
 
     def _forget(self) -> None:
+        self._met = 0
         self._indices = {"": 0}
         self._bytes = 0
         self._entries = _EMPTY_CHUNK
 
-    def look_up(self, chunks: Sequence[str]) -> tuple[Integers, Entries]:
-        """Return the entries, and the index of each chunk's in them; ask for what is new."""
+    def look_up(self, chunks: Sequence[str], met: int) -> tuple[Integers, Entries]:
+        """Return the entries, and the index of each chunk's in them; ask for what is new.
+
+        Args:
+            chunks: Each as often as one likes.
+            met: How many chunks there were, before each was taken once.
+        """
         with self._lock:
+            self._met += met
             new = [c for c in dict.fromkeys(chunks) if c not in self._indices]
             if new and (len(self._indices) > _MOST_CHUNKS or self._bytes > _MOST_BYTES):
+                self.is_useless = len(self._indices) > MOST_NEW * self._met
                 self._forget()
                 new = [c for c in dict.fromkeys(chunks) if c not in self._indices]
             self._learn(new)
@@ -133,33 +151,26 @@ class Vocabulary:
             self._entries = self._entries.and_others(entries)
 
     def _ask(self, chunks: Sequence[str]) -> Entries:
+        parameters = {"chunks": "\n".join(chunks), "config": self._config, "marker": self._marker}
         with ours("asking for lexemes"):
-            rows = self._connection.execute(
-                _LEXEMES,
-                {"chunks": "\n".join(chunks), "config": self._config, "marker": self._marker},
-                binary=True,
-            ).fetchall()
-        chunk, words, position = zip(*rows, strict=True)
-        chunk_of = np.array(chunk) - 1
-        positions = np.array(position, np.int32)
+            row = self._connection.execute(_LEXEMES, parameters).fetchone()
+        assert row is not None  # noqa: S101  # an aggregate gives one row
+        chunk_of = np.fromstring(row[0], np.int32, sep=" ") - 1
+        positions = np.fromstring(row[1], np.int32, sep=" ")
         is_marker = np.append(np.diff(chunk_of) != 0, True)  # the last of each chunk
         counts = np.bincount(chunk_of, minlength=len(chunks)).astype(np.int32) - 1
-        lexemes = [
-            _as_written(word)
-            for word, hides in zip(words, is_marker.tolist(), strict=True)
-            if not hides
-        ]
+        lexemes = pa.array(row[2].split("\n"), pa.string()).filter(pa.array(~is_marker))
         return Entries(
             positions[is_marker] - 1,
             np.cumsum(counts, dtype=np.int32) - counts,
             counts,
             positions[~is_marker],
-            pa.array(lexemes, pa.string()),
+            _as_written(lexemes),
         )
 
 
-def _as_written(lexeme: str) -> str:
-    if lexeme.isalnum():
-        return f"{lexeme}:"
-    escaped = lexeme.replace("\\", "\\\\").replace("'", "''")
-    return f"'{escaped}':"
+def _as_written(lexemes: pa.StringArray) -> pa.StringArray:
+    escaped = pc.replace_substring(pc.replace_substring(lexemes, "\\", "\\\\"), "'", "''")
+    quoted = pc.binary_join_element_wise("'", escaped, "':", "")
+    plain = pc.binary_join_element_wise(lexemes, "", ":")
+    return pc.if_else(pc.utf8_is_alnum(lexemes), plain, quoted)
