@@ -168,7 +168,12 @@ class Copying:
         if which == "none":
             return None
         config, time_zone = fulltext.settings(self.connection)
-        if lexemes.can_compose(self.connection, columns, which, config, sample):
+        changed_by_triggers = not self._merges and keep.has_row_triggers(
+            self.connection, self._names
+        )
+        if not changed_by_triggers and lexemes.can_compose(
+            self.connection, columns, which, config, sample
+        ):
             connection = self._connect(stack, "full text")
             return lexemes.Composer(connection, columns, which, config, time_zone)
         literals = fulltext.keeps_numbers(self.connection, config)

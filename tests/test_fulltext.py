@@ -247,6 +247,19 @@ def test_composed_lexemes_of_mended_rows_are_the_triggers(database, datastore_ur
     assert ["fox" in (found or []) for found in lexemes_of(database, "t")].count(True) == 1
 
 
+def test_what_a_trigger_makes_of_a_row_is_found(database, datastore_url, tmp_path):
+    path = write_csv(tmp_path / "t.csv", ["name", "n"], [["Oaks", "7"], ["Elms", "8"]])
+    load(path, Options("t", datastore_url))
+    database.execute(
+        "CREATE FUNCTION tidy() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.name := 'tidy ' || NEW.name; RETURN NEW; END $$;"
+        "CREATE TRIGGER a BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION tidy()"
+    )
+    load(path, Options("t", datastore_url))
+    assert different_rows(database, "t") == []
+    assert lexemes_of(database, "t") == [["7", "oak", "tidi"], ["8", "elm", "tidi"]]
+
+
 NUMBERS_DROPPED = "ALTER TEXT SEARCH CONFIGURATION own DROP MAPPING FOR int, uint, float"
 NUMBERS_REFUSED = (
     "CREATE TEXT SEARCH DICTIONARY no_word (TEMPLATE = simple, ACCEPT = false);"
