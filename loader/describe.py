@@ -22,7 +22,7 @@ _SCHEMA_PROPERTIES = ("missingValues", "primaryKey")
 
 
 def infer(uri: str | os.PathLike[str], options: Options = Options()) -> dict[str, Any]:
-    """Return what the first 2 MiB of a source tell, as a frictionless Resource descriptor.
+    """Return what the first 4 MiB of a source tell, as a frictionless Resource descriptor.
 
     Raises:
         AircanError: As ``loader.load`` raises for the source and its header.
