@@ -1,6 +1,6 @@
 """The text stream -> Blocks of whole records, each with its place in the file.
 
-In: UTF-8 text in pieces of any size, and the Dialect. Out: Blocks of about 4 MiB, cut only at
+In: UTF-8 text in pieces of any size, and the Dialect. Out: Blocks of about 2 MiB, cut only at
 record ends. A quote opens only at the start of a cell (``8" pipe`` is no opening quote), as in
 RFC 4180, Python's csv and Arrow. Holds one block and what came in after it, or one record of at
 most ``max_record_bytes`` if that is more.
@@ -19,7 +19,7 @@ from loader.dialect import Dialect
 from loader.errors import UnclosedQuote
 from loader.text import Readable, read_fully
 
-BLOCK_BYTES = 4 << 20  # each lane holds one or two of them, and memory grows with it
+BLOCK_BYTES = 2 << 20  # each lane holds one or two of them, and memory grows with it
 MAX_RECORD_BYTES = 32 << 20
 _LF, _CR = 0x0A, 0x0D
 
@@ -83,6 +83,7 @@ def cut(
     dialect: Dialect,
     block_bytes: int = BLOCK_BYTES,
     max_record_bytes: int = MAX_RECORD_BYTES,
+    first_bytes: int | None = None,
 ) -> Iterator[Block]:
     """Cut the text into blocks, leaving out everything up to the header row.
 
@@ -91,13 +92,14 @@ def cut(
         dialect: How its records end.
         block_bytes: About how much goes into a block.
         max_record_bytes: How long a record may be.
+        first_bytes: About how much goes into the first block, if not as much.
 
     Raises:
         UnclosedQuote: A record longer than ``max_record_bytes``, or a quote still open at the
             end of the text; the row is the one that the quote opens in.
     """
     number, row, row_id, rest = 0, 1, 1, b""
-    wanted, at_end = block_bytes, False
+    wanted, at_end = first_bytes or block_bytes, False
     while not at_end:
         piece = read_fully(text, wanted - len(rest))
         at_end = len(piece) < wanted - len(rest)

@@ -1,4 +1,4 @@
-"""Verified strings -> COPY's CSV format, with ``_id`` in front.
+"""Verified strings -> COPY's CSV format, with ``_id`` in front, and before it ``_full_text``.
 
 In: one string array per column, null for NULL. Out: one buffer of lines, cut like the source's,
 so that blocks that need no mending can go with them as they are. A column is quoted only where
@@ -16,7 +16,11 @@ from loader.blocks import Offsets
 
 
 def encode(
-    ids: Offsets, columns: Sequence[pa.StringArray], delimiter: str, line_end: str
+    ids: Offsets,
+    columns: Sequence[pa.StringArray],
+    delimiter: str,
+    line_end: str,
+    vectors: pa.StringArray | None = None,
 ) -> list[memoryview]:
     """Return the rows as COPY CSV.
 
@@ -25,15 +29,28 @@ def encode(
         columns: The cells, as ``convert`` verified them.
         delimiter: Between cells.
         line_end: LF or CRLF; the same for the whole COPY.
+        vectors: The ``_full_text`` of each row, if the COPY has that column.
     """
     if not len(ids):
         return []
-    cells = [pa.array(ids).cast(pa.string()), *(_quote(column, delimiter) for column in columns)]
+    cells = [leading(ids, delimiter, vectors)]
+    cells += [_quote(column, delimiter) for column in columns]
     rows = pc.binary_join_element_wise(
         *cells, delimiter, null_handling="replace", null_replacement=""
     )
     one = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
     return [memoryview(pc.binary_join(one, line_end).buffers()[2]), memoryview(line_end.encode())]
+
+
+def leading(ids: Offsets, delimiter: str, vectors: pa.StringArray | None) -> pa.StringArray:
+    """Return what goes in front of each row's own cells."""
+    numbers = pa.array(ids).cast(pa.string())
+    if vectors is None:
+        return numbers
+    quoted = _quote(vectors, delimiter)
+    return pc.binary_join_element_wise(
+        quoted, numbers, delimiter, null_handling="replace", null_replacement=""
+    )
 
 
 def _quote(cells: pa.StringArray, delimiter: str) -> pa.StringArray:

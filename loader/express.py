@@ -12,12 +12,13 @@ Holds the block once more.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from loader import encode
 from loader.blocks import Block
 from loader.dialect import Dialect
 from loader.schema import Column
@@ -61,8 +62,15 @@ class Express:
         self._delimiter = dialect.delimiter
         self._expression = None if any(missing) else _expression(columns, dialect)
 
-    def encode(self, block: Block) -> list[memoryview] | None:
-        """Return the block's COPY text, or None if it must go the long way."""
+    def encode(
+        self, block: Block, vectors: Callable[[], pa.StringArray | None] = lambda: None
+    ) -> list[memoryview] | None:
+        """Return the block's COPY text, or None if it must go the long way.
+
+        Args:
+            block: Whole records.
+            vectors: Called once they are verified: their ``_full_text``, if the COPY has it.
+        """
         if self._expression is None or len(block.ends) != block.rows:
             return None
         data = pa.py_buffer(block.data)
@@ -70,8 +78,9 @@ class Express:
         if not pc.match_substring_regex(whole, self._expression)[0].as_py():
             return None
         records = pa.StringArray.from_buffers(block.rows, _offsets(block.ends), data)
-        ids = pa.array(np.arange(block.first_id, block.first_id + block.rows)).cast(pa.string())
-        lines = pc.binary_join_element_wise(ids, records, self._delimiter)
+        ids = np.arange(block.first_id, block.first_id + block.rows)
+        leading = encode.leading(ids, self._delimiter, vectors())
+        lines = pc.binary_join_element_wise(leading, records, self._delimiter)
         return [memoryview(lines.buffers()[2])]
 
 

@@ -6,9 +6,10 @@ Holds one block for each thread that asks.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from loader import encode, table
@@ -20,6 +21,9 @@ from loader.reading import Reading
 from loader.rejects import Rejects
 from loader.schema import Column
 from loader.verdict import Verdict
+
+# Columns of a block, and which rows to leave out -> the ``_full_text`` of each row.
+Compose = Callable[[Sequence[pa.StringArray], npt.NDArray[np.bool_]], pa.StringArray]
 
 
 class Pass:
@@ -62,22 +66,37 @@ class Pass:
             yield block
             self._progress.advance(self.reading.source.bytes_read, self.rows_read)
 
-    def encode(self, block: Block) -> list[memoryview] | None:
-        """Return a block's COPY text, or None once a column was widened."""
-        encoded = self._express.encode(block)
+    def encode(self, block: Block, compose: Compose | None = None) -> list[memoryview] | None:
+        """Return a block's COPY text, or None once a column was widened.
+
+        Args:
+            block: Whole records.
+            compose: What makes ``_full_text``, if the COPY has it.
+        """
+        encoded = self._express.encode(block, lambda: self._vectors_of_block(block, compose))
         if encoded is None:
-            return self._encode_mended(block)
+            return self._encode_mended(block, compose)
         self._rejects.add(block.number, [])
         self._count(block, rows=block.rows, repaired=0)
         # A block that fits the narrower types has nothing to add to a verdict.
         return None if self._verdict.widened else encoded
 
-    def _encode_mended(self, block: Block) -> list[memoryview] | None:
+    def _encode_mended(self, block: Block, compose: Compose | None) -> list[memoryview] | None:
         rows = self.convert(block)
         if rows is None:
             return None
+        ids, cells = rows
+        vectors = None
+        if compose is not None and len(ids):
+            vectors = compose(cells, np.isin(ids, _long_ids(block)))
         dialect = self.reading.dialect
-        return encode.encode(*rows, dialect.delimiter, dialect.line_end)
+        return encode.encode(ids, cells, dialect.delimiter, dialect.line_end, vectors)
+
+    def _vectors_of_block(self, block: Block, compose: Compose | None) -> pa.StringArray | None:
+        if compose is None or self._verdict.widened:
+            return None
+        rows = table.parse(block, self.reading.dialect, len(self._verdict.columns))
+        return compose(rows.cells, np.isin(rows.ids, _long_ids(block)))
 
     def convert(self, block: Block) -> tuple[Offsets, list[pa.StringArray]] | None:
         """Return a block's rows: their ``_id`` and their columns; None once one was widened."""
@@ -96,10 +115,12 @@ class Pass:
         return rows.ids, converted
 
     def _count(self, block: Block, rows: int, repaired: int) -> None:
-        long = np.flatnonzero(
-            np.diff(block.ends, prepend=0)[block.filled] > fulltext.MAX_TEXT_BYTES
-        )
         with self._lock:
             self.rows_verified += rows
             self.rows_repaired += repaired
-            self.long_ids += (block.first_id + long).tolist()
+            self.long_ids += _long_ids(block).tolist()
+
+
+def _long_ids(block: Block) -> Offsets:
+    lengths = np.diff(block.ends, prepend=0)[block.filled]
+    return block.first_id + np.flatnonzero(lengths > fulltext.MAX_TEXT_BYTES)

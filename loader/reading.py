@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 from frictionless import Schema
 
@@ -26,6 +27,8 @@ from loader.verdict import Verdict
 
 MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
 _HEAD_BYTES = 1 << 20  # what the dialect is found in
+_FIRST_BYTES = 4 << 20  # the more, the seldomer a guessed type proves wrong later
+_SAMPLED_ROWS = 5000
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Reading:
     missing: Sequence[str]
     preamble: int
     blocks: Iterator[Block]
+    sample: Sequence[pa.StringArray]  # the first rows, by column
     header_may_be_data: bool
     packed: bool  # then the data itself tells whether it is whole
 
@@ -79,7 +83,7 @@ def read(
                 f"the table has {len(headers)} columns",
                 hint=f"Postgres takes {MAX_COLUMNS}, beside _id and _full_text",
             )
-        cut = blocks.cut(_Rejoined(head, stream), found)
+        cut = blocks.cut(_Rejoined(head, stream), found, first_bytes=_FIRST_BYTES)
         first = next(cut, None)
         missing = declared_schema.missing_values if declared_schema else [""]
         rows = None
@@ -94,6 +98,7 @@ def read(
             missing,
             preamble,
             itertools.chain([first] if first else [], cut),
+            _sample(rows, len(headers)),
             declared.header_row is None and _may_be_data(columns),
             getattr(content, "raw", None) is not source,
         )
@@ -117,6 +122,13 @@ def _infer(
         column if column.field else replace(settled, widened_from=None)
         for column, settled in zip(columns, verdict.columns, strict=True)
     ]
+
+
+def _sample(rows: Rows | None, width: int) -> list[pa.StringArray]:
+    if rows is None:
+        return [pa.array([], pa.string())] * width
+    first = pa.array(np.arange(min(_SAMPLED_ROWS, len(rows.positions))))
+    return [column.take(first) for column in rows.cells]  # a slice would keep all the rest
 
 
 def _may_be_data(columns: Sequence[Column]) -> bool:

@@ -8,13 +8,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
+import pyarrow as pa
 from psycopg.rows import TupleRow
 
 from loader import datatypes, keys
-from loader.copy import database, dictionary, fulltext, keep, lanes, merge, relation, swap, views
+from loader.copy import (
+    database,
+    dictionary,
+    fulltext,
+    keep,
+    lanes,
+    lexemes,
+    merge,
+    relation,
+    swap,
+    views,
+)
 from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
 from loader.options import Options, default_lanes
 from loader.passes import Pass
@@ -117,35 +130,57 @@ class Copying:
         """COPY a pass into a new shadow table."""
         columns = [(column.name, column.type) for column in one.columns]
         relation.drop(self.connection, self._names)
-        relation.create(
-            self.connection,
-            self._names,
-            columns,
-            self._full_text(columns),
-            unlogged=self._merges,
-        )
-        if not self._merges:
-            views.check(self.connection, self._names)
-            keep.add_triggers(self.connection, self._names)
-        statement = lanes.statement(
-            self._names.shadow, [name for name, _ in columns], one.reading.dialect.delimiter
-        )
         with ExitStack() as stack:
+            full_text = self._full_text(columns, one.reading.sample, stack)
+            composer = full_text if isinstance(full_text, lexemes.Composer) else None
+            expression = full_text if isinstance(full_text, str) else None
+            self._create(columns, expression)
+            statement = lanes.statement(
+                self._names.shadow,
+                [name for name, _ in columns],
+                one.reading.dialect.delimiter,
+                full_text=composer is not None,
+            )
+            encode = partial(one.encode, compose=composer.compose if composer else None)
             connections = [
-                stack.enter_context(closing(database.connect_another(self._url, f"lane {lane}")))
+                self._connect(stack, f"lane {lane}")
                 for lane in range(1, (self._options.lanes or default_lanes()) + 1)
             ]
             try:
-                return lanes.copy(one.blocks(), one.encode, connections, statement, self.connection)
+                return lanes.copy(one.blocks(), encode, connections, statement, self.connection)
             except ValueDoesNotFit as error:
                 raise _differs(error) if self._merges else error from None
 
-    def _full_text(self, columns: Sequence[tuple[str, str]]) -> str | None:
-        if self._options.full_text == "none":
+    def _connect(self, stack: ExitStack, purpose: str) -> psycopg.Connection[TupleRow]:
+        return stack.enter_context(closing(database.connect_another(self._url, purpose)))
+
+    def _create(self, columns: Sequence[tuple[str, str]], full_text: str | None) -> None:
+        relation.create(self.connection, self._names, columns, full_text, unlogged=self._merges)
+        if not self._merges:
+            views.check(self.connection, self._names)
+            keep.add_triggers(self.connection, self._names)
+
+    def _full_text(
+        self,
+        columns: Sequence[tuple[str, str]],
+        sample: Sequence[pa.StringArray],
+        stack: ExitStack,
+    ) -> lexemes.Composer | str | None:
+        """Return what composes ``_full_text`` before the COPY, or the expression to do it in it."""
+        which = self._options.full_text
+        if which == "none":
             return None
         config, time_zone = fulltext.settings(self.connection)
+        changed_by_triggers = not self._merges and keep.has_row_triggers(
+            self.connection, self._names
+        )
+        if not changed_by_triggers and lexemes.can_compose(
+            self.connection, columns, which, config, sample
+        ):
+            connection = self._connect(stack, "full text")
+            return lexemes.Composer(connection, columns, which, config, time_zone)
         literals = fulltext.keeps_numbers(self.connection, config)
-        return fulltext.expression(columns, self._options.full_text, config, time_zone, literals)
+        return fulltext.expression(columns, which, config, time_zone, literals)
 
     def finish(self, one: Pass) -> tuple[int, list[str]]:
         """Finish the shadow and swap it in, or merge it into the live table."""

@@ -6,6 +6,7 @@ Postgres which rows differ.
 
 import csv
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from datastore import install_trigger_function
 from psycopg import sql
 
 from loader.copy import database as connections
-from loader.copy import fulltext
+from loader.copy import fulltext, lexemes
 from loader.pipeline import Options, load
 
 SCHEMA = {
@@ -130,6 +131,29 @@ def varied(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_csv(path, [field["name"] for field in SCHEMA["fields"]], varied_rows())
 
 
+@pytest.fixture
+def composed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the vectors put together before the COPY, however odd the rows are."""
+    blocks = []
+    compose = lexemes.Composer.compose
+
+    def spy(self: lexemes.Composer, cells, left_out):
+        blocks.append(len(left_out))
+        return compose(self, cells, left_out)
+
+    monkeypatch.setattr(lexemes.Composer, "compose", spy)
+    monkeypatch.setattr(lexemes, "_MOST_ODD", 1)
+    monkeypatch.setattr(lexemes, "MOST_NEW", 1)
+    yield
+    assert blocks
+
+
+@pytest.fixture
+def left_to_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the vectors made by the expression, however usual the rows are."""
+    monkeypatch.setattr(lexemes, "_MOST_ODD", -1)
+
+
 def set_for_database(connection: psycopg.Connection, name: str, value: str) -> None:
     """Change a setting for all sessions to come, and for this one."""
     database = sql.Identifier(connection.info.dbname)
@@ -165,7 +189,7 @@ def different_rows(connection: psycopg.Connection, table: str) -> list[tuple]:
     ).fetchall()
 
 
-def lexemes(connection: psycopg.Connection, table: str) -> list[list[str] | None]:
+def lexemes_of(connection: psycopg.Connection, table: str) -> list[list[str] | None]:
     return [
         row[0]
         for row in connection.execute(
@@ -184,7 +208,7 @@ def test_lexemes_are_the_triggers(database, datastore_url, varied, config):
     ]
     assert report.rows == len(varied_rows())
     assert different_rows(database, "varied") == []
-    assert any(lexemes(database, "varied"))
+    assert any(lexemes_of(database, "varied"))
 
 
 @pytest.mark.parametrize(
@@ -196,6 +220,44 @@ def test_lexemes_are_the_triggers_in_every_time_zone(database_18, datastore_url_
     set_for_database(database_18, "TimeZone", zone)
     load(varied, Options("varied", datastore_url_18, schema=SCHEMA))
     assert different_rows(database_18, "varied") == []
+
+
+@pytest.mark.usefixtures("composed")
+@pytest.mark.parametrize("config", ["english", "simple", "german"])
+def test_composed_lexemes_are_the_triggers(database, datastore_url, tmp_path, config):
+    set_for_database(database, "default_text_search_config", f"pg_catalog.{config}")
+    names = [field["name"] for field in SCHEMA["fields"]]
+    instant = names.index("instant")
+    header, *rows = [row[:instant] + row[instant + 1 :] for row in [names, *varied_rows()]]
+    path = write_csv(tmp_path / "t.csv", header, rows * 2)
+    schema = {"fields": [field for field in SCHEMA["fields"] if field["name"] != "instant"]}
+    report = load(path, Options("t", datastore_url, schema=schema))
+    assert report.rows == len(rows) * 2
+    assert different_rows(database, "t") == []
+
+
+@pytest.mark.usefixtures("composed")
+def test_composed_lexemes_of_mended_rows_are_the_triggers(database, datastore_url, tmp_path):
+    path = tmp_path / "t.csv"
+    rows = ["The foxes;7;2020-01-02", "short", ";5;", "a;b;c;d", 'AT&T ""x"";8;2020-01-03 10:00']
+    path.write_text("\n".join(["name;n;day", *rows, '"two\nlines; <b>";-1;2021-01-01;;']) + "\n")
+    report = load(str(path), Options("t", datastore_url, rejects=tmp_path / "rejects.csv"))
+    assert (report.rows, report.bad_rows.rejected, report.bad_rows.repaired) == (5, 1, 2)
+    assert different_rows(database, "t") == []
+    assert ["fox" in (found or []) for found in lexemes_of(database, "t")].count(True) == 1
+
+
+def test_what_a_trigger_makes_of_a_row_is_found(database, datastore_url, tmp_path):
+    path = write_csv(tmp_path / "t.csv", ["name", "n"], [["Oaks", "7"], ["Elms", "8"]])
+    load(path, Options("t", datastore_url))
+    database.execute(
+        "CREATE FUNCTION tidy() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.name := 'tidy ' || NEW.name; RETURN NEW; END $$;"
+        "CREATE TRIGGER a BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION tidy()"
+    )
+    load(path, Options("t", datastore_url))
+    assert different_rows(database, "t") == []
+    assert lexemes_of(database, "t") == [["7", "oak", "tidi"], ["8", "elm", "tidi"]]
 
 
 NUMBERS_DROPPED = "ALTER TEXT SEARCH CONFIGURATION own DROP MAPPING FOR int, uint, float"
@@ -247,13 +309,13 @@ def test_an_instant_before_our_era_stays_text(database, datastore_url, tmp_path)
 def test_only_text_columns_on_request(database_18, datastore_url_18, tmp_path):
     path = write_csv(tmp_path / "t.csv", ["name", "n", "day"], [["Oaks", "7", "2020-01-02"]])
     load(path, Options("t", datastore_url_18, full_text="text"))
-    assert lexemes(database_18, "t") == [["oak"]]
+    assert lexemes_of(database_18, "t") == [["oak"]]
 
 
 def test_no_full_text_on_request(database_18, datastore_url_18, tmp_path):
     path = write_csv(tmp_path / "t.csv", ["name"], [["Oaks"]])
     load(path, Options("t", datastore_url_18, full_text="none"))
-    assert lexemes(database_18, "t") == [None]
+    assert lexemes_of(database_18, "t") == [None]
     indexes = database_18.execute("SELECT indexname FROM pg_indexes WHERE tablename = 't'")
     assert indexes.fetchall() == [("t_pkey",)]
 
@@ -261,7 +323,7 @@ def test_no_full_text_on_request(database_18, datastore_url_18, tmp_path):
 def test_a_table_without_text_is_searchable(database, datastore_url, tmp_path):
     path = write_csv(tmp_path / "t.csv", ["n", "open"], [["7", "true"], [None, None]])
     load(path, Options("t", datastore_url))
-    assert lexemes(database, "t") == [["7", "true"], []]
+    assert lexemes_of(database, "t") == [["7", "true"], []]
 
 
 def words(count: int) -> str:
@@ -277,7 +339,11 @@ HYPHENS = " ".join(f"a{i:06d}-b{i:06d}-c{i:06d}" for i in range(12_000))  # 4 le
     [words(30_000), words(70_000), "ä" * 150_000, HYPHENS],
     ids=["300 kB", "700 kB", "one word", "hyphens"],
 )
-def test_a_long_row_has_the_triggers_lexemes(database, datastore_url, tmp_path, long_text):
+@pytest.mark.parametrize("way", ["composed", "left_to_copy"])
+def test_a_long_row_has_the_triggers_lexemes(
+    request, way, database, datastore_url, tmp_path, long_text
+):
+    request.getfixturevalue(way)
     rows = [["short", "1"], [long_text, "2"], [None, "3"]]
     path = write_csv(tmp_path / "t.csv", ["text", "n"], rows)
     report = load(path, Options("t", datastore_url))
@@ -285,15 +351,17 @@ def test_a_long_row_has_the_triggers_lexemes(database, datastore_url, tmp_path, 
     assert different_rows(database, "t") == []
 
 
+@pytest.mark.parametrize("way", ["composed", "left_to_copy"])
 def test_a_row_that_the_trigger_would_refuse_is_searchable_by_its_beginning(
-    database, datastore_url, tmp_path
+    request, way, database, datastore_url, tmp_path
 ):
+    request.getfixturevalue(way)
     rows = [["short", "1"], [words(200_000), "2"], ["later", "3"]]
     path = write_csv(tmp_path / "t.csv", ["text", "n"], rows)
     report = load(path, Options("t", datastore_url))
     assert report.rows == 3
     assert report.warnings == ["_id 2: too long to be searched whole, its beginning is"]
-    found = lexemes(database, "t")
+    found = lexemes_of(database, "t")
     assert found[0] == ["1", "short"]
     assert "word00000" in found[1]
     assert "word05000" in found[1]
@@ -301,12 +369,14 @@ def test_a_row_that_the_trigger_would_refuse_is_searchable_by_its_beginning(
     assert database.execute("SELECT text FROM t WHERE _id = 2").fetchone() == (rows[1][0],)
 
 
+@pytest.mark.parametrize("way", ["composed", "left_to_copy"])
 def test_a_long_row_is_searchable_by_its_text_columns_only_on_request(
-    database_18, datastore_url_18, tmp_path
+    request, way, database_18, datastore_url_18, tmp_path
 ):
+    request.getfixturevalue(way)
     path = write_csv(tmp_path / "t.csv", ["text", "n"], [[words(30_000), "4711"]])
     load(path, Options("t", datastore_url_18, full_text="text"))
-    (found,) = lexemes(database_18, "t")
+    (found,) = lexemes_of(database_18, "t")
     assert "word29999" in found
     assert "4711" not in found
 

@@ -78,8 +78,8 @@ def keeps_numbers(connection: psycopg.Connection[TupleRow], config: str) -> bool
     For a number of any length only the catalog can tell: it must lead to the dictionary that
     changes nothing. The probe then compares what comes out.
     """
-    probe = "7 -8 15.30 -0.5 2015 -08 -18 t06 34 36.25 +05"
-    literal = " ".join(f"{word}:1" for word in probe.split())
+    probe = "7 -8 15.30 -0.5 2015 -08 -18 t06 34 36.25 +05 17, 28."
+    literal = " ".join(f"{word.rstrip(',.')}:1" for word in probe.split())
     with ours("probing the text search configuration"):
         row = connection.execute(
             "SELECT strip(to_tsvector(c.oid, %s)) = strip(%s::tsvector) AND NOT EXISTS ("

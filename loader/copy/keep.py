@@ -270,11 +270,22 @@ class _Addition:
     done: bool
 
 
+def has_row_triggers(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
+    """Tell whether ``add_triggers`` has any to add: they may change the rows that COPY brings."""
+    with ours("looking for triggers"):
+        row = connection.execute(
+            "SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgtype & 7 = 7"
+            " AND tgenabled IN ('O', 'A') AND NOT tgisinternal AND tgname <> 'zfulltext'",
+            (qualified(names.live).as_string(None),),
+        ).fetchone()
+    return row is not None
+
+
 def add_triggers(connection: psycopg.Connection[TupleRow], names: Names) -> None:
     """Let the live table's triggers act on the rows that COPY brings, as on rows put in by CKAN.
 
     Those for each row BEFORE INSERT are put on the shadow, for INSERT only: updates that a load
-    makes afterwards are not an editor's. ``_full_text`` is computed after them.
+    makes afterwards are not an editor's. A generated ``_full_text`` is computed after them.
 
     Args:
         connection: In autocommit mode.

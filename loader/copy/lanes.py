@@ -74,9 +74,19 @@ class _Feed:
         return None
 
 
-def statement(table: str, columns: Sequence[str], delimiter: str) -> sql.Composed:
-    """Return the COPY of ``_id`` and the columns from CSV with this delimiter."""
-    names = sql.SQL(", ").join(sql.Identifier(column) for column in ("_id", *columns))
+def statement(
+    table: str, columns: Sequence[str], delimiter: str, *, full_text: bool = False
+) -> sql.Composed:
+    """Return the COPY of ``_id`` and the columns from CSV with this delimiter.
+
+    Args:
+        table: The shadow.
+        columns: In the order of the CSV.
+        delimiter: Between cells.
+        full_text: Whether ``_full_text`` comes first.
+    """
+    leading = ("_full_text", "_id") if full_text else ("_id",)
+    names = sql.SQL(", ").join(map(sql.Identifier, (*leading, *columns)))
     return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, DELIMITER {})").format(
         qualified(table), names, sql.Literal(delimiter)
     )

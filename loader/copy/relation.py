@@ -209,7 +209,7 @@ def keep_full_text(connection: psycopg.Connection[TupleRow], names: Names) -> No
     """Make ``_full_text`` the plain column that CKAN expects; instant, the values stay."""
     with ours("finishing the full text column"):
         connection.execute(
-            sql.SQL("ALTER TABLE {} ALTER _full_text DROP EXPRESSION").format(
+            sql.SQL("ALTER TABLE {} ALTER _full_text DROP EXPRESSION IF EXISTS").format(
                 qualified(names.shadow)
             )
         )

@@ -1,0 +1,334 @@
+"""A block's cells -> the text of each row's ``_full_text``, for a COPY that fills it.
+
+Postgres's parser takes half of the time of loading text, and it reads the same words again and
+again. Here each row's vector is put together from its words', which a ``Vocabulary`` remembers:
+on ``311`` that saves half of all CPU time. The lexemes are the trigger's, row by row, and the
+positions are those that ``fulltext.expression`` gives. It is asked for whole rows that words alone
+do not decide: those with a "<", which may open a tag, or with a very long word; and for all that
+come after too many new words.
+
+Arrow and NumPy do it, a block at a time, and Python only what is done once for each new word.
+Holds the texts of a block some ten times over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from loader.copy import fulltext
+from loader.copy.database import ours
+from loader.copy.vocabulary import MOST_NEW, Entries, Indices, Vocabulary, is_word_by_word
+from loader.options import FullText
+
+Flags = npt.NDArray[np.bool_]
+
+_MOST_ODD = 0.05  # of a sample; a row asked for costs half as much again as one left to the COPY
+_MAX_CHUNK_BYTES = 256
+_ASKED_AT_ONCE = 1000  # rows
+_MAX_POSITION = 16383  # Postgres's limit; later words have it too
+_POSITIONS = pa.array([f"{position} " for position in range(_MAX_POSITION + 1)])
+_SPACE, _TAB, _CR, _LESS_THAN = b" \t\r<"
+# The server is not asked for these: ``fulltext.keeps_numbers`` has seen that they stay.
+_NUMBER = r"""^ ?[$#"'(\[]?[0-9]{1,30}\.?[,;:!?%"')\]]{0,2} ?$"""
+_AROUND_NUMBER = " $#\"'([.,;:!?%)]"
+_NUMBERS = ("bigint", "numeric")
+_SHAPES = {
+    "date": ("dddd-dd-dd", "dddd:1 -dd:2 -dd:3"),
+    "time": ("dd:dd:dd", "dd:4 dd:4 dd:4"),
+    "timestamp": ("dddd-dd-dd dd:dd:dd", "dddd:1 -dd:2 -dd:3 tdd:4 dd:4 dd:4"),
+}
+_CLOCK = r"(\d\d):(\d\d):(\d\d(?:\.\d*[1-9])?)\.?0*$"
+# Longer and shorter forms of them, one after the other.
+_OTHER_SHAPES = {
+    "date": [],
+    "time": [(f"^{_CLOCK}", r"\1:4 \2:4 \3:4")],
+    "timestamp": [
+        ("^(.{10})$", r"\1 00:00:00"),
+        ("^(.{16})$", r"\1:00"),
+        (
+            rf"^(\d{{4}})-(\d\d)-(\d\d)[T ]{_CLOCK}",
+            r"\1:1 -\2:2 -\3:3 t\4:4 \5:4 \6:4",
+        ),
+    ],
+}
+
+
+class Composer:
+    """Composes the vectors of one table; safe to share between threads.
+
+    Args:
+        connection: In autocommit mode; nobody else uses it.
+        columns: As for ``fulltext.expression``.
+        which: As for ``fulltext.expression``.
+        config: As for ``fulltext.expression``; ``can_compose`` has approved of it.
+        time_zone: As for ``fulltext.expression``.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[TupleRow],
+        columns: Sequence[tuple[str, str]],
+        which: FullText,
+        config: str,
+        time_zone: str,
+    ) -> None:
+        self._connection = connection
+        self._vocabulary = Vocabulary(connection, config)
+        self._kinds = [kind if _chosen(kind, which) else None for _, kind in columns]
+        kinds = set(self._kinds)
+        # Behind the dates' positions, as where vectors are concatenated.
+        self._shift = 4 if kinds & {"time", "timestamp"} else 3 if "date" in kinds else 0
+        expression = fulltext.expression(columns, which, config, time_zone, literals=True)
+        self._whole_rows = _whole_rows(columns, expression)
+
+    def compose(self, cells: Sequence[pa.StringArray], left_out: Flags) -> pa.StringArray:
+        """Return each row's tsvector as text.
+
+        Args:
+            cells: One array per column, as they go into the table.
+            left_out: The rows that get null.
+        """
+        chosen = [(kind, column) for kind, column in zip(self._kinds, cells, strict=True) if kind]
+        known = [column for kind, column in chosen if kind in _NUMBERS]
+        known += [_moments(column, kind) for kind, column in chosen if kind in _SHAPES]
+        texts = [
+            pc.utf8_lower(column) if kind == "boolean" else column
+            for kind, column in chosen
+            if kind not in _NUMBERS and kind not in _SHAPES
+        ]
+        odd = np.zeros(len(left_out), np.bool_)
+        if texts and self._vocabulary.is_useless:
+            odd = ~left_out
+        elif texts:
+            text = Text(texts, left_out)
+            odd = text.odd
+            known.append(self._words(text))
+        vectors = _joined(known or [pa.nulls(len(left_out), pa.string())])
+        if odd.any():
+            asked = self._ask([column.filter(pa.array(odd)) for column in cells])
+            vectors = pc.replace_with_mask(vectors, pa.array(odd), asked)
+        if left_out.any():
+            vectors = pc.if_else(pa.array(left_out), None, vectors)
+        return vectors
+
+    def _words(self, text: Text) -> pa.StringArray:
+        """Return what the texts' words add to each row's vector."""
+        distinct, chunks = text.encoded()
+        indices, entries = self._entries(distinct, len(chunks))
+        widths, counts, firsts = (
+            known.take(indices).take(chunks)
+            for known in (entries.widths, entries.counts, entries.firsts)
+        )
+        before = np.cumsum(widths, dtype=np.int32) - widths
+        row_begins = np.repeat(before[text.row_starts], text.row_lengths)
+        lexemes_end = np.cumsum(counts, dtype=np.int32)
+        lexemes = np.repeat(firsts - (lexemes_end - counts), counts)
+        lexemes += np.arange(len(lexemes), dtype=np.int32)
+        positions = np.repeat(before - row_begins + np.int32(self._shift), counts)
+        positions += entries.positions[lexemes]
+        # Lexeme and position by turns, one copy of bytes for both.
+        pieces = np.empty(2 * len(lexemes), np.int32)
+        pieces[0::2] = lexemes + len(_POSITIONS)
+        pieces[1::2] = np.minimum(positions, _MAX_POSITION)
+        written = pa.concat_arrays([_POSITIONS, entries.lexemes]).take(pa.array(pieces))
+        ends = np.concatenate(([0], 2 * lexemes_end[text.row_ends - 1]))
+        return _cut(written.buffers()[2], _offsets(written)[ends])
+
+    def _entries(self, chunks: pa.StringArray, met: int) -> tuple[Indices, Entries]:
+        """Return entries, and the index of each chunk's: the numbers' are not remembered."""
+        is_number = pc.match_substring_regex(chunks, _NUMBER)
+        numbers = pc.ascii_trim(chunks.filter(is_number), _AROUND_NUMBER)
+        words = chunks.filter(pc.invert(is_number)).to_pylist()
+        indices, entries = self._vocabulary.look_up(words, met)
+        ones = np.ones(len(numbers), np.int32)
+        written = pc.binary_join_element_wise(numbers, "", ":")
+        of_numbers = Entries(ones, np.arange(len(numbers), dtype=np.int32), ones, ones, written)
+        all_indices = np.empty(len(chunks), np.intp)
+        mask = is_number.to_numpy(zero_copy_only=False)
+        all_indices[~mask] = indices
+        all_indices[mask] = len(entries.counts) + np.arange(len(numbers))
+        return all_indices, entries.and_others(of_numbers)
+
+    def _ask(self, cells: Sequence[pa.StringArray]) -> pa.StringArray:
+        """Return what the server makes of whole rows."""
+        vectors: list[str | None] = []
+        for start in range(0, len(cells[0]), _ASKED_AT_ONCE):
+            some = [column.slice(start, _ASKED_AT_ONCE).to_pylist() for column in cells]
+            with ours("asking for full text"):
+                vectors += [row[0] for row in self._connection.execute(self._whole_rows, some)]
+        return pa.array(vectors, pa.string())
+
+
+class Text:
+    """The text of each row, and the chunks that it consists of.
+
+    Args:
+        columns: Whose values are joined by spaces, as the trigger joins them.
+        left_out: Rows that are taken to have no text.
+
+    Attributes:
+        chunks: Of all rows, each with the space behind it, also the last of a row.
+        row_ends: How many chunks there are up to each row's end.
+        odd: The rows whose chunks do not tell their lexemes; they have none here.
+    """
+
+    def __init__(self, columns: Sequence[pa.StringArray], left_out: Flags) -> None:
+        texts = pc.binary_join_element_wise(
+            *columns, "", " ", null_handling="replace", null_replacement=""
+        )
+        if left_out.any():
+            texts = pc.if_else(pa.array(left_out), " ", texts)
+        self._cut(texts)
+        self.odd = self._odd(texts)
+        if self.odd.any():
+            self._cut(pc.if_else(pa.array(self.odd), " ", texts))
+
+    @property
+    def row_starts(self) -> Indices:
+        """How many chunks there are before each row."""
+        return np.concatenate((np.zeros(1, np.int64), self.row_ends[:-1]))
+
+    @property
+    def row_lengths(self) -> Indices:
+        """How many chunks each row has."""
+        return np.diff(self.row_ends, prepend=0)
+
+    def encoded(self) -> tuple[pa.StringArray, Indices]:
+        """Return the distinct chunks, and the index in them of each chunk.
+
+        Each has one space before it and one behind it, but not at the row's begin and end.
+        """
+        encoded = self.chunks.dictionary_encode()
+        inside = _between(" ", pc.ascii_rtrim_whitespace(encoded.dictionary), " ")
+        firsts, lasts = self.row_starts, self.row_ends - 1
+        begins, ends = (
+            pc.ascii_rtrim_whitespace(self.chunks.take(pa.array(at))) for at in (firsts, lasts)
+        )
+        behind = pc.if_else(pa.array(firsts == lasts), "", " ")
+        edges = pa.concat_arrays([_between(" ", ends, ""), _between("", begins, behind)])
+        edges = edges.dictionary_encode()
+        indices = encoded.indices.to_numpy().astype(np.intp)
+        at_edges = edges.indices.to_numpy() + len(inside)
+        indices[lasts] = at_edges[: len(lasts)]
+        indices[firsts] = at_edges[len(lasts) :]  # also where a row has only one
+        distinct = pa.concat_arrays([inside, edges.dictionary])
+        used = np.bincount(indices, minlength=len(distinct)) > 0
+        return distinct.filter(pa.array(used)), (np.cumsum(used) - 1)[indices]
+
+    def _cut(self, texts: pa.StringArray) -> None:
+        ends = _offsets(texts)
+        octets = np.frombuffer(texts.buffers()[2], np.uint8)[: ends[-1]]
+        # The octets wrap: what is below a tab is far above.
+        is_space = (octets == _SPACE) | (octets - np.uint8(_TAB) <= _CR - _TAB)
+        chunk_ends = np.flatnonzero(is_space) + 1
+        self.row_ends: Indices = np.searchsorted(chunk_ends, ends[1:], side="right")
+        self.chunks = _cut(texts.buffers()[2], np.concatenate(([0], chunk_ends)))
+
+    def _odd(self, texts: pa.StringArray) -> Flags:
+        octets = np.frombuffer(texts.buffers()[2], np.uint8)[: _offsets(texts)[-1]]
+        tags = np.flatnonzero(octets == _LESS_THAN)
+        long = np.flatnonzero(np.diff(_offsets(self.chunks)) > _MAX_CHUNK_BYTES)
+        odd = np.zeros(len(texts), np.bool_)
+        odd[np.searchsorted(_offsets(texts)[1:], tags, side="right")] = True
+        odd[np.searchsorted(self.row_ends, long, side="right")] = True
+        return odd
+
+
+def can_compose(
+    connection: psycopg.Connection[TupleRow],
+    columns: Sequence[tuple[str, str]],
+    which: FullText,
+    config: str,
+    sample: Sequence[pa.StringArray],
+) -> bool:
+    """Tell whether a ``Composer`` can do it, and is faster.
+
+    Args:
+        connection: In autocommit mode.
+        columns: As for ``Composer``.
+        which: As for ``Composer``.
+        config: As for ``Composer``.
+        sample: The cells of some rows.
+    """
+    kinds = {kind for _, kind in columns if _chosen(kind, which)}
+    if "timestamptz" in kinds:  # its lexemes depend on the server's time zone
+        return False
+    texts = [
+        cells
+        for (_, kind), cells in zip(columns, sample, strict=True)
+        if _chosen(kind, which) and kind in ("text", "json")
+    ]
+    known = fulltext.keeps_numbers(connection, config) and is_word_by_word(connection, config)
+    return known and (not texts or not len(texts[0]) or _is_usual(texts))
+
+
+def _is_usual(texts: Sequence[pa.StringArray]) -> bool:
+    """Tell whether few rows are odd, and few words of the second half new."""
+    rows = len(texts[0])
+    text = Text(texts, np.zeros(rows, np.bool_))
+    if text.odd.sum() > _MOST_ODD * rows:
+        return False
+    half = len(text.chunks) // 2
+    earlier, later = text.chunks[:half], text.chunks[half:]
+    is_number = pc.match_substring_regex(pc.ascii_rtrim_whitespace(later), _NUMBER)
+    known = pc.or_(pc.is_in(later, value_set=earlier.unique()), is_number)
+    new = len(later) - pc.sum(known, min_count=0).as_py()
+    return bool(new <= MOST_NEW * len(later))
+
+
+def _chosen(kind: str, which: FullText) -> bool:
+    return which == "all" or kind == "text"
+
+
+def _whole_rows(columns: Sequence[tuple[str, str]], expression: str) -> sql.Composed:
+    """Return the query for the vectors of rows, given as an array of texts for each column."""
+    arrays = [sql.SQL("%s::text[]::{}[]").format(sql.SQL(kind)) for _, kind in columns]
+    return sql.SQL("SELECT ({})::text FROM unnest({}) AS t ({})").format(
+        sql.SQL(expression.replace("%", "%%")),
+        sql.SQL(", ").join(arrays),
+        sql.SQL(", ").join(sql.Identifier(name) for name, _ in columns),
+    )
+
+
+def _moments(cells: pa.StringArray, kind: str) -> pa.StringArray:
+    """Return what dates or times add to each row's vector."""
+    shape, written = (np.frombuffer(text.encode(), np.uint8) for text in _SHAPES[kind])
+    filled = cells.drop_null()
+    if not pc.all(pc.equal(pc.binary_length(filled), len(shape)), min_count=0).as_py():
+        for pattern, replacement in _OTHER_SHAPES[kind]:
+            cells = pc.replace_substring_regex(cells, pattern, replacement)
+        return cells
+    # Seven times as fast as the expressions.
+    begin, end = _offsets(filled)[[0, -1]]
+    octets = np.frombuffer(filled.buffers()[2] or b"", np.uint8)[begin:end]
+    vectors = np.tile(written, (len(filled), 1))
+    digit = ord("d")
+    vectors[:, written == digit] = octets.reshape(-1, len(shape))[:, shape == digit]
+    lengths = np.where(cells.is_valid(), len(written), 0)
+    return _cut(pa.py_buffer(vectors), np.concatenate(([0], np.cumsum(lengths))))
+
+
+def _between(before: str, strings: pa.StringArray, behind: str | pa.StringArray) -> pa.StringArray:
+    return pc.binary_join_element_wise(before, strings, behind, "")
+
+
+def _joined(parts: Sequence[pa.StringArray]) -> pa.StringArray:
+    return pc.binary_join_element_wise(*parts, " ", null_handling="replace", null_replacement="")
+
+
+def _offsets(strings: pa.StringArray) -> npt.NDArray[np.int32]:
+    begin = strings.offset
+    return np.frombuffer(strings.buffers()[1], np.int32)[begin : begin + len(strings) + 1]
+
+
+def _cut(data: pa.Buffer, offsets: npt.NDArray[np.integer]) -> pa.StringArray:
+    buffer = pa.py_buffer(np.ascontiguousarray(offsets, np.int32))
+    return pa.StringArray.from_buffers(len(offsets) - 1, buffer, data)

@@ -1,0 +1,176 @@
+"""Chunks of text -> what the server's text search makes of each, asked once and remembered.
+
+A chunk is what stands between two spaces, with one space before it and one behind it, unless
+it begins or ends its text: ".." is a file's name only between words. No token of Postgres's parser
+crosses white space, save tags and comments, so that the vector of a text can be put together from
+those of its chunks. Only the server is asked, in one query for many chunks: its configuration
+decides. Remembers at most 2 MiB of chunks: with their lexemes about 32 MB.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg.rows import TupleRow
+
+from loader.copy.database import ours
+
+Integers = npt.NDArray[np.int32]
+Indices = npt.NDArray[np.intp]
+
+MOST_NEW = 0.03  # of the chunks met; to ask for one takes ten times what one known spares
+_MOST_CHUNKS = 1 << 17
+_MOST_BYTES = 2 << 20
+_ASKED_AT_ONCE = 1 << 13  # the answer takes about 100 bytes a chunk
+# The parser is the built-in one, and no dictionary looks at several words at a time.
+_WORD_BY_WORD = """
+    SELECT p.prsname = 'default' AND p.prsnamespace = 'pg_catalog'::regnamespace
+        AND NOT EXISTS (
+            SELECT FROM pg_ts_config_map m JOIN pg_ts_dict d ON d.oid = m.mapdict
+            JOIN pg_ts_template t ON t.oid = d.dicttemplate
+            WHERE m.mapcfg = c.oid
+            AND t.tmplname NOT IN ('simple', 'synonym', 'ispell', 'snowball', 'unaccent'))
+    FROM pg_ts_config c JOIN pg_ts_parser p ON p.oid = c.cfgparser WHERE c.oid = %s::regconfig
+"""
+# The marker's position tells how many positions a chunk takes: stop words take one too.
+# In one row, since Python takes longer over a row than the server over a lexeme.
+_LEXEMES = """
+    SELECT string_agg(n::text, ' '), string_agg(position::text, ' '), string_agg(lexeme, E'\\n')
+    FROM (
+        SELECT n, position, lexeme
+        FROM unnest(string_to_array(%(chunks)s, E'\\n')) WITH ORDINALITY AS chunk (text, n),
+            unnest(
+                CASE WHEN text LIKE '%% '
+                THEN to_tsvector(%(config)s::regconfig, text || %(marker)s)
+                ELSE to_tsvector(%(config)s::regconfig, text)
+                    || to_tsvector(%(config)s::regconfig, %(marker)s) END
+            ) AS found (lexeme, positions, weights),
+            unnest(positions) AS position
+        ORDER BY n, position
+    ) AS sorted
+"""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What is known of some chunks, the lexemes of all of them one behind the other.
+
+    Attributes:
+        widths: How many positions each chunk takes.
+        firsts: Where each chunk's lexemes begin.
+        counts: How many lexemes each chunk has.
+        positions: Of each lexeme, counted from 1 at its chunk's beginning.
+        lexemes: As a tsvector's text has them, up to the position.
+    """
+
+    widths: Integers
+    firsts: Integers
+    counts: Integers
+    positions: Integers
+    lexemes: pa.StringArray
+
+    def and_others(self, others: Entries) -> Entries:
+        """Return these entries and others behind them."""
+        return Entries(
+            np.concatenate((self.widths, others.widths)),
+            np.concatenate((self.firsts, others.firsts + np.int32(len(self.lexemes)))),
+            np.concatenate((self.counts, others.counts)),
+            np.concatenate((self.positions, others.positions)),
+            pa.concat_arrays([self.lexemes, others.lexemes]),
+        )
+
+
+_ZERO = np.zeros(1, np.int32)
+_EMPTY_CHUNK = Entries(_ZERO, _ZERO, _ZERO, _ZERO[:0], pa.array([], pa.string()))
+
+
+def is_word_by_word(connection: psycopg.Connection[TupleRow], config: str) -> bool:
+    """Tell whether a text's lexemes are those of its words, under this configuration."""
+    with ours("reading the text search configuration"):
+        row = connection.execute(_WORD_BY_WORD, (config,)).fetchone()
+    return bool(row and row[0])
+
+
+class Vocabulary:
+    """The chunks met so far; safe to share between threads.
+
+    Args:
+        connection: In autocommit mode; nobody else uses it.
+        config: The text search configuration, as ``regconfig`` prints it; it keeps numbers.
+
+    Attributes:
+        is_useless: Whether so many chunks were new that remembering them does not pay.
+    """
+
+    def __init__(self, connection: psycopg.Connection[TupleRow], config: str) -> None:
+        self._connection = connection
+        self._config = config
+        # A number, which no dictionary changes, and which no text can have foreseen.
+        self._marker = str(10**17 + secrets.randbelow(9 * 10**17))
+        self._lock = threading.Lock()
+        self.is_useless = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self._met = 0
+        self._indices = {"": 0}
+        self._bytes = 0
+        self._entries = _EMPTY_CHUNK
+
+    def look_up(self, chunks: Sequence[str], met: int) -> tuple[Integers, Entries]:
+        """Return the entries, and the index of each chunk's in them; ask for what is new.
+
+        Args:
+            chunks: Each as often as one likes.
+            met: How many chunks there were, before each was taken once.
+        """
+        with self._lock:
+            self._met += met
+            new = [c for c in dict.fromkeys(chunks) if c not in self._indices]
+            if new and (len(self._indices) > _MOST_CHUNKS or self._bytes > _MOST_BYTES):
+                self.is_useless = len(self._indices) > MOST_NEW * self._met
+                self._forget()
+                new = [c for c in dict.fromkeys(chunks) if c not in self._indices]
+            self._learn(new)
+            return np.fromiter(map(self._indices.__getitem__, chunks), np.int32), self._entries
+
+    def _learn(self, chunks: Sequence[str]) -> None:
+        for start in range(0, len(chunks), _ASKED_AT_ONCE):
+            some = chunks[start : start + _ASKED_AT_ONCE]
+            entries = self._ask(some)
+            self._indices.update(zip(some, range(len(self._indices), 1 << 62), strict=False))
+            self._bytes += sum(map(len, some))
+            self._entries = self._entries.and_others(entries)
+
+    def _ask(self, chunks: Sequence[str]) -> Entries:
+        parameters = {"chunks": "\n".join(chunks), "config": self._config, "marker": self._marker}
+        with ours("asking for lexemes"):
+            row = self._connection.execute(_LEXEMES, parameters).fetchone()
+        assert row is not None  # noqa: S101  # an aggregate gives one row
+        chunk_of = np.fromstring(row[0], np.int32, sep=" ") - 1
+        positions = np.fromstring(row[1], np.int32, sep=" ")
+        is_marker = np.append(np.diff(chunk_of) != 0, True)  # the last of each chunk
+        counts = np.bincount(chunk_of, minlength=len(chunks)).astype(np.int32) - 1
+        lexemes = pa.array(row[2].split("\n"), pa.string()).filter(pa.array(~is_marker))
+        return Entries(
+            positions[is_marker] - 1,
+            np.cumsum(counts, dtype=np.int32) - counts,
+            counts,
+            positions[~is_marker],
+            _as_written(lexemes),
+        )
+
+
+def _as_written(lexemes: pa.StringArray) -> pa.StringArray:
+    escaped = pc.replace_substring(pc.replace_substring(lexemes, "\\", "\\\\"), "'", "''")
+    quoted = pc.binary_join_element_wise("'", escaped, "':", "")
+    plain = pc.binary_join_element_wise(lexemes, "", ":")
+    return pc.if_else(pc.utf8_is_alnum(lexemes), plain, quoted)
