@@ -55,10 +55,12 @@ class Block:
         """The positions, among all records, of those that are not blank lines."""
         if not len(self.ends):
             return np.zeros(0, np.int64)
-        first = np.frombuffer(self.data, np.uint8)[self.starts]
+        octets = np.frombuffer(self.data, np.uint8)
+        first, last = octets[self.starts], octets[self.ends - 1]
         blank = (first == _LF) | (first == _CR)
-        for position in np.flatnonzero((first == _CR) & (self.ends - self.starts > 2)).tolist():
-            # In a file of LFs a record may begin with a CR.
+        # In a file of LFs a record may begin with a CR, and the last one have no LF.
+        more = (self.ends - self.starts > 2) | (last != _LF) & (last != _CR)
+        for position in np.flatnonzero((first == _CR) & more).tolist():
             record = self.data[self.starts[position] : self.ends[position]]
             blank[position] = not record.strip(b"\r\n")
         return np.flatnonzero(~blank)

@@ -276,6 +276,7 @@ def test_well_formed_rows_come_out_as_they_went_in(written, delimiter, quoting, 
     width=st.integers(1, 3),
 )
 @example(parts=["é", "\r", "\n"], any_newline=True, width=1)
+@example(parts=['"a"', "\n", "\r", "a"], any_newline=False, width=2)
 def test_every_row_is_loaded_or_set_aside_and_cells_are_as_csv_reads_them(
     parts, any_newline, width
 ):
