@@ -85,7 +85,7 @@ def cut(
     dialect: Dialect,
     block_bytes: int = BLOCK_BYTES,
     max_record_bytes: int = MAX_RECORD_BYTES,
-    first_bytes: int | None = None,
+    first_times: int = 1,
 ) -> Iterator[Block]:
     """Cut the text into blocks, leaving out everything up to the header row.
 
@@ -94,14 +94,14 @@ def cut(
         dialect: How its records end.
         block_bytes: About how much goes into a block.
         max_record_bytes: How long a record may be.
-        first_bytes: About how much goes into the first block, if not as much.
+        first_times: How many times as much goes into the first block.
 
     Raises:
         UnclosedQuote: A record longer than ``max_record_bytes``, or a quote still open at the
             end of the text; the row is the one that the quote opens in.
     """
     number, row, row_id, rest = 0, 1, 1, b""
-    wanted, at_end = first_bytes or block_bytes, False
+    wanted, at_end = block_bytes * first_times, False
     while not at_end:
         piece = read_fully(text, wanted - len(rest))
         at_end = len(piece) < wanted - len(rest)

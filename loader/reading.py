@@ -27,7 +27,7 @@ from loader.verdict import Verdict
 
 MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
 _HEAD_BYTES = 1 << 20  # what the dialect is found in
-_FIRST_BYTES = 4 << 20  # the more, the seldomer a guessed type proves wrong later
+_FIRST_TIMES = 2  # the more rows types are guessed from, the seldomer one proves wrong later
 _SAMPLED_ROWS = 5000
 
 
@@ -83,7 +83,7 @@ def read(
                 f"the table has {len(headers)} columns",
                 hint=f"Postgres takes {MAX_COLUMNS}, beside _id and _full_text",
             )
-        cut = blocks.cut(_Rejoined(head, stream), found, first_bytes=_FIRST_BYTES)
+        cut = blocks.cut(_Rejoined(head, stream), found, first_times=_FIRST_TIMES)
         first = next(cut, None)
         missing = declared_schema.missing_values if declared_schema else [""]
         rows = None

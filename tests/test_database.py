@@ -189,7 +189,7 @@ def test_more_lanes_than_the_server_has_connections_for(guarded, tmp_path):
     path.write_text("a\n1\n")
     with psycopg.connect(guarded, autocommit=True) as connection:
         connection.execute("GRANT CREATE ON SCHEMA public TO writer")
-        connection.execute("ALTER ROLE writer CONNECTION LIMIT 3")
+        connection.execute("ALTER ROLE writer CONNECTION LIMIT 4")
         with pytest.raises(DatabaseFull, match="too many connections") as refused:
             load(str(path), Options("t", as_writer(guarded, PASSWORD), lanes=3))
         assert refused.value.retryable

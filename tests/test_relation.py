@@ -124,7 +124,7 @@ NAMES = [
     "%s",
     "%(name)s",
     "it's",
-    ":x",
+    "x: y",
     "a:b::c",
     "select",
     "User",
