@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from loader import errors, resources
+from loader import errors
 from loader.errors import AircanError
-from loader.options import Options
-from loader.pipeline import load as _load
-from loader.progress import Progress
-from loader.report import Report
-from loader.resources import Outcome
+
+if TYPE_CHECKING:
+    from loader.library import load, reload, reload_all, reload_dataset
+    from loader.options import Options
+    from loader.progress import Progress
+    from loader.report import Report
+    from loader.resources import Outcome
 
 __all__ = [
     "AircanError",
@@ -31,64 +32,20 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-
-def load(
-    source: str | os.PathLike[str],
-    *,
-    progress: Progress | None = None,
-    **options: Any,  # noqa: ANN401  (Options names and types them)
-) -> Report:
-    """Load a CSV into a DataStore table, which is replaced when the new one is whole.
-
-    Args:
-        source: A local path, or an http(s):// or gs:// URL.
-        progress: Is told of every step and block; see ``loader.progress``.
-        **options: The fields of ``Options``: ``resource_id``, ``datastore_url``, ``schema``...
-
-    Returns:
-        What was loaded.
-
-    Raises:
-        AircanError: The old table is as it was, unless the error says otherwise;
-            ``error.report`` tells how far the load came, and is None if a wrong option kept it
-            from beginning.
-    """
-    return _load(source, Options(**options), progress)
+# Imported when they are asked for: a DAG file, read every few seconds, needs none of them.
+_HOMES = {
+    "Options": "options",
+    "Outcome": "resources",
+    "Progress": "progress",
+    "Report": "report",
+    "load": "library",
+    "reload": "library",
+    "reload_all": "library",
+    "reload_dataset": "library",
+}
 
 
-def reload(
-    resource_id: str,
-    *,
-    progress: Progress | None = None,
-    **options: Any,  # noqa: ANN401
-) -> Report:
-    """Load the file of a resource that CKAN knows, as CKAN describes it; see ``load``."""
-    return resources.reload(resource_id, Options(**options), progress)
-
-
-def reload_dataset(
-    name: str,
-    *,
-    force: bool = False,
-    progress: Progress | None = None,
-    **options: Any,  # noqa: ANN401
-) -> Iterator[Outcome]:
-    """Load the files of a dataset; yield what became of each.
-
-    Args:
-        name: The dataset's name or id.
-        force: Load those too whose file is in the DataStore already.
-        progress: As for ``load``.
-        **options: As for ``load``.
-    """
-    return resources.reload_dataset(name, Options(**options), force=force, progress=progress)
-
-
-def reload_all(
-    *,
-    force: bool = False,
-    progress: Progress | None = None,
-    **options: Any,  # noqa: ANN401
-) -> Iterator[Outcome]:
-    """Do as ``reload_dataset`` does, for every dataset that the token may see."""
-    return resources.reload_all(Options(**options), force=force, progress=progress)
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

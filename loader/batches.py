@@ -157,7 +157,7 @@ def append(  # noqa: D417, PLR0913, PLR0917
         CkanNotFound: There is no table.
     """
     base = _existing(ckan, resource_id).rows
-    newest = next(iter(_newest_ids(ckan, resource_id, 1)), 0)
+    newest = newest_id(ckan, resource_id)
     inserter = _Inserter(ckan, resource_id, settings, base)
     with _or_taken_back(inserter, newest):
         batches = _batches([name for name, _, _ in columns], rows, settings)
@@ -458,6 +458,14 @@ def _existing(ckan: Ckan, resource_id: str) -> Table:
             f"{resource_id} has no table in the DataStore", hint="load it with replace first"
         )
     return table
+
+
+def newest_id(ckan: Ckan, resource_id: str) -> int:
+    """Return the greatest ``_id`` of a resource's table, or 0."""
+    try:
+        return next(iter(_newest_ids(ckan, resource_id, 1)), 0)
+    except CkanNotFound:
+        return 0
 
 
 def _newest_ids(ckan: Ckan, resource_id: str, limit: int) -> list[int]:

@@ -124,7 +124,7 @@ class Ckan:
         self, url: str, token: str | None = None, settings: CkanSettings = CkanSettings()
     ) -> None:
         self.url = _checked_url(url)
-        self._token = _checked_token(token)
+        self.token = _checked_token(token)
         self.settings = settings
         self._answered = False
         self._status = int(requests.codes.ok)  # of the last answer
@@ -133,7 +133,7 @@ class Ckan:
         session.auth = _unchanged
         session.hooks["response"].append(self._check)
         self._api = ckanapi.RemoteCKAN(
-            self.url, apikey=self._token, user_agent="aircan", session=session
+            self.url, apikey=self.token, user_agent="aircan", session=session
         )
 
     def __repr__(self) -> str:
@@ -229,7 +229,7 @@ class Ckan:
                 f"{self.url}/dataset/{resource['package_id']}/resource/{resource['id']}"
                 f"/download/{name}"
             )
-        headers = {"Authorization": self._token} if self._token and self.owns(url) else {}
+        headers = {"Authorization": self.token} if self.token and self.owns(url) else {}
         return url, headers
 
     def table(self, resource_id: str) -> Table | None:
@@ -391,7 +391,7 @@ class Ckan:
         return CkanForbidden(
             f"{action}: {self._quote(said) or 'access denied'}",
             hint="the token may be wrong, or its user may not edit this resource"
-            if self._token
+            if self.token
             else "give a token: AIRCAN_CKAN_TOKEN",
         )
 
@@ -409,8 +409,8 @@ class Ckan:
     def _quote(self, said: object) -> str:
         """Return what CKAN says, short and without the token."""
         text = " ".join(str(said or "").split())
-        if self._token:
-            text = text.replace(self._token, "***")
+        if self.token:
+            text = text.replace(self.token, "***")
         return text if len(text) <= _SAID_SHOWN else f"{text[:_SAID_SHOWN]}..."
 
 

@@ -35,6 +35,8 @@
     |   +-- CkanNotFound
     |   +-- CkanRefused
     +-- RowsLost                    rows read and rows stored differ
+    +-- RowsInDoubt                 rows may have been added by an earlier try
+    +-- StepFailed                  a step of a DagRun failed before this one
     +-- RejectsNotWritten           the rows set aside have no place to go
     +-- Cancelled
     +-- Unexpected                  a fault of AirCan's own
@@ -278,6 +280,14 @@ class KeyViolated(DatabaseError):
 
 class RowsLost(AircanError):
     """Rows read, stored and set aside do not add up: the swap does not happen."""
+
+
+class RowsInDoubt(AircanError):
+    """An earlier try of the same run may have added the rows already."""
+
+
+class StepFailed(AircanError):
+    """A step of a DagRun failed before this one."""
 
 
 class RejectsNotWritten(AircanError):

@@ -9,19 +9,21 @@ through CKAN's API.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 from loader import datatypes, via_copy
-from loader.copy import database
+from loader.copy import database, relation
 from loader.errors import (
     AircanError,
     AuthenticationFailed,
     Cancelled,
+    CkanError,
     DatabaseUnreachable,
     PermissionDenied,
     RowsLost,
@@ -49,7 +51,12 @@ from loader.way import Way
 
 if TYPE_CHECKING:
     from loader.ckan import Ckan
+    from loader.via_api import Batching
 
+_log = logging.getLogger(__name__)
+
+# Who cannot copy may still call CKAN's API.
+_CLOSED_WAYS = (DatabaseUnreachable, AuthenticationFailed, PermissionDenied)
 _UNTOUCHED = "the old table is as it was"
 # What has become of the table, by Way.loaded.
 _OUTCOMES = {
@@ -63,6 +70,8 @@ def load(
     uri: str | os.PathLike[str],
     options: Options = Options(),
     progress: Progress | None = None,
+    *,
+    registers: bool = True,
 ) -> Report:
     """Load a CSV into a DataStore table, which is replaced when the new one is whole.
 
@@ -70,6 +79,7 @@ def load(
         uri: A local path, or an http(s):// or gs:// URL.
         options: How to load.
         progress: Is told of every step and block.
+        registers: Whether CKAN is told in the end; else it is left to ``register``.
 
     Returns:
         What was loaded.
@@ -78,13 +88,130 @@ def load(
         AircanError: The old table is as it was, unless the message or hint says otherwise;
             ``error.report`` tells how far the load came. Ctrl-C raises Cancelled.
     """
+    one = _begin(uri, options, progress)
+    with _reported(one):
+        one.run(registers=registers)
+    return one.report
+
+
+def convert(
+    uri: str | os.PathLike[str],
+    rows: IO[bytes],
+    options: Options = Options(),
+    progress: Progress | None = None,
+) -> Report:
+    """Verify every row of a CSV and write them down as ``send`` takes them; no table is touched.
+
+    Args:
+        uri: As for ``load``.
+        rows: Gets the columns' names, then each row, as a JSON array on a line of its own.
+        options: As for ``load``, with a CKAN and a resource of it.
+        progress: Is told of every step and block.
+
+    Returns:
+        What was read.
+
+    Raises:
+        AircanError: As ``load``.
+    """
+    one = _begin(uri, options, progress)
+    with _reported(one):
+        one.convert(rows)
+    return one.report
+
+
+def send(
+    rows: IO[bytes],
+    report: Report,
+    options: Options = Options(),
+    progress: Progress | None = None,
+) -> Report:
+    """Send what ``convert`` wrote to CKAN's API; it is left to ``register`` to show it.
+
+    Args:
+        rows: What was written.
+        report: Of ``convert``.
+        options: As for ``convert``.
+        progress: Is told of every batch.
+
+    Returns:
+        The report of both.
+
+    Raises:
+        AircanError: Its hint says what became of the old rows.
+    """
+    one = _Load(report.source, options, report, progress or Silent())
+    with _reported(one):
+        one.send(rows)
+    return report
+
+
+def register(report: Report, options: Options = Options()) -> None:
+    """Let CKAN show the table of a load, and know its file when nothing is left to do.
+
+    Args:
+        report: Of the load.
+        options: Name CKAN.
+
+    Raises:
+        UsageError: They name none.
+        CkanError: CKAN was not told.
+    """
+    url = named_ckan(options.ckan_url)
+    if url is None:
+        raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
+    from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
+
+    _register(Ckan(url, named_token(options.ckan_token)), report)
+
+
+def find_way(options: Options) -> tuple[Literal["copy", "api"], str]:
+    """Tell which way into the DataStore a load through a CKAN has.
+
+    Args:
+        options: Of the load.
+
+    Returns:
+        The way; and why it is not the faster one, or nothing.
+    """
+    if options.via != "auto":
+        return options.via, ""
+    url = named_datastore(options.datastore_url)
+    if url is None:
+        return "api", "the DataStore's database is not named"
+    names = relation.name(options.resource_id or "")
+    try:
+        with closing(database.connect(database.normalise_url(url), "rights")) as connection:
+            relation.check_rights(connection, names)
+    except _CLOSED_WAYS as error:
+        return "api", str(error)
+    return "copy", ""
+
+
+def _register(ckan: Ckan, report: Report) -> None:
+    # Added rows make the table no copy of any file: a reload would undo them.
+    file_hash = report.hash if report.mode == "replace" else None
+    try:
+        ckan.register(report.resource_id, file_hash, complete=not report.bad_rows.rejected)
+    except AircanError as error:
+        error.message = f"the rows are loaded, but CKAN was not told: {error.message}"
+        raise
+
+
+def _begin(uri: str | os.PathLike[str], options: Options, progress: Progress | None) -> _Load:
     uri = os.fspath(uri)
     resource_id = options.resource_id or default_resource_id(uri)
     report = Report(resource_id, mask_uri(uri), mode=options.mode)
-    one = _Load(uri, options, report, progress or Silent())
+    return _Load(uri, options, report, progress or Silent())
+
+
+@contextmanager
+def _reported(one: _Load) -> Iterator[None]:
+    """Let an error know the report, and the report the error."""
+    report = one.report
     try:
         with report.timing("total"):
-            one.run()
+            yield
     except AircanError as error:
         error.report, report.error = report, error
         raise
@@ -92,7 +219,6 @@ def load(
         cancelled = Cancelled("the load was stopped", hint=one.outcome)
         cancelled.report, report.error = report, cancelled
         raise cancelled from interrupt
-    return report
 
 
 class _Load:
@@ -108,19 +234,50 @@ class _Load:
             options.rejects or f"{report.resource_id.replace('/', '_')}.rejects.csv"
         )
 
-    def run(self) -> None:
+    def run(self, *, registers: bool) -> None:
         """Take the source's rows in, let readers see them, tell CKAN."""
         ckan = self._ckan()
         with ExitStack() as stack:
             self.way = way = self._open(stack, ckan)
             done, md5 = self._take_until_settled(way, hashed=ckan is not None)
             self._finish(way, done)
-            settled = way.settled
-            self._register(ckan, md5 if settled else None)
-            if not settled:
+            if not way.settled:
+                self._show(ckan, registers=registers)
                 self.report.warnings += way.settle()
-                if way.settled:
-                    self._register(ckan, md5)
+                registers = registers and way.settled
+            self.report.hash = md5 if way.settled else None
+            if registers:
+                self._register(ckan)
+        self._remove_stale_rejects()
+
+    def _show(self, ckan: Ckan | None, *, registers: bool) -> None:
+        """Let CKAN show the table, but not know its file: not all is done."""
+        try:
+            self._register(ckan)
+        except CkanError as error:
+            if registers:
+                raise
+            _log.warning("not shown before it is registered: %s", error)
+
+    def convert(self, rows: IO[bytes]) -> None:
+        """Write the source's rows down, as CKAN's API shall have them."""
+        ckan = self._named_ckan()
+        with ExitStack() as stack:
+            self.way = way = self._open_api(stack, ckan)
+            done, self.report.hash = self._take_until_settled(way, hashed=True)
+            self.report.rows, warnings = way.write(done, rows)
+            self.report.warnings += warnings
+        self._remove_stale_rejects()
+
+    def send(self, rows: IO[bytes]) -> None:
+        """Send rows that were written down."""
+        ckan = self._named_ckan()
+        with ExitStack() as stack:
+            self.way = way = self._open_api(stack, ckan)
+            self.report.rows, warnings = way.send(self.report.columns, rows)
+            self.report.warnings += warnings
+
+    def _remove_stale_rejects(self) -> None:
         if self.options.rejects is None and not self.report.bad_rows.rejected:
             remove_stale(self.rejects)
 
@@ -128,6 +285,12 @@ class _Load:
     def outcome(self) -> str:
         """Return what has become of the table, should the load stop now."""
         return _OUTCOMES[self.way.loaded if self.way else False]
+
+    def _named_ckan(self) -> Ckan:
+        ckan = self._ckan()
+        if ckan is None:
+            raise UsageError("there is no CKAN to load through", hint="set AIRCAN_CKAN_URL")
+        return ckan
 
     def _ckan(self) -> Ckan | None:
         """Return the CKAN that is named, if any, having seen that it has the resource."""
@@ -165,7 +328,7 @@ class _Load:
         if url and self.options.via == "auto":
             try:
                 return self._open_copy(stack, url, ckan)
-            except (DatabaseUnreachable, AuthenticationFailed, PermissionDenied) as error:
+            except _CLOSED_WAYS as error:
                 self.report.warnings.append(f"loaded through CKAN's API, since {error}")
         return self._open_api(stack, ckan)
 
@@ -175,7 +338,7 @@ class _Load:
             via_copy.opened(url, self.report.resource_id, self.options, self.steps, ckan)
         )
 
-    def _open_api(self, stack: ExitStack, ckan: Ckan) -> Way:
+    def _open_api(self, stack: ExitStack, ckan: Ckan) -> Batching:
         from loader import via_api  # noqa: PLC0415  (as above)
 
         self.report.via = "api"
@@ -191,19 +354,10 @@ class _Load:
         if warns and self.options.mode == "replace":
             self.report.warnings.append(f"replaced the table {self.report.resource_id}")
 
-    def _register(self, ckan: Ckan | None, md5: str | None) -> None:
-        """Let CKAN show the table, and know its file when nothing is left to do."""
-        if ckan is None:
-            return
-        # Added rows make the table no copy of any file: a reload would undo them.
-        replaced = self.options.mode == "replace"
-        complete = not self.report.bad_rows.rejected
-        with self.steps.step("register", "telling CKAN"):
-            try:
-                ckan.register(self.report.resource_id, md5 if replaced else None, complete=complete)
-            except AircanError as error:
-                error.message = f"the rows are loaded, but CKAN was not told: {error.message}"
-                raise
+    def _register(self, ckan: Ckan | None) -> None:
+        if ckan is not None:
+            with self.steps.step("register", "telling CKAN"):
+                _register(ckan, self.report)
 
     def _take_until_settled(self, way: Way, *, hashed: bool) -> tuple[Pass, str]:
         """Take in the source with the guessed types, and again if the rows proved one wrong."""
@@ -292,6 +446,7 @@ class _Load:
             {
                 "id": column.name,
                 "type": column.type,
+                "label": column.label,
                 "inferred_as": column.inferred_as,
                 "widened_from": column.widened_from,
             }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any
 
@@ -48,7 +48,9 @@ class Report:
         source: Path or URL, without secrets.
         rows: Rows in the table.
         bytes: Bytes read from the source, compressed as they came.
-        columns: ``id``, Postgres ``type``, ``inferred_as`` and ``widened_from`` of each column.
+        columns: ``id``, Postgres ``type``, ``label``, ``inferred_as`` and ``widened_from`` of each
+            column; the label is '' where the header is the name.
+        hash: MD5 of the file, if it was loaded into a CKAN and nothing is left to do.
         timings_s: Seconds of each step; ``total`` is all of it.
         error: What stopped the load; None after a success.
     """
@@ -63,7 +65,14 @@ class Report:
     bad_rows: BadRows = field(default_factory=BadRows)
     warnings: list[str] = field(default_factory=list)
     timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
+    hash: str | None = None
     error: AircanError | None = None
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Report:
+        """Return the report that ``to_dict`` told of, but for its error."""
+        given = {one.name: told[one.name] for one in fields(cls) if one.name != "error"}
+        return cls(**given | {"bad_rows": BadRows(**told["bad_rows"])})
 
     @property
     def rows_per_second(self) -> int:
@@ -97,6 +106,7 @@ class Report:
                 "rejects": self.bad_rows.rejects,
                 "first": self.bad_rows.first,
             },
+            "hash": self.hash,
             "warnings": self.warnings,
             "timings_s": {step: round(s, 3) for step, s in self.timings_s.items()},
             "rows_per_second": self.rows_per_second,

@@ -147,7 +147,7 @@ class _Each:
     def _one(self, outcome: Outcome) -> Outcome:
         try:
             resource = self.ckan.resource(outcome.resource_id)
-            if reason := _no_table(resource):
+            if reason := no_table(resource):
                 return replace(outcome, reason=reason)
             if not self.force and self._is_loaded(resource):
                 return replace(outcome, status="unchanged")
@@ -163,7 +163,7 @@ class _Each:
         """Tell whether the DataStore has this very file, which is read for that."""
         if not (resource.get("datastore_active") and resource.get("hash")):
             return False
-        uri, headers = _location(self.ckan, resource)
+        uri, headers = location(self.ckan, resource)
         self.progress.begin("comparing the file with the last one loaded")
         headers = {**self.options.source.headers, **headers}
         with open_source(uri, replace(self.options.source, headers=headers)) as source:
@@ -171,7 +171,8 @@ class _Each:
             return source.md5() == str(resource["hash"])
 
 
-def _no_table(resource: Mapping[str, Any]) -> str:
+def no_table(resource: Mapping[str, Any]) -> str:
+    """Return why a resource is none to be loaded, or nothing."""
     if not _has_file(resource):
         return "it has no file"
     kind = resource.get("format") or ""
@@ -182,7 +183,7 @@ def _has_file(resource: Mapping[str, Any]) -> bool:
     return bool(resource.get("url")) and resource.get("url_type") not in _WITHOUT_FILE
 
 
-def _location(ckan: Ckan, resource: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+def location(ckan: Ckan, resource: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     """Return what ``ckan.location`` does: an editor may not name a file of this machine.
 
     Raises:
@@ -205,23 +206,23 @@ def _load(
             f"the resource {resource['id']} has no file",
             hint="load a file into it: aircan load SOURCE --resource-id ID",
         )
-    uri = _location(ckan, resource)[0]
+    uri = location(ckan, resource)[0]
     described = replace(
         options,
         resource_id=resource["id"],
-        schema=options.schema or _descriptor(resource, "schema"),
-        dialect=options.dialect or _descriptor(resource, "dialect"),
+        schema=options.schema or descriptor(resource, "schema"),
+        dialect=options.dialect or descriptor(resource, "dialect"),
         encoding=options.encoding or resource.get("encoding") or None,
     )
     return load(uri, described, progress)
 
 
-def _descriptor(resource: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+def descriptor(resource: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """Return a descriptor that the resource has, as an object or as JSON text."""
-    descriptor = resource.get(name)
-    if isinstance(descriptor, str) and descriptor.lstrip().startswith("{"):
+    found = resource.get(name)
+    if isinstance(found, str) and found.lstrip().startswith("{"):
         try:
-            descriptor = json.loads(descriptor)
+            found = json.loads(found)
         except ValueError as error:
             raise UsageError(f"the resource's {name} is not JSON: {error}") from error
-    return descriptor if isinstance(descriptor, dict) else None
+    return found if isinstance(found, dict) else None

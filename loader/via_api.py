@@ -28,6 +28,7 @@ from loader.options import Options
 from loader.passes import Pass
 from loader.precision import Limit, limit_of
 from loader.schema import Column
+from loader.shape import Columns
 from loader.steps import Steps
 
 
@@ -100,9 +101,12 @@ class Batching:
 
     def check(self, columns: Sequence[Column]) -> None:
         """Refuse a file whose columns are not those of the table it is merged into."""
+        self._check([(column.name, column.type) for column in columns])
+
+    def _check(self, columns: Sequence[tuple[str, str]]) -> None:
         if self._table and self._merges:
             have = [(field.id, field.type) for field in self._table.fields]
-            merge.check_columns(have, [(column.name, column.type) for column in columns])
+            merge.check_columns(have, columns)
             _refuse_nested(self._table)
 
     def store(self, one: Pass) -> int:
@@ -151,20 +155,54 @@ class Batching:
     def _write(self, columns: Sequence[pa.StringArray]) -> int:
         rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
         with _spool("written"):
-            self._spool.writelines(json.dumps(row).encode() + b"\n" for row in rows)
+            self._spool.writelines(map(_line, rows))
         return len(rows)
 
     def finish(self, one: Pass) -> tuple[int, list[str]]:
         """Send the rows, in the order of the file."""
+        sent = self._send([(column.name, column.type, column.label) for column in one.columns])
+        return sent.rows, sent.warnings + self._told()
+
+    def write(self, one: Pass, rows: IO[bytes]) -> tuple[int, list[str]]:
+        """Write the rows for ``send``, in place of ``finish``; return as it does."""
+        with _spool("written"):  # what was still buffered
+            self._spool.seek(0)
+        rows.write(_line([column.name for column in one.columns]))
+        count = 0
+        for row in self._rows():
+            rows.write(_line(row))
+            count += 1
+        return count, self._told()
+
+    def send(
+        self, columns: Sequence[Mapping[str, object]], rows: IO[bytes]
+    ) -> tuple[int, list[str]]:
+        """Send what ``write`` wrote; return as ``finish`` does.
+
+        Args:
+            columns: Of the report.
+            rows: What was written.
+        """
+        named = [(str(one["id"]), str(one["type"]), str(one["label"])) for one in columns]
+        self._check([(name, kind) for name, kind, _ in named])
+        next(rows)
+        with _spool("written"):  # a batch may take longer than a connection to a bucket lasts
+            self._spool.writelines(rows)
+        sent = self._send(named)
+        return sent.rows, sent.warnings
+
+    def _told(self) -> list[str]:
+        return told(int(self._overtaken.sum()))
+
+    def _send(self, columns: Columns) -> Sent:
         with self._steps.step("copy", "sending the rows to CKAN"):
             self.loaded = None
-            sent = self._send(one.columns)
+            sent = self._send_all(columns)
             self.loaded = True
-        return sent.rows, sent.warnings + told(int(self._overtaken.sum()))
+        return sent
 
-    def _send(self, columns: Sequence[Column]) -> Sent:
-        named = [(column.name, column.type, column.label) for column in columns]
-        to = (self._ckan, self._resource_id, named, self._rows(), self._options.batches)
+    def _send_all(self, columns: Columns) -> Sent:
+        to = (self._ckan, self._resource_id, columns, self._rows(), self._options.batches)
         with _spool("written"):  # what was still buffered
             self._steps.progress.expect(self._spool.seek(0, os.SEEK_END))
             self._spool.seek(0)
@@ -186,6 +224,10 @@ class Batching:
     def settle(self) -> list[str]:
         """Do nothing: all is done."""
         return []
+
+
+def _line(row: Sequence[str | None]) -> bytes:
+    return json.dumps(row).encode() + b"\n"
 
 
 def _refuse_nested(table: Table) -> None:

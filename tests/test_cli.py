@@ -29,7 +29,7 @@ ARGV = [sys.executable, "-m", "loader"]
 SECRET = "hunter2"
 KEYS = {
     *("resource_id", "table", "source", "via", "mode", "rows", "bytes", "columns", "bad_rows"),
-    *("warnings", "timings_s", "rows_per_second", "error"),
+    *("hash", "warnings", "timings_s", "rows_per_second", "error"),
 }
 STEPS = {
     *("infer", "copy", "primary_key", "full_text_index", "analyze", "swap", "register", "total"),
@@ -260,8 +260,8 @@ def test_json_is_one_object_and_nothing_else_is_on_stdout(csv, named):
     assert set(report) == KEYS
     assert set(report["timings_s"]) == STEPS
     assert report["columns"] == [
-        {"id": "id", "type": "bigint", "inferred_as": "integer", "widened_from": None},
-        {"id": "name", "type": "text", "inferred_as": "string", "widened_from": None},
+        {"id": "id", "type": "bigint", "label": "", "inferred_as": "integer", "widened_from": None},
+        {"id": "name", "type": "text", "label": "", "inferred_as": "string", "widened_from": None},
     ]
     assert report["bad_rows"] == {"rejected": 0, "repaired": 0, "rejects": None, "first": []}
     assert (report["resource_id"], report["table"]) == ("people", "people")

@@ -511,8 +511,8 @@ def test_the_report(datastore_url_18, tmp_path):
     assert (report["via"], report["mode"]) == ("copy", "replace")
     assert (report["rows"], report["bytes"]) == (2, 12)
     assert report["columns"] == [
-        {"id": "a", "type": "bigint", "inferred_as": "integer", "widened_from": None},
-        {"id": "b", "type": "text", "inferred_as": "string", "widened_from": None},
+        {"id": "a", "type": "bigint", "label": "", "inferred_as": "integer", "widened_from": None},
+        {"id": "b", "type": "text", "label": "", "inferred_as": "string", "widened_from": None},
     ]
     assert report["error"] is None
     timings = report["timings_s"]

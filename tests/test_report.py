@@ -18,6 +18,7 @@ KEYS = [
     "bytes",
     "columns",
     "bad_rows",
+    "hash",
     "warnings",
     "timings_s",
     "rows_per_second",
@@ -65,3 +66,11 @@ def test_the_time_of_a_step_adds_up_also_when_it_fails():
             wait_and_fail(report)
     assert 0.02 <= report.timings_s["copy"] < 5
     assert report.timings_s["swap"] == 0
+
+
+def test_a_report_comes_back_from_its_json():
+    report = Report("trips", "trips.csv", via="api", mode="append", rows=3, bytes=20)
+    report.columns = [{"id": "a", "type": "bigint", "label": "A "}]
+    report.bad_rows = BadRows(1, 2, "x.rejects.csv", [{"row": 5, "reason": "4 cells, 3 columns"}])
+    report.hash, report.warnings = "d41d8cd9", ["a: text"]
+    assert Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report

@@ -1,0 +1,17 @@
+"""What somebody asks for once more: a resource, the resources of a dataset, or all that failed."""
+
+from airflow.sdk import DAG, task, task_group
+
+from loader.factory import conf, on_airflow, wiring
+
+with DAG("aircan_reload", **wiring.common(conf.RELOAD, __doc__)):
+
+    @task
+    def find() -> list[int]:
+        return on_airflow.find()
+
+    @task_group
+    def resource(number: int) -> None:  # noqa: ARG001  (its tasks know theirs by their map index)
+        wiring.load_one()
+
+    resource.expand(number=find())

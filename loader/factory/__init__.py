@@ -1,0 +1,15 @@
+"""The data factory: a load in steps, each a task of a DAG in a process of its own.
+
+    conf          what a DagRun is asked for -> Conf
+    connections   Airflow's Connections      -> CKAN and the DataStore, secrets included
+    artifacts     BASE/dag_id/run_id/task_id -> where a step leaves what the next one reads
+    descriptors   what CKAN says             -> frictionless descriptors
+    tasks         prepare -> convert -> load -> register -> report; validate
+    once          rows that are added stay added once
+    status        what a step does           -> aircan_status_update of CKAN
+    many          what is to be loaded again -> a mapped task for each resource
+    cleanup       what nobody needs any more
+
+Of Airflow know only ``wiring``, which the DAG files use, ``on_airflow``, which their tasks call, and
+``listener``, which hears of runs that were killed.
+"""

@@ -1,0 +1,203 @@
+"""The conf of a DagRun -> what is to be done. Every caller's conf passes these JSON Schemas.
+
+In: a dictionary, or the schemas that Airflow checks it by. Out: a Conf. Holds nothing else, and
+imports nothing of weight: DAG files read it whenever they are parsed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from loader.errors import UsageError
+
+CKAN_CONN_ID = "aircan_ckan"
+DATASTORE_CONN_ID = "aircan_datastore"
+
+
+# Each as a keyword of airflow.sdk.Param: "default" is the value, all others are JSON Schema.
+_CONNECTIONS: dict[str, dict[str, Any]] = {
+    "ckan_conn_id": {
+        "default": CKAN_CONN_ID,
+        "type": "string",
+        "minLength": 1,
+        "title": "Connection of CKAN",
+        "description": "Its host is CKAN's URL, its password an API token.",
+    },
+    "datastore_conn_id": {
+        "default": DATASTORE_CONN_ID,
+        "type": ["null", "string"],
+        "title": "Connection of the DataStore's database",
+        "description": "A Postgres connection, with CKAN's write role."
+        " Without it, rows go through CKAN's API.",
+    },
+}
+_OPTIONS: dict[str, Any] = {
+    "default": {},
+    "type": "object",
+    "title": "Options of the load",
+    "description": "As of the command line: full_text, fts_index, max_bad_rows, on_type_error, via,"
+    " encoding, delimiter, header_row.",
+    "properties": {
+        "full_text": {"enum": ["all", "text", "none"]},
+        "fts_index": {"enum": ["gin", "gist", "none"]},
+        "max_bad_rows": {"type": "integer", "minimum": 0},
+        "on_type_error": {"enum": ["fail", "widen"]},
+        "via": {"enum": ["auto", "copy", "api"]},
+        "encoding": {"type": "string"},
+        "delimiter": {"type": "string"},
+        "header_row": {"type": "integer", "minimum": 0},
+    },
+    "additionalProperties": False,
+}
+_RESOURCE: dict[str, Any] = {
+    "type": ["object", "string"],
+    "title": "Resource",
+    "description": "A frictionless Resource descriptor with the resource_id of CKAN. What it leaves"
+    " out, the path above all, CKAN is asked for.",
+    "properties": {
+        "resource_id": {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,100}$"},
+        "path": {"type": "string"},
+        "schema": {"type": "object"},
+        "dialect": {"type": "object"},
+    },
+    "required": ["resource_id"],
+}
+_FROM_CKAN: dict[str, dict[str, Any]] = {
+    "ckan_api_endpoint": {
+        "default": None,
+        "type": ["null", "string"],
+        "title": "CKAN's API",
+        "description": "Such as https://demo.ckan.org/api/. It has to be the connection's CKAN.",
+    },
+    "job_id": {
+        "default": None,
+        "type": ["null", "string"],
+        "title": "Job",
+        "description": "CKAN's id of the job, which its status is told by.",
+    },
+    "ckan_api_key": {
+        "default": None,
+        "type": ["null", "string"],
+        "title": "API key (deprecated)",
+        "description": "Airflow shows it to everybody: put it into the connection instead.",
+    },
+}
+
+LOAD: Mapping[str, Mapping[str, Any]] = {
+    "resource": _RESOURCE,
+    "mode": {
+        "default": "replace",
+        "enum": ["replace", "append", "upsert"],
+        "type": "string",
+        "title": "What becomes of the rows in the table",
+    },
+    "unique_keys": {
+        "default": [],
+        "type": "array",
+        "items": {"type": "string"},
+        "title": "Columns of the unique key",
+    },
+    "options": _OPTIONS,
+    **_CONNECTIONS,
+    **_FROM_CKAN,
+}
+VALIDATE: Mapping[str, Mapping[str, Any]] = {
+    "resource": _RESOURCE,
+    "options": _OPTIONS,
+    **_CONNECTIONS,
+    **_FROM_CKAN,
+}
+RELOAD: Mapping[str, Mapping[str, Any]] = {
+    "reload": {
+        "type": "string",
+        "minLength": 1,
+        "title": "What to load",
+        "description": "The id of a resource, the name of a dataset, or 'failed': every resource"
+        " whose last load failed.",
+    },
+    "options": _OPTIONS,
+    **_CONNECTIONS,
+}
+CLEANUP: Mapping[str, Mapping[str, Any]] = {
+    "days": {
+        "default": 30,
+        "type": "number",
+        "minimum": 0,
+        "title": "Days that a run's artifacts are kept",
+    },
+    "dry_run": {"default": False, "type": "boolean", "title": "Only list"},
+    "datastore_conn_id": _CONNECTIONS["datastore_conn_id"],
+}
+
+
+@dataclass(frozen=True)
+class Conf:
+    """What a DagRun is to do with one resource.
+
+    Attributes:
+        resource: A frictionless Resource descriptor, with CKAN's ``resource_id``.
+        mode: ``replace``, ``append`` or ``upsert``.
+        unique_keys: The columns of the key.
+        options: Of ``loader.Options``, by name.
+        ckan_conn_id: The connection of CKAN.
+        datastore_conn_id: That of the DataStore's database, if it can be reached.
+        ckan_api_endpoint: CKAN's URL as the caller knows it.
+        job_id: CKAN's job.
+        ckan_api_key: A token, from callers that put it here.
+    """
+
+    resource: Mapping[str, Any] = field(default_factory=dict)
+    mode: str = "replace"
+    unique_keys: Sequence[str] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    ckan_conn_id: str = CKAN_CONN_ID
+    datastore_conn_id: str | None = DATASTORE_CONN_ID
+    ckan_api_endpoint: str | None = None
+    job_id: str | None = None
+    ckan_api_key: str | None = field(default=None, repr=False)
+
+    @property
+    def resource_id(self) -> str:
+        """The resource, which is the table's name."""
+        return str(self.resource["resource_id"])
+
+
+def read(conf: Mapping[str, Any]) -> Conf:
+    """Return what a conf asks for that Airflow has checked by ``LOAD`` or ``VALIDATE``.
+
+    Args:
+        conf: The DagRun's params; ``resource`` may be JSON text, as older callers send it.
+
+    Raises:
+        UsageError: The text is no such JSON.
+    """
+    given = {name: value for name, value in conf.items() if name in LOAD and value is not None}
+    given["resource"] = _descriptor(given.get("resource"))
+    return Conf(**given)
+
+
+def of_many(conf: Mapping[str, Any], resource_id: str | None = None) -> Conf:
+    """Return what a conf that Airflow has checked by ``RELOAD`` or ``CLEANUP`` asks for.
+
+    Args:
+        conf: The DagRun's params.
+        resource_id: One of the resources that it means.
+    """
+    given = {name: conf[name] for name in (*_CONNECTIONS, "options") if name in conf}
+    return Conf({"resource_id": resource_id} if resource_id else {}, **given)
+
+
+def _descriptor(resource: object) -> Mapping[str, Any]:
+    if isinstance(resource, str):
+        try:
+            resource = json.loads(resource)
+        except ValueError as error:
+            raise UsageError(f"the conf's resource is not JSON: {error}") from error
+    if not isinstance(resource, dict) or not isinstance(resource.get("resource_id"), str):
+        raise UsageError(
+            "the conf's resource names no resource_id", hint='{"resource": {"resource_id": "..."}}'
+        )
+    return cast("Mapping[str, Any]", resource)

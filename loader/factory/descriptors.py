@@ -1,0 +1,53 @@
+"""What CKAN and a conf say of a resource -> frictionless descriptors, the form of all metadata.
+
+In: CKAN's dictionaries, a conf's Resource. Out: descriptors without secrets. Holds one dataset.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from loader.resources import descriptor
+from loader.source import mask_uri
+
+# CKAN's word -> frictionless's.
+_RESOURCE = {
+    "name": "title",
+    "description": "description",
+    "format": "format",
+    "mimetype": "mediatype",
+    "size": "bytes",
+    "hash": "hash",
+    "encoding": "encoding",
+    "id": "resource_id",
+    "package_id": "package_id",
+}
+_DATASET = {"name": "name", "title": "title", "notes": "description", "id": "id"}
+_NO_NAME = re.compile(r"[^a-z0-9._-]+")
+
+
+def of_resource(shown: Mapping[str, Any], given: Mapping[str, Any], uri: str) -> dict[str, Any]:
+    """Return a Resource descriptor.
+
+    Args:
+        shown: CKAN's resource.
+        given: The conf's Resource: it wins.
+        uri: Where its file is; secrets are masked.
+    """
+    told = {ours: shown[word] for word, ours in _RESOURCE.items() if shown.get(word)}
+    for part in ("schema", "dialect"):
+        if found := descriptor(shown, part):
+            told[part] = found
+    told |= {name: value for name, value in given.items() if value is not None}
+    told["format"] = str(told.get("format", "csv")).lower()
+    title = given.get("name") or told.get("title") or told["resource_id"]
+    name = _NO_NAME.sub("-", str(title).lower()).strip("-") or "resource"
+    return {**told, "name": name, "path": mask_uri(uri)}
+
+
+def of_dataset(shown: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a Package descriptor of a dataset, with the one resource that is loaded."""
+    told = {ours: shown[word] for word, ours in _DATASET.items() if shown.get(word)}
+    return {**told, "resources": [dict(resource)]}

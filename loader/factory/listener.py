@@ -1,0 +1,95 @@
+"""DagRuns that end without their last task -> the job's status in CKAN.
+
+A run that times out, or that somebody marks failed, is told of by Airflow's scheduler or API server
+to listeners only: this is one, a plugin that Airflow finds by its entry point. In: the run. Out: one
+call of CKAN for each resource whose end was not told yet, in a thread of its own, since a slow CKAN
+must not stop the scheduler.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow.listeners import hookimpl
+from airflow.plugins_manager import AirflowPlugin
+
+if TYPE_CHECKING:
+    from loader.factory.tasks import Run
+
+_log = logging.getLogger(__name__)
+_OURS = ("aircan_load", "aircan_reload", "aircan_validate")
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """What is kept of a run: Airflow's object is bound to its session."""
+
+    dag_id: str
+    run_id: str
+    conf: Mapping[str, Any]
+    message: str
+
+
+class Listener:
+    """Hears of the ends of runs."""
+
+    @hookimpl
+    def on_dag_run_failed(self, dag_run: Any, msg: str) -> None:  # noqa: ANN401
+        """Tell CKAN, unless a task has told it already."""
+        if dag_run.dag_id in _OURS:
+            ended = _Ended(dag_run.dag_id, dag_run.run_id, dict(dag_run.conf or {}), str(msg))
+            threading.Thread(target=_tell, args=(ended,), name="aircan-status").start()
+
+
+def _tell(ended: _Ended) -> None:
+    from loader.errors import AircanError  # noqa: PLC0415  (nobody else here needs the loader)
+
+    try:
+        for run in _runs(ended):
+            _tell_one(run, ended.message)
+    except AircanError as error:
+        _log.warning("CKAN was not told that %s failed: %s", ended.run_id, error)
+
+
+def _runs(ended: _Ended) -> Iterator[Run]:
+    """Yield a run for each resource that it was to load."""
+    from loader.factory import conf, many, on_airflow  # noqa: PLC0415
+    from loader.factory.tasks import Run  # noqa: PLC0415
+
+    run = Run(
+        ended.dag_id,
+        ended.run_id,
+        on_airflow.artifacts(),
+        on_airflow.connection,
+        on_airflow.settings(),
+    )
+    if ended.dag_id != "aircan_reload":
+        yield replace(run, conf=conf.read(ended.conf))
+        return
+    for number, resource_id in enumerate(many.all_found(run)):
+        part = replace(run, group="resource.", index=str(number))
+        yield replace(part, conf=conf.of_many(ended.conf, resource_id))
+
+
+def _tell_one(run: Run, message: str) -> None:
+    from loader.errors import StepFailed  # noqa: PLC0415
+    from loader.factory.tasks import REPORT  # noqa: PLC0415
+
+    place = run.place("report")
+    if place.exists(REPORT):
+        return
+    reason = "it took too long" if message == "timed_out" else "it was stopped in Airflow"
+    error = StepFailed(f"the run failed: {reason}", hint="see the run in Airflow").to_dict()
+    place.write(REPORT, {"step": None, "error": error})
+    run.job().tell("FAILED", "report", str(error["message"]), error=error)
+
+
+class AircanPlugin(AirflowPlugin):
+    """What Airflow loads."""
+
+    name = "aircan"
+    listeners = [Listener()]

@@ -1,0 +1,71 @@
+"""What a person asks to be loaded again -> the resources that are meant, the smallest first.
+
+In: a resource's id, a dataset's name, or the word for all that failed. Out: a list, left for the
+mapped tasks that load one each. Holds a line for each resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from loader import resources
+from loader.ckan import Ckan
+from loader.errors import CkanNotFound, UsageError
+from loader.factory.failed import last_failed
+from loader.factory.tasks import Run
+
+FAILED = "failed"
+_LIST = "resources.json"
+_DAGS = ("aircan_load", "aircan_reload")
+_HUGE = 1 << 60  # what CKAN knows no size of comes last
+
+
+def find(run: Run, what: str, is_going: Callable[[str, str], bool]) -> list[int]:
+    """Find the resources and leave their list; return a number for each.
+
+    Args:
+        run: The run.
+        what: A resource's id, a dataset's name or id, or ``failed``: all whose last load failed.
+        is_going: Whether a DagRun is still to end.
+
+    Raises:
+        UsageError: Nothing to load is meant.
+        CkanError: CKAN does not tell.
+    """
+    ckan = run.ckan()
+    if what == FAILED:
+        found = [ckan.resource(one) for one in last_failed(run.artifacts, _DAGS, is_going)]
+    else:
+        found = _named(ckan, what)
+    if not found and what != FAILED:
+        raise UsageError(f"{what} has no resource to load", hint="a CSV file, or its URL")
+    found.sort(key=_size)
+    listed = [{"resource_id": one["id"], "bytes": one.get("size")} for one in found]
+    run.place("find").write(_LIST, listed)
+    return list(range(len(listed)))
+
+
+def found(run: Run, number: int) -> str:
+    """Return the id of a resource that ``find`` found."""
+    return all_found(run)[number]
+
+
+def all_found(run: Run) -> list[str]:
+    """Return the ids of all, in the order of their numbers; none if they were not found yet."""
+    place = run.artifacts.place(run.dag_id, run.run_id, "find")
+    return [str(one["resource_id"]) for one in place.read(_LIST)] if place.exists(_LIST) else []
+
+
+def _named(ckan: Ckan, what: str) -> list[dict[str, Any]]:
+    try:
+        return [ckan.resource(what)]
+    except CkanNotFound:
+        pass
+    dataset = ckan.dataset(what)
+    return [one for one in dataset["resources"] if not resources.no_table(one)]
+
+
+def _size(resource: Mapping[str, Any]) -> int:
+    size = str(resource.get("size") or "")
+    return int(size) if size.isdecimal() else _HUGE

@@ -1,0 +1,157 @@
+"""Airflow's task context -> a Run; our errors -> Airflow's. All that knows Airflow's task API.
+
+In: the context of the task that runs. Out: one step of ``loader.factory``, done. Imports Airflow's
+runtime and the loader when a task runs, not when a DAG file is read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from loader.errors import AircanError, UsageError
+from loader.factory import conf
+
+if TYPE_CHECKING:
+    from loader.factory.artifacts import Artifacts
+    from loader.factory.connections import Connection
+    from loader.factory.tasks import Run, Settings
+
+_log = logging.getLogger(__name__)
+
+def do(step: str, *arguments: Any) -> None:  # noqa: ANN401
+    """Do one step of the run whose task this is.
+
+    Args:
+        step: A function of ``loader.factory.tasks``.
+        arguments: That it takes beside the run.
+    """
+    with _errors():
+        from loader.factory import tasks  # noqa: PLC0415  (2 s)
+
+        done = getattr(tasks, step)(run_of_task(), *arguments)
+    if done is False:
+        from airflow.sdk.exceptions import AirflowSkipException  # noqa: PLC0415
+
+        raise AirflowSkipException("there is nothing to do")
+
+
+def find() -> list[int]:
+    """Find the resources that are to be loaded; return the numbers of their mapped tasks."""
+    with _errors():
+        from loader.factory import many  # noqa: PLC0415
+
+        return many.find(run_of_task(), _params()["reload"], is_going)
+
+
+def clean_up() -> None:
+    """Delete what nobody needs any more."""
+    with _errors():
+        from loader.factory import cleanup  # noqa: PLC0415
+
+        days, dry_run = _params()["days"], _params()["dry_run"]
+        cleanup.clean_up(run_of_task(), timedelta(days=days), is_going, dry_run=dry_run)
+
+
+def run_of_task() -> Run:
+    """Return the Run of the task that runs.
+
+    Raises:
+        UsageError: Its conf, or the factory's settings, cannot be.
+    """
+    from airflow.sdk import get_current_context  # noqa: PLC0415
+
+    from loader.factory import many  # noqa: PLC0415
+    from loader.factory.tasks import Run  # noqa: PLC0415
+
+    instance, params = get_current_context()["ti"], _params()
+    group, dot, _ = instance.task_id.rpartition(".")
+    run = Run(instance.dag_id, instance.run_id, artifacts(), connection, settings(), group + dot)
+    if instance.map_index >= 0:
+        run = replace(run, index=str(instance.map_index))
+        return replace(run, conf=conf.of_many(params, many.found(run, instance.map_index)))
+    return replace(run, conf=conf.read(params) if "resource" in params else conf.of_many(params))
+
+
+def artifacts() -> Artifacts:
+    """Return where the factory's artifacts are.
+
+    Raises:
+        UsageError: Nobody says where.
+    """
+    from loader.factory.artifacts import Artifacts  # noqa: PLC0415
+
+    base = os.environ.get("AIRCAN_ARTIFACTS")
+    if not base:
+        raise UsageError(
+            "there is no place for artifacts",
+            hint="set AIRCAN_ARTIFACTS for Airflow's workers: gs://bucket/prefix, or a folder that"
+            " all of them share",
+        )
+    return Artifacts(base)
+
+
+def settings() -> Settings:
+    """Return the settings of the factory's operators."""
+    from loader.factory.tasks import Settings  # noqa: PLC0415
+
+    return Settings(
+        allowed_hosts=os.environ.get("AIRCAN_ALLOWED_HOSTS", ""),
+        refuses_keys=_is_on("AIRCAN_REFUSE_API_KEYS"),
+    )
+
+
+def _is_on(name: str) -> bool:
+    value = os.environ.get(name, "").lower()
+    if value not in ("", "0", "1", "false", "true", "no", "yes"):
+        raise UsageError(f"{name} cannot be {value!r}", hint="true, or false")
+    return value in ("1", "true", "yes")
+
+
+def connection(conn_id: str) -> Connection:
+    """Return an Airflow Connection.
+
+    Raises:
+        UsageError: There is none.
+    """
+    from airflow.sdk import BaseHook  # noqa: PLC0415
+    from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415
+
+    from loader.factory.connections import NoConnection  # noqa: PLC0415
+
+    try:
+        found: Connection = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise NoConnection(conn_id) from None
+    return found
+
+
+def is_going(dag_id: str, run_id: str) -> bool:
+    """Ask Airflow whether a DagRun is still to end."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415
+
+    return RuntimeTaskInstance.get_dagrun_state(dag_id, run_id) in ("queued", "running")
+
+
+def _params() -> Mapping[str, Any]:
+    from airflow.sdk import get_current_context  # noqa: PLC0415
+
+    return dict(get_current_context()["params"])
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn our errors into Airflow's: a failure that a retry may help, or one for good."""
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException  # noqa: PLC0415
+
+    try:
+        yield
+    except AircanError as error:
+        line = f"{error}; {error.hint}" if error.hint else str(error)
+        kind = AirflowException if error.retryable else AirflowFailException
+        raise kind(line) from None

@@ -1,0 +1,65 @@
+"""Rows that are added once, however often a run is done again.
+
+An append is the one load that is not the same twice. In: a place that outlasts the tries of a run.
+Out: the report of the try that added the rows, or whether one may have. Holds nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from loader.batches import newest_id
+from loader.ckan import Ckan
+from loader.errors import RowsInDoubt
+from loader.factory.artifacts import Place
+from loader.factory.conf import Conf
+
+_BEGUN, _DONE = "begun.json", "done.json"
+
+
+class Once:
+    """The tries of one load.
+
+    Args:
+        place: Of this alone.
+        ckan: Has the resource.
+        conf: What is to be loaded, and how.
+    """
+
+    def __init__(self, place: Place, ckan: Ckan, conf: Conf) -> None:
+        self._place = place
+        self._ckan = ckan
+        self._conf = conf
+        self._counts = conf.mode == "append"
+
+    def done(self) -> Mapping[str, Any] | None:
+        """Return the report of the try that added the rows, if there was one."""
+        if self._counts and self._place.exists(_DONE):
+            return dict(self._place.read(_DONE))
+        return None
+
+    def begin(self) -> None:
+        """Note down which rows there are.
+
+        Raises:
+            RowsInDoubt: There are others since an earlier try, which may have added them.
+        """
+        if not self._counts:
+            return
+        newest = newest_id(self._ckan, self._conf.resource_id)
+        if not self._place.exists(_BEGUN):
+            self._place.write(_BEGUN, {"newest_id": newest})
+            return
+        before = self._place.read(_BEGUN)["newest_id"]
+        if newest != before:
+            raise RowsInDoubt(
+                f"rows with an _id above {before} are there since an earlier try of this run,"
+                " which may have added them",
+                hint="delete those that it added, if any, and trigger a new run",
+            )
+
+    def end(self, report: Mapping[str, Any]) -> None:
+        """Note down that the rows were added."""
+        if self._counts:
+            self._place.write(_DONE, report)

@@ -1,0 +1,124 @@
+"""What a step does -> CKAN's ``aircan_status_update``: one dictionary each time, the newest last.
+
+In: a status, a step, its progress. Out: calls of CKAN's API, at most one every few seconds, which
+never make a load fail. Holds the newest status only.
+
+Each carries a ``sequence`` that grows: CKAN drops what comes later and is older. Sent twice, it
+says the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from loader.errors import AircanError
+
+if TYPE_CHECKING:
+    from loader.ckan import Ckan
+
+_log = logging.getLogger(__name__)
+
+Status = Literal["WAITING", "RUNNING", "DONE", "FAILED", "CANCELLED"]
+ACTION = "aircan_status_update"
+_PAUSE_S = 3.0  # between two that only tell how far a step is
+
+
+class Job:
+    """What CKAN is told of one job.
+
+    Args:
+        ckan: Where; None to tell nobody.
+        facts: What is the same in all: ``job_id``, ``job_type``, ``dag_id``, ``run_id``,
+            ``resource_id``.
+    """
+
+    def __init__(self, ckan: Ckan | None, facts: Mapping[str, Any]) -> None:
+        self._ckan = ckan
+        self._facts = facts
+        self._told = False
+
+    def tell(self, status: Status, step: str, message: str, **info: Any) -> None:  # noqa: ANN401
+        """Tell CKAN; what keeps it from hearing is logged, no more.
+
+        Args:
+            status: Of the job.
+            step: The step it is at.
+            message: One line for people.
+            info: ``rows``, ``progress``, ``artifacts``, ``error``, ``warnings``, ``report``.
+        """
+        if self._ckan is None:
+            return
+        update = {"status": status, "step": step, "message": message, "info": info}
+        try:
+            self._ckan.call(ACTION, {**self._facts, **update, "sequence": _sequence()})
+        except AircanError as error:
+            # Without the extension this would be a line for every update.
+            level = logging.DEBUG if self._told else logging.WARNING
+            _log.log(level, "CKAN was not told of the job's status: %s", error)
+            self._told = True
+
+
+def _sequence() -> int:
+    """Return microseconds since 1970: greater in every later process, and exact in JSON."""
+    return time.time_ns() // 1000
+
+
+class Telling:
+    """A step's progress, told to CKAN as it goes; a ``loader.Progress``.
+
+    A thread of its own sends the newest state, so that a slow CKAN does not slow a load.
+    """
+
+    def __init__(self, job: Job, step: str, pause_s: float = _PAUSE_S) -> None:
+        self._job = job
+        self._step = step
+        self._pause_s = pause_s
+        self._message = ""
+        self._size: int | None = None
+        self._news: dict[str, Any] | None = None
+        self._ended = threading.Event()
+        self._changed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="aircan-status", daemon=True)
+
+    def __enter__(self) -> Telling:
+        """Begin to tell."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Tell no more: what comes next is the caller's."""
+        self._ended.set()
+        self._changed.set()
+        self._thread.join()
+
+    def begin(self, title: str) -> None:
+        """Take the name of what is done now."""
+        self._message = title
+        self._put({})
+
+    def expect(self, size: int | None) -> None:
+        """Take the source's bytes."""
+        self._size = size
+
+    def advance(self, bytes_read: int, rows: int) -> None:
+        """Take how far it is."""
+        progress = round(bytes_read / self._size, 4) if self._size else None
+        self._put({"rows": rows, "bytes": bytes_read, "progress": progress})
+
+    def _put(self, info: dict[str, Any]) -> None:
+        self._news = info | {"message": self._message}
+        self._changed.set()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self._changed.wait()
+            self._changed.clear()
+            news = self._news
+            if news is not None and not self._ended.is_set():
+                info = {name: value for name, value in news.items() if name != "message"}
+                self._job.tell("RUNNING", self._step, news["message"], **info)
+                self._ended.wait(self._pause_s)

@@ -1,0 +1,395 @@
+"""What each task of a DagRun does. Each reads what the one before left, and leaves what it found.
+
+    prepare    the conf, CKAN             -> resource.json, dataset.json
+    convert    the source, for CKAN's API -> rows.ndjson.gz, report.json, rejects.csv
+    load       the source, or those rows  -> report.json, rejects.csv
+    register   the load's report          -> report.json; CKAN shows the table
+    report     what they left             -> report.json; CKAN knows how the job ended
+    validate   the source                 -> report.json
+
+Any of them may be done again; one that fails leaves error.json. In: a Run. Out: artifacts, and the
+job's status in CKAN. Holds what a load holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from loader import describe, pipeline, resources
+from loader.ckan import Ckan, CkanSettings
+from loader.errors import AircanError, SourceChanged, StepFailed, Unexpected, UsageError
+from loader.factory import connections, descriptors
+from loader.factory.artifacts import Artifacts, Place
+from loader.factory.conf import Conf
+from loader.factory.connections import Connection
+from loader.factory.once import Once
+from loader.factory.status import Job, Telling
+from loader.options import Options
+from loader.report import Report
+from loader.source import Guard, SourceSettings, mask_uri
+
+_log = logging.getLogger(__name__)
+
+RESOURCE, DATASET, REPORT = "resource.json", "dataset.json", "report.json"
+ROWS, REJECTS, ERROR = "rows.ndjson.gz", "rejects.csv", "error.json"
+_LEFT = {"prepare": RESOURCE, "load": REPORT, "register": REPORT, "validate": REPORT}
+_CALLS = CkanSettings()
+_STATUS_CALLS = CkanSettings(connect_timeout_s=5, read_timeout_s=15)
+_ERRORS_TOLD = 100  # of a validation; its report has more
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operators of the factory decide, not those who ask it for a load.
+
+    Attributes:
+        allowed_hosts: Hosts and networks that files may come from though they are not public.
+        refuses_keys: Whether a token in a conf, which Airflow shows, is refused.
+    """
+
+    allowed_hosts: str = ""
+    refuses_keys: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """One task of a DagRun.
+
+    Attributes:
+        dag_id: The DAG.
+        run_id: The DagRun.
+        artifacts: Where all of them leave what they found.
+        connection: Looks up an Airflow Connection.
+        settings: Of the factory.
+        group: The task group and its dot, or nothing.
+        index: Of a mapped task, or nothing.
+        conf: What is asked for.
+    """
+
+    dag_id: str
+    run_id: str
+    artifacts: Artifacts
+    connection: Callable[[str], Connection]
+    settings: Settings = Settings()
+    group: str = ""
+    index: str = ""
+    conf: Conf = field(default_factory=Conf)
+
+    def place(self, step: str) -> Place:
+        """Return the place of one of the steps."""
+        return self.artifacts.place(*filter(None, self._parts(step)))
+
+    def _parts(self, step: str) -> tuple[str, ...]:
+        return self.dag_id, self.run_id, f"{self.group}{step}", self.index
+
+    def ckan(self, settings: CkanSettings = _CALLS) -> Ckan:
+        """Return the CKAN of the connection, or of the conf if it brings a token.
+
+        Raises:
+            UsageError: The conf brings a token and may not, or means another CKAN.
+        """
+        endpoint, key = self.conf.ckan_api_endpoint, self.conf.ckan_api_key
+        if key and self.settings.refuses_keys:
+            raise UsageError(
+                "the conf holds a ckan_api_key, which Airflow shows to all its users",
+                hint=f"put it into the Airflow connection {self.conf.ckan_conn_id}",
+            )
+        if key and endpoint:
+            return Ckan(endpoint, key, settings)
+        connection = self.connection(self.conf.ckan_conn_id)
+        ckan = Ckan(connections.ckan_url(connection), key or connection.password, settings)
+        if endpoint and not ckan.owns(endpoint):
+            raise UsageError(
+                f"the conf's ckan_api_endpoint is not at {ckan.url}, which the Airflow connection"
+                f" {self.conf.ckan_conn_id} names",
+                hint="name the connection of that CKAN: ckan_conn_id",
+            )
+        return ckan
+
+    def datastore_url(self) -> str | None:
+        """Return the URL of the DataStore's database, if a connection names it."""
+        if not self.conf.datastore_conn_id:
+            return None
+        try:
+            connection = self.connection(self.conf.datastore_conn_id)
+        except connections.NoConnection:
+            return None
+        return connections.datastore_url(connection)
+
+    def job(self) -> Job:
+        """Return the job, to tell CKAN of it."""
+        facts = {
+            "job_id": self.conf.job_id,
+            "job_type": "VALIDATE" if self.dag_id == "aircan_validate" else "LOAD",
+            "dag_id": self.dag_id,
+            "run_id": self.run_id,
+            "resource_id": self.conf.resource_id,
+        }
+        return Job(self.ckan(_STATUS_CALLS), facts)
+
+
+def prepare(run: Run) -> None:
+    """Look the resource up, and find the way into the DataStore."""
+    with _step(run, "prepare") as (place, job):
+        ckan, described = _look_up(run, place, job)
+        via, reason = pipeline.find_way(_options(run, ckan, described))
+        place.write(RESOURCE, described | {"aircan": {"via": via, "reason": reason}})
+
+
+def look_up(run: Run) -> None:
+    """Look the resource up, which is all that a validation needs."""
+    with _step(run, "prepare") as (place, job):
+        _look_up(run, place, job)
+
+
+def _look_up(run: Run, place: Place, job: Job) -> tuple[Ckan, dict[str, Any]]:
+    job.tell("RUNNING", "prepare", "looking the resource up in CKAN")
+    ckan = run.ckan()
+    shown = ckan.resource(run.conf.resource_id)
+    described = descriptors.of_resource(shown, run.conf.resource, _uri(run, ckan))
+    dataset = ckan.dataset(shown["package_id"])
+    place.write(RESOURCE, described)
+    place.write(DATASET, descriptors.of_dataset(dataset, described))
+    return ckan, described
+
+
+def convert(run: Run) -> bool:
+    """Verify the rows and write them down, where they have to go through CKAN's API.
+
+    Returns:
+        Whether that was needed.
+    """
+    with _step(run, "convert") as (place, job):
+        described = run.place("prepare").read(RESOURCE)
+        if described["aircan"]["via"] == "copy":
+            return False
+        ckan = run.ckan()
+        uri = _fetched(run, ckan, described)
+        with _left(place) as left, Telling(job, "convert") as progress:
+            options = replace(_options(run, ckan, described), rejects=left.rejects)
+            with place.opened(ROWS, "wb") as rows:
+                left.report = pipeline.convert(uri, rows, options, progress)
+    return True
+
+
+def load(run: Run) -> None:
+    """Bring the rows into the DataStore, where readers see them."""
+    ckan = run.ckan()
+    once = Once(run.place("added"), ckan, run.conf)
+    if done := once.done():
+        _log.info("the rows were added before, by an earlier try of this run")
+        run.place("load").write(REPORT, done)
+        return
+    with _step(run, "load") as (place, job):
+        once.begin()
+        described = run.place("prepare").read(RESOURCE)
+        options = _options(run, ckan, described)
+        with _left(place) as left, Telling(job, "load") as progress:
+            if described["aircan"]["via"] == "copy":
+                uri = _fetched(run, ckan, described)
+                options = replace(options, via="copy", rejects=left.rejects)
+                left.report = pipeline.load(uri, options, progress, registers=False)
+            else:
+                left.report = _send(run.place("convert"), options, progress)
+        once.end(left.report.to_dict())
+
+
+def _send(converted: Place, options: Options, progress: Telling) -> Report:
+    report = Report.from_dict(converted.read(REPORT))
+    with converted.opened(ROWS, "rb") as rows:
+        return pipeline.send(rows, report, replace(options, via="api"), progress)
+
+
+def register(run: Run) -> None:
+    """Let CKAN show the table, and know its file."""
+    with _step(run, "register") as (place, job):
+        job.tell("RUNNING", "register", "telling CKAN")
+        report = Report.from_dict(run.place("load").read(REPORT))
+        with report.timing("register"):
+            pipeline.register(report, _of_ckan(run.ckan()))
+        place.write(REPORT, report.to_dict())
+
+
+def validate(run: Run) -> None:
+    """Check every row of the source against its schema."""
+    with _step(run, "validate") as (place, job):
+        job.tell("RUNNING", "validate", "checking every row")
+        ckan = run.ckan()
+        described = run.place("prepare").read(RESOURCE)
+        uri = _fetched(run, ckan, described)
+        options = _options(run, ckan, described)
+        _, headers = ckan.location({"url": uri})
+        options = replace(options, source=replace(options.source, headers=headers))
+        place.write(REPORT, describe.validate(uri, options))
+
+
+def report(run: Run, steps: Sequence[str]) -> None:
+    """Tell CKAN how the job ended.
+
+    Args:
+        run: The run.
+        steps: Those before, the last of which leaves the report of all.
+
+    Raises:
+        StepFailed: One of them failed, which this is not to hide.
+    """
+    place = run.place("report")
+    place.clear()
+    for step in steps:
+        if error := _error_of(run, step):
+            place.write(REPORT, {"step": step, "error": error})
+            _tell_failed(run, step, error)
+            raise StepFailed(f"{step}: {error['message']}", hint=error["hint"])
+    told = run.place(steps[-1]).read(REPORT)
+    place.write(REPORT, {"error": None} | told)
+    message, info = _validated(told) if steps[-1] == "validate" else _loaded(told)
+    run.job().tell("DONE", "report", message, **info, artifacts=_artifacts(run, steps))
+
+
+def _error_of(run: Run, step: str) -> dict[str, Any] | None:
+    place = run.place(step)
+    if place.exists(ERROR):
+        return dict(place.read(ERROR))
+    if step in _LEFT and not place.exists(_LEFT[step]):
+        hint = "it was killed, or could not begin: see its log in Airflow"
+        return Unexpected(f"the task {step} left no word", hint=hint).to_dict()
+    return None
+
+
+def _tell_failed(run: Run, step: str, error: Mapping[str, Any]) -> None:
+    artifacts = _artifacts(run, [*_LEFT, "convert"])
+    run.job().tell("FAILED", step, str(error["message"]), error=error, artifacts=artifacts)
+
+
+def _artifacts(run: Run, steps: Sequence[str]) -> dict[str, str]:
+    """Return where the files are that people may ask for."""
+    found = {}
+    for step in steps:
+        place = run.place(step)
+        found |= {
+            name: f"{place.uri}/{name}"
+            for name in (RESOURCE, DATASET, ROWS, REJECTS, REPORT)
+            if place.exists(name)
+        }
+    return found
+
+
+def _loaded(told: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    rejected = told["bad_rows"]["rejected"]
+    aside = f", {rejected:,} set aside" if rejected else ""
+    info = {"rows": told["rows"], "progress": 1, "warnings": told["warnings"], "report": told}
+    return f"{told['rows']:,} rows in the DataStore{aside}", info
+
+
+def _validated(told: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    errors = [error for task in told["tasks"] for error in task["errors"]] + told["errors"]
+    count = told["stats"]["errors"]
+    message = "every row is valid" if told["valid"] else f"not valid: {count:,} errors"
+    first = [
+        {
+            "row": error.get("rowNumber"),
+            "column": error.get("fieldName"),
+            "type": error["type"],
+            "message": error["message"],
+        }
+        for error in errors[:_ERRORS_TOLD]
+    ]
+    return message, {"valid": told["valid"], "errors": count, "first": first}
+
+
+@contextmanager
+def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
+    """Begin with an empty place; leave the error there, if there is one."""
+    place = run.place(step)
+    place.clear()
+    run.place("report").clear()  # what it says of an earlier try is true no more
+    try:
+        yield place, run.job()
+    except AircanError as error:
+        place.write(ERROR, error.to_dict() | {"message": str(error)})
+        raise
+
+
+@dataclass
+class _Left:
+    """What a load leaves.
+
+    Attributes:
+        rejects: Where its rejected rows go first.
+        report: Set when it ends.
+    """
+
+    rejects: Path
+    report: Report = field(default_factory=lambda: Report("", ""))
+
+
+@contextmanager
+def _left(place: Place) -> Iterator[_Left]:
+    """Put the report and the rejected rows into the place, also of a load that failed."""
+    with tempfile.TemporaryDirectory(prefix="aircan-") as folder:
+        left = _Left(Path(folder, REJECTS))
+        try:
+            yield left
+        except AircanError as error:
+            if error.report is not None:
+                _leave(place, left.rejects, error.report)
+            raise
+        _leave(place, left.rejects, left.report)
+
+
+def _leave(place: Place, rejects: Path, report: Report) -> None:
+    if rejects.exists():
+        report.bad_rows.rejects = place.put(REJECTS, rejects)
+    place.write(REPORT, report.to_dict())
+
+
+def _uri(run: Run, ckan: Ckan) -> str:
+    """Return where the file is, secrets included."""
+    if path := run.conf.resource.get("path"):
+        return str(path)
+    return resources.location(ckan, ckan.resource(run.conf.resource_id))[0]
+
+
+def _fetched(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> str:
+    """Return the same, at a later step: an artifact has no secrets.
+
+    Raises:
+        SourceChanged: The file is elsewhere by now.
+    """
+    uri = _uri(run, ckan)
+    if mask_uri(uri) != described["path"]:
+        raise SourceChanged(
+            f"the resource is at {mask_uri(uri)} now, no longer at {described['path']}",
+            hint="clear the task prepare, or trigger a new run",
+        )
+    return uri
+
+
+def _options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options:
+    """Return how to load; the conf's options win over what the resource says."""
+    given = {
+        "schema": described.get("schema"),
+        "dialect": described.get("dialect"),
+        "encoding": described.get("encoding"),
+        **run.conf.options,
+    }
+    return replace(
+        Options(**given),
+        resource_id=run.conf.resource_id,
+        datastore_url=run.datastore_url(),
+        ckan_url=ckan.url,
+        ckan_token=ckan.token,
+        mode=run.conf.mode,
+        key=tuple(run.conf.unique_keys),
+        source=SourceSettings(guard=Guard.read(run.settings.allowed_hosts).allowing(ckan.url)),
+    )
+
+
+def _of_ckan(ckan: Ckan) -> Options:
+    return Options(ckan_url=ckan.url, ckan_token=ckan.token)

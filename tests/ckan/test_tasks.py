@@ -1,0 +1,350 @@
+"""The steps of a load as a DAG runs them, with a real CKAN and its DataStore, without Airflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from http_server import HttpServer
+from loads import rows, sql
+from portal import PASSWORD, Portal
+from unsteady import Unsteady
+
+from loader import errors
+from loader.factory import conf, tasks
+from loader.factory.artifacts import Artifacts
+from loader.factory.connections import NoConnection
+from loader.factory.tasks import Run, Settings
+
+STEPS = ("prepare", "convert", "load", "register")
+CSV = "id,name,when\n1,Straße,2020-02-29\n2,,1999-01-01\n3,x y,2001-01-01\n"
+
+
+def heard(handler: Any, call: Any) -> None:
+    content = b'{"success": true, "result": {}}'
+    handler.answer(200, content, {"Content-Type": "application/json"})
+
+
+@pytest.fixture
+def front(portal_212: Portal) -> Iterator[Unsteady]:
+    """CKAN, with somebody who takes the statuses that it has no action for yet."""
+    with Unsteady(portal_212.url) as front:
+        front.faults = {"aircan_status_update": [heard] * 1000}
+        yield front
+
+
+@pytest.fixture
+def server() -> Iterator[HttpServer]:
+    with HttpServer(CSV.encode()) as server:
+        yield server
+
+
+@dataclass
+class Connection:
+    """What Airflow gives."""
+
+    conn_id: str
+    conn_type: str
+    host: str
+    port: int | None = None
+    login: str | None = None
+    password: str | None = None
+    schema: str | None = None
+
+    @property
+    def extra_dejson(self) -> dict[str, Any]:
+        return {}
+
+
+def connections(portal: Portal, front: Unsteady) -> dict[str, Connection]:
+    database = urlsplit(portal.datastore_url)
+    return {
+        "aircan_ckan": Connection("aircan_ckan", "http", front.url, password=portal.token),
+        "aircan_datastore": Connection(
+            "aircan_datastore",
+            "postgres",
+            database.hostname or dict(p.split("=") for p in database.query.split("&"))["host"],
+            database.port or 5432,
+            database.username,
+            database.password,
+            database.path[1:],
+        ),
+    }
+
+
+@pytest.fixture
+def run(portal_212: Portal, front: Unsteady, server: HttpServer, tmp_path: Path) -> Run:
+    """A run that loads the server's file into a new resource."""
+    known = connections(portal_212, front)
+
+    def connection(conn_id: str) -> Connection:
+        if conn_id not in known:
+            raise NoConnection(conn_id)
+        return known[conn_id]
+
+    resource_id = portal_212.new_resource(server.url)["id"]
+    return Run(
+        "aircan_load",
+        "manual__2026-01-01T00:00:00+00:00",
+        Artifacts(str(tmp_path / "artifacts")),
+        connection,
+        Settings(allowed_hosts=f"127.0.0.1:{server.port}"),
+        conf=conf.read({"resource": {"resource_id": resource_id}, "job_id": "job-1"}),
+    )
+
+
+def through_api(run: Run) -> Run:
+    return replace(run, conf=replace(run.conf, datastore_conn_id=None))
+
+
+def do_all(run: Run, steps: tuple[str, ...] = STEPS) -> None:
+    for step in steps:
+        getattr(tasks, step)(run)
+    tasks.report(run, steps)
+
+
+def told(front: Unsteady) -> list[dict[str, Any]]:
+    return [json.loads(call.body) for call in front.made("aircan_status_update")]
+
+
+@pytest.mark.parametrize("way", ["copy", "api"])
+def test_a_run_loads_the_file_and_ckan_shows_it(portal_212, run, way):
+    run = run if way == "copy" else through_api(run)
+    do_all(run)
+    resource_id = run.conf.resource_id
+    assert rows(portal_212, resource_id) == [
+        ("1", "Straße", "2020-02-29"),
+        ("2", None, "1999-01-01"),
+        ("3", "x y", "2001-01-01"),
+    ]
+    shown = portal_212.action("resource_show", id=resource_id)
+    assert shown["datastore_active"] is True
+    assert shown["hash"]
+    assert portal_212.search(resource_id, q="straße")["total"] == 1
+    report = run.place("report").read("report.json")
+    assert (report["error"], report["rows"], report["via"]) == (None, 3, way)
+
+
+def test_the_steps_leave_frictionless_descriptors(run, server):
+    do_all(run)
+    resource = run.place("prepare").read("resource.json")
+    assert (resource["name"], resource["path"]) == ("data.csv", server.url)
+    assert resource["resource_id"] == run.conf.resource_id
+    assert resource["aircan"] == {"via": "copy", "reason": ""}
+    dataset = run.place("prepare").read("dataset.json")
+    assert dataset["resources"][0]["path"] == server.url
+    from frictionless import Package, Resource
+
+    Resource.from_descriptor(resource)
+    Package.from_descriptor(dataset)
+
+
+def test_ckan_hears_of_every_step_and_of_the_end(run, front):
+    do_all(run)
+    updates = told(front)
+    assert {update["job_id"] for update in updates} == {"job-1"}
+    assert [u["sequence"] for u in updates] == sorted({u["sequence"] for u in updates})
+    assert {u["status"] for u in updates[:-1]} == {"RUNNING"}
+    last = updates[-1]
+    assert (last["status"], last["message"]) == ("DONE", "3 rows in the DataStore")
+    assert last["info"]["rows"] == 3
+    assert last["info"]["artifacts"]["report.json"].endswith("/register/report.json")
+
+
+@pytest.mark.parametrize("way", ["copy", "api"])
+@pytest.mark.parametrize("again", [*STEPS, "all"])
+def test_a_step_done_again_gives_the_same_table(portal_212, run, way, again):
+    run = run if way == "copy" else through_api(run)
+    do_all(run)
+    resource_id = run.conf.resource_id
+    before = rows(portal_212, resource_id)
+    begin = 0 if again == "all" else STEPS.index(again)
+    do_all(run, STEPS) if again == "all" else [getattr(tasks, s)(run) for s in STEPS[begin:]]
+    tasks.report(run, STEPS)
+    assert rows(portal_212, resource_id) == before
+    assert portal_212.search(resource_id)["total"] == 3
+
+
+def test_the_rows_written_down_are_sent_without_the_source(portal_212, run, server):
+    run = through_api(run)
+    tasks.prepare(run)
+    tasks.convert(run)
+    server.failures = [404] * 100
+    for step in ("load", "register"):
+        getattr(tasks, step)(run)
+    assert len(rows(portal_212, run.conf.resource_id)) == 3
+
+
+@pytest.mark.parametrize("way", ["copy", "api"])
+def test_rows_are_added_once_however_often_the_run_is_done_again(portal_212, run, way):
+    run = run if way == "copy" else through_api(run)
+    do_all(run)
+    adding = replace(run, run_id="second", conf=replace(run.conf, mode="append"))
+    for _ in range(3):
+        do_all(adding)
+    assert len(rows(portal_212, run.conf.resource_id)) == 6
+
+
+def test_rows_that_came_between_two_tries_of_an_append_stop_it(portal_212, run):
+    do_all(run)
+    adding = replace(run, run_id="second", conf=replace(run.conf, mode="append"))
+    tasks.prepare(adding)
+    tasks.convert(adding)
+    adding.place("added").write("begun.json", {"newest_id": 1})
+    with pytest.raises(errors.RowsInDoubt, match="above 1"):
+        tasks.load(adding)
+    assert len(rows(portal_212, run.conf.resource_id)) == 3
+
+
+def test_a_value_that_does_not_fit_is_told_with_its_place(portal_212, run, front, server):
+    do_all(run)
+    server.content = b"id,name,when\n1,a,2020-01-01\n2,b,soon\n"
+    schema = {"fields": [{"name": "when", "type": "date"}]}
+    resource = {"resource_id": run.conf.resource_id, "schema": schema}
+    broken = replace(run, run_id="second", conf=replace(run.conf, resource=resource))
+    tasks.prepare(broken)
+    tasks.convert(broken)
+    with pytest.raises(errors.ValueDoesNotFit):
+        tasks.load(broken)
+    with pytest.raises(errors.StepFailed, match="soon"):
+        tasks.report(broken, STEPS)
+    last = told(front)[-1]
+    assert (last["status"], last["step"]) == ("FAILED", "load")
+    error = last["info"]["error"]
+    assert (error["row"], error["column"], error["value"]) == (3, "when", "soon")
+    assert len(rows(portal_212, run.conf.resource_id)) == 3
+
+
+def test_rejected_rows_are_an_artifact(run, server):
+    server.content = b"a,b\n1,2\n3,4,5\n"
+    do_all(run)
+    report = run.place("report").read("report.json")
+    assert report["bad_rows"]["rejected"] == 1
+    with run.place("load").opened("rejects.csv") as rejects:
+        assert b"3,4,5" in rejects.read()
+    assert report["bad_rows"]["rejects"] == f"{run.place('load').uri}/rejects.csv"
+
+
+def test_a_step_that_left_no_word_is_told_as_failed(run, front):
+    tasks.prepare(run)
+    tasks.convert(run)
+    with pytest.raises(errors.StepFailed, match="load left no word"):
+        tasks.report(run, STEPS)
+    assert told(front)[-1]["status"] == "FAILED"
+
+
+def test_a_ckan_that_cannot_hear_fails_no_load(portal_212, run, front, caplog):
+    front.faults = {}  # the real CKAN has no such action
+    do_all(run)
+    assert len(rows(portal_212, run.conf.resource_id)) == 3
+    assert "CKAN was not told of the job's status" in caplog.text
+
+
+def test_a_private_address_is_refused(portal_212, run, server):
+    run = replace(run, settings=Settings())
+    tasks.prepare(run)
+    tasks.convert(run)
+    with pytest.raises(errors.AddressRefused, match="127.0.0.1"):
+        tasks.load(run)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "file:///etc/passwd", "ftp://example.org/a.csv"])
+def test_only_web_servers_and_buckets_are_fetched_from(run, path):
+    resource = {"resource_id": run.conf.resource_id, "path": path}
+    run = replace(run, conf=replace(run.conf, resource=resource))
+    with pytest.raises(errors.AircanError):
+        do_all(run)
+    assert "root:" not in run.place("prepare").uri
+
+
+def test_without_a_database_connection_rows_go_through_the_api(run):
+    run = replace(run, conf=replace(run.conf, datastore_conn_id="not_there"))
+    do_all(run)
+    assert run.place("prepare").read("resource.json")["aircan"]["via"] == "api"
+
+
+def test_a_database_that_cannot_be_reached_is_the_reason_for_the_api(portal_212, front, run):
+    known = connections(portal_212, front)
+    known["aircan_datastore"].port = 1
+    known["aircan_datastore"].host = "127.0.0.1"
+    run = replace(run, connection=known.__getitem__)
+    do_all(run)
+    aircan = run.place("prepare").read("resource.json")["aircan"]
+    assert aircan["via"] == "api"
+    assert "127.0.0.1" in aircan["reason"]
+
+
+class TestSecrets:
+    def test_a_key_in_the_conf_works(self, portal_212, run, front):
+        given = {"ckan_api_key": portal_212.token, "ckan_api_endpoint": f"{front.url}/api/"}
+        run = replace(run, conf=replace(run.conf, **given, ckan_conn_id="not_there"))
+        do_all(run)
+        assert len(rows(portal_212, run.conf.resource_id)) == 3
+
+    def test_a_key_in_the_conf_is_refused_by_a_setting(self, portal_212, run):
+        refusing = replace(run.settings, refuses_keys=True)
+        keyed = replace(run.conf, ckan_api_key=portal_212.token)
+        run = replace(run, settings=refusing, conf=keyed)
+        with pytest.raises(errors.UsageError, match="ckan_api_key") as refused:
+            tasks.prepare(run)
+        assert portal_212.token not in str(refused.value)
+
+    def test_the_connections_token_goes_to_no_other_ckan(self, run, front):
+        elsewhere = replace(run.conf, ckan_api_endpoint="http://127.0.0.1:9/api/")
+        with pytest.raises(errors.UsageError, match="ckan_api_endpoint is not at"):
+            tasks.prepare(replace(run, conf=elsewhere))
+        assert not front.calls
+
+    @pytest.mark.parametrize("way", ["copy", "api"])
+    def test_no_artifact_and_no_status_holds_one(
+        self, portal_212, run, front, server, tmp_path, way, caplog
+    ):
+        signed = f"{server.url}?X-Goog-Signature=s3cr3t"
+        resource = {"resource_id": run.conf.resource_id, "path": signed}
+        run = replace(run, conf=replace(run.conf, resource=resource))
+        run = run if way == "copy" else through_api(run)
+        caplog.set_level("DEBUG", "loader")
+        do_all(run)
+        files = [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()]
+        assert files
+        said = [path.read_bytes() for path in files] + [caplog.text.encode()]
+        said += [json.dumps(update).encode() for update in told(front)]
+        for secret in (portal_212.token, "s3cr3t", PASSWORD):
+            assert not [part for part in said if secret.encode() in part]
+        assert len(rows(portal_212, run.conf.resource_id)) == 3
+
+
+class TestValidate:
+    STEPS = ("look_up", "validate")
+
+    @pytest.fixture
+    def run(self, run: Run) -> Run:
+        return replace(run, dag_id="aircan_validate")
+
+    def test_valid_rows(self, run, front):
+        tasks.look_up(run)
+        tasks.validate(run)
+        tasks.report(run, ("prepare", "validate"))
+        last = told(front)[-1]
+        assert (last["job_type"], last["status"]) == ("VALIDATE", "DONE")
+        assert last["info"]["valid"] is True
+
+    def test_errors_are_told_with_row_and_column(self, portal_212, run, front, server):
+        server.content = b"id,when\n1,2020-01-01\nx,soon\n"
+        schema = {"fields": [{"name": "id", "type": "integer"}, {"name": "when", "type": "date"}]}
+        resource = {"resource_id": run.conf.resource_id, "schema": schema}
+        run = replace(run, conf=replace(run.conf, resource=resource))
+        tasks.look_up(run)
+        tasks.validate(run)
+        tasks.report(run, ("prepare", "validate"))
+        last = told(front)[-1]
+        assert (last["status"], last["message"]) == ("DONE", "not valid: 2 errors")
+        places = [(error["row"], error["column"]) for error in last["info"]["first"]]
+        assert places == [(3, "id"), (3, "when")]
+        assert sql(portal_212, "SELECT to_regclass(%s)", f'"{run.conf.resource_id}"') == [(None,)]
