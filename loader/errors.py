@@ -5,6 +5,7 @@
     +-- SourceError                 the bytes cannot be had
     |   +-- SourceNotFound
     |   +-- SourceForbidden
+    |   +-- AddressRefused
     |   +-- SourceUnreachable       (a retry can help)
     |   +-- SourceChanged           (a retry can help)
     |   +-- CompressionError
@@ -133,6 +134,10 @@ class SourceNotFound(SourceError):
 
 class SourceForbidden(SourceError):
     """The source exists and these credentials may not read it."""
+
+
+class AddressRefused(SourceError):
+    """The source is where AirCan may not fetch from: this machine, or a network behind it."""
 
 
 class SourceUnreachable(SourceError):

@@ -6,6 +6,8 @@
       local     a path, or file://
       http      http:// and https://, through smart_open and requests
       gcs       gs://, through smart_open and Google's client
+    guard       which addresses may be fetched from, where others wrote the URL
+    session     how http asks: heeding the guard, and sending no other password
     failures    the network's exceptions -> ours
     identity    whether it is still the same source
     uri         its scheme, the file's name, and the secrets to mask
@@ -14,9 +16,19 @@ Memory: one read of 128 KiB over HTTP, three chunks of 4 MiB for Google Cloud St
 for a local file.
 """
 
+from loader.source.guard import ALLOWED_HOSTS, Guard
 from loader.source.identity import Identity
 from loader.source.patience import SourceSettings
 from loader.source.stream import Source, open_source
 from loader.source.uri import file_name, mask_uri
 
-__all__ = ["Identity", "Source", "SourceSettings", "file_name", "mask_uri", "open_source"]
+__all__ = [
+    "ALLOWED_HOSTS",
+    "Guard",
+    "Identity",
+    "Source",
+    "SourceSettings",
+    "file_name",
+    "mask_uri",
+    "open_source",
+]

@@ -41,7 +41,7 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
             target.uri,
             "rb",
             compression="disable",
-            transport_params={"headers": headers, "timeout": target.timeout} | _session(headers),
+            transport_params={"headers": headers, "timeout": target.timeout} | _session(target),
         )
     try:
         return _HttpResponse(opened, target.shown, offset)
@@ -50,15 +50,13 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
         raise
 
 
-def _session(headers: Mapping[str, str]) -> dict[str, requests.Session]:
-    """Return the parameter that keeps a password in ~/.netrc out of our Authorization's place."""
-    if "Authorization" not in headers:
+def _session(target: Target) -> dict[str, requests.Session]:
+    """Return the parameter with a session of ours, where requests' own would not do."""
+    if target.guard is None and "Authorization" not in target.headers:
         return {}
-    import requests  # noqa: PLC0415  (as above)
+    from loader.source.session import new_session  # noqa: PLC0415  (as above)
 
-    session = requests.Session()
-    session.auth = lambda request: request
-    return {"session": session}
+    return {"session": new_session(target)}
 
 
 class _HttpResponse:

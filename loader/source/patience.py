@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from loader.errors import SourceUnreachable
 from loader.source.failures import Passing, TimedOut, UnknownName
+from loader.source.guard import Guard
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ class SourceSettings:
     Attributes:
         headers: Sent over HTTP; ``Authorization`` to the source's own host only, not to one that
             it redirects to.
+        guard: What may be fetched, for URLs that others wrote: http(s):// at its addresses only,
+            redirects included and without the environment's proxies and ~/.netrc, and gs://.
+            None for the user's own: anything.
     """
 
     connect_timeout_s: float = 5.0
@@ -41,6 +45,7 @@ class SourceSettings:
     opening_retries: int = 3  # before the first answer: a wrong address is to be told soon
     opening_wait_s: float = 5.0  # between all of those
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # they may hold a token
+    guard: Guard | None = None
 
 
 class Patience:

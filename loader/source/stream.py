@@ -13,8 +13,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from loader.errors import SourceUnreachable, UsageError
-from loader.source import gcs, http, local
+from loader.errors import AddressRefused, SourceUnreachable, UsageError
+from loader.source import gcs, guard, http, local
 from loader.source.failures import Passing, changed
 from loader.source.identity import Identity
 from loader.source.local import LocalFile
@@ -44,7 +44,7 @@ def open_source(
     Args:
         uri: A local path, or a file://, http://, https:// or gs:// URL. A user and password in
             an http(s) URL are sent as basic authentication.
-        settings: Timeouts and retries.
+        settings: Timeouts and retries, and where it may be.
         expected: The identity that an earlier opening of the same URI had.
 
     Returns:
@@ -52,6 +52,7 @@ def open_source(
 
     Raises:
         UsageError: Another kind of URI, or a package that it needs is missing.
+        AddressRefused: The settings' guard does not let it be fetched.
         SourceNotFound: Nothing is there.
         SourceForbidden: It may not be read.
         SourceUnreachable: No answer, after the retries.
@@ -59,6 +60,11 @@ def open_source(
         SourceError: It cannot be read for another reason.
     """
     scheme, rest = split_scheme(uri)
+    if settings.guard is not None and scheme not in guard.SCHEMES:
+        raise AddressRefused(
+            f"{mask_uri(uri)} is at none of {', '.join(guard.SCHEMES)}",
+            hint="a file of this machine is loaded by aircan load",
+        )
     if scheme not in _TRANSPORTS:
         raise UsageError(
             f"cannot load from {mask_uri(uri)}: {scheme}:// is not supported",
@@ -95,7 +101,7 @@ class Source(io.RawIOBase):
         self.identity: Identity | None = None
         self.end_is_certain = True
         timeout = (settings.connect_timeout_s, settings.read_timeout_s)
-        self._target = Target(uri, self.uri, timeout, settings.headers)
+        self._target = Target(uri, self.uri, timeout, settings.headers, settings.guard)
         self._transport = transport
         self._expected = expected
         self._patience = Patience(settings, opening=expected is None)

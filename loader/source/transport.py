@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from loader.source.guard import Guard
 from loader.source.identity import Identity
 
 
@@ -21,6 +22,7 @@ class Target:
     shown: str
     timeout: tuple[float, float]  # seconds until connected, and between two reads
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    guard: Guard | None = None  # where its bytes may come from; None: from anywhere
 
 
 class Connection(Protocol):
