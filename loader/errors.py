@@ -39,6 +39,8 @@
     +-- RowsInDoubt                 rows may have been added by an earlier try
     +-- StepFailed                  a step of a DagRun failed before this one
     +-- RejectsNotWritten           the rows set aside have no place to go
+    +-- ArtifactsError              what a step of a DagRun leaves for the next, or what it left
+    |   +-- ArtifactsUnreachable    (a retry can help)
     +-- Cancelled
     +-- Unexpected                  a fault of AirCan's own
 
@@ -297,6 +299,16 @@ class StepFailed(AircanError):
 
 class RejectsNotWritten(AircanError):
     """The file of the rows set aside cannot be written: its disk is full, for one."""
+
+
+class ArtifactsError(AircanError):
+    """A step of a DagRun cannot leave what the next one reads, or cannot read what one left."""
+
+
+class ArtifactsUnreachable(ArtifactsError):
+    """The bucket of the artifacts does not answer, after the bounded retries."""
+
+    retryable = True
 
 
 class Cancelled(AircanError):

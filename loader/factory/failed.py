@@ -1,0 +1,89 @@
+"""What the runs left -> the resources whose newest load did not end well.
+
+In: the artifacts of steps named ``prepare`` (``resource.json``) and ``report`` (``report.json``),
+also those of mapped groups: ``resource.prepare/3``. Out: ids of resources. Holds two lines for
+each load that is still listed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loader.errors import ArtifactsError, ArtifactsUnreachable
+from loader.factory.artifacts import Artifacts, File
+
+_log = logging.getLogger(__name__)
+
+_WRITES = {"prepare": "resource.json", "report": "report.json"}
+
+
+def last_failed(
+    artifacts: Artifacts,
+    dag_ids: Sequence[str],
+    is_going: Callable[[str, str], bool] = lambda _dag_id, _run_id: False,
+) -> list[str]:
+    """Return the resources whose newest load did not end well, the newest first.
+
+    Args:
+        artifacts: What the loads left.
+        dag_ids: The DAGs that load.
+        is_going: Whether a run, by its dag_id and run_id, has not ended yet: asked for loads
+            without a report, which are no failures then.
+
+    Raises:
+        ArtifactsError: The artifacts cannot be listed.
+    """
+    outcomes: dict[str, bool] = {}
+    for prepared, reported in _newest_first(artifacts, dag_ids):
+        resource_id = _text(_read(artifacts, prepared), "resource_id")
+        if resource_id is not None and resource_id not in outcomes:
+            outcomes[resource_id] = (
+                not is_going(prepared.parts[0], prepared.parts[1])
+                if reported is None
+                else not _ended_well(_read(artifacts, reported))
+            )
+    return [resource_id for resource_id, failed in outcomes.items() if failed]
+
+
+def _newest_first(artifacts: Artifacts, dag_ids: Sequence[str]) -> list[tuple[File, File | None]]:
+    """Return what each load, a run or a mapped part of one, was to do and what it reported."""
+    written: dict[str, dict[tuple[str, ...], File]] = {step: {} for step in _WRITES}
+    for file in artifacts.files(dag_ids):
+        if len(file.parts) < 4 or not all(file.parts):
+            continue  # of no step
+        dag_id, run_id, task_id, *map_index = file.parts[:-1]
+        group, _, step = task_id.rpartition(".")
+        if _WRITES.get(step) == file.parts[-1]:
+            written[step][dag_id, run_id, group, *map_index] = file
+    loads = [
+        (prepared, _of_the_same_try(prepared, written["report"].get(load)))
+        for load, prepared in written["prepare"].items()
+    ]
+    return sorted(loads, key=lambda load: (load[1] or load[0]).written, reverse=True)
+
+
+def _of_the_same_try(prepared: File, reported: File | None) -> File | None:
+    """Return the report, unless the load was begun again after it."""
+    return None if reported is None or reported.written < prepared.written else reported
+
+
+def _read(artifacts: Artifacts, file: File) -> Any:  # noqa: ANN401
+    """Return what is in the file; None if it is damaged or gone by now."""
+    try:
+        return artifacts.place(*file.parts[:-1]).read(file.parts[-1])
+    except ArtifactsUnreachable:
+        raise
+    except ArtifactsError as error:
+        _log.warning("%s", error)
+        return None
+
+
+def _text(value: object, name: str) -> str | None:
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _ended_well(report: object) -> bool:
+    return isinstance(report, dict) and report.get("error", report) is None
