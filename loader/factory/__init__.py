@@ -8,8 +8,11 @@
     once          rows that are added stay added once
     status        what a step does           -> aircan_status_update of CKAN
     many          what is to be loaded again -> a mapped task for each resource
-    cleanup       what nobody needs any more
+    cleanup       what nobody needs any more -> deleted
 
-Of Airflow know only ``wiring``, which the DAG files use, ``on_airflow``, which their tasks call, and
-``listener``, which hears of runs that were killed.
+    failed        what runs left             -> resources whose newest load did not end well
+    retention     artifacts of old runs      -> deleted
+
+Of Airflow know only ``wiring``, which the DAG files use, ``on_airflow``, which their tasks call,
+and ``listener``, which hears of runs that were stopped.
 """

@@ -1,9 +1,9 @@
 """DagRuns that end without their last task -> the job's status in CKAN.
 
-A run that times out, or that somebody marks failed, is told of by Airflow's scheduler or API server
-to listeners only: this is one, a plugin that Airflow finds by its entry point. In: the run. Out: one
-call of CKAN for each resource whose end was not told yet, in a thread of its own, since a slow CKAN
-must not stop the scheduler.
+A run that times out, or that somebody marks failed, is told of by Airflow's scheduler or API
+server to listeners only: this is one, a plugin that Airflow finds by its entry point. In: the run.
+Out: one call of CKAN for each resource whose end was not told yet, in a thread of its own, since a
+slow CKAN must not stop the scheduler.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
@@ -92,4 +92,4 @@ class AircanPlugin(AirflowPlugin):
     """What Airflow loads."""
 
     name = "aircan"
-    listeners = [Listener()]
+    listeners: ClassVar = [Listener()]

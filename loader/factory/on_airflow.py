@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+
 def do(step: str, *arguments: Any) -> None:  # noqa: ANN401
     """Do one step of the run whose task this is.
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from frictionless import Package, Resource
 from http_server import HttpServer
 from loads import rows, sql
 from portal import PASSWORD, Portal
@@ -138,8 +139,6 @@ def test_the_steps_leave_frictionless_descriptors(run, server):
     assert resource["aircan"] == {"via": "copy", "reason": ""}
     dataset = run.place("prepare").read("dataset.json")
     assert dataset["resources"][0]["path"] == server.url
-    from frictionless import Package, Resource
-
     Resource.from_descriptor(resource)
     Package.from_descriptor(dataset)
 
@@ -249,7 +248,7 @@ def test_a_private_address_is_refused(portal_212, run, server):
     run = replace(run, settings=Settings())
     tasks.prepare(run)
     tasks.convert(run)
-    with pytest.raises(errors.AddressRefused, match="127.0.0.1"):
+    with pytest.raises(errors.AddressRefused, match=r"127\.0\.0\.1"):
         tasks.load(run)
     assert not server.requests
 
