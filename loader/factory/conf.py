@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from loader.errors import UsageError
 
@@ -150,7 +150,7 @@ class Conf:
     """
 
     resource: Mapping[str, Any] = field(default_factory=dict)
-    mode: str = "replace"
+    mode: Literal["replace", "append", "upsert"] = "replace"
     unique_keys: Sequence[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     ckan_conn_id: str = CKAN_CONN_ID

@@ -269,7 +269,7 @@ def _tell_failed(run: Run, step: str, error: Mapping[str, Any]) -> None:
 
 def _artifacts(run: Run, steps: Sequence[str]) -> dict[str, str]:
     """Return where the files are that people may ask for."""
-    found = {}
+    found: dict[str, str] = {}
     for step in steps:
         place = run.place(step)
         found |= {
