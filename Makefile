@@ -1,5 +1,5 @@
-# Everything runs in .venv, which the first target that needs it makes, and the CKANs of the tests in
-# environments of their own below .ckan; nothing else is touched.
+# Everything runs in .venv, which the first target that needs it makes, and the CKANs and the Airflow
+# of the tests in environments of their own, below .ckan and in .airflow; nothing else is touched.
 
 PYTHON ?= python3
 # CKAN 2.11 does not run on Python 3.13, so the CKANs of the tests have an older one then.
@@ -12,6 +12,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SAMPLE := samples/street-trees.csv
 CKAN := .ckan
 CKANS := $(CKAN)/2.12.0/made.stamp $(CKAN)/2.11.5/made.stamp
+AIRFLOW := .airflow
 
 # What is run here is about the embedded PostgreSQL, whatever the caller has set.
 unexport AIRCAN_DATASTORE_URL AIRCAN_CKAN_URL AIRCAN_CKAN_TOKEN
@@ -25,8 +26,8 @@ help: ## show this
 demo: $(VENV)/demo.stamp ## load the sample into an embedded PostgreSQL and query it
 	@BIN=$(BIN) sh samples/demo.sh $(SAMPLE)
 
-test: $(VENV)/dev.stamp $(CKANS) ## run all tests, on PostgreSQL 18 and 16, CKAN 2.12 and 2.11
-	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) $(BIN)/python -m pytest
+test: $(VENV)/dev.stamp $(CKANS) $(AIRFLOW)/made.stamp ## run all tests, on PostgreSQL 18 and 16, CKAN 2.12 and 2.11, Airflow 3.3
+	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) AIRCAN_TEST_AIRFLOW=$(CURDIR)/$(AIRFLOW) $(BIN)/python -m pytest
 
 lint: $(VENV)/dev.stamp ## check the style with ruff
 	@$(BIN)/ruff check .
@@ -44,8 +45,8 @@ bench-guard: $(VENV)/dev.stamp ## measure a little, fail when it has become slow
 bench-ckan: $(VENV)/dev.stamp $(CKAN)/2.12.0/made.stamp ## measure against ckanext-xloader, an hour and a half
 	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) $(BIN)/python -m benchmarks.ckan --out benchmarks/results
 
-clean: ## remove .venv, .ckan and what the tools left; loaded data stays
-	rm -rf $(VENV) $(CKAN) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .ckan, .airflow and what the tools left; loaded data stays
+	rm -rf $(VENV) $(CKAN) $(AIRFLOW) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/demo.stamp: setup.cfg pyproject.toml | $(BIN)/python
@@ -63,6 +64,12 @@ $(CKANS): $(CKAN)/%/made.stamp: tests/ckan/install.py
 	    echo "CKAN needs Python 3.10 to 3.12: try make CKAN_PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@echo "Installing CKAN $* into $(CKAN); this happens once."
 	@$(CKAN_PYTHON) tests/ckan/install.py $* $(@D)
+	@touch $@
+
+# AirCan is installed into it as it stands here, so only its dependencies can be out of date.
+$(AIRFLOW)/made.stamp: tests/airflow/install.py setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing Airflow into $(AIRFLOW); this happens once."
+	@$(BIN)/python tests/airflow/install.py $(@D)
 	@touch $@
 
 $(BIN)/python:

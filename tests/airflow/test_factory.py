@@ -1,0 +1,158 @@
+"""The tests' Airflow does what they count on; the project's DAG files are as Airflow wants."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factory import DAGS, ENVIRONMENT, KEEPER, TEST_DAGS, Airflow, Refused, dag_files
+from processes import is_running
+
+import loader
+
+DAG_FILES = [*dag_files(DAGS), TEST_DAGS / "harness.py"]
+
+GREEDY = """
+import socket, time
+from pathlib import Path
+
+Path(__file__).with_name("data.csv").write_text("a,b")
+try:
+    socket.create_connection(("127.0.0.1", 9))
+except OSError:
+    pass
+end = time.process_time() + 1.1
+while time.process_time() < end:
+    pass
+"""
+
+
+def parsed(file: Path, home: Path) -> dict[str, Any]:
+    """What importing a DAG file in a fresh process takes."""
+    python, script = ENVIRONMENT / "bin" / "python", Path(__file__).with_name("parse.py")
+    done = subprocess.run(
+        [python, script, file],
+        env={"PATH": os.environ["PATH"], "AIRFLOW_HOME": str(home)},
+        cwd=home,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("file", DAG_FILES, ids=lambda file: file.stem)
+def test_a_dag_file_is_read_in_under_a_second_and_touches_nothing(file: Path, tmp_path: Path):
+    found = parsed(file, tmp_path)
+    assert found["cpu_s"] < 1
+    assert found["touched"] == []
+
+
+def test_a_dag_file_that_touches_something_is_found_out(tmp_path: Path) -> None:
+    file = tmp_path / "greedy.py"
+    file.write_text(GREEDY)
+    found = parsed(file, tmp_path)
+    assert found["cpu_s"] > 1
+    assert [line.partition(":")[0] for line in found["touched"]] == [
+        "open",
+        "socket.getaddrinfo",
+        "socket.connect",
+    ]
+
+
+def test_airflow_imports_every_dag_of_the_project(airflow: Airflow) -> None:
+    assert airflow.import_errors().keys() == {TEST_DAGS / "broken.py"}
+    assert {"harness", *(file.stem for file in dag_files(DAGS))} == airflow.dag_ids()
+
+
+def test_a_dag_run_succeeds_with_mapped_tasks_side_by_side(airflow: Airflow) -> None:
+    run_id = airflow.run("harness", {"upto": 6})
+    tasks = airflow.tasks("harness", run_id)
+    assert sorted((one["task_id"], one["map_index"]) for one in tasks) == [
+        ("add", -1),
+        *(("double", index) for index in range(6)),
+        ("numbers", -1),
+    ]
+    doubles = [one for one in tasks if one["task_id"] == "double"]
+    begun = sorted(doubles, key=itemgetter("start_date"))
+    assert any(one["end_date"] > later["start_date"] for one, later in pairwise(begun))
+    assert [one["rendered_fields"]["op_kwargs"] for one in doubles] == [
+        {"number": index} for index in range(6)
+    ]
+    xcoms = airflow.xcoms("harness", run_id)
+    handed_over = {(one["task_id"], one["map_index"]): one["value"] for one in xcoms}
+    assert handed_over["double", 5] == 10
+    assert handed_over["add", -1] == 30
+
+
+def test_tasks_have_the_loader_and_the_environment(airflow: Airflow) -> None:
+    run_id = airflow.run("harness")
+    said = f"loader {loader.__version__}, artifacts {airflow.environment['AIRCAN_ARTIFACTS']}"
+    assert said in airflow.log("harness", run_id, "numbers")
+
+
+def test_a_wrong_conf_is_refused(airflow: Airflow) -> None:
+    with pytest.raises(Refused, match="0 is less than the minimum of 1") as refused:
+        airflow.trigger("harness", {"upto": 0})
+    assert refused.value.status == 400
+
+
+def test_a_failure_shows_the_log(airflow: Airflow) -> None:
+    run_id = airflow.trigger("harness", {"fail": True})
+    with pytest.raises(AssertionError, match="'ValueError', 'exc_value': 'asked to fail'"):
+        airflow.wait_success("harness", run_id)
+
+
+def test_a_task_and_a_run_run_again_when_they_are_cleared(airflow: Airflow) -> None:
+    run_id = airflow.run("harness", {"upto": 1})
+    airflow.clear("harness", run_id, ["double"])
+    airflow.wait_success("harness", run_id)
+    assert tries(airflow, run_id) == {"numbers": 1, "double": 2, "add": 1}
+    airflow.clear("harness", run_id, ["double"], downstream=True)
+    airflow.wait_success("harness", run_id)
+    assert tries(airflow, run_id) == {"numbers": 1, "double": 3, "add": 2}
+    airflow.clear_run("harness", run_id)
+    airflow.wait_success("harness", run_id)
+    assert tries(airflow, run_id) == {"numbers": 2, "double": 4, "add": 3}
+
+
+def tries(airflow: Airflow, run_id: str) -> dict[str, int]:
+    return {one["task_id"]: one["try_number"] for one in airflow.tasks("harness", run_id)}
+
+
+def test_a_run_is_marked_failed(airflow: Airflow) -> None:
+    run_id = airflow.trigger("harness", {"upto": 100})
+    airflow.set_run_state("harness", run_id, "failed")
+    assert airflow.wait("harness", run_id) == "failed"
+
+
+def test_a_paused_dag_waits(airflow: Airflow) -> None:
+    airflow.pause("harness")
+    run_id = airflow.trigger("harness")
+    with pytest.raises(TimeoutError, match="queued"):
+        airflow.wait("harness", run_id, timeout_s=2)
+    airflow.pause("harness", paused=False)
+    airflow.wait_success("harness", run_id)
+
+
+def test_all_processes_end_with_the_tests() -> None:
+    # A shell that minds its jobs gives each of them a process group of its own, as Airflow does.
+    script = "set -m; sleep 1000 & echo $!; (sleep 1000 & echo $!; wait) & wait"
+    keeper = subprocess.Popen(
+        [sys.executable, "-c", KEEPER, "/bin/sh", "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    pids = [int(keeper.stdout.readline()) for _ in range(2)]
+    assert all(map(is_running, pids))
+    keeper.stdin.close()
+    assert keeper.wait(timeout=30) == 0
+    assert not any(map(is_running, pids))
