@@ -24,6 +24,7 @@
     |   +-- PermissionDenied
     |   +-- DatabaseFull            (a retry can help)
     |   +-- LoadInProgress          (a retry can help)
+    |   +-- TooManyLoads            (a retry can help)
     |   +-- TableBusy               (a retry can help)
     |   +-- NotADataStoreTable
     |   +-- DependentObjects
@@ -220,6 +221,12 @@ class DatabaseFull(DatabaseError):
 
 class LoadInProgress(DatabaseError):
     """Another load of the same resource holds the lock."""
+
+    retryable = True
+
+
+class TooManyLoads(DatabaseError):
+    """As many loads as the database may have at a time are running."""
 
     retryable = True
 

@@ -58,6 +58,8 @@ class Options:
         dialect: A frictionless Dialect descriptor.
         delimiter: One character; wins over the dialect's.
         header_row: Counted from 1, blank lines included; 0 means none; None to find it.
+        max_loads: How many loads the database may have at a time, this one included; None for any
+            number.
         lanes: Connections that COPY side by side; None for one for each core, at most 4.
         full_text: Which columns ``_full_text`` makes searchable.
         fts_index: The index on it.
@@ -86,6 +88,7 @@ class Options:
     delimiter: str | None = None
     header_row: int | None = None
     lanes: int | None = None
+    max_loads: int | None = None
     full_text: FullText = "all"
     fts_index: FtsIndex = "gin"
     max_bad_rows: int = 1000
@@ -106,6 +109,8 @@ class Options:
         if self.lanes is not None:
             hint = f"a number from 1 to {_MOST_LANES}"
             _check_number("lanes", self.lanes, range(1, _MOST_LANES + 1), hint)
+        if self.max_loads is not None:
+            _check_number("max_loads", self.max_loads, range(1, sys.maxsize), "1 or more")
         if isinstance(self.key, str) or not all(isinstance(name, str) for name in self.key):
             raise UsageError(f"key cannot be {self.key!r}", hint="a sequence of columns' names")
         if len(set(self.key)) < len(self.key):

@@ -25,6 +25,7 @@ from loader.copy import (
     lexemes,
     merge,
     relation,
+    slots,
     swap,
     views,
 )
@@ -63,6 +64,8 @@ def opened(
             _check_shared(ckan, connection, steps)
         relation.check_rights(connection, names)
         relation.lock(connection, names)
+        if options.max_loads is not None:
+            slots.take(connection, options.max_loads)
         swap.check_live(connection, names, replaced=options.mode == "replace")
         for orphan in relation.drop_orphans(connection, names):
             _log.info("dropped %s, left by a load that was killed", orphan)

@@ -3,6 +3,9 @@
 A test that asks for `datastore_url` or `database` runs on both; one that asks for
 `datastore_url_18` or `database_18` runs once. `data_folder` holds an embedded PostgreSQL
 of the test's own, `empty_data_folder` for a test of how it is made.
+
+A test that asks for `portal` runs on a real CKAN 2.12 and on 2.11, one that asks for `portal_212`
+on the newer only. Each of them starts once in a test run, when a test first asks for it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from urllib.parse import quote
 import hypothesis
 import psycopg
 import pytest
+from portal import Portal
 from processes import is_running
 from pytest_postgresql import factories
 
@@ -156,6 +160,36 @@ def data_folder(empty_data_folder: Path, made_cluster: Path) -> Path:
     """An AIRCAN_DATA where the embedded PostgreSQL was made already, which takes a second."""
     subprocess.run(["cp", "-a", made_cluster, empty_data_folder], check=True)
     return empty_data_folder
+
+
+def _running(version: str, folder: Path) -> Iterator[Portal]:
+    """Real portals: CKAN 2.12 with PostgreSQL 18, CKAN 2.11 with PostgreSQL 16."""
+    portal = Portal(version, folder)
+    try:
+        portal.start()
+        yield portal
+    finally:
+        portal.stop()
+
+
+@pytest.fixture(scope="session")
+def portal_212(servers: Path) -> Iterator[Portal]:
+    """CKAN 2.12."""
+    yield from _running("2.12.0", servers / "ckan-2.12")
+
+
+@pytest.fixture(scope="session")
+def portal_211(servers: Path) -> Iterator[Portal]:
+    """CKAN 2.11."""
+    yield from _running("2.11.5", servers / "ckan-2.11")
+
+
+@pytest.fixture(
+    scope="session", params=["portal_212", "portal_211"], ids=["ckan-2.12", "ckan-2.11"]
+)
+def portal(request: pytest.FixtureRequest) -> Portal:
+    """Each CKAN in turn."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(autouse=True)

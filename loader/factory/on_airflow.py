@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from loader.errors import AircanError, UsageError
+from loader.errors import AircanError, TooManyLoads, UsageError
 from loader.factory import conf
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from loader.factory.tasks import Run, Settings
 
 _log = logging.getLogger(__name__)
+# Of a load that finds its database busy; meanwhile it takes no worker's slot.
+_PAUSE = timedelta(seconds=15)
 
 
 def do(step: str, *arguments: Any) -> None:  # noqa: ANN401
@@ -104,7 +106,16 @@ def settings() -> Settings:
     return Settings(
         allowed_hosts=os.environ.get("AIRCAN_ALLOWED_HOSTS", ""),
         refuses_keys=_is_on("AIRCAN_REFUSE_API_KEYS"),
+        max_loads=_number("AIRCAN_MAX_LOADS"),
+        huge_bytes=_number("AIRCAN_HUGE_BYTES") or Settings.huge_bytes,
     )
+
+
+def _number(name: str) -> int | None:
+    value = os.environ.get(name, "").strip()
+    if value and not (value.isdecimal() and int(value)):
+        raise UsageError(f"{name} cannot be {value!r}", hint="a number, 1 or more")
+    return int(value) if value else None
 
 
 def _is_on(name: str) -> bool:
@@ -136,7 +147,8 @@ def is_going(dag_id: str, run_id: str) -> bool:
     """Ask Airflow whether a DagRun is still to end."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415
 
-    return RuntimeTaskInstance.get_dagrun_state(dag_id, run_id) in ("queued", "running")
+    going = ["queued", "running"]
+    return bool(RuntimeTaskInstance.get_dr_count(dag_id, run_ids=[run_id], states=going))
 
 
 def _params() -> Mapping[str, Any]:
@@ -148,10 +160,17 @@ def _params() -> Mapping[str, Any]:
 @contextmanager
 def _errors() -> Iterator[None]:
     """Turn our errors into Airflow's: a failure that a retry may help, or one for good."""
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException  # noqa: PLC0415
+    from airflow.sdk.exceptions import (  # noqa: PLC0415
+        AirflowException,
+        AirflowFailException,
+        AirflowRescheduleException,
+    )
 
     try:
         yield
+    except TooManyLoads as error:
+        _log.info("%s: again in %d s", error, _PAUSE.seconds)
+        raise AirflowRescheduleException(datetime.now(timezone.utc) + _PAUSE) from None
     except AircanError as error:
         line = f"{error}; {error.hint}" if error.hint else str(error)
         kind = AirflowException if error.retryable else AirflowFailException

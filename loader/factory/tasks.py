@@ -51,10 +51,14 @@ class Settings:
     Attributes:
         allowed_hosts: Hosts and networks that files may come from though they are not public.
         refuses_keys: Whether a token in a conf, which Airflow shows, is refused.
+        max_loads: How many loads a database takes at a time; None for any number.
+        huge_bytes: Files from this size on leave one of those to smaller ones.
     """
 
     allowed_hosts: str = ""
     refuses_keys: bool = False
+    max_loads: int | None = None
+    huge_bytes: int = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -387,8 +391,17 @@ def _options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options:
         ckan_token=ckan.token,
         mode=run.conf.mode,
         key=tuple(run.conf.unique_keys),
+        max_loads=_max_loads(run.settings, described),
         source=SourceSettings(guard=Guard.read(run.settings.allowed_hosts).allowing(ckan.url)),
     )
+
+
+def _max_loads(settings: Settings, described: Mapping[str, Any]) -> int | None:
+    size = str(described.get("bytes", ""))
+    is_huge = size.isdecimal() and int(size) >= settings.huge_bytes
+    if settings.max_loads is None or not is_huge:
+        return settings.max_loads
+    return max(1, settings.max_loads - 1)
 
 
 def _of_ckan(ckan: Ckan) -> Options:

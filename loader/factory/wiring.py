@@ -20,7 +20,7 @@ _VALIDATE = ("prepare", "validate")
 # A passing fault is tried again; what no retry can help fails at once.
 _RETRIES = {
     "retries": 4,
-    "retry_delay": timedelta(seconds=15),
+    "retry_delay": timedelta(seconds=float(os.environ.get("AIRCAN_RETRY_DELAY_S", "15"))),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=10),
 }

@@ -1,0 +1,38 @@
+"""How many loads a database takes at a time: slots, of which each load holds one to its end.
+
+In: the connection that a load lives by. Out: a slot, or TooManyLoads. Postgres frees it with the
+connection, however that ends. Holds nothing.
+"""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from loader.copy.database import ours
+from loader.errors import TooManyLoads
+
+_CLASS = 0x41697243  # "AirC": advisory locks of two numbers are apart from those of one
+
+
+def take(connection: psycopg.Connection[TupleRow], most: int) -> None:
+    """Take a free slot, the last one first: who may have fewer, such as huge files, has the others.
+
+    Args:
+        connection: Whose end frees the slot.
+        most: How many slots this load may choose from.
+
+    Raises:
+        TooManyLoads: None is free.
+    """
+    for slot in reversed(range(most)):
+        with ours("looking for a free slot"):
+            row = connection.execute(
+                "SELECT pg_try_advisory_lock(%s, %s)", (_CLASS, slot)
+            ).fetchone()
+        if row and row[0]:
+            return
+    raise TooManyLoads(
+        f"{most} loads into this database are running already",
+        hint="wait until one has ended, or allow more",
+    )
