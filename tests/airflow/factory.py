@@ -317,6 +317,7 @@ class Airflow:
 
     def _settings(self, database_url: str) -> dict[str, str]:
         """Return the environment of Airflow's processes."""
+        # AirCan brings psycopg along, which also does for what Airflow does asynchronously.
         database = database_url.replace("postgresql://", "postgresql+psycopg://")
         bundles = [
             {

@@ -142,6 +142,13 @@ def test_a_paused_dag_waits(airflow: Airflow) -> None:
     airflow.wait_success("harness", run_id)
 
 
+def test_an_airflow_that_does_not_start_says_why(servers: Path) -> None:
+    airflow = Airflow(servers / "no-airflow", (), {"AIRFLOW__CORE__EXECUTOR": "no.such.Executor"})
+    with pytest.raises(RuntimeError, match=r"(?s)Airflow: no API.*No module named 'no'"):
+        airflow.start()
+    airflow.stop()
+
+
 def test_all_processes_end_with_the_tests() -> None:
     # A shell that minds its jobs gives each of them a process group of its own, as Airflow does.
     script = "set -m; sleep 1000 & echo $!; (sleep 1000 & echo $!; wait) & wait"
