@@ -18,13 +18,21 @@ AIRFLOW := .airflow
 unexport AIRCAN_DATASTORE_URL AIRCAN_CKAN_URL AIRCAN_CKAN_TOKEN
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench bench-guard bench-ckan clean
+.PHONY: help demo airflow test lint types bench bench-guard bench-ckan clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## load the sample into an embedded PostgreSQL and query it
 	@BIN=$(BIN) sh samples/demo.sh $(SAMPLE)
+
+airflow: $(AIRFLOW)/made.stamp ## Airflow with the DAGs, on http://localhost:8080
+	@mkdir -p $(AIRFLOW)/home/artifacts
+	@cd $(AIRFLOW)/home && PATH="$(CURDIR)/$(AIRFLOW)/bin:$$PATH" AIRFLOW_HOME="$$PWD" \
+	    AIRFLOW__CORE__DAGS_FOLDER="$(CURDIR)/dags" AIRFLOW__CORE__LOAD_EXAMPLES=false \
+	    AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION=false \
+	    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS=true AIRFLOW__API__HOST=127.0.0.1 \
+	    AIRCAN_ARTIFACTS="$${AIRCAN_ARTIFACTS:-$$PWD/artifacts}" airflow standalone
 
 test: $(VENV)/dev.stamp $(CKANS) $(AIRFLOW)/made.stamp ## run all tests, on PostgreSQL 18 and 16, CKAN 2.12 and 2.11, Airflow 3.3
 	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) AIRCAN_TEST_AIRFLOW=$(CURDIR)/$(AIRFLOW) $(BIN)/python -m pytest

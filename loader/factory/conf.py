@@ -174,7 +174,11 @@ def read(conf: Mapping[str, Any]) -> Conf:
     Raises:
         UsageError: The text is no such JSON.
     """
-    given = {name: value for name, value in conf.items() if name in LOAD and value is not None}
+    given = {
+        name: value
+        for name, value in conf.items()
+        if name in LOAD and (value is not None or name == "datastore_conn_id")
+    }
     given["resource"] = _descriptor(given.get("resource"))
     return Conf(**given)
 

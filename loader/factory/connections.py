@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Protocol
-from urllib.parse import quote
-
-from sqlalchemy.engine import URL
+from urllib.parse import quote, urlencode
 
 from loader.errors import UsageError
 
@@ -92,12 +90,12 @@ def datastore_url(connection: Connection) -> str:
     query = {name: str(v) for name, v in connection.extra_dejson.items() if name in _LIBPQ}
     if host.startswith("/"):  # the folder of a socket
         query["host"], host = host, ""
-    return URL.create(
-        "postgresql",
-        connection.login or None,
-        connection.password or None,
-        host or None,
-        connection.port,
-        quote(connection.schema, safe=""),
-        query,
-    ).render_as_string(hide_password=False)
+    place = _quoted(host, safe="[:]") + (f":{connection.port}" if connection.port else "")
+    if connection.login:
+        password = f":{_quoted(connection.password)}" if connection.password else ""
+        place = f"{_quoted(connection.login)}{password}@{place}"
+    return f"postgresql://{place}/{_quoted(connection.schema)}?{urlencode(query, quote_via=quote)}"
+
+
+def _quoted(part: str, safe: str = "") -> str:
+    return quote(part, safe=safe)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from loader.errors import AircanError
@@ -31,14 +31,17 @@ class Job:
     """What CKAN is told of one job.
 
     Args:
-        ckan: Where; None to tell nobody.
+        ckan: Where.
         facts: What is the same in all: ``job_id``, ``job_type``, ``dag_id``, ``run_id``,
             ``resource_id``.
+        is_over: Whether somebody has told the job's end: a task that is being stopped must not
+            tell that it runs.
     """
 
-    def __init__(self, ckan: Ckan | None, facts: Mapping[str, Any]) -> None:
+    def __init__(self, ckan: Ckan, facts: Mapping[str, Any], is_over: Callable[[], bool]) -> None:
         self._ckan = ckan
         self._facts = facts
+        self._is_over = is_over
         self._told = False
 
     def tell(self, status: Status, step: str, message: str, **info: Any) -> None:  # noqa: ANN401
@@ -50,11 +53,13 @@ class Job:
             message: One line for people.
             info: ``rows``, ``progress``, ``artifacts``, ``error``, ``warnings``, ``report``.
         """
-        if self._ckan is None:
-            return
         update = {"status": status, "step": step, "message": message, "info": info}
+        sequence = _sequence()  # before the question: smaller than that of an end told meanwhile
         try:
-            self._ckan.call(ACTION, {**self._facts, **update, "sequence": _sequence()})
+            if status == "RUNNING" and self._is_over():
+                return
+            told = {**self._facts, **update, "sequence": sequence}
+            self._ckan.call(ACTION, told, repeat=status != "RUNNING")  # the next one tells more
         except AircanError as error:
             # Without the extension this would be a line for every update.
             level = logging.DEBUG if self._told else logging.WARNING

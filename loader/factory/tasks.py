@@ -135,7 +135,8 @@ class Run:
             "run_id": self.run_id,
             "resource_id": self.conf.resource_id,
         }
-        return Job(self.ckan(_STATUS_CALLS), facts)
+        report = self.place("report")
+        return Job(self.ckan(_STATUS_CALLS), facts, lambda: report.exists(REPORT))
 
 
 def prepare(run: Run) -> None:
