@@ -230,7 +230,7 @@ def test_nothing_but_http_and_buckets(uri, tmp_path):
 
 
 def test_a_bucket_may_be_read(monkeypatch):
-    with HttpServer(b"", failures=[404]) as server:
+    with HttpServer(b"", failures=[404] * 9) as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.port}")
         with pytest.raises(SourceNotFound):
             open_source("gs://bucket/a.csv", guarded(NOTHING))
