@@ -107,7 +107,7 @@ def is_public(address: Address) -> bool:
     address = _carried(address)
     if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
         return False
-    if address.is_multicast or address.is_reserved or not address.is_global:
+    if address.is_multicast or not address.is_global:
         return False
     return not any(address in network for network in _NOT_PUBLIC)
 
