@@ -313,6 +313,8 @@ class _Writer(io.RawIOBase):
         return True
 
     def write(self, data: ReadableBuffer) -> int:
+        if self.closed:
+            raise ValueError("write to closed file")
         view = memoryview(data)
         with self._seam():
             self._raw.write(self._packer.compress(view) if self._packer else view)
@@ -440,13 +442,18 @@ class _Bucket:
         self._prefix = f"{prefix}/" if prefix else ""
 
     @cached_property
-    def _client(self) -> storage.Client:
+    def _foreign(self) -> tuple[type[Exception], ...]:
         try:
-            from google.cloud import storage  # noqa: PLC0415
+            return foreign_errors()
         except ImportError:
             raise UsageError(
                 f"{self.uri} needs Google's client", hint="pip install 'aircan[gcs]'"
             ) from None
+
+    @cached_property
+    def _client(self) -> storage.Client:
+        from google.cloud import storage  # noqa: PLC0415
+
         if os.environ.get("STORAGE_EMULATOR_HOST"):
             return storage.Client.create_anonymous_client()
         with self.seam(""):
@@ -471,10 +478,10 @@ class _Bucket:
         )
 
     def open(self, key: str) -> IO[bytes] | None:
-        from google.api_core.exceptions import NotFound  # noqa: PLC0415
-
-        chunks = {"chunk_size": _CHUNK_BYTES, "raw_download": True, **self._patience}
         with self.seam(key):
+            from google.api_core.exceptions import NotFound  # noqa: PLC0415
+
+            chunks = {"chunk_size": _CHUNK_BYTES, "raw_download": True, **self._patience}
             try:
                 stream: IO[bytes] = self._smart_open(
                     key, "rb", get_blob_kwargs=self._patience, blob_open_kwargs=chunks
@@ -498,7 +505,7 @@ class _Bucket:
     def _abandon(self, upload: Any, key: str) -> None:  # noqa: ANN401
         try:
             upload.terminate()
-        except foreign_errors() as error:  # the first error is the one to tell
+        except self._foreign as error:  # the first error is the one to tell
             _log.warning(
                 "%s/%s: Google was not told to forget what was sent of it (%s)",
                 self.uri,
@@ -528,9 +535,9 @@ class _Bucket:
                 yield blob.name.removeprefix(self._prefix), blob.size, blob.updated
 
     def remove(self, key: str) -> None:
-        from google.api_core.exceptions import NotFound  # noqa: PLC0415
-
         with self.seam(key):
+            from google.api_core.exceptions import NotFound  # noqa: PLC0415
+
             for name, _, _ in list(self.files(f"{key}/")):
                 with suppress(NotFound):  # deleted meanwhile
                     self._blob(self._prefix + name).delete(**self._patience)
@@ -538,7 +545,7 @@ class _Bucket:
     @contextmanager
     def seam(self, key: str) -> Iterator[None]:
         try:
-            with failures.seam(f"{self.uri}/{key}".rstrip("/"), foreign_errors()):
+            with failures.seam(f"{self.uri}/{key}".rstrip("/"), self._foreign):
                 yield
         except SourceForbidden as error:
             raise ArtifactsError(

@@ -56,7 +56,8 @@ def _newest_first(artifacts: Artifacts, dag_ids: Sequence[str]) -> list[tuple[Fi
         dag_id, run_id, task_id, *map_index = file.parts[:-1]
         group, _, step = task_id.rpartition(".")
         if _WRITES.get(step) == file.parts[-1]:
-            written[step][(dag_id, run_id, group, *map_index)] = file
+            load = (dag_id, run_id, group, *map_index)
+            written[step][load] = file
     loads = [
         (prepared, _of_the_same_try(prepared, written["report"].get(load)))
         for load, prepared in written["prepare"].items()
