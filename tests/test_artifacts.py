@@ -694,13 +694,11 @@ def test_a_passing_fault_of_the_bucket_is_passed_over(google, monkeypatch):
 
 
 def run_python(code, **environment):
-    process = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    return process.stdout + process.stderr
+    environment = {**os.environ, **environment}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, check=True, capture_output=True, text=True, env=environment
+    ).stdout
 
 
 def test_without_googles_client_it_says_what_to_install():

@@ -227,7 +227,8 @@ class Place:
     ) -> AbstractContextManager[IO[bytes]]:
         """Open a file for the time of a block; one whose name ends in .gz is packed.
 
-        What is written is there when the block has ended well, and not before.
+        What is written is there when the block has ended well, and not before: what is wrapped
+        around the stream has to be flushed by then.
 
         Raises:
             ArtifactsError: It is not there, or cannot be read or written; also out of the
