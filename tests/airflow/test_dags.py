@@ -220,7 +220,9 @@ class TestReload:
             assert sorted(loads) == [0, 1]
             assert told(front, bad)[-1]["info"]["error"]["type"] == "EmptySource"
             broken.content = CSV.encode()
-            airflow.run("aircan_reload", {"reload": "failed"})
+            again = airflow.trigger("aircan_reload", {"reload": "failed"})
+            until(lambda: told(front, bad)[-1]["status"] == "DONE")
+            airflow.set_run_state("aircan_reload", again, "failed")  # others failed for good
         assert rows(portal_212, bad) == ROWS
         assert told(front, bad)[-1]["status"] == "DONE"
 
@@ -240,10 +242,13 @@ def test_a_validation_tells_row_and_column(airflow, front, resource, server):
     assert places == [(3, "id"), (3, "when")]
 
 
-def test_the_cleanup_deletes_what_is_old(airflow, artifacts, portal_212, resource, slow_run):
-    run_id = airflow.run("aircan_load", {"resource": {"resource_id": resource}})
-    old = artifacts / "aircan_load" / run_id
-    going = artifacts / "aircan_load" / slow_run[1]
+def test_the_cleanup_deletes_what_is_old(airflow, artifacts, resource, server):
+    conf = {"resource": {"resource_id": resource}}
+    run_id = airflow.run("aircan_load", conf)
+    server.content, server.bytes_per_s = CSV.encode() * 10_000, 1000
+    slow = airflow.trigger("aircan_load", conf)
+    old, going = (artifacts / "aircan_load" / one for one in (run_id, slow))
+    until(lambda: (going / "prepare" / "resource.json").exists())
     gone = artifacts / "aircan_load" / "deleted_in_airflow" / "load"
     gone.mkdir(parents=True)
     (gone / "report.json").write_text("{}")
@@ -258,6 +263,7 @@ def test_the_cleanup_deletes_what_is_old(airflow, artifacts, portal_212, resourc
     assert not old.exists()
     assert not gone.exists()
     assert going.exists()
+    airflow.set_run_state("aircan_load", slow, "failed")
 
 
 def cleaned(artifacts: Path, run_id: str) -> dict[str, Any]:
