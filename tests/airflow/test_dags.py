@@ -248,7 +248,7 @@ def test_the_cleanup_deletes_what_is_old(airflow, artifacts, resource, server):
     server.content, server.bytes_per_s = CSV.encode() * 10_000, 1000
     slow = airflow.trigger("aircan_load", conf)
     old, going = (artifacts / "aircan_load" / one for one in (run_id, slow))
-    until(lambda: (going / "prepare" / "resource.json").exists())
+    until((going / "prepare" / "resource.json").exists)
     gone = artifacts / "aircan_load" / "deleted_in_airflow" / "load"
     gone.mkdir(parents=True)
     (gone / "report.json").write_text("{}")
