@@ -17,6 +17,16 @@ def test_a_resource_as_an_object_or_as_text():
     assert conf.read({"resource": json.dumps(resource)}).resource == resource
 
 
+def test_a_resources_id_is_enough():
+    assert conf.read({"resource": "0b6b-6f2e"}).resource == {"resource_id": "0b6b-6f2e"}
+
+
+def test_what_the_form_leaves_empty():
+    read = conf.read({"resource": "a", "options": None, "unique_keys": None})
+    assert (read.options, read.unique_keys) == ({}, ())
+    assert conf.of_many({"options": None}).options == {}
+
+
 def test_what_is_left_out_is_as_it_is_by_default():
     read = conf.read({"resource": {"resource_id": "a"}, "job_id": None, "later": "unknown"})
     assert (read.mode, read.job_id, read.ckan_conn_id) == ("replace", None, "aircan_ckan")
@@ -29,7 +39,7 @@ def test_no_database_is_none():
 
 
 @pytest.mark.parametrize(
-    "resource", ["{", "[]", "a", {}, {"resource_id": 1}, {"path": "a.csv"}, None]
+    "resource", ["{", "[]", "a/b", {}, {"resource_id": 1}, {"path": "a.csv"}, None]
 )
 def test_a_resource_that_is_none(resource):
     with pytest.raises(UsageError, match="the conf's resource"):

@@ -7,6 +7,7 @@ imports nothing of weight: DAG files read it whenever they are parsed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -18,8 +19,10 @@ DATASTORE_CONN_ID = "aircan_datastore"
 
 
 # Each as a keyword of airflow.sdk.Param: "default" is the value, all others are JSON Schema.
+# What has a section of its own is folded in the form; what may be null need not be filled in.
 _CONNECTIONS: dict[str, dict[str, Any]] = {
     "ckan_conn_id": {
+        "section": "Connections",
         "default": CKAN_CONN_ID,
         "type": "string",
         "minLength": 1,
@@ -27,6 +30,7 @@ _CONNECTIONS: dict[str, dict[str, Any]] = {
         "description": "Its host is CKAN's URL, its password an API token.",
     },
     "datastore_conn_id": {
+        "section": "Connections",
         "default": DATASTORE_CONN_ID,
         "type": ["null", "string"],
         "title": "Connection of the DataStore's database",
@@ -35,8 +39,9 @@ _CONNECTIONS: dict[str, dict[str, Any]] = {
     },
 }
 _OPTIONS: dict[str, Any] = {
+    "section": "Options",
     "default": {},
-    "type": "object",
+    "type": ["null", "object"],
     "title": "Options of the load",
     "description": "As of the command line: full_text, fts_index, max_bad_rows, on_type_error, via,"
     " encoding, delimiter, header_row.",
@@ -52,13 +57,15 @@ _OPTIONS: dict[str, Any] = {
     },
     "additionalProperties": False,
 }
+_ID = "[0-9A-Za-z_-]{1,100}"
 _RESOURCE: dict[str, Any] = {
     "type": ["object", "string"],
     "title": "Resource",
-    "description": "A frictionless Resource descriptor with the resource_id of CKAN. What it leaves"
-    " out, the path above all, CKAN is asked for.",
+    "description": "The id of a resource in CKAN; or a frictionless Resource descriptor, JSON, with"
+    " that resource_id: what it leaves out, the path above all, CKAN is asked for.",
+    "pattern": rf"^({_ID}|\s*\{{[\s\S]*\}}\s*)$",
     "properties": {
-        "resource_id": {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,100}$"},
+        "resource_id": {"type": "string", "pattern": f"^{_ID}$"},
         "path": {"type": "string"},
         "schema": {"type": "object"},
         "dialect": {"type": "object"},
@@ -67,18 +74,21 @@ _RESOURCE: dict[str, Any] = {
 }
 _FROM_CKAN: dict[str, dict[str, Any]] = {
     "ckan_api_endpoint": {
+        "section": "Set by CKAN",
         "default": None,
         "type": ["null", "string"],
         "title": "CKAN's API",
         "description": "Such as https://demo.ckan.org/api/. It has to be the connection's CKAN.",
     },
     "job_id": {
+        "section": "Set by CKAN",
         "default": None,
         "type": ["null", "string"],
         "title": "Job",
         "description": "CKAN's id of the job, which its status is told by.",
     },
     "ckan_api_key": {
+        "section": "Set by CKAN",
         "default": None,
         "type": ["null", "string"],
         "title": "API key (deprecated)",
@@ -89,14 +99,16 @@ _FROM_CKAN: dict[str, dict[str, Any]] = {
 LOAD: Mapping[str, Mapping[str, Any]] = {
     "resource": _RESOURCE,
     "mode": {
+        "section": "Options",
         "default": "replace",
         "enum": ["replace", "append", "upsert"],
         "type": "string",
         "title": "What becomes of the rows in the table",
     },
     "unique_keys": {
+        "section": "Options",
         "default": [],
-        "type": "array",
+        "type": ["null", "array"],
         "items": {"type": "string"},
         "title": "Columns of the unique key",
     },
@@ -169,7 +181,8 @@ def read(conf: Mapping[str, Any]) -> Conf:
     """Return what a conf asks for that Airflow has checked by ``LOAD`` or ``VALIDATE``.
 
     Args:
-        conf: The DagRun's params; ``resource`` may be JSON text, as older callers send it.
+        conf: The DagRun's params; ``resource`` may be an id, or JSON text, as older callers
+            send it.
 
     Raises:
         UsageError: The text is no such JSON.
@@ -190,11 +203,14 @@ def of_many(conf: Mapping[str, Any], resource_id: str | None = None) -> Conf:
         conf: The DagRun's params.
         resource_id: One of the resources that it means.
     """
-    given = {name: conf[name] for name in (*_CONNECTIONS, "options") if name in conf}
+    given = {name: conf[name] for name in _CONNECTIONS if name in conf}
+    given["options"] = conf.get("options") or {}
     return Conf({"resource_id": resource_id} if resource_id else {}, **given)
 
 
 def _descriptor(resource: object) -> Mapping[str, Any]:
+    if isinstance(resource, str) and re.fullmatch(_ID, resource):
+        return {"resource_id": resource}
     if isinstance(resource, str):
         try:
             resource = json.loads(resource)

@@ -129,6 +129,7 @@ def test_older_callers_send_the_resource_as_text(airflow, portal_212, front, res
         ({}, "resource"),
         ({"resource": {"path": "x.csv"}}, "'resource_id' is a required property"),
         ({"resource": {"resource_id": "a/b"}}, "does not match"),
+        ({"resource": "a/b"}, "does not match"),
         ({"resource": {"resource_id": "a"}, "mode": "merge"}, "'merge' is not one of"),
         ({"resource": {"resource_id": "a"}, "options": {"lanes": 9}}, "lanes"),
     ],
