@@ -173,5 +173,6 @@ def _errors() -> Iterator[None]:
         raise AirflowRescheduleException(datetime.now(timezone.utc) + _PAUSE) from None
     except AircanError as error:
         line = f"{error}; {error.hint}" if error.hint else str(error)
+        _log.error("%s", line)  # before Airflow's own traceback
         kind = AirflowException if error.retryable else AirflowFailException
         raise kind(line) from None

@@ -1,0 +1,125 @@
+"""What CKAN is told of a job: not too often, in order, and never at a load's cost."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from unsteady import Unsteady, never_answered, refused
+
+from loader.ckan import Ckan, CkanSettings
+from loader.factory.status import ACTION, Job, Telling
+
+QUICK = CkanSettings(read_timeout_s=0.5, retries=2, backoff_s=0.01)
+
+
+def heard(handler: Any, call: Any) -> None:
+    content = b'{"success": true, "result": {}}'
+    handler.answer(200, content, {"Content-Type": "application/json"})
+
+
+@pytest.fixture
+def receiver() -> Iterator[Unsteady]:
+    with Unsteady("http://127.0.0.1:9") as receiver:
+        receiver.always = heard
+        yield receiver
+
+
+@pytest.fixture
+def over() -> threading.Event:
+    """Whether the job has ended."""
+    return threading.Event()
+
+
+@pytest.fixture
+def job(receiver: Unsteady, over: threading.Event) -> Job:
+    return Job(Ckan(receiver.url, "token", QUICK), {"job_id": "a"}, over.is_set)
+
+
+def told(receiver: Unsteady) -> list[dict[str, Any]]:
+    return [json.loads(call.body) for call in receiver.made(ACTION)]
+
+
+def test_an_update_says_all_of_it(job, receiver):
+    job.tell("DONE", "report", "3 rows", rows=3)
+    [update] = told(receiver)
+    sequence = update.pop("sequence")
+    assert update == {
+        "job_id": "a",
+        "status": "DONE",
+        "step": "report",
+        "message": "3 rows",
+        "info": {"rows": 3},
+    }
+    assert abs(sequence / 1e6 - time.time()) < 60
+
+
+def test_later_is_greater(job, receiver):
+    for _ in range(20):
+        job.tell("RUNNING", "load", "copying")
+    sequences = [update["sequence"] for update in told(receiver)]
+    assert sequences == sorted(set(sequences))
+
+
+def test_progress_is_told_at_most_every_few_seconds(job, receiver):
+    with Telling(job, "load", pause_s=0.3) as telling:
+        telling.begin("copying rows")
+        telling.expect(1000)
+        end = time.monotonic() + 1
+        for rows in range(1, 1_000_000):
+            telling.advance(min(rows, 500), rows)
+            if time.monotonic() > end:
+                break
+    updates = told(receiver)
+    assert 2 <= len(updates) <= 5
+    assert updates[-1]["message"] == "copying rows"
+    assert updates[-1]["info"]["progress"] == 0.5
+    assert updates[-1]["info"]["rows"] > updates[0]["info"].get("rows", 0)
+
+
+def test_the_end_is_told_again_until_it_is_heard(job, receiver):
+    receiver.always = None
+    receiver.faults = {ACTION: [refused(503), refused(503), heard]}
+    job.tell("DONE", "report", "done")
+    updates = told(receiver)
+    assert len(updates) == 3
+    assert updates[0] == updates[1] == updates[2]
+
+
+def test_progress_is_not_told_again(job, receiver):
+    receiver.always = refused(503)
+    job.tell("RUNNING", "load", "copying")
+    assert len(told(receiver)) == 1
+
+
+def test_a_ckan_that_never_answers_stops_no_load(job, receiver, caplog):
+    receiver.always = never_answered
+    with Telling(job, "load", pause_s=0.01) as telling:
+        telling.begin("copying rows")
+        while not receiver.calls:
+            time.sleep(0.01)
+        began = time.monotonic()
+        for rows in range(1000):
+            telling.advance(rows, rows)
+        assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 3
+    assert "CKAN was not told" in caplog.text
+
+
+def test_a_task_that_is_being_stopped_does_not_tell_that_it_runs(job, receiver, over):
+    over.set()
+    job.tell("RUNNING", "load", "copying")
+    assert not told(receiver)
+    job.tell("FAILED", "report", "stopped")
+    assert [update["status"] for update in told(receiver)] == ["FAILED"]
+
+
+def test_what_ckan_has_no_action_for_is_one_line(job, receiver, caplog):
+    receiver.always = refused(404)
+    for _ in range(3):
+        job.tell("RUNNING", "load", "copying")
+    assert caplog.text.count("CKAN was not told") == 1
