@@ -6,8 +6,9 @@ Holds the connection with the resource's lock; what the lanes hold beside it, th
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 from psycopg.rows import TupleRow
 
 from loader import datatypes, keys
+from loader.blocks import Block
 from loader.copy import (
     database,
     dictionary,
@@ -37,6 +39,7 @@ from loader.steps import Steps
 
 if TYPE_CHECKING:
     from loader.ckan import Ckan
+    from loader.copy.lexemes import Flags
 
 _log = logging.getLogger(__name__)
 
@@ -134,25 +137,75 @@ class Copying:
         columns = [(column.name, column.type) for column in one.columns]
         relation.drop(self.connection, self._names)
         with ExitStack() as stack:
-            full_text = self._full_text(columns, one.reading.sample, stack)
-            composer = full_text if isinstance(full_text, lexemes.Composer) else None
-            expression = full_text if isinstance(full_text, str) else None
-            self._create(columns, expression)
-            statement = lanes.statement(
-                self._names.shadow,
-                [name for name, _ in columns],
-                one.reading.dialect.delimiter,
-                full_text=composer is not None,
-            )
-            encode = partial(one.encode, compose=composer.compose if composer else None)
+            composer, expression = self._full_text(columns, one.reading.sample, stack)
+            self._create(columns, None if composer else expression)
             connections = [
                 self._connect(stack, f"lane {lane}")
                 for lane in range(1, (self._options.lanes or default_lanes()) + 1)
             ]
             try:
-                return lanes.copy(one.blocks(), encode, connections, statement, self.connection)
+                if composer is None or expression is None:
+                    return self._copy(one, one.blocks(), one.encode, connections)
+                return self._copy_composed(one, composer, expression, connections)
             except ValueDoesNotFit as error:
                 raise _differs(error) if self._merges else error from None
+
+    def _copy(
+        self,
+        one: Pass,
+        blocks: Iterable[Block],
+        encode: lanes.Encode,
+        connections: Sequence[psycopg.Connection[TupleRow]],
+        *,
+        full_text: bool = False,
+    ) -> int:
+        statement = lanes.statement(
+            self._names.shadow,
+            [column.name for column in one.columns],
+            one.reading.dialect.delimiter,
+            full_text=full_text,
+        )
+        return lanes.copy(blocks, encode, connections, statement, self.connection)
+
+    def _copy_composed(
+        self,
+        one: Pass,
+        composer: lexemes.Composer,
+        expression: str,
+        connections: Sequence[psycopg.Connection[TupleRow]],
+    ) -> int:
+        """COPY with the composer's ``_full_text``; once it gives up, a trigger fills the rest.
+
+        The blocks that the lanes had in hand or in their queue are kept until there is a trigger.
+        """
+        blocks = one.blocks()
+        kept: list[Block] = []
+
+        def until_given_up() -> Iterator[Block]:
+            while not composer.gave_up and (block := next(blocks, None)) is not None:
+                yield block
+
+        def encode(block: Block) -> Sequence[memoryview] | None:
+            vectors = None
+
+            def compose(cells: Sequence[pa.StringArray], left_out: Flags) -> pa.StringArray | None:
+                nonlocal vectors
+                vectors = composer.compose(cells, left_out)
+                return vectors
+
+            pieces = one.encode(block, compose)
+            if pieces and vectors is None:  # it lacks the column that this COPY has
+                kept.append(replace(block, data=b"".join(pieces)))
+                return []
+            return pieces
+
+        rows = self._copy(one, until_given_up(), encode, connections, full_text=True)
+        if composer.gave_up:
+            with fulltext.filling(self.connection, self._names.shadow, expression):
+                rows += self._copy(one, kept, lambda block: [block.data], connections)
+                kept.clear()
+                rows += self._copy(one, blocks, one.encode, connections)
+        return rows
 
     def _connect(self, stack: ExitStack, purpose: str) -> psycopg.Connection[TupleRow]:
         return stack.enter_context(closing(database.connect_another(self._url, purpose)))
@@ -168,22 +221,29 @@ class Copying:
         columns: Sequence[tuple[str, str]],
         sample: Sequence[pa.StringArray],
         stack: ExitStack,
-    ) -> lexemes.Composer | str | None:
-        """Return what composes ``_full_text`` before the COPY, or the expression to do it in it."""
+    ) -> tuple[lexemes.Composer | None, str | None]:
+        """Return what composes ``_full_text`` before the COPY, and the expression to do it in it.
+
+        The expression is a trigger's where there is a composer, else the column's.
+        """
         which = self._options.full_text
         if which == "none":
-            return None
+            return None, None
         config, time_zone = fulltext.settings(self.connection)
+        literals = fulltext.keeps_numbers(self.connection, config)
+        expression = partial(fulltext.expression, columns, which, config, time_zone, literals)
         changed_by_triggers = not self._merges and keep.has_row_triggers(
             self.connection, self._names
         )
-        if not changed_by_triggers and lexemes.can_compose(
-            self.connection, columns, which, config, sample
+        if (
+            changed_by_triggers
+            or not fulltext.may_fill(self.connection)
+            or not lexemes.can_compose(self.connection, columns, which, config, sample)
         ):
-            connection = self._connect(stack, "full text")
-            return lexemes.Composer(connection, columns, which, config, time_zone)
-        literals = fulltext.keeps_numbers(self.connection, config)
-        return fulltext.expression(columns, which, config, time_zone, literals)
+            return None, expression()
+        connection = self._connect(stack, "full text")
+        composer = lexemes.Composer(connection, columns, which, config, time_zone)
+        return composer, expression(row="NEW.")
 
     def finish(self, one: Pass) -> tuple[int, list[str]]:
         """Finish the shadow and swap it in, or merge it into the live table."""

@@ -6,17 +6,20 @@ Postgres which rows differ.
 
 import csv
 import json
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
-from datastore import install_trigger_function
+from datastore import install_ckan, install_trigger_function
 from psycopg import sql
 
+from loader import blocks
 from loader.copy import database as connections
-from loader.copy import fulltext, lexemes
+from loader.copy import fulltext, lexemes, vocabulary
 from loader.pipeline import Options, load
 
 SCHEMA = {
@@ -245,6 +248,134 @@ def test_composed_lexemes_of_mended_rows_are_the_triggers(database, datastore_ur
     assert (report.rows, report.bad_rows.rejected, report.bad_rows.repaired) == (5, 1, 2)
     assert different_rows(database, "t") == []
     assert ["fox" in (found or []) for found in lexemes_of(database, "t")].count(True) == 1
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of some dozen rows, and few words and rows that may be asked for."""
+    monkeypatch.setattr(blocks, "cut", partial(blocks.cut, block_bytes=4096))
+    monkeypatch.setattr(vocabulary, "_FREE_NEW", 100)
+    monkeypatch.setattr(lexemes, "_FREE_ODD", 20)
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How full text was made, in this order: composed, a block each; filled by a trigger."""
+    made: list[str] = []
+    compose, filling = lexemes.Composer.compose, fulltext.filling
+
+    def spy(self: lexemes.Composer, cells, left_out):
+        vectors = compose(self, cells, left_out)
+        if vectors is not None:
+            made.append("composed")
+        return vectors
+
+    def spy_too(*arguments):
+        made.append("filled")
+        return filling(*arguments)
+
+    monkeypatch.setattr(lexemes.Composer, "compose", spy)
+    monkeypatch.setattr(fulltext, "filling", spy_too)
+    return made
+
+
+def usual(count: int) -> list[list[str | None]]:
+    kinds = ["The quick brown foxes", "Ærøskøbing's cafés", "state-of-the-art", None]
+    return [
+        [kinds[i % 4], str(i), "jumping over lazy dogs", f"2020-01-{i % 28 + 1:02}"]
+        for i in range(count)
+    ]
+
+
+# What the rows are like from some row on.
+LATER = {
+    "new words": lambda i: [f"id{i:x}z code-{i:x} /a/{i:x}.html", str(i), f"x{i}y", "2020-01-02"],
+    "tags": lambda i: [f"<b>foxes</b> {i}", str(-i), "lazy <i class='x'>dogs</i>", None],
+    "torn tags": lambda i: [TORN_TAGS[i % 5][0], str(i), TORN_TAGS[i % 5][1], "2021-12-31"],
+    "long words": lambda i: ["w" * 300, str(i), f"{'v' * 2047} next", "2021-12-31"],
+}
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("later", LATER.values(), ids=LATER)
+@pytest.mark.usefixtures("impatient")
+def test_a_file_that_changes_has_the_triggers_lexemes(
+    database, datastore_url, tmp_path, ways, later, lanes
+):
+    rows = usual(1000) + [later(i) for i in range(500)] + usual(500)
+    path = write_csv(tmp_path / "t.csv", ["first", "n", "second", "day"], rows)
+    report = load(path, Options("t", datastore_url, lanes=lanes))
+    assert (report.rows, report.warnings) == (2000, [])
+    assert (ways[0], ways[-1], ways.count("filled")) == ("composed", "filled", 1)
+    triggers = "SELECT tgname FROM pg_trigger WHERE tgrelid = 't'::regclass"
+    assert database.execute(triggers).fetchall() == []
+    assert different_rows(database, "t") == []
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.usefixtures("impatient")
+def test_a_file_that_changes_may_have_bad_rows_long_ones_and_a_late_widening(
+    database_18, datastore_url_18, tmp_path, ways, lanes
+):
+    later = [LATER["new words"](i) for i in range(600)]
+    later[300][0] = words(30_000)
+    later[590][1] = "N/A"
+    path = tmp_path / "t.csv"
+    write_csv(path, ["first", "n", "second", "day"], usual(1000) + later)
+    lines = path.read_text().splitlines()
+    lines[1200:1200] = ["short,1", "a,1,b,2020-01-01,c,d"] * 3
+    path.write_text("\n".join(lines) + "\n")
+    options = Options("t", datastore_url_18, lanes=lanes, rejects=tmp_path / "rejects.csv")
+    report = load(str(path), options)
+    assert (report.rows, report.bad_rows.rejected, report.bad_rows.repaired) == (1603, 3, 3)
+    assert report.columns[1]["widened_from"] == "bigint"
+    assert ways.count("filled") == 2  # in each reading
+    assert different_rows(database_18, "t") == []
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.usefixtures("impatient")
+def test_a_file_that_changes_may_be_added_to_a_table(
+    database_18, datastore_url_18, tmp_path, ways, lanes
+):
+    names = ["first", 'a "b" $$ %s', "second", "day"]
+    load(write_csv(tmp_path / "t.csv", names, usual(10)), Options("t", datastore_url_18))
+    rows = usual(1000) + [LATER["new words"](i) for i in range(500)]
+    path = write_csv(tmp_path / "more.csv", names, rows)
+    load(path, Options("t", datastore_url_18, mode="append", lanes=lanes))
+    assert ways[-1] == "filled"
+    assert different_rows(database_18, "t") == []
+    assert len(lexemes_of(database_18, "t")) == 1510
+
+
+# What a write role may lack without being refused, and how full text is made then.
+LACKED = {
+    "nothing": ("SELECT 1", "filled"),
+    "temporary objects": ('REVOKE TEMPORARY ON DATABASE "{}" FROM PUBLIC', None),
+    "plpgsql": ("REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC", None),
+}
+
+
+@pytest.mark.parametrize(("lacked", "last"), LACKED.values(), ids=LACKED)
+@pytest.mark.usefixtures("impatient")
+def test_a_file_that_changes_is_loaded_by_ckans_write_role(
+    database, datastore_url, tmp_path, ways, lacked, last
+):
+    role = f"write{uuid.uuid4().hex[:8]}"
+    database.execute(f"CREATE ROLE {role}")
+    install_ckan(database, role)
+    database.execute(lacked.format(database.info.dbname))
+    rows = usual(1000) + [LATER["new words"](i) for i in range(500)]
+    path = write_csv(tmp_path / "t.csv", ["first", "n", "second", "day"], rows)
+    try:
+        report = load(path, Options("t", datastore_url))
+        assert report.rows == 1500
+        assert (ways[-1] if ways else None) == last
+        assert different_rows(database, "t") == []
+    finally:
+        database.execute(
+            f"REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}"
+        )
 
 
 def test_what_a_trigger_makes_of_a_row_is_found(database, datastore_url, tmp_path):

@@ -49,6 +49,12 @@ TEXTS = st.one_of(
 )
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have any number of words asked for."""
+    monkeypatch.setattr(vocabulary, "_FREE_NEW", 1 << 62)
+
+
 def composer(
     connection: psycopg.Connection, *kinds: str, config: str = "pg_catalog.english"
 ) -> Composer:
@@ -87,6 +93,7 @@ def test_a_text_has_the_vector_that_postgres_makes_of_it(
     assert differing(database, texts, vectors, config) == []
 
 
+@pytest.mark.usefixtures("patient")
 def test_every_mark_may_stand_before_behind_and_between_words(database: psycopg.Connection):
     few = ["the", "Foxes", "7", "-3", "17.5", "x1", "東京", "a.b", "www.example.com"]
     begins = ["", *MARKS, *(f" {mark}" for mark in MARKS)]
@@ -98,6 +105,7 @@ def test_every_mark_may_stand_before_behind_and_between_words(database: psycopg.
     assert differing(database, texts, composed(composer(database, "text"), texts)) == []
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_number_between_marks_is_the_number(database_18: psycopg.Connection):
     """The server is not asked for these."""
     before, behind = ["", *"([\"'$#"], ["", *".,;:!?%\"')]"]
@@ -120,6 +128,7 @@ def test_columns_are_joined_as_one_text(database_18: psycopg.Connection, rows: l
     assert differing(database_18, texts, vectors) == []
 
 
+@pytest.mark.usefixtures("patient")
 def test_many_words_have_the_positions_that_postgres_allows(database_18: psycopg.Connection):
     texts = ["same word " * 250, " ".join(f"w{i}" for i in range(17_000)), "end"]
     assert differing(database_18, texts, composed(composer(database_18, "text"), texts)) == []
@@ -140,14 +149,59 @@ def test_words_that_were_forgotten_are_asked_for_again(
         assert differing(database_18, texts, composed(one, texts)) == []
 
 
-def test_after_too_many_new_words_rows_are_asked_for(
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words that the server is asked for, as it is."""
+    chunks: list[str] = []
+    ask = vocabulary.Vocabulary._ask
+
+    def spy(self: vocabulary.Vocabulary, some: Sequence[str]) -> vocabulary.Entries:
+        chunks.extend(some)
+        return ask(self, some)
+
+    monkeypatch.setattr(vocabulary.Vocabulary, "_ask", spy)
+    return chunks
+
+
+def test_it_gives_up_before_too_many_words_are_asked_for(
+    database_18: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, asked: list[str]
+):
+    monkeypatch.setattr(vocabulary, "_FREE_NEW", 50)
+    one = composer(database_18, "text")
+    for start in range(0, 40, 10):
+        texts = [f"lazy dogs w{i}" for i in range(start, start + 10)]
+        assert differing(database_18, texts, composed(one, texts)) == []
+    known = len(asked)
+    new = [f"x{i}" for i in range(20)]
+    assert one.compose([pa.array(new)], np.zeros(20, np.bool_)) is None
+    assert one.gave_up
+    # Nor does it go on with what it knows: its caller has another way by now.
+    assert one.compose([pa.array(["lazy dogs w1"])], np.zeros(1, np.bool_)) is None
+    assert len(asked) == known
+
+
+def test_few_new_words_among_many_are_asked_for_to_the_end(
     database_18: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(vocabulary, "_MOST_CHUNKS", 3)
+    monkeypatch.setattr(vocabulary, "_FREE_NEW", 50)
     one = composer(database_18, "text")
-    for texts in (["state of", "the art"], ["lazy dogs", "naïve <cats"], ["it's", None, ""]):
-        assert differing(database_18, [text or "" for text in texts], composed(one, texts)) == []
-    assert one._vocabulary.is_useless
+    for i in range(200):
+        composed(one, [f"{'the quick brown foxes ' * 20} w{i}"])
+    assert not one.gave_up
+
+
+def test_it_gives_up_before_too_many_rows_are_asked_for(
+    database_18: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lexemes, "_FREE_ODD", 3)
+    one = composer(database_18, "text")
+    texts = ["a <b>dog</b>", "cats", "<"]
+    assert differing(database_18, texts, composed(one, texts)) == []
+    few = ["<i>"] + ["cats"] * 99
+    assert differing(database_18, few, composed(one, few)) == []
+    rows = one.compose([pa.array(["<i>"] * 6)], np.zeros(6, np.bool_))
+    assert rows is None
+    assert one.gave_up
 
 
 def test_a_word_is_asked_for_once(datastore_url_18: str):

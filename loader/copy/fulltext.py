@@ -12,7 +12,8 @@ Everything in the expression must be IMMUTABLE, since it is declared
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
@@ -26,11 +27,17 @@ from loader.options import FullText
 # than this get NULL from the expression and are done one by one afterwards, as the trigger would.
 MAX_TEXT_BYTES = 256 << 10
 _UNBOUNDED = ("text", "json")  # types whose values can be long, and can hold "<"
+_FILL = sql.Identifier("pg_temp", "aircan_full_text")
 _SEARCHABLE_CHARACTERS = 100_000  # of a row that even the trigger would refuse
 
 
-def expression(
-    columns: Sequence[tuple[str, str]], which: FullText, config: str, time_zone: str, literals: bool
+def expression(  # noqa: PLR0913, PLR0917  (all that the text depends on)
+    columns: Sequence[tuple[str, str]],
+    which: FullText,
+    config: str,
+    time_zone: str,
+    literals: bool,
+    row: str = "",
 ) -> str:
     """Return the SQL expression.
 
@@ -40,15 +47,18 @@ def expression(
         config: The text search configuration, as ``regconfig`` prints it.
         time_zone: The session's TimeZone, in which CKAN's trigger writes a timestamptz.
         literals: Whether the configuration leaves numbers as they are (``keeps_numbers``).
+        row: What stands before each column's name: ``NEW.`` in a trigger.
     """
-    chosen = [(n, kind) for n, kind in columns if which == "all" or kind == "text"]
+    chosen = [
+        (row + _quoted(name), kind) for name, kind in columns if which == "all" or kind == "text"
+    ]
     parsed = [(n, kind) for n, kind in chosen if not literals or kind not in _KNOWN]
     zone, regconfig = _literal(time_zone), f"{_literal(config)}::regconfig"
     known = [(name, kind) for name, kind in chosen if (name, kind) not in parsed]
     known_vector = _known_vector(known, zone)
     if not parsed:
         return known_vector
-    texts = [f"{_quoted(name)}::text" for name, kind in parsed if kind in _UNBOUNDED]
+    texts = [f"{column}::text" for column, kind in parsed if kind in _UNBOUNDED]
     if not texts:
         return f"{known_vector} || {_parsed(regconfig, parsed, time_zone)}"
     lengths = _added([f"coalesce(octet_length({text}), 0)" for text in texts])
@@ -93,6 +103,45 @@ def keeps_numbers(connection: psycopg.Connection[TupleRow], config: str) -> bool
             (probe, literal, config),
         ).fetchone()
     return bool(row and row[0])
+
+
+def may_fill(connection: psycopg.Connection[TupleRow]) -> bool:
+    """Tell whether the role may do what ``filling`` does; most may."""
+    with ours("looking at the role's rights"):
+        row = connection.execute(
+            "SELECT has_database_privilege(current_database(), 'TEMPORARY') AND EXISTS"
+            " (SELECT FROM pg_language"
+            " WHERE lanname = 'plpgsql' AND has_language_privilege(oid, 'USAGE'))"
+        ).fetchone()
+    return bool(row and row[0])
+
+
+@contextmanager
+def filling(connection: psycopg.Connection[TupleRow], table: str, value: str) -> Iterator[None]:
+    """Have a trigger fill ``_full_text`` of the rows that come meanwhile.
+
+    For a table that has rows: to make the column a generated one would write them all anew. It
+    takes about a tenth longer. The function is a temporary one: should the connection break, the
+    server drops both.
+
+    Args:
+        connection: In autocommit mode.
+        table: Nobody else writes to it when this begins and ends.
+        value: An ``expression`` of the row ``NEW``.
+    """
+    body = f"BEGIN NEW._full_text := {value}; RETURN NEW; END"
+    create = sql.SQL(
+        "CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS {body};"
+        " CREATE TRIGGER full_text BEFORE INSERT ON {table}"
+        " FOR EACH ROW EXECUTE FUNCTION {function}()"
+    )
+    with ours("changing the way to full text"):
+        connection.execute(
+            create.format(function=_FILL, body=sql.Literal(body), table=qualified(table))
+        )
+    yield
+    with ours("finishing the full text"):
+        connection.execute(sql.SQL("DROP FUNCTION {}() CASCADE").format(_FILL))
 
 
 def fill_long_rows(
@@ -148,8 +197,7 @@ def _literal(text: str) -> str:
 def _parsed(regconfig: str, columns: Sequence[tuple[str, str]], time_zone: str) -> str:
     """Return ``to_tsvector`` over the columns' values in JSON form, as the trigger joins them."""
     values = [
-        f"coalesce({_json_text(_quoted(name), kind, _literal(time_zone))}, '')"
-        for name, kind in columns
+        f"coalesce({_json_text(column, kind, _literal(time_zone))}, '')" for column, kind in columns
     ]
     return f"to_tsvector({regconfig}, {_joined(values, separator=True)})"
 
@@ -172,10 +220,10 @@ def _joined(values: Sequence[str], *, separator: bool) -> str:
 
 def _known_vector(columns: Sequence[tuple[str, str]], zone: str) -> str:
     """Return the tsvector of columns whose lexemes are known without a parser."""
-    numbers = [f"{_quoted(name)}::text" for name, kind in columns if kind in _NUMBERS]
+    numbers = [f"{column}::text" for column, kind in columns if kind in _NUMBERS]
     times = [
-        f"coalesce({_LEXEMES[kind](_quoted(name), zone)}, '')"
-        for name, kind in columns
+        f"coalesce({_LEXEMES[kind](column, zone)}, '')"
+        for column, kind in columns
         if kind in _LEXEMES
     ]
     vectors = []

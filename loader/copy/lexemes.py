@@ -25,12 +25,20 @@ from psycopg.rows import TupleRow
 
 from loader.copy import fulltext
 from loader.copy.database import ours
-from loader.copy.vocabulary import MOST_NEW, Entries, Indices, Vocabulary, is_word_by_word
+from loader.copy.vocabulary import (
+    MOST_NEW,
+    Entries,
+    Indices,
+    TooMuchToAsk,
+    Vocabulary,
+    is_word_by_word,
+)
 from loader.options import FullText
 
 Flags = npt.NDArray[np.bool_]
 
 _MOST_ODD = 0.05  # of a sample; a row asked for costs half as much again as one left to the COPY
+_FREE_ODD = 10_000  # rows beside these; half a second
 _MAX_CHUNK_BYTES = 256
 _ASKED_AT_ONCE = 1000  # rows
 _MAX_POSITION = 16383  # Postgres's limit; later words have it too
@@ -70,6 +78,9 @@ class Composer:
         which: As for ``fulltext.expression``.
         config: As for ``fulltext.expression``; ``can_compose`` has approved of it.
         time_zone: As for ``fulltext.expression``.
+
+    Attributes:
+        gave_up: Whether so much had to be asked for that the COPY would do it in less time.
     """
 
     def __init__(
@@ -80,6 +91,8 @@ class Composer:
         config: str,
         time_zone: str,
     ) -> None:
+        self.gave_up = False
+        self._rows = self._odd = 0
         self._connection = connection
         self._vocabulary = Vocabulary(connection, config)
         self._kinds = [kind if _chosen(kind, which) else None for _, kind in columns]
@@ -89,13 +102,15 @@ class Composer:
         expression = fulltext.expression(columns, which, config, time_zone, literals=True)
         self._whole_rows = _whole_rows(columns, expression)
 
-    def compose(self, cells: Sequence[pa.StringArray], left_out: Flags) -> pa.StringArray:
-        """Return each row's tsvector as text.
+    def compose(self, cells: Sequence[pa.StringArray], left_out: Flags) -> pa.StringArray | None:
+        """Return each row's tsvector as text; None once it has given up.
 
         Args:
             cells: One array per column, as they go into the table.
             left_out: The rows that get null.
         """
+        if self.gave_up:
+            return None
         chosen = [(kind, column) for kind, column in zip(self._kinds, cells, strict=True) if kind]
         known = [column for kind, column in chosen if kind in _NUMBERS]
         known += [_moments(column, kind) for kind, column in chosen if kind in _SHAPES]
@@ -105,12 +120,15 @@ class Composer:
             if kind not in _NUMBERS and kind not in _SHAPES
         ]
         odd = np.zeros(len(left_out), np.bool_)
-        if texts and self._vocabulary.is_useless:
-            odd = ~left_out
-        elif texts:
+        if texts:
             text = Text(texts, left_out)
             odd = text.odd
-            known.append(self._words(text))
+            try:
+                self._count(odd)
+                known.append(self._words(text))
+            except TooMuchToAsk:
+                self.gave_up = True
+                return None
         vectors = _joined(known or [pa.nulls(len(left_out), pa.string())])
         if odd.any():
             asked = self._ask([column.filter(pa.array(odd)) for column in cells])
@@ -118,6 +136,13 @@ class Composer:
         if left_out.any():
             vectors = pc.if_else(pa.array(left_out), None, vectors)
         return vectors
+
+    def _count(self, odd: Flags) -> None:
+        # Lanes that count at the same moment may miss one another: that is near enough.
+        self._rows += len(odd)
+        self._odd += int(odd.sum())
+        if self._odd > _FREE_ODD + _MOST_ODD * self._rows:
+            raise TooMuchToAsk
 
     def _words(self, text: Text) -> pa.StringArray:
         """Return what the texts' words add to each row's vector."""

@@ -27,6 +27,7 @@ Integers = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.intp]
 
 MOST_NEW = 0.03  # of the chunks met; to ask for one takes ten times what one known spares
+_FREE_NEW = 1 << 14  # beside these, since every file begins with new ones; half a second
 _MOST_CHUNKS = 1 << 17
 _MOST_BYTES = 2 << 20
 _ASKED_AT_ONCE = 1 << 13  # the answer takes about 100 bytes a chunk
@@ -99,15 +100,16 @@ def is_word_by_word(connection: psycopg.Connection[TupleRow], config: str) -> bo
     return bool(row and row[0])
 
 
+class TooMuchToAsk(Exception):
+    """The server would take longer to answer than to do it all by itself."""
+
+
 class Vocabulary:
     """The chunks met so far; safe to share between threads.
 
     Args:
         connection: In autocommit mode; nobody else uses it.
         config: The text search configuration, as ``regconfig`` prints it; it keeps numbers.
-
-    Attributes:
-        is_useless: Whether so many chunks were new that remembering them does not pay.
     """
 
     def __init__(self, connection: psycopg.Connection[TupleRow], config: str) -> None:
@@ -116,11 +118,10 @@ class Vocabulary:
         # A number, which no dictionary changes, and which no text can have foreseen.
         self._marker = str(10**17 + secrets.randbelow(9 * 10**17))
         self._lock = threading.Lock()
-        self.is_useless = False
+        self._met = self._asked = 0
         self._forget()
 
     def _forget(self) -> None:
-        self._met = 0
         self._indices = {"": 0}
         self._bytes = 0
         self._entries = _EMPTY_CHUNK
@@ -131,16 +132,24 @@ class Vocabulary:
         Args:
             chunks: Each as often as one likes.
             met: How many chunks there were, before each was taken once.
+
+        Raises:
+            TooMuchToAsk: Too many were new, of all that were met so far.
         """
         with self._lock:
-            self._met += met
-            new = [c for c in dict.fromkeys(chunks) if c not in self._indices]
+            new = self._new(chunks)
             if new and (len(self._indices) > _MOST_CHUNKS or self._bytes > _MOST_BYTES):
-                self.is_useless = len(self._indices) > MOST_NEW * self._met
                 self._forget()
-                new = [c for c in dict.fromkeys(chunks) if c not in self._indices]
+                new = self._new(chunks)
+            self._met += met
+            if self._asked + len(new) > _FREE_NEW + MOST_NEW * self._met:
+                raise TooMuchToAsk
+            self._asked += len(new)
             self._learn(new)
             return np.fromiter(map(self._indices.__getitem__, chunks), np.int32), self._entries
+
+    def _new(self, chunks: Sequence[str]) -> list[str]:
+        return [chunk for chunk in dict.fromkeys(chunks) if chunk not in self._indices]
 
     def _learn(self, chunks: Sequence[str]) -> None:
         for start in range(0, len(chunks), _ASKED_AT_ONCE):
