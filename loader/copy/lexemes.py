@@ -4,8 +4,8 @@ Postgres's parser takes half of the time of loading text, and it reads the same 
 again. Here each row's vector is put together from its words', which a ``Vocabulary`` remembers:
 on ``311`` that saves half of all CPU time. The lexemes are the trigger's, row by row, and the
 positions are those that ``fulltext.expression`` gives. It is asked for whole rows that words alone
-do not decide: those with a "<", which may open a tag, or with a very long word; and for all that
-come after too many new words.
+do not decide: those with a "<", which may open a tag, or with a very long word. Where too many
+words are new, or too many rows such ones, the composer gives up before it asks.
 
 Arrow and NumPy do it, a block at a time, and Python only what is done once for each new word.
 Holds the texts of a block some ten times over.
@@ -37,8 +37,8 @@ from loader.options import FullText
 
 Flags = npt.NDArray[np.bool_]
 
-_MOST_ODD = 0.05  # of a sample; a row asked for costs half as much again as one left to the COPY
-_FREE_ODD = 10_000  # rows beside these; half a second
+_MOST_ODD = 0.05  # of the rows; one asked for costs half as much again as one left to the COPY
+_FREE_ODD = 10_000  # beside these, since few may stand together; half a second
 _MAX_CHUNK_BYTES = 256
 _ASKED_AT_ONCE = 1000  # rows
 _MAX_POSITION = 16383  # Postgres's limit; later words have it too
