@@ -145,10 +145,11 @@ def connection(conn_id: str) -> Connection:
 
 def is_going(dag_id: str, run_id: str) -> bool:
     """Ask Airflow whether a DagRun is still to end."""
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415
+    from airflow.sdk import get_current_context  # noqa: PLC0415
 
     going = ["queued", "running"]
-    return bool(RuntimeTaskInstance.get_dr_count(dag_id, run_ids=[run_id], states=going))
+    instance = get_current_context()["ti"]
+    return bool(instance.get_dr_count(dag_id, run_ids=[run_id], states=going))
 
 
 def _params() -> Mapping[str, Any]:
