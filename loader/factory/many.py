@@ -6,7 +6,8 @@ mapped tasks that load one each. Holds a line for each resource.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from loader import resources
@@ -14,6 +15,8 @@ from loader.ckan import Ckan
 from loader.errors import CkanNotFound, UsageError
 from loader.factory.failed import last_failed
 from loader.factory.tasks import Run
+
+_log = logging.getLogger(__name__)
 
 FAILED = "failed"
 _LIST = "resources.json"
@@ -35,7 +38,7 @@ def find(run: Run, what: str, is_going: Callable[[str, str], bool]) -> list[int]
     """
     ckan = run.ckan()
     if what == FAILED:
-        found = [ckan.resource(one) for one in last_failed(run.artifacts, _DAGS, is_going)]
+        found = _known(ckan, last_failed(run.artifacts, _DAGS, is_going))
     else:
         found = _named(ckan, what)
     if not found and what != FAILED:
@@ -55,6 +58,17 @@ def all_found(run: Run) -> list[str]:
     """Return the ids of all, in the order of their numbers; none if they were not found yet."""
     place = run.artifacts.place(run.dag_id, run.run_id, "find")
     return [str(one["resource_id"]) for one in place.read(_LIST)] if place.exists(_LIST) else []
+
+
+def _known(ckan: Ckan, resource_ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Return those that CKAN has: one may be deleted by now, or be another CKAN's."""
+    known = []
+    for resource_id in resource_ids:
+        try:
+            known.append(ckan.resource(resource_id))
+        except CkanNotFound as error:
+            _log.info("%s is left out: %s", resource_id, error)
+    return known
 
 
 def _named(ckan: Ckan, what: str) -> list[dict[str, Any]]:

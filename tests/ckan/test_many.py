@@ -1,0 +1,76 @@
+"""Which resources are meant by what a person asks to be loaded again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from portal import Portal
+
+from loader import errors
+from loader.factory import many
+from loader.factory.artifacts import Artifacts
+from loader.factory.tasks import Run
+
+URL = "https://example.org/data.csv"
+
+
+@pytest.fixture
+def run(portal_212: Portal, tmp_path: Path) -> Run:
+    ckan = SimpleNamespace(
+        conn_id="aircan_ckan",
+        conn_type="http",
+        host=portal_212.url,
+        port=None,
+        schema=None,
+        password=portal_212.token,
+    )
+    return Run("aircan_reload", "second", Artifacts(str(tmp_path)), lambda _: ckan)
+
+
+def leave_failed(run: Run, resource_id: str, run_id: str) -> None:
+    place = run.artifacts.place("aircan_load", run_id, "prepare")
+    place.write("resource.json", {"resource_id": resource_id})
+
+
+def never(dag_id: str, run_id: str) -> bool:
+    return False
+
+
+def test_a_dataset_means_its_tables_the_smallest_first(portal_212, run):
+    dataset = portal_212.new_dataset()["id"]
+    sizes = {"unknown": None, "big": 1 << 40, "small": 9, "middle": 1000}
+    ids = {
+        name: portal_212.new_resource(URL, package_id=dataset, size=size)["id"]
+        for name, size in sizes.items()
+    }
+    portal_212.new_resource(URL, package_id=dataset, format="PDF")
+    assert many.find(run, dataset, never) == [0, 1, 2, 3]
+    assert many.all_found(run) == [ids[name] for name in ("small", "middle", "big", "unknown")]
+    assert many.found(run, 1) == ids["middle"]
+
+
+def test_what_failed_and_is_deleted_by_now_is_left_out(portal_212, run):
+    resource_id = portal_212.new_resource(URL)["id"]
+    leave_failed(run, resource_id, "first")
+    leave_failed(run, "0b6b6f2e-7d5c-4f0b-9c4e-2f8f6a1f3a11", "other")
+    assert many.find(run, "failed", never) == [0]
+    assert many.all_found(run) == [resource_id]
+
+
+def test_what_is_still_loading_has_not_failed(run):
+    leave_failed(run, "a", "first")
+    assert many.find(run, "failed", lambda *_: True) == []
+    assert many.all_found(run) == []
+
+
+def test_a_dataset_without_a_table(portal_212, run):
+    dataset = portal_212.new_dataset()["id"]
+    with pytest.raises(errors.UsageError, match="has no resource to load"):
+        many.find(run, dataset, never)
+
+
+def test_what_nobody_knows(run):
+    with pytest.raises(errors.CkanNotFound):
+        many.find(run, "no-such-thing", never)
