@@ -180,6 +180,8 @@ def convert(run: Run) -> bool:
             options = replace(_options(run, ckan, described), rejects=left.rejects)
             with place.opened(ROWS, "wb") as rows:
                 left.report = pipeline.convert(uri, rows, options, progress)
+            if reason := described["aircan"]["reason"]:
+                left.report.warnings.append(f"loaded through CKAN's API, since {reason}")
     return True
 
 
@@ -384,10 +386,13 @@ def _options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options:
         "encoding": described.get("encoding"),
         **run.conf.options,
     }
+    datastore_url = run.datastore_url()
+    if datastore_url is None and given.get("via", "auto") == "auto":
+        given["via"] = "api"  # or the worker's own AIRCAN_DATASTORE_URL would be used
     return replace(
         Options(**given),
         resource_id=run.conf.resource_id,
-        datastore_url=run.datastore_url(),
+        datastore_url=datastore_url,
         ckan_url=ckan.url,
         ckan_token=ckan.token,
         mode=run.conf.mode,

@@ -257,15 +257,19 @@ def test_a_private_address_is_refused(portal_212, run, server):
 def test_only_web_servers_and_buckets_are_fetched_from(run, path):
     resource = {"resource_id": run.conf.resource_id, "path": path}
     run = replace(run, conf=replace(run.conf, resource=resource))
-    with pytest.raises(errors.AircanError):
+    with pytest.raises(errors.AddressRefused, match="is at none of http, https, gs"):
         do_all(run)
-    assert "root:" not in run.place("prepare").uri
 
 
-def test_without_a_database_connection_rows_go_through_the_api(run):
-    run = replace(run, conf=replace(run.conf, datastore_conn_id="not_there"))
+@pytest.mark.parametrize("conn_id", ["not_there", None])
+def test_without_a_database_connection_rows_go_through_the_api(
+    portal_212, run, conn_id, monkeypatch
+):
+    monkeypatch.setenv("AIRCAN_DATASTORE_URL", portal_212.datastore_url)  # of the worker: not asked
+    run = replace(run, conf=replace(run.conf, datastore_conn_id=conn_id))
     do_all(run)
-    assert run.place("prepare").read("resource.json")["aircan"]["via"] == "api"
+    report = run.place("report").read("report.json")
+    assert (report["via"], report["warnings"]) == ("api", [])
 
 
 def test_a_database_that_cannot_be_reached_is_the_reason_for_the_api(portal_212, front, run):
@@ -277,6 +281,8 @@ def test_a_database_that_cannot_be_reached_is_the_reason_for_the_api(portal_212,
     aircan = run.place("prepare").read("resource.json")["aircan"]
     assert aircan["via"] == "api"
     assert "127.0.0.1" in aircan["reason"]
+    warnings = run.place("report").read("report.json")["warnings"]
+    assert warnings == [f"loaded through CKAN's API, since {aircan['reason']}"]
 
 
 class TestSecrets:
