@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Status = Literal["WAITING", "RUNNING", "DONE", "FAILED", "CANCELLED"]
+Status = Literal["RUNNING", "DONE", "FAILED"]  # a job that waits, or is cancelled, is CKAN's to say
 ACTION = "aircan_status_update"
 _PAUSE_S = 3.0  # between two that only tell how far a step is
 
@@ -42,7 +42,7 @@ class Job:
         self._ckan = ckan
         self._facts = facts
         self._is_over = is_over
-        self._told = False
+        self._warned = False
 
     def tell(self, status: Status, step: str, message: str, **info: Any) -> None:  # noqa: ANN401
         """Tell CKAN; what keeps it from hearing is logged, no more.
@@ -62,9 +62,9 @@ class Job:
             self._ckan.call(ACTION, told, repeat=status != "RUNNING")  # the next one tells more
         except AircanError as error:
             # Without the extension this would be a line for every update.
-            level = logging.DEBUG if self._told else logging.WARNING
+            level = logging.DEBUG if self._warned else logging.WARNING
             _log.log(level, "CKAN was not told of the job's status: %s", error)
-            self._told = True
+            self._warned = True
 
 
 def _sequence() -> int:

@@ -1,6 +1,6 @@
 """The steps of ``loader.factory.tasks`` -> tasks of the DAG that is being defined, in their order.
 
-In: nothing. Out: tasks. Is read with the DAG files, and imports nothing but Airflow's own SDK.
+In: nothing. Out: tasks. Is read with the DAG files: imports nothing of weight but Airflow's SDK.
 """
 
 from __future__ import annotations
