@@ -40,7 +40,8 @@ RESOURCE, DATASET, REPORT = "resource.json", "dataset.json", "report.json"
 ROWS, REJECTS, ERROR = "rows.ndjson.gz", "rejects.csv", "error.json"
 _LEFT = {"prepare": RESOURCE, "load": REPORT, "register": REPORT, "validate": REPORT}
 _CALLS = CkanSettings()
-_STATUS_CALLS = CkanSettings(connect_timeout_s=5, read_timeout_s=15)
+# The end of a job is often the first that a process tells CKAN, which may just be restarting.
+_STATUS_CALLS = CkanSettings(connect_timeout_s=5, read_timeout_s=15, opening_retries=6)
 _ERRORS_TOLD = 100  # of a validation; its report has more
 
 

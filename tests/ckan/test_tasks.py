@@ -31,6 +31,10 @@ def heard(handler: Any, call: Any) -> None:
     handler.answer(200, content, {"Content-Type": "application/json"})
 
 
+def away(handler: Any, call: Any) -> None:
+    handler.answer(503, b"", {})
+
+
 @pytest.fixture
 def front(portal_212: Portal) -> Iterator[Unsteady]:
     """CKAN, with somebody who takes the statuses that it has no action for yet."""
@@ -242,6 +246,15 @@ def test_a_ckan_that_cannot_hear_fails_no_load(portal_212, run, front, caplog):
     do_all(run)
     assert len(rows(portal_212, run.conf.resource_id)) == 3
     assert "CKAN was not told of the job's status" in caplog.text
+
+
+def test_the_end_is_told_to_a_ckan_that_was_away_for_some_seconds(run, front):
+    for step in STEPS:
+        getattr(tasks, step)(run)
+    before = len(told(front))
+    front.faults["aircan_status_update"] = [away] * 3 + [heard]
+    tasks.report(run, STEPS)
+    assert [update["status"] for update in told(front)[before:]] == ["DONE"] * 4
 
 
 def test_a_private_address_is_refused(portal_212, run, server):
