@@ -68,11 +68,14 @@ def run_of_task() -> Run:
         UsageError: Its conf, or the factory's settings, cannot be.
     """
     from airflow.sdk import get_current_context  # noqa: PLC0415
+    from airflow.sdk.log import mask_secret  # noqa: PLC0415
 
     from loader.factory import many  # noqa: PLC0415
     from loader.factory.tasks import Run  # noqa: PLC0415
 
     instance, params = get_current_context()["ti"], _params()
+    if key := params.get("ckan_api_key"):
+        mask_secret(key)  # as Airflow does with what it takes from a Connection
     group, dot, _ = instance.task_id.rpartition(".")
     run = Run(instance.dag_id, instance.run_id, artifacts(), connection, settings(), group + dot)
     if instance.map_index >= 0:
