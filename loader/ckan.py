@@ -232,6 +232,19 @@ class Ckan:
         headers = {"Authorization": self.token} if self.token and self.owns(url) else {}
         return url, headers
 
+    def headers_of(self, url: str, resource_id: str) -> dict[str, str]:
+        """Return the HTTP headers for the URL of a resource's file that somebody else wrote.
+
+        The token goes to the upload of that resource only: at other URLs of this CKAN are rows
+        that the token may see, and whoever wrote the URL may not.
+        """
+        uploads = rf"{re.escape(urlsplit(self.url).path)}/dataset/[\w.-]+/resource"
+        upload = rf"{uploads}/{re.escape(resource_id)}/download/(?!.*%2f)[^/\\]+"
+        if not (self.token and self.owns(url)):
+            return {}
+        is_upload = re.fullmatch(upload, urlsplit(url).path, re.IGNORECASE)
+        return {"Authorization": self.token} if is_upload else {}
+
     def table(self, resource_id: str) -> Table | None:
         """Return a resource's table in the DataStore, or None where there is none."""
         try:

@@ -308,7 +308,10 @@ class _Load:
 
         ckan = Ckan(url, named_token(self.options.ckan_token))
         ckan.check_editable(self.options.resource_id)
-        _, headers = ckan.location({"url": self.uri})
+        if self.options.source.guard is None:
+            _, headers = ckan.location({"url": self.uri})
+        else:  # it is not the URL of the token's owner
+            headers = ckan.headers_of(self.uri, self.options.resource_id)
         headers = {**self.options.source.headers, **headers}
         settings = replace(self.options.source, headers=headers)
         self.options = replace(self.options, source=settings)

@@ -394,6 +394,35 @@ def test_an_upload_is_asked_for_where_ckan_was_named():
     assert Ckan("http://ckan:5000").location(resource)[1] == {}
 
 
+# name: a URL that somebody else wrote, whether the token may go there
+WRITTEN = {
+    "its upload": (
+        "https://ckan.example/data/dataset/d/resource/r-1/download/all%20trees.csv",
+        True,
+    ),
+    "another's upload": ("https://ckan.example/data/dataset/d/resource/r-2/download/a.csv", False),
+    "another's rows": ("https://ckan.example/data/datastore/dump/r-2", False),
+    "out of its upload": (
+        "https://ckan.example/data/dataset/d/resource/r-1/download/../../../../datastore/dump/r-2",
+        False,
+    ),
+    "out of it, encoded": (
+        "https://ckan.example/data/dataset/d/resource/r-1/download/..%2F..%2F..%2Fdump",
+        False,
+    ),
+    "below it": ("https://ckan.example/a/data/dataset/d/resource/r-1/download/a.csv", False),
+    "another host": ("https://evil.org/data/dataset/d/resource/r-1/download/a.csv", False),
+    "no URL": ("http://[", False),
+}
+
+
+@pytest.mark.parametrize(("url", "own"), WRITTEN.values(), ids=WRITTEN)
+def test_where_others_wrote_the_url_the_token_goes_to_the_resources_upload_only(url, own):
+    ckan = Ckan("https://ckan.example/data/", TOKEN)
+    assert ckan.headers_of(url, "r-1") == ({"Authorization": TOKEN} if own else {})
+    assert Ckan("https://ckan.example/data/").headers_of(url, "r-1") == {}
+
+
 # What the caller gives
 
 URLS = {

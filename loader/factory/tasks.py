@@ -232,7 +232,7 @@ def validate(run: Run) -> None:
         described = run.place("prepare").read(RESOURCE)
         uri = _fetched(run, ckan, described)
         options = _options(run, ckan, described)
-        _, headers = ckan.location({"url": uri})
+        headers = ckan.headers_of(uri, run.conf.resource_id)
         options = replace(options, source=replace(options.source, headers=headers))
         place.write(REPORT, describe.validate(uri, options))
 

@@ -298,6 +298,46 @@ def test_a_database_that_cannot_be_reached_is_the_reason_for_the_api(portal_212,
     assert warnings == [f"loaded through CKAN's API, since {aircan['reason']}"]
 
 
+class TestPrivate:
+    """CKAN itself, since files are had from it."""
+
+    @pytest.fixture
+    def run(self, run: Run, portal_212: Portal) -> Run:
+        ckan = Connection("aircan_ckan", "http", portal_212.url, password=portal_212.token)
+        return replace(run, connection=lambda name: {**known(run), "aircan_ckan": ckan}[name])
+
+    @pytest.mark.parametrize("way", ["copy", "api"])
+    def test_an_upload_is_loaded_and_validated(self, portal_212, run, way):
+        made = portal_212.new_resource(upload=CSV.encode(), private=True)
+        run = replace(run, conf=conf.read({"resource": {"resource_id": made["id"]}}))
+        run = run if way == "copy" else through_api(run)
+        do_all(run)
+        assert len(rows(portal_212, made["id"])) == 3
+        validated = replace(run, dag_id="aircan_validate")
+        tasks.look_up(validated)
+        tasks.validate(validated)
+        assert validated.place("validate").read("report.json")["valid"] is True
+
+    @pytest.mark.parametrize("place", ["datastore/dump/{id}", "dataset/d/resource/{id}/download/f"])
+    @pytest.mark.parametrize("way", ["copy", "api", "validate"])
+    def test_no_one_elses_rows_are_had_with_the_token(self, portal_212, run, place, way):
+        secret = portal_212.new_resource(upload=CSV.encode(), private=True)
+        do_all(replace(run, conf=conf.read({"resource": {"resource_id": secret["id"]}})))
+        url = f"{portal_212.url}/{place.format(id=secret['id'])}"
+        public = portal_212.new_resource(url)
+        run = replace(run, run_id="2", conf=conf.read({"resource": {"resource_id": public["id"]}}))
+        run = through_api(run) if way == "api" else run
+        tasks.prepare(run)
+        with pytest.raises(errors.AircanError):
+            tasks.validate(run) if way == "validate" else do_all(run)
+        assert sql(portal_212, "SELECT to_regclass(%s)", f'"{public["id"]}"') == [(None,)]
+
+
+def known(run: Run) -> dict[str, Any]:
+    """Return the connections of a run."""
+    return {name: run.connection(name) for name in ("aircan_ckan", "aircan_datastore")}
+
+
 class TestSecrets:
     def test_a_key_in_the_conf_works(self, portal_212, run, front):
         given = {"ckan_api_key": portal_212.token, "ckan_api_endpoint": f"{front.url}/api/"}
