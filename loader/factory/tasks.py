@@ -23,7 +23,14 @@ from typing import Any
 
 from loader import describe, pipeline, resources
 from loader.ckan import Ckan, CkanSettings
-from loader.errors import AircanError, SourceChanged, StepFailed, Unexpected, UsageError
+from loader.errors import (
+    AircanError,
+    ArtifactsError,
+    SourceChanged,
+    StepFailed,
+    Unexpected,
+    UsageError,
+)
 from loader.factory import connections, descriptors
 from loader.factory.artifacts import Artifacts, Place
 from loader.factory.conf import Conf
@@ -38,6 +45,7 @@ _log = logging.getLogger(__name__)
 
 RESOURCE, DATASET, REPORT = "resource.json", "dataset.json", "report.json"
 ROWS, REJECTS, ERROR = "rows.ndjson.gz", "rejects.csv", "error.json"
+_ORDER = ("prepare", "convert", "load", "register", "validate", "report")
 _LEFT = {"prepare": RESOURCE, "load": REPORT, "register": REPORT, "validate": REPORT}
 _CALLS = CkanSettings()
 # The end of a job is often the first that a process tells CKAN, which may just be restarting.
@@ -316,7 +324,9 @@ def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
     """Begin with an empty place; leave the error there, if there is one."""
     place = run.place(step)
     place.clear()
-    run.place("report").clear()  # what it says of an earlier try is true no more
+    for later in _ORDER[_ORDER.index(step) + 1 :]:
+        if later != "convert":  # whose rows can be sent again
+            run.place(later).clear()  # what it says of an earlier try is true no more
     try:
         yield place, run.job()
     except AircanError as error:

@@ -241,6 +241,18 @@ def test_a_step_that_left_no_word_is_told_as_failed(run, front):
     assert told(front)[-1]["status"] == "FAILED"
 
 
+@pytest.mark.parametrize("killed", ["convert", "load", "register"])
+def test_a_step_that_is_killed_the_second_time_is_not_told_as_done(run, front, killed):
+    run = through_api(run)
+    do_all(run)
+    for step in STEPS[: STEPS.index(killed)]:
+        getattr(tasks, step)(run)
+    run.place(killed).clear()  # the first that a step does, and all that one leaves that is killed
+    with pytest.raises(errors.StepFailed, match="left no word"):
+        tasks.report(run, STEPS)
+    assert told(front)[-1]["status"] == "FAILED"
+
+
 def test_a_ckan_that_cannot_hear_fails_no_load(portal_212, run, front, caplog):
     front.faults = {}  # the real CKAN has no such action
     do_all(run)
