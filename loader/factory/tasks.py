@@ -180,7 +180,7 @@ def convert(run: Run) -> bool:
         Whether that was needed.
     """
     with _step(run, "convert") as (place, job):
-        described = run.place("prepare").read(RESOURCE)
+        described = _prepared(run)
         if described["aircan"]["via"] == "copy":
             return False
         ckan = run.ckan()
@@ -204,7 +204,7 @@ def load(run: Run) -> None:
         return
     with _step(run, "load") as (place, job):
         once.begin()
-        described = run.place("prepare").read(RESOURCE)
+        described = _prepared(run)
         options = _options(run, ckan, described)
         with _left(place) as left, Telling(job, "load") as progress:
             if described["aircan"]["via"] == "copy":
@@ -237,7 +237,7 @@ def validate(run: Run) -> None:
     with _step(run, "validate") as (place, job):
         job.tell("RUNNING", "validate", "checking every row")
         ckan = run.ckan()
-        described = run.place("prepare").read(RESOURCE)
+        described = _prepared(run)
         uri = _fetched(run, ckan, described)
         options = _options(run, ckan, described)
         headers = ckan.headers_of(uri, run.conf.resource_id)
@@ -365,6 +365,22 @@ def _leave(place: Place, rejects: Path, report: Report) -> None:
     if rejects.exists():
         report.bad_rows.rejects = place.put(REJECTS, rejects)
     place.write(REPORT, report.to_dict())
+
+
+def _prepared(run: Run) -> dict[str, Any]:
+    """Return what ``prepare`` found.
+
+    Raises:
+        ArtifactsError: It found it for another resource: the list of many was made anew.
+    """
+    described: dict[str, Any] = run.place("prepare").read(RESOURCE)
+    if described["resource_id"] != run.conf.resource_id:
+        raise ArtifactsError(
+            f"what was prepared is the resource {described['resource_id']}, not"
+            f" {run.conf.resource_id}",
+            hint="clear the task prepare and those after it",
+        )
+    return described
 
 
 def _uri(run: Run, ckan: Ckan) -> str:

@@ -253,6 +253,17 @@ def test_a_step_that_is_killed_the_second_time_is_not_told_as_done(run, front, k
     assert told(front)[-1]["status"] == "FAILED"
 
 
+def test_what_was_prepared_for_another_resource_is_not_loaded(portal_212, run):
+    run = through_api(run)
+    tasks.prepare(run)
+    tasks.convert(run)
+    other = portal_212.new_resource(run.conf.resource.get("path") or "http://example.org/a.csv")
+    run = replace(run, conf=replace(run.conf, resource={"resource_id": other["id"]}))
+    with pytest.raises(errors.ArtifactsError, match=f"not {other['id']}") as refused:
+        tasks.load(run)
+    assert refused.value.hint == "clear the task prepare and those after it"
+
+
 def test_a_ckan_that_cannot_hear_fails_no_load(portal_212, run, front, caplog):
     front.faults = {}  # the real CKAN has no such action
     do_all(run)
