@@ -54,3 +54,10 @@ def test_a_key_is_not_shown():
 
 def test_options_that_the_loader_knows():
     assert set(conf.LOAD["options"]["properties"]) <= set(Options.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("part", ["schema", "dialect"])
+def test_json_text_whose_parts_are_no_objects_is_refused(part):
+    text = json.dumps({"resource_id": "r", part: "/etc/passwd"})
+    with pytest.raises(UsageError, match=f"the {part} of the conf's resource is not an object"):
+        conf.read({"resource": text})

@@ -220,4 +220,7 @@ def _descriptor(resource: object) -> Mapping[str, Any]:
         raise UsageError(
             "the conf's resource names no resource_id", hint='{"resource": {"resource_id": "..."}}'
         )
+    for part in ("schema", "dialect"):  # of JSON text, Airflow has checked nothing
+        if not isinstance(resource.get(part), dict | None):
+            raise UsageError(f"the {part} of the conf's resource is not an object")
     return cast("Mapping[str, Any]", resource)
