@@ -254,7 +254,16 @@ def report(run: Run, steps: Sequence[str]) -> None:
 
     Raises:
         StepFailed: One of them failed, which this is not to hide.
+        ArtifactsError: Nobody knows; that is told too.
     """
+    try:
+        _report(run, steps)
+    except ArtifactsError as error:  # CKAN would wait for ever
+        run.job().tell("FAILED", "report", str(error), error=error.to_dict())
+        raise
+
+
+def _report(run: Run, steps: Sequence[str]) -> None:
     place = run.place("report")
     place.clear()
     for step in steps:
@@ -306,7 +315,8 @@ def _loaded(told: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 def _validated(told: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     errors = [error for task in told["tasks"] for error in task["errors"]] + told["errors"]
     count = told["stats"]["errors"]
-    message = "every row is valid" if told["valid"] else f"not valid: {count:,} errors"
+    least = "at least " if told["stats"]["warnings"] else ""  # its limit was reached
+    message = "every row is valid" if told["valid"] else f"not valid: {least}{count:,} errors"
     first = [
         {
             "row": error.get("rowNumber"),
@@ -330,7 +340,10 @@ def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
     try:
         yield place, run.job()
     except AircanError as error:
-        place.write(ERROR, error.to_dict() | {"message": str(error)})
+        try:
+            place.write(ERROR, error.to_dict() | {"message": str(error)})
+        except ArtifactsError as second:  # the first is the one to tell
+            _log.warning("%s", second)
         raise
 
 

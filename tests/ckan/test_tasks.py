@@ -17,7 +17,7 @@ from portal import PASSWORD, Portal
 from unsteady import Unsteady
 
 from loader import errors
-from loader.factory import conf, tasks
+from loader.factory import conf, many, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.connections import NoConnection
 from loader.factory.tasks import Run, Settings
@@ -264,6 +264,65 @@ def test_what_was_prepared_for_another_resource_is_not_loaded(portal_212, run):
     assert refused.value.hint == "clear the task prepare and those after it"
 
 
+def test_artifacts_that_cannot_be_left_are_told(run, front, tmp_path):
+    (tmp_path / "artifacts").write_text("a file")
+    with pytest.raises(errors.ArtifactsError):
+        tasks.prepare(run)
+    with pytest.raises(errors.ArtifactsError):
+        tasks.report(run, STEPS)
+    last = told(front)[-1]
+    assert (last["status"], last["step"]) == ("FAILED", "report")
+
+
+def test_an_error_that_cannot_be_left_is_the_one_raised(run, server, tmp_path):
+    tasks.prepare(run)
+    tasks.convert(run)
+    server.failures = [404] * 10
+    server.requests.clear()
+    folder = tmp_path / "artifacts" / "aircan_load"
+    run = replace(run, artifacts=FullArtifacts(str(folder.parent)))
+    with pytest.raises(errors.SourceNotFound):
+        tasks.load(run)
+
+
+class FullArtifacts(Artifacts):
+    """A disk on which there is no room for an error."""
+
+    def place(self, *parts: str) -> Any:
+        place = super().place(*parts)
+        write = place.write
+
+        def refuse(name: str, value: Any) -> None:
+            if name == "error.json":
+                raise errors.ArtifactsError("No space left on device")
+            write(name, value)
+
+        place.write = refuse
+        return place
+
+
+def test_of_all_that_failed_a_resource_that_is_gone_is_left_out(portal_212, run, server):
+    other = portal_212.new_resource(server.url)
+    server.failures = [404] * 100
+    for number, resource_id in enumerate((run.conf.resource_id, other["id"])):
+        one = conf.read({"resource": {"resource_id": resource_id}})
+        failing = replace(run, run_id=str(number), conf=one)
+        with pytest.raises(errors.StepFailed):
+            try_all(failing)
+    portal_212.action("resource_delete", id=other["id"])
+    again = replace(run, dag_id="aircan_reload", conf=conf.of_many({}))
+    assert many.find(again, "failed", lambda *_: False) == [0]
+    assert many.all_found(again) == [run.conf.resource_id]
+
+
+def try_all(run: Run) -> None:
+    tasks.prepare(run)
+    tasks.convert(run)
+    with pytest.raises(errors.AircanError):
+        tasks.load(run)
+    tasks.report(run, STEPS)
+
+
 def test_a_ckan_that_cannot_hear_fails_no_load(portal_212, run, front, caplog):
     front.faults = {}  # the real CKAN has no such action
     do_all(run)
@@ -429,3 +488,13 @@ class TestValidate:
         places = [(error["row"], error["column"]) for error in last["info"]["first"]]
         assert places == [(3, "id"), (3, "when")]
         assert sql(portal_212, "SELECT to_regclass(%s)", f'"{run.conf.resource_id}"') == [(None,)]
+
+    def test_more_errors_than_are_told(self, run, front, server):
+        server.content = b"id\n" + b"x\n" * 2000
+        schema = {"fields": [{"name": "id", "type": "integer"}]}
+        resource = {"resource_id": run.conf.resource_id, "schema": schema}
+        run = replace(run, conf=replace(run.conf, resource=resource))
+        tasks.look_up(run)
+        tasks.validate(run)
+        tasks.report(run, ("prepare", "validate"))
+        assert told(front)[-1]["message"] == "not valid: at least 1,000 errors"
