@@ -212,12 +212,19 @@ def load(run: Run) -> None:
                 options = replace(options, via="copy", rejects=left.rejects)
                 left.report = pipeline.load(uri, options, progress, registers=False)
             else:
-                left.report = _send(run.place("convert"), options, progress)
+                left.report = _send(run.place("convert"), described, options, progress)
         once.end(left.report.to_dict())
 
 
-def _send(converted: Place, options: Options, progress: Telling) -> Report:
+def _send(
+    converted: Place, described: Mapping[str, Any], options: Options, progress: Telling
+) -> Report:
     report = Report.from_dict(converted.read(REPORT))
+    if report.source != described["path"]:  # prepare was done again, and convert was not
+        raise ArtifactsError(
+            f"the rows written down are of {report.source}, not of {described['path']}",
+            hint="clear the task convert and those after it",
+        )
     with converted.opened(ROWS, "rb") as rows:
         return pipeline.send(rows, report, replace(options, via="api"), progress)
 

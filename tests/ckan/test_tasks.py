@@ -264,6 +264,16 @@ def test_what_was_prepared_for_another_resource_is_not_loaded(portal_212, run):
     assert refused.value.hint == "clear the task prepare and those after it"
 
 
+def test_rows_written_down_of_another_file_are_not_sent(portal_212, run, server):
+    run = through_api(run)
+    tasks.prepare(run)
+    tasks.convert(run)
+    portal_212.action("resource_patch", id=run.conf.resource_id, url=f"{server.url}?v=2")
+    tasks.prepare(run)
+    with pytest.raises(errors.ArtifactsError, match=r"not of .*\?v=2"):
+        tasks.load(run)
+
+
 def test_artifacts_that_cannot_be_left_are_told(run, front, tmp_path):
     (tmp_path / "artifacts").write_text("a file")
     with pytest.raises(errors.ArtifactsError):
