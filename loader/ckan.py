@@ -42,6 +42,9 @@ from loader.errors import (
     NotACkan,
     UsageError,
 )
+from loader.source import Guard
+from loader.source.session import new_session
+from loader.source.transport import Target
 
 _log = logging.getLogger(__name__)
 
@@ -115,20 +118,25 @@ class Ckan:
         url: Of its start page; that of its API is understood too.
         token: An API token; None for what everybody may see.
         settings: Timeouts and retries.
+        guard: Which addresses may be called, where the URL is not the operator's own.
 
     Raises:
         UsageError: The URL or the token cannot be one.
     """
 
     def __init__(
-        self, url: str, token: str | None = None, settings: CkanSettings = CkanSettings()
+        self,
+        url: str,
+        token: str | None = None,
+        settings: CkanSettings = CkanSettings(),
+        guard: Guard | None = None,
     ) -> None:
         self.url = _checked_url(url)
         self.token = _checked_token(token)
         self.settings = settings
         self._answered = False
         self._status = int(requests.codes.ok)  # of the last answer
-        session = requests.Session()
+        session = new_session(Target(self.url, self.url, (0, 0), guard=guard))
         # A password in ~/.netrc must not take the token's place.
         session.auth = _unchanged
         session.hooks["response"].append(self._check)

@@ -11,11 +11,12 @@ from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 from loader.copy import database, relation
+from loader.factory.conf import STEPS
 from loader.factory.retention import sweep
 from loader.factory.tasks import REPORT, Run
 
 _log = logging.getLogger(__name__)
-_DAGS = ("aircan_load", "aircan_reload", "aircan_validate", "aircan_cleanup")
+_DAGS = (*STEPS, "aircan_cleanup")
 
 
 def clean_up(
@@ -33,13 +34,11 @@ def clean_up(
         AircanError: Artifacts or tables cannot be listed.
     """
     now = datetime.now(timezone.utc)
-    swept = sweep(
-        run.artifacts, older_than, is_going, dag_ids=_DAGS, dry_run=dry_run, now=now
-    ).to_dict()
-    swept["tables"] = _orphans(run.datastore_url(), dry_run=dry_run)
-    for table in swept["tables"]:
+    tables = _orphans(run.datastore_url(), dry_run=dry_run)  # may fail: before what is told of
+    for table in tables:
         _log.info("%s %s", "would drop" if dry_run else "dropped", table)
-    run.place("clean_up").write(REPORT, swept)
+    swept = sweep(run.artifacts, older_than, is_going, dag_ids=_DAGS, dry_run=dry_run, now=now)
+    run.place("clean_up").write(REPORT, swept.to_dict() | {"tables": tables})
 
 
 def _orphans(url: str | None, *, dry_run: bool) -> list[str]:

@@ -96,6 +96,14 @@ _FROM_CKAN: dict[str, dict[str, Any]] = {
     },
 }
 
+# The tasks of each DAG that works on resources; ``report`` comes after them.
+_LOAD_STEPS = ("prepare", "convert", "load", "register")
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "aircan_load": _LOAD_STEPS,
+    "aircan_reload": _LOAD_STEPS,
+    "aircan_validate": ("prepare", "validate"),
+}
+
 LOAD: Mapping[str, Mapping[str, Any]] = {
     "resource": _RESOURCE,
     "mode": {

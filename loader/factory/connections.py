@@ -70,6 +70,20 @@ def ckan_url(connection: Connection) -> str:
     return f"{host}:{connection.port}" if connection.port else host
 
 
+def ckan_token(connection: Connection) -> str:
+    """Return the API token.
+
+    Raises:
+        UsageError: It has none.
+    """
+    if not connection.password:
+        raise UsageError(
+            f"the Airflow connection {connection.conn_id} has no password",
+            hint="its password is an API token of CKAN, of a user who may edit the datasets",
+        )
+    return connection.password
+
+
 def datastore_url(connection: Connection) -> str:
     """Return the URL of a Postgres database, password included.
 

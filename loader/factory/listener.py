@@ -11,17 +11,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
+from loader.factory.conf import STEPS
+
 if TYPE_CHECKING:
     from loader.factory.tasks import Run
 
 _log = logging.getLogger(__name__)
-_OURS = ("aircan_load", "aircan_reload", "aircan_validate")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class _Ended:
     dag_id: str
     run_id: str
     conf: Mapping[str, Any]
-    message: str
+    reason: str
 
 
 class Listener:
@@ -40,19 +42,32 @@ class Listener:
     @hookimpl
     def on_dag_run_failed(self, dag_run: Any, msg: str) -> None:  # noqa: ANN401
         """Tell CKAN, unless a task has told it already."""
-        if dag_run.dag_id in _OURS:
-            ended = _Ended(dag_run.dag_id, dag_run.run_id, dict(dag_run.conf or {}), str(msg))
-            threading.Thread(target=_tell, args=(ended,), name="aircan-status").start()
+        took = "it took too long" if msg == "timed_out" else "it was stopped in Airflow"
+        _hear(dag_run, f"the run failed: {took}")
+
+    @hookimpl
+    def on_dag_run_success(self, dag_run: Any, msg: str) -> None:  # noqa: ANN401, ARG002
+        """Do the same, for a run of which single tasks were done again."""
+        _hear(dag_run, "")
+
+
+def _hear(dag_run: Any, reason: str) -> None:  # noqa: ANN401
+    if dag_run.dag_id in STEPS:
+        ended = _Ended(dag_run.dag_id, dag_run.run_id, dict(dag_run.conf or {}), reason)
+        threading.Thread(target=_tell, args=(ended,), name="aircan-status").start()
 
 
 def _tell(ended: _Ended) -> None:
-    from loader.errors import AircanError  # noqa: PLC0415  (nobody else here needs the loader)
+    from loader.errors import AircanError, StepFailed  # noqa: PLC0415  (nobody else here needs it)
+    from loader.factory import tasks  # noqa: PLC0415
 
     try:
         for run in _runs(ended):
-            _tell_one(run, ended.message)
+            if not run.place("report").exists(tasks.REPORT):
+                with suppress(StepFailed):
+                    tasks.report(run, ended.reason)
     except AircanError as error:
-        _log.warning("CKAN was not told that %s failed: %s", ended.run_id, error)
+        _log.warning("CKAN was not told how %s ended: %s", ended.run_id, error)
 
 
 def _runs(ended: _Ended) -> Iterator[Run]:
@@ -73,19 +88,6 @@ def _runs(ended: _Ended) -> Iterator[Run]:
     for number, resource_id in enumerate(many.all_found(run)):
         part = replace(run, group="resource.", index=str(number))
         yield replace(part, conf=conf.of_many(ended.conf, resource_id))
-
-
-def _tell_one(run: Run, message: str) -> None:
-    from loader.errors import StepFailed  # noqa: PLC0415
-    from loader.factory.tasks import REPORT  # noqa: PLC0415
-
-    place = run.place("report")
-    if place.exists(REPORT):
-        return
-    reason = "it took too long" if message == "timed_out" else "it was stopped in Airflow"
-    error = StepFailed(f"the run failed: {reason}", hint="see the run in Airflow").to_dict()
-    place.write(REPORT, {"step": None, "error": error})
-    run.job().tell("FAILED", "report", str(error["message"]), error=error)
 
 
 class AircanPlugin(AirflowPlugin):

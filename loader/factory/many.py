@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 FAILED = "failed"
 _LIST = "resources.json"
-_DAGS = ("aircan_load", "aircan_reload")
+_DAGS = ("aircan_load", "aircan_reload")  # what failed to be validated is not to be loaded
 _HUGE = 1 << 60  # what CKAN knows no size of comes last
 
 

@@ -27,17 +27,12 @@ _log = logging.getLogger(__name__)
 _PAUSE = timedelta(seconds=15)
 
 
-def do(step: str, *arguments: Any) -> None:  # noqa: ANN401
-    """Do one step of the run whose task this is.
-
-    Args:
-        step: A function of ``loader.factory.tasks``.
-        arguments: That it takes beside the run.
-    """
+def do(step: str) -> None:
+    """Do one step of the run whose task this is: a function of ``loader.factory.tasks``."""
     with _errors():
         from loader.factory import tasks  # noqa: PLC0415  (2 s)
 
-        done = getattr(tasks, step)(run_of_task(), *arguments)
+        done = getattr(tasks, step)(run_of_task())
     if done is False:
         from airflow.sdk.exceptions import AirflowSkipException  # noqa: PLC0415
 

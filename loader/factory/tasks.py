@@ -26,14 +26,13 @@ from loader.ckan import Ckan, CkanSettings
 from loader.errors import (
     AircanError,
     ArtifactsError,
-    SourceChanged,
     StepFailed,
     Unexpected,
     UsageError,
 )
 from loader.factory import connections, descriptors
 from loader.factory.artifacts import Artifacts, Place
-from loader.factory.conf import Conf
+from loader.factory.conf import STEPS, Conf
 from loader.factory.connections import Connection
 from loader.factory.once import Once
 from loader.factory.status import Job, Telling
@@ -45,8 +44,14 @@ _log = logging.getLogger(__name__)
 
 RESOURCE, DATASET, REPORT = "resource.json", "dataset.json", "report.json"
 ROWS, REJECTS, ERROR = "rows.ndjson.gz", "rejects.csv", "error.json"
-_ORDER = ("prepare", "convert", "load", "register", "validate", "report")
-_LEFT = {"prepare": RESOURCE, "load": REPORT, "register": REPORT, "validate": REPORT}
+# What each step leaves last: without it, it was killed.
+_LEFT = {
+    "prepare": RESOURCE,
+    "convert": RESOURCE,
+    "load": REPORT,
+    "register": REPORT,
+    "validate": REPORT,
+}
 _CALLS = CkanSettings()
 # The end of a job is often the first that a process tells CKAN, which may just be restarting.
 _STATUS_CALLS = CkanSettings(connect_timeout_s=5, read_timeout_s=15, opening_retries=6)
@@ -113,10 +118,11 @@ class Run:
                 "the conf holds a ckan_api_key, which Airflow shows to all its users",
                 hint=f"put it into the Airflow connection {self.conf.ckan_conn_id}",
             )
-        if key and endpoint:
-            return Ckan(endpoint, key, settings)
+        if key and endpoint:  # which whoever wrote it may not use to look around in here
+            return Ckan(endpoint, key, settings, self.guard())
         connection = self.connection(self.conf.ckan_conn_id)
-        ckan = Ckan(connections.ckan_url(connection), key or connection.password, settings)
+        token = key or connections.ckan_token(connection)
+        ckan = Ckan(connections.ckan_url(connection), token, settings)
         if endpoint and not ckan.owns(endpoint):
             raise UsageError(
                 f"the conf's ckan_api_endpoint is not at {ckan.url}, which the Airflow connection"
@@ -124,6 +130,15 @@ class Run:
                 hint="name the connection of that CKAN: ckan_conn_id",
             )
         return ckan
+
+    def guard(self) -> Guard:
+        """Return from where files may come: public hosts, CKAN's own, and those allowed."""
+        guard = Guard.read(self.settings.allowed_hosts)
+        try:
+            connection = self.connection(self.conf.ckan_conn_id)
+        except connections.NoConnection:
+            return guard
+        return guard.allowing(connections.ckan_url(connection))
 
     def datastore_url(self) -> str | None:
         """Return the URL of the DataStore's database, if a connection names it."""
@@ -144,8 +159,10 @@ class Run:
             "run_id": self.run_id,
             "resource_id": self.conf.resource_id,
         }
-        report = self.place("report")
-        return Job(self.ckan(_STATUS_CALLS), facts, lambda: report.exists(REPORT))
+        report, run = self.place("report"), self
+        if self.settings.refuses_keys:  # that it is refused, CKAN is told with another
+            run = replace(self, conf=replace(self.conf, ckan_api_key=None))
+        return Job(run.ckan(_STATUS_CALLS), facts, lambda: report.exists(REPORT))
 
 
 def prepare(run: Run) -> None:
@@ -182,7 +199,9 @@ def convert(run: Run) -> bool:
     with _step(run, "convert") as (place, job):
         described = _prepared(run)
         if described["aircan"]["via"] == "copy":
+            place.write(RESOURCE, described)
             return False
+        job.tell("RUNNING", "convert", "reading the file")
         ckan = run.ckan()
         uri = _fetched(run, ckan, described)
         with _left(place) as left, Telling(job, "convert") as progress:
@@ -191,6 +210,7 @@ def convert(run: Run) -> bool:
                 left.report = pipeline.convert(uri, rows, options, progress)
             if reason := described["aircan"]["reason"]:
                 left.report.warnings.append(f"loaded through CKAN's API, since {reason}")
+        place.write(RESOURCE, described | {"path": ROWS, "format": "ndjson"})
     return True
 
 
@@ -203,6 +223,7 @@ def load(run: Run) -> None:
         run.place("load").write(REPORT, done)
         return
     with _step(run, "load") as (place, job):
+        job.tell("RUNNING", "load", "loading the rows")
         once.begin()
         described = _prepared(run)
         options = _options(run, ckan, described)
@@ -252,50 +273,57 @@ def validate(run: Run) -> None:
         place.write(REPORT, describe.validate(uri, options))
 
 
-def report(run: Run, steps: Sequence[str]) -> None:
-    """Tell CKAN how the job ended.
+def report(run: Run, reason: str = "") -> None:
+    """Tell CKAN how the job ended; the last step before leaves the report of all.
 
     Args:
         run: The run.
-        steps: Those before, the last of which leaves the report of all.
+        reason: Why it failed, where no step left an error.
 
     Raises:
         StepFailed: One of them failed, which this is not to hide.
         ArtifactsError: Nobody knows; that is told too.
     """
     try:
-        _report(run, steps)
+        _report(run, STEPS[run.dag_id], reason)
     except ArtifactsError as error:  # CKAN would wait for ever
         run.job().tell("FAILED", "report", str(error), error=error.to_dict())
         raise
 
 
-def _report(run: Run, steps: Sequence[str]) -> None:
+def _report(run: Run, steps: Sequence[str], reason: str) -> None:
     place = run.place("report")
     place.clear()
     for step in steps:
-        if error := _error_of(run, step):
+        if error := _error_of(run, step, reason):
             place.write(REPORT, {"step": step, "error": error})
             _tell_failed(run, step, error)
             raise StepFailed(f"{step}: {error['message']}", hint=error["hint"])
+    if reason:  # all steps are done, and somebody has marked the run failed
+        error = _killed(reason)
+        place.write(REPORT, {"step": "report", "error": error})
+        _tell_failed(run, "report", error)
+        raise StepFailed(reason)
     told = run.place(steps[-1]).read(REPORT)
     place.write(REPORT, {"error": None} | told)
     message, info = _validated(told) if steps[-1] == "validate" else _loaded(told)
     run.job().tell("DONE", "report", message, **info, artifacts=_artifacts(run, steps))
 
 
-def _error_of(run: Run, step: str) -> dict[str, Any] | None:
+def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
     place = run.place(step)
     if place.exists(ERROR):
         return dict(place.read(ERROR))
-    if step in _LEFT and not place.exists(_LEFT[step]):
-        hint = "it was killed, or could not begin: see its log in Airflow"
-        return Unexpected(f"the task {step} left no word", hint=hint).to_dict()
-    return None
+    return None if place.exists(_LEFT[step]) else _killed(reason or f"the task {step} left no word")
+
+
+def _killed(message: str) -> dict[str, Any]:
+    hint = "it was killed, or could not begin: see its log in Airflow"
+    return Unexpected(message, hint=hint).to_dict()
 
 
 def _tell_failed(run: Run, step: str, error: Mapping[str, Any]) -> None:
-    artifacts = _artifacts(run, [*_LEFT, "convert"])
+    artifacts = _artifacts(run, STEPS[run.dag_id])
     run.job().tell("FAILED", step, str(error["message"]), error=error, artifacts=artifacts)
 
 
@@ -341,9 +369,7 @@ def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
     """Begin with an empty place; leave the error there, if there is one."""
     place = run.place(step)
     place.clear()
-    for later in _ORDER[_ORDER.index(step) + 1 :]:
-        if later != "convert":  # whose rows can be sent again
-            run.place(later).clear()  # what it says of an earlier try is true no more
+    run.place("report").clear()  # what it says of an earlier try is true no more
     try:
         yield place, run.job()
     except AircanError as error:
@@ -414,11 +440,11 @@ def _fetched(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> str:
     """Return the same, at a later step: an artifact has no secrets.
 
     Raises:
-        SourceChanged: The file is elsewhere by now.
+        UsageError: The file is elsewhere by now.
     """
     uri = _uri(run, ckan)
     if mask_uri(uri) != described["path"]:
-        raise SourceChanged(
+        raise UsageError(
             f"the resource is at {mask_uri(uri)} now, no longer at {described['path']}",
             hint="clear the task prepare, or trigger a new run",
         )
@@ -445,7 +471,7 @@ def _options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options:
         mode=run.conf.mode,
         key=tuple(run.conf.unique_keys),
         max_loads=_max_loads(run.settings, described),
-        source=SourceSettings(guard=Guard.read(run.settings.allowed_hosts).allowing(ckan.url)),
+        source=SourceSettings(guard=run.guard()),
     )
 
 

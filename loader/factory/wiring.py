@@ -14,9 +14,6 @@ from airflow.sdk import Param, task
 
 from loader.factory import on_airflow
 
-_LOAD = ("prepare", "convert", "load", "register")
-_VALIDATE = ("prepare", "validate")
-
 # A passing fault is tried again; what no retry can help fails at once.
 _RETRIES = {
     "retries": 4,
@@ -66,7 +63,7 @@ def load_one() -> None:
 
     @task(trigger_rule="all_done")
     def report() -> None:
-        on_airflow.do("report", _LOAD)
+        on_airflow.do("report")
 
     prepare() >> convert() >> load() >> register() >> report()
 
@@ -84,6 +81,6 @@ def validate_one() -> None:
 
     @task(trigger_rule="all_done")
     def report() -> None:
-        on_airflow.do("report", _VALIDATE)
+        on_airflow.do("report")
 
     prepare() >> validate() >> report()

@@ -39,6 +39,7 @@ def airflow(servers: Path, artifacts: Path, bucket: str) -> Iterator[Airflow]:
     environment = {
         "AIRCAN_ARTIFACTS": str(artifacts),
         "AIRCAN_ALLOWED_HOSTS": "127.0.0.1",
+        "AIRCAN_MAX_LOADS": "8",
         "AIRCAN_RETRY_DELAY_S": "1",
         "AIRCAN_TIMEOUT_HOURS": str(TIMEOUT_S / 3600),
         "STORAGE_EMULATOR_HOST": bucket,

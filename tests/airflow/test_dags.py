@@ -6,10 +6,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import psycopg
 import pytest
 from factory import Airflow, Refused
 from google.cloud import storage
@@ -17,6 +19,9 @@ from http_server import HttpServer
 from loads import rows
 from portal import PASSWORD, Portal
 from unsteady import Unsteady
+
+from loader.copy import slots
+from loader.errors import TooManyLoads
 
 CSV = "id,name,when\n1,Straße,2020-02-29\n2,,1999-01-01\n3,x y,2001-01-01\n"
 ROWS = [("1", "Straße", "2020-02-29"), ("2", None, "1999-01-01"), ("3", "x y", "2001-01-01")]
@@ -90,6 +95,11 @@ def begun(slow_run: tuple[str, str]) -> None:
     """Let the clock of the slow run tick."""
 
 
+def test_nothing_has_failed_yet(airflow, front):
+    run_id = airflow.run("aircan_reload", {"reload": "failed"})
+    assert states(airflow, "aircan_reload", run_id)["find"] == "success"
+
+
 def test_a_file_of_a_web_server_is_loaded(airflow, portal_212, front, resource):
     conf = {"resource": {"resource_id": resource}, "job_id": "job-1"}
     run_id = airflow.run("aircan_load", conf)
@@ -150,6 +160,7 @@ def test_each_task_and_the_run_may_be_done_again(airflow, portal_212, front, res
         airflow.clear("aircan_load", run_id, [step])
         airflow.wait_success("aircan_load", run_id)
         assert rows(portal_212, resource) == ROWS
+        until(lambda: told(front, resource)[-1]["status"] == "DONE")
     airflow.clear_run("aircan_load", run_id)
     airflow.wait_success("aircan_load", run_id)
     assert rows(portal_212, resource) == ROWS
@@ -200,6 +211,20 @@ def test_a_private_address_is_refused(airflow, front, portal_212):
     assert airflow.wait("aircan_load", run_id) == "failed"
     last = told(front, resource_id)[-1]
     assert last["info"]["error"]["type"] == "AddressRefused"
+
+
+def test_a_load_waits_for_a_database_that_has_enough_of_them(airflow, portal_212, resource):
+    most = int(airflow.environment["AIRCAN_MAX_LOADS"])
+    with ExitStack() as stack:
+        with suppress(TooManyLoads):  # the slow run may have one
+            for _ in range(most):
+                url = portal_212.datastore_url
+                slots.take(stack.enter_context(closing(psycopg.connect(url))), most)
+        run_id = airflow.trigger("aircan_load", {"resource": resource})
+        until(lambda: states(airflow, "aircan_load", run_id).get("load") == "up_for_reschedule")
+    airflow.wait_success("aircan_load", run_id)
+    assert airflow.task("aircan_load", run_id, "load")["try_number"] == 1
+    assert rows(portal_212, resource) == ROWS
 
 
 class TestReload:

@@ -110,7 +110,7 @@ def through_api(run: Run) -> Run:
 def do_all(run: Run, steps: tuple[str, ...] = STEPS) -> None:
     for step in steps:
         getattr(tasks, step)(run)
-    tasks.report(run, steps)
+    tasks.report(run)
 
 
 def told(front: Unsteady) -> list[dict[str, Any]]:
@@ -153,6 +153,8 @@ def test_ckan_hears_of_every_step_and_of_the_end(run, front):
     assert {update["job_id"] for update in updates} == {"job-1"}
     assert [u["sequence"] for u in updates] == sorted({u["sequence"] for u in updates})
     assert {u["status"] for u in updates[:-1]} == {"RUNNING"}
+    assert [u["step"] for u in updates if u["status"] == "RUNNING"][0] == "prepare"
+    assert {"prepare", "load", "register", "report"} <= {u["step"] for u in updates}
     last = updates[-1]
     assert (last["status"], last["message"]) == ("DONE", "3 rows in the DataStore")
     assert last["info"]["rows"] == 3
@@ -168,7 +170,7 @@ def test_a_step_done_again_gives_the_same_table(portal_212, run, way, again):
     before = rows(portal_212, resource_id)
     begin = 0 if again == "all" else STEPS.index(again)
     do_all(run, STEPS) if again == "all" else [getattr(tasks, s)(run) for s in STEPS[begin:]]
-    tasks.report(run, STEPS)
+    tasks.report(run)
     assert rows(portal_212, resource_id) == before
     assert portal_212.search(resource_id)["total"] == 3
 
@@ -215,7 +217,7 @@ def test_a_value_that_does_not_fit_is_told_with_its_place(portal_212, run, front
     with pytest.raises(errors.ValueDoesNotFit):
         tasks.load(broken)
     with pytest.raises(errors.StepFailed, match="soon"):
-        tasks.report(broken, STEPS)
+        tasks.report(broken)
     last = told(front)[-1]
     assert (last["status"], last["step"]) == ("FAILED", "load")
     error = last["info"]["error"]
@@ -237,7 +239,7 @@ def test_a_step_that_left_no_word_is_told_as_failed(run, front):
     tasks.prepare(run)
     tasks.convert(run)
     with pytest.raises(errors.StepFailed, match="load left no word"):
-        tasks.report(run, STEPS)
+        tasks.report(run)
     assert told(front)[-1]["status"] == "FAILED"
 
 
@@ -249,7 +251,7 @@ def test_a_step_that_is_killed_the_second_time_is_not_told_as_done(run, front, k
         getattr(tasks, step)(run)
     run.place(killed).clear()  # the first that a step does, and all that one leaves that is killed
     with pytest.raises(errors.StepFailed, match="left no word"):
-        tasks.report(run, STEPS)
+        tasks.report(run)
     assert told(front)[-1]["status"] == "FAILED"
 
 
@@ -279,7 +281,7 @@ def test_artifacts_that_cannot_be_left_are_told(run, front, tmp_path):
     with pytest.raises(errors.ArtifactsError):
         tasks.prepare(run)
     with pytest.raises(errors.ArtifactsError):
-        tasks.report(run, STEPS)
+        tasks.report(run)
     last = told(front)[-1]
     assert (last["status"], last["step"]) == ("FAILED", "report")
 
@@ -330,7 +332,7 @@ def try_all(run: Run) -> None:
     tasks.convert(run)
     with pytest.raises(errors.AircanError):
         tasks.load(run)
-    tasks.report(run, STEPS)
+    tasks.report(run)
 
 
 def test_a_ckan_that_cannot_hear_fails_no_load(portal_212, run, front, caplog):
@@ -345,7 +347,7 @@ def test_the_end_is_told_to_a_ckan_that_was_away_for_some_seconds(run, front):
         getattr(tasks, step)(run)
     before = len(told(front))
     front.faults["aircan_status_update"] = [away] * 3 + [heard]
-    tasks.report(run, STEPS)
+    tasks.report(run)
     assert [update["status"] for update in told(front)[before:]] == ["DONE"] * 4
 
 
@@ -433,17 +435,39 @@ def known(run: Run) -> dict[str, Any]:
 class TestSecrets:
     def test_a_key_in_the_conf_works(self, portal_212, run, front):
         given = {"ckan_api_key": portal_212.token, "ckan_api_endpoint": f"{front.url}/api/"}
-        run = replace(run, conf=replace(run.conf, **given, ckan_conn_id="not_there"))
+        run = replace(run, conf=replace(run.conf, **given))
         do_all(run)
         assert len(rows(portal_212, run.conf.resource_id)) == 3
 
-    def test_a_key_in_the_conf_is_refused_by_a_setting(self, portal_212, run):
+    def test_a_key_in_the_conf_opens_no_private_address(self, portal_212, run, front):
+        given = {"ckan_api_key": portal_212.token, "ckan_api_endpoint": f"{front.url}/api/"}
+        run = replace(run, conf=replace(run.conf, **given, ckan_conn_id="not_there"))
+        with pytest.raises(errors.AddressRefused, match="is not at a public address"):
+            tasks.prepare(run)
+        assert not front.calls
+        allowed = f"{run.settings.allowed_hosts}, {urlsplit(front.url).netloc}"
+        run = replace(run, settings=Settings(allowed_hosts=allowed))
+        do_all(run)
+        assert len(rows(portal_212, run.conf.resource_id)) == 3
+
+    def test_a_connection_without_a_token(self, portal_212, run, front, monkeypatch):
+        monkeypatch.setenv("AIRCAN_CKAN_TOKEN", portal_212.token)
+        known = connections(portal_212, front)
+        known["aircan_ckan"].password = None
+        with pytest.raises(errors.UsageError, match="connection aircan_ckan has no password"):
+            tasks.prepare(replace(run, connection=known.__getitem__))
+        assert not front.calls
+
+    def test_a_key_in_the_conf_is_refused_by_a_setting(self, portal_212, run, front):
         refusing = replace(run.settings, refuses_keys=True)
         keyed = replace(run.conf, ckan_api_key=portal_212.token)
         run = replace(run, settings=refusing, conf=keyed)
         with pytest.raises(errors.UsageError, match="ckan_api_key") as refused:
             tasks.prepare(run)
         assert portal_212.token not in str(refused.value)
+        with pytest.raises(errors.StepFailed):
+            tasks.report(run)
+        assert told(front)[-1]["status"] == "FAILED"
 
     def test_the_connections_token_goes_to_no_other_ckan(self, run, front):
         elsewhere = replace(run.conf, ckan_api_endpoint="http://127.0.0.1:9/api/")
@@ -480,7 +504,7 @@ class TestValidate:
     def test_valid_rows(self, run, front):
         tasks.look_up(run)
         tasks.validate(run)
-        tasks.report(run, ("prepare", "validate"))
+        tasks.report(run)
         last = told(front)[-1]
         assert (last["job_type"], last["status"]) == ("VALIDATE", "DONE")
         assert last["info"]["valid"] is True
@@ -492,7 +516,7 @@ class TestValidate:
         run = replace(run, conf=replace(run.conf, resource=resource))
         tasks.look_up(run)
         tasks.validate(run)
-        tasks.report(run, ("prepare", "validate"))
+        tasks.report(run)
         last = told(front)[-1]
         assert (last["status"], last["message"]) == ("DONE", "not valid: 2 errors")
         places = [(error["row"], error["column"]) for error in last["info"]["first"]]
@@ -506,5 +530,5 @@ class TestValidate:
         run = replace(run, conf=replace(run.conf, resource=resource))
         tasks.look_up(run)
         tasks.validate(run)
-        tasks.report(run, ("prepare", "validate"))
+        tasks.report(run)
         assert told(front)[-1]["message"] == "not valid: at least 1,000 errors"
