@@ -237,14 +237,13 @@ class Ckan:
                 f"{self.url}/dataset/{resource['package_id']}/resource/{resource['id']}"
                 f"/download/{name}"
             )
-        headers = {"Authorization": self.token} if self.token and self.owns(url) else {}
-        return url, headers
+        return url, self.headers_of(url, str(resource["id"]))
 
     def headers_of(self, url: str, resource_id: str) -> dict[str, str]:
-        """Return the HTTP headers for the URL of a resource's file that somebody else wrote.
+        """Return the HTTP headers for the URL of a resource's file.
 
         The token goes to the upload of that resource only: at other URLs of this CKAN are rows
-        that the token may see, and whoever wrote the URL may not.
+        that the token may see, and the publisher who wrote the URL may not.
         """
         uploads = rf"{re.escape(urlsplit(self.url).path)}/dataset/[\w.-]+/resource"
         upload = rf"{uploads}/{re.escape(resource_id)}/download/(?!.*%2f)[^/\\]+"

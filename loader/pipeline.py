@@ -308,10 +308,7 @@ class _Load:
 
         ckan = Ckan(url, named_token(self.options.ckan_token))
         ckan.check_editable(self.options.resource_id)
-        if self.options.source.guard is None:
-            _, headers = ckan.location({"url": self.uri})
-        else:  # it is not the URL of the token's owner
-            headers = ckan.headers_of(self.uri, self.options.resource_id)
+        headers = ckan.headers_of(self.uri, self.options.resource_id)
         headers = {**self.options.source.headers, **headers}
         settings = replace(self.options.source, headers=headers)
         self.options = replace(self.options, source=settings)

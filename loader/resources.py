@@ -187,8 +187,13 @@ def location(ckan: Ckan, resource: Mapping[str, Any]) -> tuple[str, dict[str, st
     """Return what ``ckan.location`` does: an editor may not name a file of this machine.
 
     Raises:
-        UsageError: Its URL leads to neither a web server nor a bucket.
+        UsageError: It has no file, or its URL leads to neither a web server nor a bucket.
     """
+    if not _has_file(resource):
+        raise UsageError(
+            f"the resource {resource['id']} has no file",
+            hint="load a file into it: aircan load SOURCE --resource-id ID",
+        )
     uri, headers = ckan.location(resource)
     if urlsplit(uri).scheme.lower() not in _SCHEMES:
         raise UsageError(
@@ -201,11 +206,6 @@ def location(ckan: Ckan, resource: Mapping[str, Any]) -> tuple[str, dict[str, st
 def _load(
     ckan: Ckan, resource: Mapping[str, Any], options: Options, progress: Progress | None
 ) -> Report:
-    if not _has_file(resource):
-        raise UsageError(
-            f"the resource {resource['id']} has no file",
-            hint="load a file into it: aircan load SOURCE --resource-id ID",
-        )
     uri = location(ckan, resource)[0]
     described = replace(
         options,

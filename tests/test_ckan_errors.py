@@ -355,9 +355,9 @@ def test_without_a_token_none_is_sent():
 
 # name: URL of CKAN, another, whether the token may go there
 OWN = {
-    "below it": ("https://ckan.example", "https://ckan.example/dataset/a", True),
-    "the same port, told": ("https://ckan.example", "https://ckan.example:443/x", True),
-    "in capitals": ("https://ckan.example", "HTTPS://CKAN.Example/x", True),
+    "itself": ("https://ckan.example", "https://ckan.example/", True),
+    "the same port, told": ("https://ckan.example", "https://ckan.example:443/", True),
+    "in capitals": ("https://ckan.example", "HTTPS://CKAN.Example/", True),
     "another host": ("https://ckan.example", "https://example/x", False),
     "a longer host": ("https://ckan.example", "https://ckan.example.org/x", False),
     "a host that looks alike": ("https://ckan.example", "https://ckan.example@evil.org/", False),
@@ -375,10 +375,9 @@ OWN = {
 def test_the_token_goes_to_ckans_own_host_only(url, other, own):
     ckan = Ckan(url, TOKEN)
     assert ckan.owns(other) is own
-    assert ckan.location({"url": other, "url_type": ""}) == (
-        other,
-        {"Authorization": TOKEN} if own else {},
-    )
+    upload = f"{other.rstrip('/')}/dataset/a/resource/b/download/c.csv"
+    told = {"Authorization": TOKEN} if own else {}
+    assert ckan.location({"id": "b", "url": upload, "url_type": ""}) == (upload, told)
 
 
 def test_an_upload_is_asked_for_where_ckan_was_named():
@@ -410,7 +409,7 @@ WRITTEN = {
         "https://ckan.example/data/dataset/d/resource/r-1/download/..%2F..%2F..%2Fdump",
         False,
     ),
-    "below it": ("https://ckan.example/a/data/dataset/d/resource/r-1/download/a.csv", False),
+    "itself": ("https://ckan.example/a/data/dataset/d/resource/r-1/download/a.csv", False),
     "another host": ("https://evil.org/data/dataset/d/resource/r-1/download/a.csv", False),
     "no URL": ("http://[", False),
 }

@@ -32,6 +32,8 @@ class Connection:
         ({"host": "demo.ckan.org", "conn_type": "https"}, "https://demo.ckan.org"),
         ({"host": "demo.ckan.org", "schema": "https"}, "https://demo.ckan.org"),
         ({"host": "ckan", "port": 5000}, "http://ckan:5000"),
+        ({"host": "http://ckan/data", "port": 5000}, "http://ckan:5000/data"),
+        ({"host": "http://ckan:5000", "port": 5000}, "http://ckan:5000"),
         ({"host": "demo.ckan.org", "conn_type": "generic"}, "https://demo.ckan.org"),
     ],
 )

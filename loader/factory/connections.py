@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from loader.errors import UsageError
 
@@ -67,7 +67,10 @@ def ckan_url(connection: Connection) -> str:
     if "://" not in host:
         scheme = next((s for s in (connection.schema, connection.conn_type) if s in _WEB), "https")
         host = f"{scheme}://{host}"
-    return f"{host}:{connection.port}" if connection.port else host
+    parts = urlsplit(host)
+    if not connection.port or parts.netloc.endswith(f":{connection.port}"):
+        return host
+    return urlunsplit(parts._replace(netloc=f"{parts.netloc}:{connection.port}"))
 
 
 def ckan_token(connection: Connection) -> str:

@@ -1,8 +1,8 @@
 """What the runs left -> the resources whose newest load did not end well.
 
-In: the artifacts of steps named ``prepare`` (``resource.json``) and ``report`` (``report.json``),
-also those of mapped groups: ``resource.prepare/3``. Out: ids of resources. Holds two lines for
-each load that is still listed.
+In: the artifacts of steps named ``prepare`` (``resource.json``, or ``error.json``) and ``report``
+(``report.json``), also those of mapped groups: ``resource.prepare/3``. Out: ids of resources. Holds
+two lines for each load that is still listed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from loader.factory.artifacts import Artifacts, File
 
 _log = logging.getLogger(__name__)
 
-_WRITES = {"prepare": "resource.json", "report": "report.json"}
+# Either of the first names the resource.
+_WRITES = {"prepare": ("resource.json", "error.json"), "report": ("report.json",)}
 
 
 def last_failed(
@@ -55,7 +56,7 @@ def _newest_first(artifacts: Artifacts, dag_ids: Sequence[str]) -> list[tuple[Fi
             continue  # of no step
         dag_id, run_id, task_id, *map_index = file.parts[:-1]
         group, _, step = task_id.rpartition(".")
-        if _WRITES.get(step) == file.parts[-1]:
+        if file.parts[-1] in _WRITES.get(step, ()):
             load = (dag_id, run_id, group, *map_index)
             written[step][load] = file
     loads = [

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from loader.factory.tasks import Run
 
 _log = logging.getLogger(__name__)
+# What Airflow's scheduler calls them.
+_REASONS = {"timed_out": "it took too long", "task_failure": "one of its tasks did"}
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,7 @@ class Listener:
     @hookimpl
     def on_dag_run_failed(self, dag_run: Any, msg: str) -> None:  # noqa: ANN401
         """Tell CKAN, unless a task has told it already."""
-        took = "it took too long" if msg == "timed_out" else "it was stopped in Airflow"
-        _hear(dag_run, f"the run failed: {took}")
+        _hear(dag_run, f"the run failed: {_REASONS.get(msg, 'it was stopped in Airflow')}")
 
     @hookimpl
     def on_dag_run_success(self, dag_run: Any, msg: str) -> None:  # noqa: ANN401, ARG002
@@ -63,11 +64,21 @@ def _tell(ended: _Ended) -> None:
 
     try:
         for run in _runs(ended):
-            if not run.place("report").exists(tasks.REPORT):
+            if not _is_told(run):
                 with suppress(StepFailed):
                     tasks.report(run, ended.reason)
     except AircanError as error:
         _log.warning("CKAN was not told how %s ended: %s", ended.run_id, error)
+
+
+def _is_told(run: Run) -> bool:
+    from loader.errors import ArtifactsError  # noqa: PLC0415
+    from loader.factory.tasks import REPORT  # noqa: PLC0415
+
+    try:
+        return run.place("report").exists(REPORT)
+    except ArtifactsError:
+        return False  # better twice than not at all
 
 
 def _runs(ended: _Ended) -> Iterator[Run]:

@@ -6,6 +6,7 @@ Out: the report of the try that added the rows, or whether one may have. Holds n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from loader.errors import RowsInDoubt
 from loader.factory.artifacts import Place
 from loader.factory.conf import Conf
 
+_POLL_S = 2.0
 _BEGUN, _DONE = "begun.json", "done.json"
 
 
@@ -39,8 +41,11 @@ class Once:
             return dict(self._place.read(_DONE))
         return None
 
-    def begin(self) -> None:
+    def begin(self, late_s: float) -> None:
         """Note down which rows there are.
+
+        Args:
+            late_s: How long rows of an earlier try may still come in.
 
         Raises:
             RowsInDoubt: There are others since an earlier try, which may have added them.
@@ -52,6 +57,10 @@ class Once:
             self._place.write(_BEGUN, {"newest_id": newest})
             return
         before = self._place.read(_BEGUN)["newest_id"]
+        end = time.monotonic() + late_s
+        while newest == before and time.monotonic() < end:
+            time.sleep(min(_POLL_S, late_s))
+            newest = newest_id(self._ckan, self._conf.resource_id)
         if newest != before:
             raise RowsInDoubt(
                 f"rows with an _id above {before} are there since an earlier try of this run,"

@@ -55,6 +55,7 @@ _LEFT = {
 _CALLS = CkanSettings()
 # The end of a job is often the first that a process tells CKAN, which may just be restarting.
 _STATUS_CALLS = CkanSettings(connect_timeout_s=5, read_timeout_s=15, opening_retries=6)
+_LATE_S = 60.0  # CKAN goes on with the last call of a try that was killed
 _ERRORS_TOLD = 100  # of a validation; its report has more
 
 
@@ -118,7 +119,7 @@ class Run:
                 "the conf holds a ckan_api_key, which Airflow shows to all its users",
                 hint=f"put it into the Airflow connection {self.conf.ckan_conn_id}",
             )
-        if key and endpoint:  # which whoever wrote it may not use to look around in here
+        if endpoint and self._brings_its_ckan():  # nobody here vouches for it
             return Ckan(endpoint, key, settings, self.guard())
         connection = self.connection(self.conf.ckan_conn_id)
         token = key or connections.ckan_token(connection)
@@ -131,6 +132,17 @@ class Run:
             )
         return ckan
 
+    def _brings_its_ckan(self) -> bool:
+        """Tell whether the conf names a CKAN that no connection of ours is."""
+        endpoint = self.conf.ckan_api_endpoint
+        if not (endpoint and self.conf.ckan_api_key):
+            return False
+        try:
+            ours = connections.ckan_url(self.connection(self.conf.ckan_conn_id))
+        except connections.NoConnection:
+            return True
+        return not Ckan(ours).owns(endpoint)
+
     def guard(self) -> Guard:
         """Return from where files may come: public hosts, CKAN's own, and those allowed."""
         guard = Guard.read(self.settings.allowed_hosts)
@@ -142,7 +154,7 @@ class Run:
 
     def datastore_url(self) -> str | None:
         """Return the URL of the DataStore's database, if a connection names it."""
-        if not self.conf.datastore_conn_id:
+        if not self.conf.datastore_conn_id or self._brings_its_ckan():
             return None
         try:
             connection = self.connection(self.conf.datastore_conn_id)
@@ -176,7 +188,7 @@ def prepare(run: Run) -> None:
 def look_up(run: Run) -> None:
     """Look the resource up, which is all that a validation needs."""
     with _step(run, "prepare") as (place, job):
-        _look_up(run, place, job)
+        place.write(RESOURCE, _look_up(run, place, job)[1])
 
 
 def _look_up(run: Run, place: Place, job: Job) -> tuple[Ckan, dict[str, Any]]:
@@ -185,7 +197,6 @@ def _look_up(run: Run, place: Place, job: Job) -> tuple[Ckan, dict[str, Any]]:
     shown = ckan.resource(run.conf.resource_id)
     described = descriptors.of_resource(shown, run.conf.resource, _uri(run, ckan))
     dataset = ckan.dataset(shown["package_id"])
-    place.write(RESOURCE, described)
     place.write(DATASET, descriptors.of_dataset(dataset, described))
     return ckan, described
 
@@ -224,8 +235,8 @@ def load(run: Run) -> None:
         return
     with _step(run, "load") as (place, job):
         job.tell("RUNNING", "load", "loading the rows")
-        once.begin()
         described = _prepared(run)
+        once.begin(_LATE_S if described["aircan"]["via"] == "api" else 0)
         options = _options(run, ckan, described)
         with _left(place) as left, Telling(job, "load") as progress:
             if described["aircan"]["via"] == "copy":
@@ -313,7 +324,7 @@ def _report(run: Run, steps: Sequence[str], reason: str) -> None:
 def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
     place = run.place(step)
     if place.exists(ERROR):
-        return dict(place.read(ERROR))
+        return {name: v for name, v in place.read(ERROR).items() if name != "resource_id"}
     return None if place.exists(_LEFT[step]) else _killed(reason or f"the task {step} left no word")
 
 
@@ -374,7 +385,8 @@ def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
         yield place, run.job()
     except AircanError as error:
         try:
-            place.write(ERROR, error.to_dict() | {"message": str(error)})
+            told = error.to_dict() | {"message": str(error)}
+            place.write(ERROR, told | {"resource_id": run.conf.resource_id})
         except ArtifactsError as second:  # the first is the one to tell
             _log.warning("%s", second)
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from loader import errors
 from loader.factory import conf, many, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.connections import NoConnection
+from loader.factory.failed import last_failed
 from loader.factory.tasks import Run, Settings
 
 STEPS = ("prepare", "convert", "load", "register")
@@ -153,7 +155,7 @@ def test_ckan_hears_of_every_step_and_of_the_end(run, front):
     assert {update["job_id"] for update in updates} == {"job-1"}
     assert [u["sequence"] for u in updates] == sorted({u["sequence"] for u in updates})
     assert {u["status"] for u in updates[:-1]} == {"RUNNING"}
-    assert [u["step"] for u in updates if u["status"] == "RUNNING"][0] == "prepare"
+    assert updates[0]["step"] == "prepare"
     assert {"prepare", "load", "register", "report"} <= {u["step"] for u in updates}
     last = updates[-1]
     assert (last["status"], last["message"]) == ("DONE", "3 rows in the DataStore")
@@ -204,6 +206,39 @@ def test_rows_that_came_between_two_tries_of_an_append_stop_it(portal_212, run):
     with pytest.raises(errors.RowsInDoubt, match="above 1"):
         tasks.load(adding)
     assert len(rows(portal_212, run.conf.resource_id)) == 3
+
+
+def test_rows_of_a_killed_try_that_ckan_still_adds_are_waited_for(portal_212, run, monkeypatch):
+    run = through_api(run)
+    do_all(run)
+    resource_id = run.conf.resource_id
+    adding = replace(run, run_id="second", conf=replace(run.conf, mode="append"))
+    tasks.prepare(adding)
+    tasks.convert(adding)
+    adding.place("added").write("begun.json", {"newest_id": 3})
+    late = {"id": 4, "name": "late", "when": "2020-01-01"}
+    insert = {"resource_id": resource_id, "method": "insert", "records": [late], "force": True}
+    timer = threading.Timer(1, lambda: portal_212.action("datastore_upsert", **insert))
+    timer.start()
+    with pytest.raises(errors.RowsInDoubt, match="above 3"):
+        tasks.load(adding)
+    timer.join()
+    assert len(rows(portal_212, resource_id)) == 4
+
+
+def test_a_load_that_failed_at_once_is_one_that_failed(portal_212, run):
+    missing = replace(run.conf, resource={"resource_id": "no-such-resource"})
+    with pytest.raises(errors.CkanNotFound):
+        tasks.prepare(replace(run, conf=missing))
+    with pytest.raises(errors.StepFailed):
+        tasks.report(replace(run, conf=missing))
+    assert last_failed(run.artifacts, ["aircan_load"]) == ["no-such-resource"]
+
+
+def test_the_steps_tell_what_they_do(run, front):
+    do_all(through_api(run))
+    steps = [update["step"] for update in told(front)]
+    assert list(dict.fromkeys(steps)) == ["prepare", "convert", "load", "register", "report"]
 
 
 def test_a_value_that_does_not_fit_is_told_with_its_place(portal_212, run, front, server):
@@ -449,6 +484,8 @@ class TestSecrets:
         run = replace(run, settings=Settings(allowed_hosts=allowed))
         do_all(run)
         assert len(rows(portal_212, run.conf.resource_id)) == 3
+        # Nobody vouches for that CKAN, so it gets no database of ours.
+        assert run.place("report").read("report.json")["via"] == "api"
 
     def test_a_connection_without_a_token(self, portal_212, run, front, monkeypatch):
         monkeypatch.setenv("AIRCAN_CKAN_TOKEN", portal_212.token)
