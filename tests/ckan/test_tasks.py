@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from frictionless import Package, Resource
 from http_server import HttpServer
@@ -18,6 +20,7 @@ from portal import PASSWORD, Portal
 from unsteady import Unsteady
 
 from loader import errors
+from loader.copy import slots
 from loader.factory import conf, many, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.connections import NoConnection
@@ -401,6 +404,23 @@ def test_only_web_servers_and_buckets_are_fetched_from(run, path):
     run = replace(run, conf=replace(run.conf, resource=resource))
     with pytest.raises(errors.AddressRefused, match="is at none of http, https, gs"):
         do_all(run)
+
+
+@pytest.mark.parametrize(("size", "waits"), [("10", False), ("2000", True)])
+def test_a_huge_file_leaves_the_last_slot_to_smaller_ones(portal_212, run, size, waits):
+    run = replace(run, settings=replace(run.settings, max_loads=2, huge_bytes=1000))
+    portal_212.action("resource_patch", id=run.conf.resource_id, size=size)
+    tasks.prepare(run)
+    tasks.convert(run)
+    with closing(psycopg.connect(portal_212.datastore_url)) as other:
+        slots.take(other, 1)
+        if waits:
+            with pytest.raises(errors.TooManyLoads):
+                tasks.load(run)
+        else:
+            tasks.load(run)
+    name = f'"{run.conf.resource_id}"'
+    assert (sql(portal_212, "SELECT to_regclass(%s)", name) == [(None,)]) is waits
 
 
 @pytest.mark.parametrize("conn_id", ["not_there", None])
