@@ -41,6 +41,8 @@ def of_resource(shown: Mapping[str, Any], given: Mapping[str, Any], uri: str) ->
         if found := descriptor(shown, part):
             told[part] = found
     told |= {name: value for name, value in given.items() if value is not None}
+    size = str(told.pop("bytes", ""))  # CKAN takes any text for one
+    told |= {"bytes": int(size)} if size.isdecimal() else {}
     told["format"] = str(told.get("format", "csv")).lower()
     title = given.get("name") or told.get("title") or told["resource_id"]
     name = _NO_NAME.sub("-", str(title).lower()).strip("-") or "resource"

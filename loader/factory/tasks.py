@@ -488,9 +488,7 @@ def _options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options:
 
 
 def _max_loads(settings: Settings, described: Mapping[str, Any]) -> int | None:
-    size = str(described.get("bytes", ""))
-    is_huge = size.isdecimal() and int(size) >= settings.huge_bytes
-    if settings.max_loads is None or not is_huge:
+    if settings.max_loads is None or described.get("bytes", 0) < settings.huge_bytes:
         return settings.max_loads
     return max(1, settings.max_loads - 1)
 
