@@ -22,7 +22,6 @@ from benchmarks.measure import WAYS, Data, Run, WrongResult, _check_report, meas
 from benchmarks.run import File, Plan, _conclude, _parser, _plan, _write, main
 from benchmarks.server import embedded_server
 
-
 ROOT = Path(__file__).parents[1]
 
 
