@@ -60,7 +60,7 @@ FULL = Limits(
     time_growth=1.15,
 )
 # Small files on a busy machine: start-up weighs more and a neighbour can take a core.
-GUARD = replace(FULL, b_to_a=2.6, c_to_d={"taxi": 0.95, "311": 0.95})
+GUARD = replace(FULL, b_to_a=2.6, c_to_d={"taxi": 0.95, "311": 0.95}, memory_mb=385)
 
 
 @dataclass(frozen=True)

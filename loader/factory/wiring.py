@@ -22,6 +22,11 @@ _RETRIES = {
     "max_retry_delay": timedelta(minutes=10),
 }
 
+# A load takes a slot of its database by itself; one through CKAN's API, which knows no database,
+# is counted by Airflow, with all others of its DAG. What is no number, the task complains of.
+_MAX_LOADS = os.environ.get("AIRCAN_MAX_LOADS", "").strip()
+_LOADS = {"max_active_tis_per_dag": int(_MAX_LOADS) or None} if _MAX_LOADS.isdecimal() else {}
+
 
 def common(params: Mapping[str, Mapping[str, Any]], doc: str | None) -> dict[str, Any]:
     """Return what all DAGs have in common.
@@ -53,7 +58,7 @@ def load_one() -> None:
     def convert() -> None:
         on_airflow.do("convert")
 
-    @task(trigger_rule="none_failed")
+    @task(trigger_rule="none_failed", **_LOADS)
     def load() -> None:
         on_airflow.do("load")
 

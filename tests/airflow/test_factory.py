@@ -67,6 +67,29 @@ def test_a_dag_file_that_touches_something_is_found_out(tmp_path: Path) -> None:
     ]
 
 
+LOAD = """
+from airflow.sdk import DAG
+from loader.factory import wiring
+
+with DAG("one") as dag:
+    wiring.load_one()
+print(dag.get_task("load").max_active_tis_per_dag)
+"""
+
+
+@pytest.mark.parametrize(("said", "most"), [("8", "8"), ("", "None"), ("0", "None"), ("x", "None")])
+def test_airflow_counts_the_loads_of_a_dag(said: str, most: str, tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "AIRFLOW_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [ENVIRONMENT / "bin" / "python", "-c", LOAD],
+        env=environment | {"AIRCAN_MAX_LOADS": said},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1:] == [most], done.stderr
+
+
 def test_airflow_imports_every_dag_of_the_project(airflow: Airflow) -> None:
     assert airflow.import_errors().keys() == {TEST_DAGS / "broken.py"}
     assert {"harness", *(file.stem for file in dag_files(DAGS))} == airflow.dag_ids()
