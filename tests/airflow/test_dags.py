@@ -69,7 +69,7 @@ def told(front: Unsteady, resource_id: str) -> list[dict[str, Any]]:
     return [update for update in updates if update["resource_id"] == resource_id]
 
 
-def until(question: Callable[[], Any], timeout_s: float = 60) -> Any:
+def until(question: Callable[[], Any], timeout_s: float = 180) -> Any:
     end = time.monotonic() + timeout_s
     while not (answer := question()):
         assert time.monotonic() < end
