@@ -32,7 +32,7 @@ TEST_DAGS = Path(__file__).with_name("dags")
 # What is in this database need not survive a power failure.
 UNSAFE = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
-START_TIMEOUT_S = 240
+START_TIMEOUT_S = 400
 RUN_TIMEOUT_S = 180
 REQUEST_TIMEOUT_S = 60
 POLL_S = 0.2

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -215,20 +215,27 @@ def test_a_private_address_is_refused(airflow, front, portal_212):
 
 def test_a_load_waits_for_a_database_that_has_enough_of_them(airflow, portal_212, resource):
     most = int(airflow.environment["AIRCAN_MAX_LOADS"])
-    held: list[int] = []
+    held: list[psycopg.Connection] = []
     with ExitStack() as stack:
 
         def hold() -> int:
-            connection = stack.enter_context(closing(psycopg.connect(portal_212.datastore_url)))
-            with suppress(TooManyLoads):
-                slots.take(connection, most)
-                held.append(1)
+            if len(held) < most:
+                connection = psycopg.connect(portal_212.datastore_url)
+                try:
+                    slots.take(connection, most)
+                except TooManyLoads:
+                    connection.close()
+                else:
+                    held.append(stack.enter_context(closing(connection)))
             return len(held)
 
+        def waits() -> bool:
+            hold()  # the slow run may have had one, and ended
+            return states(airflow, "aircan_load", run_id).get("load") == "up_for_reschedule"
+
         until(lambda: hold() >= most - 1)  # what was stopped before may still have one
-        hold()  # the slow run may have it
         run_id = airflow.trigger("aircan_load", {"resource": resource})
-        until(lambda: states(airflow, "aircan_load", run_id).get("load") == "up_for_reschedule")
+        until(waits)
     airflow.wait_success("aircan_load", run_id)
     assert airflow.task("aircan_load", run_id, "load")["try_number"] == 1
     assert rows(portal_212, resource) == ROWS

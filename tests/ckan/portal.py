@@ -39,7 +39,7 @@ PASSWORD = "portal-password"
 ORGANIZATION = "city"
 ADMIN, EDITOR = "admin", "editor"
 CONSENT = "y\n"  # to "Create new user?"
-START_TIMEOUT_S = 240
+START_TIMEOUT_S = 400
 REQUEST_TIMEOUT_S = 120
 
 # Runs a command until its own standard input closes, which it does when the process that started
