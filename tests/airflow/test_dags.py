@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -65,8 +66,10 @@ def resource(portal_212: Portal, front: Unsteady, server: HttpServer) -> str:
 
 
 def told(front: Unsteady, resource_id: str) -> list[dict[str, Any]]:
+    """What CKAN was told of a resource, in the order in which it was said: one may come late."""
     updates = [json.loads(call.body) for call in front.made("aircan_status_update")]
-    return [update for update in updates if update["resource_id"] == resource_id]
+    mine = [update for update in updates if update["resource_id"] == resource_id]
+    return sorted(mine, key=itemgetter("sequence"))
 
 
 def until(question: Callable[[], Any], timeout_s: float = 180) -> Any:
