@@ -1,0 +1,541 @@
+"""The life of a job: asked for, submitted to Airflow, asked after, cancelled, forgotten.
+
+In: what somebody wants of a resource. Out: rows of the jobs table, runs in Airflow. A job that
+cannot be submitted waits, and is tried again later and later: nothing is lost while Airflow is
+down. Its id makes the run's id, so that trying twice makes one run. No row is locked while Airflow
+is asked: whoever saves a resource never waits for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+from ckan import model as ckan_model
+from ckan.plugins import PluginImplementations, toolkit
+from ckanext.aircan import background, config, mail, model, updates
+from ckanext.aircan.airflow import Airflow, AirflowError, AirflowUnreachable, Run
+from ckanext.aircan.interfaces import IAircan
+from ckanext.aircan.model import Job
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 15.0, 600.0
+_AT_A_TIME = 100
+_PASS_S = 100  # CKAN ends background jobs after 180 s unless it is set up otherwise
+_SUBMISSION, _SUBMISSION_S = "submission", 60
+_STALE_S = 15
+_IN_VAIN = 3  # calls, one after the other: Airflow is away, and the other jobs need not wait for it
+# The factory's own word of a run's end may still be on its way.
+_PATIENCE = timedelta(minutes=2)
+_NO_NAME = re.compile(r"[^a-z0-9._-]+")
+# Of the settings, those that are no options of the load in the factory's conf.
+_OWN_KEYS = ("mode", "unique_keys")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants of a resource.
+
+    Attributes:
+        trigger: What brought it about: ``change``, ``submit``, ``rerun``, ``command``.
+        user: The id of who wants it.
+        dag_id: By default that for a file of the resource's size.
+        conf: ``mode``, ``unique_keys``, ``options``: they win over the resource's settings.
+    """
+
+    trigger: str
+    user: str | None = None
+    dag_id: str | None = None
+    conf: Mapping[str, Any] = field(default_factory=dict)
+
+
+def ask_for(one: Session, resource: Mapping[str, Any], wish: Wish) -> Job:
+    """Return a job that waits: a new one, or the one that waits already for the same.
+
+    Args:
+        one: The session.
+        resource: ``id`` and ``package_id``.
+        wish: What to do with it.
+    """
+    asked = dict(wish.conf) | ({"dag_id": wish.dag_id} if wish.dag_id else {})
+    info: dict[str, Any] = {"trigger": wish.trigger, "attempts": 0}
+    job = model.add(
+        one,
+        job_type="VALIDATE" if "validate" in (wish.dag_id or "") else "LOAD",
+        dataset=resource["package_id"],
+        resource=resource["id"],
+        user=wish.user,
+        info=info | ({"wish": asked} if asked else {}),
+    )
+    if wish.trigger != "change" and job.info["trigger"] == "change":
+        job.user = wish.user
+        job.put(trigger=wish.trigger)
+    job.put(next_attempt=None)  # whoever asks again does not want to wait
+    return job
+
+
+def is_taken_care_of(job: Job | None, resource: Mapping[str, Any]) -> bool:
+    """Tell whether this very file is being loaded, or was.
+
+    Args:
+        job: The newest load of the resource.
+        resource: As ``source`` takes it, and ``datastore_active``.
+    """
+    if job is None or job.info.get("source") != source(resource):
+        return False
+    return job.is_going or (job.status == "DONE" and bool(resource.get("datastore_active")))
+
+
+def source(resource: Mapping[str, Any]) -> str:
+    """Return what tells a resource's file from another; a digest, since a URL may hold secrets.
+
+    Args:
+        resource: ``url``, ``url_type`` and ``last_modified``.
+    """
+    url = str(resource.get("url") or "")
+    if resource.get("url_type") == "upload":
+        url = url.rpartition("/")[2]  # CKAN shows the whole of it, but keeps the name only
+    known = json.dumps([url, str(resource.get("last_modified") or "")])
+    return hashlib.sha256(known.encode()).hexdigest()
+
+
+def _dag_for(resource: Mapping[str, Any]) -> str:
+    size = resource.get("size")
+    is_large = size is not None and int(size) >= config.option("large_bytes")
+    return config.option("large_dag_id") if is_large else "aircan_load"
+
+
+def submit_soon() -> None:
+    """Have all that waits submitted, in the background; a page or a call does not wait for it."""
+    # Thousands of resources that are saved at once need one pass, not thousands.
+    if background.claim(_SUBMISSION, _SUBMISSION_S):
+        background.enqueue(submit_due, title="submit what waits")
+
+
+@background.logged
+def submit_due() -> None:
+    """Submit what waits and is due."""
+    background.release(_SUBMISSION)  # what is asked for from now on may be missed below
+    end = time.monotonic() + _PASS_S
+    with model.session() as one:
+        due = model.due(one, _AT_A_TIME)
+    in_vain = 0
+    for number, job_id in enumerate(due, 1):
+        try:
+            _attempt(job_id)
+            in_vain = 0
+        except AirflowUnreachable:
+            in_vain += 1
+        if in_vain == _IN_VAIN:
+            return
+        if number == _AT_A_TIME or time.monotonic() > end:
+            submit_soon()
+            return
+
+
+def look_after(found: Iterable[Job]) -> None:
+    """Have jobs looked after, in the background, that somebody looks at and nobody has told of.
+
+    Args:
+        found: What is looked at.
+    """
+    stale = model.now() - timedelta(seconds=_STALE_S)
+    if not any(job.is_going and job.updated < stale for job in found):
+        return
+    if background.claim("looked-after", _STALE_S):  # each open page asks every few seconds
+        background.enqueue(reconcile, title="look after what is going")
+
+
+@background.logged
+def reconcile() -> None:
+    """Submit what waits and is due; ask Airflow after what has been submitted."""
+    submit_due()
+    end = time.monotonic() + _PASS_S
+    with model.session() as one:
+        going = model.submitted(one, _AT_A_TIME)
+    in_vain = 0
+    for job_id in going:
+        try:
+            _refresh(job_id)
+            in_vain = 0
+        except AirflowUnreachable as error:
+            _log.warning("job %s could not be asked after: %s", job_id, error)
+            in_vain += 1
+        except Exception:  # noqa: BLE001  (the others are to be asked after all the same)
+            _log.exception("job %s could not be asked after", job_id)
+        if time.monotonic() > end or in_vain == _IN_VAIN:
+            return
+
+
+def submit(job_id: str) -> Job | None:
+    """Give a job that waits to Airflow; if that cannot be, it waits on.
+
+    Returns:
+        The job; None if it is not to be done at all.
+    """
+    try:
+        return _attempt(job_id)
+    except AirflowUnreachable:
+        with model.session() as one:
+            return model.look(one, job_id)
+
+
+def _attempt(job_id: str) -> Job | None:
+    try:
+        return _submit(job_id)
+    except AirflowUnreachable:
+        raise
+    except Exception as error:  # noqa: BLE001  (a plugin's, say: the job must not get lost)
+        _log.exception("job %s could not be submitted", job_id)
+        problem = f"CKAN could not submit it: {type(error).__name__}, see its log"
+        with model.session() as one:
+            job = model.get(one, job_id)
+            return job and _wait(one, job, problem)
+
+
+def _submit(job_id: str) -> Job | None:
+    with model.session() as one:
+        job = model.get(one, job_id)
+        if job is None or job.is_submitted or job.status != "WAITING" or model.is_held(one, job):
+            return job
+        conf = _claim(one, job)
+        if conf is None:
+            return job if job.status == "CANCELLED" else None
+    error = None
+    try:
+        config.airflow().trigger(job.info["dag_id"], job.run_id, conf)
+    except AirflowError as trouble:
+        error = trouble
+    with model.session() as one:
+        job = model.get(one, job_id)
+        if job is None:
+            return None
+        job = _settle(one, job, error)
+    if isinstance(error, AirflowUnreachable):
+        raise error
+    if job is not None and job.status == "FAILED":
+        mail.tell_soon(job)
+    if job is not None and job.status == "CANCELLED":  # meanwhile
+        _stop(job)
+    return job
+
+
+def _claim(one: Session, job: Job) -> dict[str, Any] | None:
+    """Return the conf of a job's run, and note that it is being submitted; None if it is not."""
+    resource = _resource(one, job)
+    if resource is None:
+        updates.end(job, "CANCELLED", "the resource is no longer there")
+        return None
+    if job.info["trigger"] == "change" and not is_wanted(resource):
+        one.delete(job)
+        return None
+    dag_id = job.info.get("wish", {}).get("dag_id") or _dag_for(resource)
+    job.factory_id = job.run_id
+    job.put(dag_id=dag_id, source=source(resource), claimed=model.now().isoformat())
+    return _conf(one, job, resource)
+
+
+def _resource(one: Session, job: Job) -> dict[str, Any] | None:
+    """Return the resource of a job, unless it or its dataset was deleted."""
+    package = ckan_model.Package
+    state = one.scalar(select(package.state).where(package.id == job.dataset))
+    context = {"ignore_auth": True, "user": ""}
+    try:
+        resource = toolkit.get_action("resource_show")(context, {"id": job.resource})
+    except toolkit.ObjectNotFound:
+        return None
+    return resource if state not in (None, "deleted") else None
+
+
+def is_wanted(resource: Mapping[str, Any]) -> bool:
+    """Ask the plugins whether a resource may be loaded."""
+    return all(plugin.can_load(resource) for plugin in PluginImplementations(IAircan))
+
+
+def _settle(one: Session, job: Job, error: AirflowError | None) -> Job | None:
+    """Note what became of a submission; what was told of the run meanwhile is true already."""
+    if error is None or job.status != "WAITING":
+        job.put(submitted=model.now().isoformat(), next_attempt=None, problem=None)
+        return job
+    if error.retryable:
+        return _wait(one, job, str(error))
+    updates.fail(job, str(error), error.hint)
+    return job
+
+
+def _wait(one: Session, job: Job, problem: str) -> Job | None:
+    """Have a job wait, longer each time; None if one like it was asked for meanwhile."""
+    if job.status != "WAITING":
+        return job
+    if job.is_submitted and model.has_successor(one, job):
+        one.delete(job)
+        return None
+    attempts = job.info["attempts"] + 1
+    pause_s = min(_FIRST_PAUSE_S * 2 ** min(attempts - 1, 10), _LONGEST_PAUSE_S)
+    at = model.now() + timedelta(seconds=pause_s)
+    job.factory_id = None
+    job.put(attempts=attempts, problem=problem, next_attempt=at.isoformat())
+    _log.warning("job %s waits: %s", job.id, problem)
+    return job
+
+
+def _conf(one: Session, job: Job, resource: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the conf of the run. It has no path: Airflow shows it, and a URL may hold secrets."""
+    wish = job.info.get("wish", {})
+    settings = model.settings_of(one, job.resource) | {
+        name: wish[name] for name in _OWN_KEYS if name in wish
+    }
+    options = {name: v for name, v in settings.items() if name not in _OWN_KEYS}
+    options |= wish.get("options", {})
+    title = resource.get("name") or resource["id"]
+    conf = {
+        "resource": {
+            "name": _NO_NAME.sub("-", title.lower()).strip("-") or "resource",
+            "format": (resource.get("format") or "csv").lower(),
+            "resource_id": resource["id"],
+            "package_id": resource["package_id"],
+        },
+        "options": options,
+        "ckan_api_endpoint": config.api_endpoint(),
+        "job_id": job.id,
+        "ckan_conn_id": config.option("ckan_conn_id"),
+        "datastore_conn_id": config.option("datastore_conn_id") or None,
+    }
+    if job.job_type == "LOAD":
+        conf |= {
+            "mode": settings.get("mode", "replace"),
+            "unique_keys": settings.get("unique_keys", []),
+        }
+        job.put(mode=conf["mode"], unique_keys=conf["unique_keys"])
+    job.put(options=options)
+    return conf
+
+
+def hear(update: Mapping[str, Any]) -> Job:
+    """Take in what the factory tells of a job.
+
+    Raises:
+        ObjectNotFound: There is no such job.
+        ValidationError: It is another resource's, or the run another job's.
+    """
+    with model.session() as one:
+        job = _told(one, update)
+        was = job.status
+        news = updates.hear(job, update)
+    if news and job.status != was:
+        _follow(job)
+    return job
+
+
+def _told(one: Session, update: Mapping[str, Any]) -> Job:
+    """Return the job that an update is of; one that began in Airflow is new here."""
+    run_id, resource_id = update["run_id"], update["resource_id"]
+    job = model.get(one, update["job_id"]) if update.get("job_id") else None
+    if update.get("job_id") and job is None:
+        raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
+    if job is not None and job.resource != resource_id:
+        raise toolkit.ValidationError({"job_id": [toolkit._("The job is another resource's")]})
+    if job is not None and run_id in (job.run_id, job.factory_id):
+        if not job.is_submitted or "submitted" not in job.info:  # Airflow's answer to us was lost
+            job.factory_id = run_id
+            job.put(submitted=model.now().isoformat())
+        return job
+    if run_id.startswith(model.RUN):  # whose job another one would be taken for
+        raise toolkit.ValidationError({"run_id": [toolkit._("The run is another job's")]})
+    resource = toolkit.get_action("resource_show")(
+        {"ignore_auth": True, "user": ""}, {"id": resource_id}
+    )
+    return model.add(
+        one,
+        factory_id=run_id,
+        job_type=update["job_type"],
+        dataset=resource["package_id"],
+        resource=resource_id,
+        info={
+            "dag_id": update["dag_id"],
+            "trigger": "airflow",
+            "submitted": model.now().isoformat(),
+        },
+    )
+
+
+def _follow(job: Job) -> None:
+    """Do what follows a job's end."""
+    if job.is_going:
+        return
+    submit_soon()  # another of the resource may have been held
+    if job.status == "FAILED":
+        mail.tell_soon(job)
+    if job.status == "DONE" and job.job_type == "LOAD":
+        background.enqueue(after_load, job.id, title="after a load")
+
+
+@background.logged
+def after_load(job_id: str) -> None:
+    """Let the plugins do what is to follow a load."""
+    with model.session() as one:
+        job = model.look(one, job_id)
+        resource = job and _resource(one, job)
+    if job is None or resource is None:
+        return
+    for plugin in PluginImplementations(IAircan):
+        plugin.after_load(resource, job.to_dict())
+
+
+def refresh(job_id: str) -> Job | None:
+    """Ask Airflow after a job; one that Airflow lost, or that took too long, has failed."""
+    try:
+        return _refresh(job_id)
+    except AirflowError:
+        with model.session() as one:
+            return model.look(one, job_id)
+
+
+def _refresh(job_id: str) -> Job | None:
+    with model.session() as one:
+        job = model.look(one, job_id)
+    if job is None or not (job.is_going and job.is_submitted):
+        return job
+    run = problem = trouble = None
+    try:
+        airflow, dag_id = config.airflow(), job.info["dag_id"]
+        run = airflow.run(dag_id, job.factory_id)
+        if run is not None and run.state == "queued" and airflow.is_paused(dag_id):
+            problem = f"the DAG {dag_id} is paused in Airflow"
+    except AirflowError as error:
+        trouble, problem = error, str(error)
+    with model.session() as one:
+        job = model.get(one, job_id)
+        if job is None or not (job.is_going and job.is_submitted):
+            return job
+        job.put(problem=problem)
+        if run is not None:
+            _compare(job, run)
+        elif trouble is None:
+            job = _miss(one, job)
+        is_late = job is not None and job.status == "RUNNING" and _age(job, "started") > _timeout()
+        if is_late:
+            hours = config.option("timeout_hours")
+            hint = "see its log in Airflow; ckanext.aircan.timeout_hours is how long a job may take"
+            updates.fail(job, f"it has not ended within {hours} hours", hint)
+            job.put(given_up=True)
+    if is_late and trouble is None:
+        _stop(job)
+    if job is not None:
+        _follow(job)
+    if trouble is not None:
+        raise trouble
+    return job
+
+
+def _miss(one: Session, job: Job) -> Job | None:
+    """Note that Airflow does not know the run of a job."""
+    if "submitted" not in job.info:  # whoever was submitting it was interrupted
+        is_old = _age(job, "claimed") > _PATIENCE
+        return _wait(one, job, "Airflow has not got it") if is_old else job
+    if _age(job, "submitted") > _PATIENCE:
+        hint = "somebody has deleted it there: submit the resource again"
+        updates.fail(job, f"Airflow has no run {job.factory_id} of {job.info['dag_id']}", hint)
+    return job
+
+
+def _compare(job: Job, run: Run) -> None:
+    if "submitted" not in job.info:  # whoever submitted it was interrupted
+        job.put(submitted=model.now().isoformat())
+    if run.state == "running" and job.status == "WAITING":
+        job.status = "RUNNING"
+        job.put(started=(run.started or model.now()).isoformat())
+    elif run.ended is not None and model.now() - run.ended > _PATIENCE:
+        if run.state == "success":
+            updates.end(job, "DONE", "Airflow says that it went well; its own report did not come")
+        elif run.state == "failed":
+            hint = "see its log in Airflow, and whether Airflow's workers can reach this CKAN"
+            updates.fail(job, "the run failed in Airflow, and its own report did not come", hint)
+
+
+def is_alone(job: Job, airflow: Airflow) -> bool:
+    """Return whether the run of a job is about its resource and no other.
+
+    Only then may who edits the resource read the run's log, and stop it: what an update says of a
+    run that did not begin here is no proof, and other runs are about many resources.
+
+    Raises:
+        AirflowError: Airflow cannot be asked.
+    """
+    if job.factory_id in (None, job.run_id):
+        return True
+    run = airflow.run(job.info["dag_id"], job.factory_id)
+    if run is None:
+        return True  # there is nothing to read or to stop
+    asked = run.conf.get("resource")
+    return job.resource == (asked.get("resource_id") if isinstance(asked, dict) else asked)
+
+
+def _stop(job: Job) -> None:
+    """End the run of a job that has ended for CKAN, if Airflow can be told."""
+    try:
+        airflow = config.airflow()
+        if is_alone(job, airflow):
+            airflow.stop(
+                job.info["dag_id"], job.run_id if job.factory_id is None else job.factory_id
+            )
+    except AirflowError as error:
+        _log.warning("the run of job %s could not be stopped: %s", job.id, error)
+
+
+def _timeout() -> timedelta:
+    return timedelta(hours=config.option("timeout_hours"))
+
+
+def _age(job: Job, since: str) -> timedelta:
+    at = job.info.get(since)
+    return model.now() - (datetime.fromisoformat(at) if at else job.created)
+
+
+def cancel(job_id: str) -> Job:
+    """Cancel a job that has not ended.
+
+    Raises:
+        ObjectNotFound: There is no such job.
+        ValidationError: It has ended, or its run cannot be stopped.
+    """
+    with model.session() as one:
+        job = model.look(one, job_id)
+    if job is None:
+        raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
+    if not job.is_going:
+        _refuse(toolkit._("The job has ended"))
+    if job.is_submitted:
+        try:
+            airflow = config.airflow()
+            if not is_alone(job, airflow):
+                _refuse(toolkit._("Its run is about other resources, too: stop it in Airflow"))
+            airflow.stop(job.info["dag_id"], job.factory_id)
+        except AirflowError as error:
+            _refuse(
+                toolkit._("It cannot be stopped now: {why}").format(why=f"{error}; {error.hint}")
+            )
+    with model.session() as one:
+        job = model.get(one, job_id)
+        if job is None:
+            raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
+        if job.is_going:
+            updates.end(job, "CANCELLED", "cancelled")
+    if not job.is_submitted and "claimed" in job.info:  # Airflow may have got it all the same
+        _stop(job)
+    submit_soon()
+    return job
+
+
+def _refuse(why: str) -> NoReturn:
+    raise toolkit.ValidationError({"id": [why]})

@@ -1,0 +1,192 @@
+"""What each action takes."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import time
+from typing import Any
+
+from ckan.plugins import toolkit
+from ckan.types import Schema
+
+STATUSES = ["WAITING", "RUNNING", "DONE", "FAILED", "CANCELLED"]
+JOB_TYPES = ["HARVEST", "LOAD", "VALIDATE"]
+MODES = ["replace", "append", "upsert"]
+FULL_TEXT = ["all", "text", "none"]
+_PAGE, _LONGEST_PAGE = 20, 100
+_LARGEST = 2**31 - 1
+_LAST_HEADER_ROW = 1_000_000
+_AHEAD_US = 3_600_000_000
+# Codecs of Python's that no file is written in.
+_NO_ENCODINGS = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape")
+_AIRFLOW_NAME = re.compile(r"[A-Za-z0-9_.~:+@-]{1,250}")
+
+
+def _v(*names: str) -> list[Any]:
+    return [toolkit.get_validator(name) for name in names]
+
+
+def _one_of(values: list[str]) -> Any:  # noqa: ANN401
+    return toolkit.get_validator("one_of")(values)
+
+
+def _default(value: object) -> Any:  # noqa: ANN401
+    return toolkit.get_validator("default")(value)
+
+
+def _strings(value: object) -> list[str]:
+    """Take a list of strings, or one with commas."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise toolkit.Invalid(toolkit._("Must be a list of strings"))
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _delimiter(value: str) -> str:
+    """Take a character that can stand between cells, as the loader does."""
+    value = {"tab": "\t", "\\t": "\t"}.get(value, value)
+    if len(value) != 1 or not value.isascii() or value.isalnum() or value in '"\r\n':
+        raise toolkit.Invalid(toolkit._("Must be a single character such as ; or |, or tab"))
+    return value
+
+
+def _encoding(value: str) -> str:
+    try:
+        "".encode(value)
+        is_one = codecs.lookup(value).name not in _NO_ENCODINGS
+    except (LookupError, ValueError):
+        is_one = False
+    if not is_one:
+        raise toolkit.Invalid(toolkit._("Is not the name of an encoding"))
+    return value
+
+
+def _number(smallest: int, largest: int) -> Any:  # noqa: ANN401
+    """Take a whole number within bounds."""
+
+    def take(value: Any) -> int:  # noqa: ANN401
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            number = None
+        if number is None or not smallest <= number <= largest:
+            why = toolkit._("Must be a whole number from {smallest} to {largest}")
+            raise toolkit.Invalid(why.format(smallest=smallest, largest=largest))
+        return number
+
+    return take
+
+
+def _name(value: str) -> str:
+    """Take what Airflow may call a DAG or a run; its API has it in URLs."""
+    if not _AIRFLOW_NAME.fullmatch(value) or not value.strip("."):
+        raise toolkit.Invalid(toolkit._("Is no name of Airflow's"))
+    return value
+
+
+def _sequence(value: Any) -> int:  # noqa: ANN401
+    """Take microseconds since 1970: now, or before; workers' clocks may be a little ahead."""
+    latest = time.time_ns() // 1000 + _AHEAD_US
+    return _number(1, latest)(value)
+
+
+def settings() -> Schema:
+    """Of aircan_settings_update."""
+    return {
+        "resource_id": _v("not_empty", "unicode_safe"),
+        "mode": [*_v("ignore_empty", "unicode_safe"), _one_of(MODES)],
+        "unique_keys": [*_v("ignore_empty"), _strings],
+        "encoding": [*_v("ignore_empty", "unicode_safe"), _encoding],
+        "delimiter": [*_v("ignore_missing", "unicode_safe"), _delimiter_or_none],
+        "header_row": [*_v("ignore_empty"), _number(0, _LAST_HEADER_ROW)],
+        "full_text": [*_v("ignore_empty", "unicode_safe"), _one_of(FULL_TEXT)],
+    }
+
+
+def _delimiter_or_none(value: str) -> str:
+    if value == "":
+        raise toolkit.StopOnError
+    return _delimiter(value)
+
+
+def submit() -> Schema:
+    """Of aircan_submit."""
+    return {
+        "resource_id": _v("not_empty", "unicode_safe"),
+        "dataset": _v("ignore_empty", "unicode_safe"),
+        "dag_id": _v("ignore_empty", "unicode_safe"),
+        "mode": [*_v("ignore_empty", "unicode_safe"), _one_of(MODES)],
+        "unique_keys": [*_v("ignore_empty"), _strings],
+        "options": _v("ignore_empty", "dict_only"),
+        "force": [_default("true"), *_v("boolean_validator")],
+        "trigger": [_default("submit"), *_v("unicode_safe"), _one_of(["submit", "rerun"])],
+    }
+
+
+def resource() -> Schema:
+    """Of actions on a resource."""
+    return {"resource_id": _v("not_empty", "unicode_safe")}
+
+
+def job() -> Schema:
+    """Of actions on a job."""
+    return {"id": _v("not_empty", "unicode_safe")}
+
+
+def job_show() -> Schema:
+    """Of aircan_job_show."""
+    return {**job(), "ask": [_default("true"), *_v("boolean_validator")]}
+
+
+def log() -> Schema:
+    """Of aircan_job_log."""
+    return {
+        **job(),
+        "step": _v("ignore_empty", "unicode_safe"),
+        "page": [_default(None), *_v("ignore_empty"), _number(1, _LARGEST)],
+    }
+
+
+def job_list() -> Schema:
+    """Of aircan_job_list."""
+    return {
+        "dataset": _v("ignore_empty", "unicode_safe"),
+        "resource": _v("ignore_empty", "unicode_safe"),
+        "user": _v("ignore_empty", "unicode_safe"),
+        "status": [*_v("ignore_empty", "unicode_safe"), _one_of(STATUSES)],
+        "job_type": [*_v("ignore_empty", "unicode_safe"), _one_of(JOB_TYPES)],
+        "limit": [
+            _default(_PAGE),
+            lambda value: min(_number(0, _LARGEST)(value), _LONGEST_PAGE),
+        ],
+        "offset": [_default(0), _number(0, _LARGEST)],
+    }
+
+
+def status_update() -> Schema:
+    """Of aircan_status_update: docs/status-updates.md."""
+    return {
+        "job_id": _v("ignore_missing", "ignore_empty", "unicode_safe"),
+        "job_type": [*_v("not_empty", "unicode_safe"), _one_of(JOB_TYPES)],
+        "dag_id": [*_v("not_empty", "unicode_safe"), _name],
+        "run_id": [*_v("not_empty", "unicode_safe"), _name],
+        "resource_id": _v("not_empty", "unicode_safe"),
+        "sequence": [*_v("not_empty"), _sequence],
+        "status": [*_v("not_empty", "unicode_safe"), _one_of(["RUNNING", "DONE", "FAILED"])],
+        "step": _v("not_empty", "unicode_safe"),
+        "message": _v("not_missing", "unicode_safe"),
+        "info": [_default({}), *_v("dict_only")],
+    }
+
+
+def columns_change() -> Schema:
+    """Of aircan_columns_change."""
+    column = {"id": _v("not_empty", "unicode_safe"), "type": _v("not_empty", "unicode_safe")}
+    return {
+        "resource_id": _v("not_empty", "unicode_safe"),
+        "job_id": _v("ignore_missing", "ignore_empty", "unicode_safe"),
+        "run_id": _v("ignore_missing", "ignore_empty", "unicode_safe"),
+        "before": column,
+        "after": column,
+    }

@@ -1,0 +1,311 @@
+"""The jobs of the data factory, and how each resource is to be loaded: tables of CKAN's database.
+
+In: what a job is. Out: rows. A session of its own serves every use: what becomes of a job does not
+hang on whether the request that it came with is committed.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache, partial
+from typing import Any
+
+from ckan import model
+from ckan.plugins import toolkit
+from sqlalchemy import (
+    Column,
+    DateTime,
+    UnicodeText,
+    and_,
+    cast,
+    create_engine,
+    delete,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.orm import Session, aliased
+
+RUN = "aircan__"  # what the ids of our runs begin with
+GOING = ("WAITING", "RUNNING")
+ENDED = ("DONE", "FAILED", "CANCELLED")
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(timezone.utc)
+
+
+class Job(toolkit.BaseModel):
+    """Something that the factory does with a resource.
+
+    Attributes:
+        id: Of the job, which the factory is told.
+        factory_id: Of the run in Airflow; None as long as it was not submitted.
+        job_type: ``LOAD``, ``VALIDATE`` or ``HARVEST``.
+        created: When it was asked for.
+        updated: When it was heard of last.
+        dataset: Its id.
+        resource: Its id.
+        user: The id of who asked for it, if somebody did.
+        status: ``WAITING``, ``RUNNING``, ``DONE``, ``FAILED`` or ``CANCELLED``.
+        info: All else, as JSON.
+    """
+
+    __tablename__ = "aircan_job"
+
+    id = Column(UnicodeText, primary_key=True, default=lambda: str(uuid.uuid4()))
+    factory_id = Column(UnicodeText)
+    job_type = Column(UnicodeText, nullable=False)
+    created = Column(DateTime(timezone=True), nullable=False, default=now)
+    updated = Column(DateTime(timezone=True), nullable=False, default=now)
+    dataset = Column(UnicodeText, nullable=False)
+    resource = Column(UnicodeText, nullable=False)
+    user = Column(UnicodeText)
+    status = Column(UnicodeText, nullable=False, default="WAITING")
+    info = Column(JSONB, nullable=False, default=dict)
+
+    @property
+    def run_id(self) -> str:
+        """The id that its run is given; trying twice makes one run."""
+        return f"{RUN}{self.id}"
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether Airflow has it, or is being told of it."""
+        return self.factory_id is not None
+
+    @property
+    def is_going(self) -> bool:
+        """Whether it is still to end."""
+        return self.status in GOING
+
+    def put(self, **info: Any) -> None:  # noqa: ANN401
+        """Add to the info; SQLAlchemy sees a new value only."""
+        self.info = {**self.info, **info}
+        self.updated = now()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the job as JSON has it, times in UTC."""
+        return {
+            "id": self.id,
+            "factory_id": self.factory_id,
+            "job_type": self.job_type,
+            "status": self.status,
+            "created": self.created.astimezone(timezone.utc).isoformat(),
+            "updated": self.updated.astimezone(timezone.utc).isoformat(),
+            "dataset": self.dataset,
+            "resource": self.resource,
+            "user": self.user,
+            "info": dict(self.info),
+        }
+
+
+class Settings(toolkit.BaseModel):
+    """How a resource is to be loaded."""
+
+    __tablename__ = "aircan_settings"
+
+    resource = Column(UnicodeText, primary_key=True)
+    updated = Column(DateTime(timezone=True), nullable=False, default=now)
+    user = Column(UnicodeText)
+    settings = Column(JSONB, nullable=False, default=dict)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which jobs; what is None does not matter."""
+
+    datasets: Sequence[str] | None = None
+    resource: str | None = None
+    user: str | None = None
+    status: str | None = None
+    job_type: str | None = None
+
+
+@contextmanager
+def session() -> Iterator[Session]:
+    """Give a session that is committed in the end, unless an error comes out."""
+    with Session(_engine(model.meta.engine.url), expire_on_commit=False) as one, one.begin():
+        yield one
+
+
+@lru_cache(maxsize=1)
+def _engine(url: URL) -> Engine:
+    """Return connections of our own, as many as are needed.
+
+    A request has one of CKAN's already: with a second one of the same few, requests would wait for
+    each other.
+    """
+    engine = create_engine(url, pool_size=2, max_overflow=-1, pool_pre_ping=True)
+    os.register_at_fork(after_in_child=partial(engine.dispose, close=False))
+    return engine
+
+
+def look(one: Session, job_id: str) -> Job | None:
+    """Return a job as it is, and lock nothing."""
+    return one.get(Job, job_id)
+
+
+def get(one: Session, job_id: str) -> Job | None:
+    """Return a job, its row locked until the session's end: ask nobody else meanwhile."""
+    return one.scalars(select(Job).where(Job.id == job_id).with_for_update()).one_or_none()
+
+
+def add(one: Session, **values: Any) -> Job:  # noqa: ANN401
+    """Return a new job, or the one like it that waits, or has its run, already; the row locked."""
+    new = insert(Job).values(**values).on_conflict_do_nothing().returning(Job.id)
+    added = one.scalars(new).one_or_none()
+    if added is not None:
+        found = Job.id == added
+    elif values.get("factory_id"):
+        found = and_(Job.factory_id == values["factory_id"], Job.resource == values["resource"])
+    else:
+        found = and_(
+            Job.resource == values["resource"],
+            Job.job_type == values["job_type"],
+            _same_wish(values["info"]),
+            *_NOT_SUBMITTED,
+        )
+    job = one.scalars(select(Job).where(found).with_for_update()).one_or_none()
+    return job or add(one, **values)  # submitted at this very moment
+
+
+def newest(one: Session, resources: Sequence[str], job_type: str | None = None) -> dict[str, Job]:
+    """Return the newest job of each of the resources that have one."""
+    found = select(Job).where(Job.resource.in_(resources))
+    if job_type is not None:
+        found = found.where(Job.job_type == job_type)
+    found = found.distinct(Job.resource).order_by(Job.resource, Job.created.desc())
+    return {job.resource: job for job in one.scalars(found)}
+
+
+def listed(one: Session, which: Filter, limit: int, offset: int) -> tuple[int, list[Job]]:
+    """Return how many jobs there are, and a page of them, the newest first."""
+    found = select(Job).where(*_criteria(which))
+    count = one.scalar(select(func.count()).select_from(found.subquery()))
+    page = found.order_by(Job.created.desc(), Job.id).limit(limit).offset(offset)
+    return count or 0, list(one.scalars(page))
+
+
+def datasets(one: Session, which: Filter) -> list[str]:
+    """Return the datasets that such jobs are of."""
+    return list(one.scalars(select(Job.dataset).where(*_criteria(which)).distinct()))
+
+
+def _criteria(which: Filter) -> list[Any]:
+    pairs: Mapping[Any, str | None] = {
+        Job.resource: which.resource,
+        Job.user: which.user,
+        Job.status: which.status,
+        Job.job_type: which.job_type,
+    }
+    criteria = [column == value for column, value in pairs.items() if value is not None]
+    if which.datasets is not None:
+        criteria.append(Job.dataset.in_(which.datasets))
+    return criteria
+
+
+_NOT_SUBMITTED = (Job.status == "WAITING", Job.factory_id.is_(None))
+
+
+def _same_wish(info: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    none = cast({}, JSONB)
+    return func.coalesce(Job.info["wish"], none) == cast(info.get("wish", {}), JSONB)
+
+
+def _other_that_goes(resource: Any, job_type: Any) -> Any:  # noqa: ANN401
+    other = aliased(Job)
+    return select(other.id).where(
+        other.resource == resource,
+        other.job_type == job_type,
+        other.factory_id.is_not(None),
+        other.status.in_(GOING),
+    )
+
+
+def is_held(one: Session, job: Job) -> bool:
+    """Return whether another job of the resource goes; until the session's end none begins to."""
+    one.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"aircan:{job.resource}"))))
+    return one.scalars(_other_that_goes(job.resource, job.job_type)).first() is not None
+
+
+def has_successor(one: Session, job: Job) -> bool:
+    """Return whether one like it waits, asked for while this one was being submitted."""
+    found = select(Job.id).where(
+        Job.resource == job.resource,
+        Job.job_type == job.job_type,
+        Job.id != job.id,
+        _same_wish(job.info),
+        *_NOT_SUBMITTED,
+    )
+    return one.scalars(found).first() is not None
+
+
+def due(one: Session, limit: int) -> list[str]:
+    """Return the ids of jobs to submit, the oldest first: none whose resource has one that goes."""
+    found = select(Job.id).where(
+        *_NOT_SUBMITTED,
+        or_(
+            Job.info["next_attempt"].astext.is_(None),
+            Job.info["next_attempt"].astext <= now().isoformat(),
+        ),
+        ~_other_that_goes(Job.resource, Job.job_type).exists(),
+    )
+    return list(one.scalars(found.order_by(Job.created).limit(limit)))
+
+
+def submitted(one: Session, limit: int) -> list[str]:
+    """Return the ids of jobs that Airflow has, the longest unheard of first."""
+    found = select(Job.id).where(Job.status.in_(GOING), Job.factory_id.is_not(None))
+    return list(one.scalars(found.order_by(Job.updated).limit(limit)))
+
+
+def delete_old(one: Session, days: float) -> int:
+    """Delete jobs that ended long ago, but for the newest of each resource; return how many.
+
+    The settings of resources that are no longer there go with them.
+    """
+    newer = aliased(Job)
+    found = select(Job).where(
+        Job.status.in_(ENDED),
+        Job.created < now() - timedelta(days=days),
+        or_(
+            select(newer.id)
+            .where(
+                newer.resource == Job.resource,
+                newer.job_type == Job.job_type,
+                newer.created > Job.created,
+            )
+            .exists(),
+            ~select(model.Resource.id).where(model.Resource.id == Job.resource).exists(),
+        ),
+    )
+    jobs = list(one.scalars(found))
+    for job in jobs:
+        one.delete(job)
+    known = select(model.Resource.id).where(model.Resource.id == Settings.resource)
+    one.execute(delete(Settings).where(~known.exists()))
+    return len(jobs)
+
+
+def settings_of(one: Session, resource: str) -> dict[str, Any]:
+    """Return how a resource is to be loaded, as far as somebody has said so."""
+    found = one.get(Settings, resource)
+    return dict(found.settings) if found else {}
+
+
+def put_settings(
+    one: Session, resource: str, settings: Mapping[str, Any], user: str | None
+) -> None:
+    """Say how a resource is to be loaded."""
+    values = {"settings": dict(settings), "user": user, "updated": now()}
+    new = insert(Settings).values(resource=resource, **values)
+    one.execute(new.on_conflict_do_update(index_elements=["resource"], set_=values))

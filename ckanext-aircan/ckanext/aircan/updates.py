@@ -1,0 +1,109 @@
+"""What the factory tells of a job -> the job. The messages are described in docs/status-updates.md.
+
+In: an update, the job's row. Out: the row, changed, unless the update came too late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from ckanext.aircan import told
+from ckanext.aircan.model import Job
+
+_OF_A_RUN = (
+    *("started", "warnings", "report", "artifacts"),
+    *("error", "valid", "errors", "first", "problem", "given_up"),
+)
+_MESSAGES = 200  # kept of a job, the newest
+
+
+def hear(job: Job, update: Mapping[str, Any]) -> bool:
+    """Change a job as an update says.
+
+    Args:
+        job: The row.
+        update: Of the factory.
+
+    Returns:
+        Whether it was news: not one that came twice, or that a newer one has overtaken.
+    """
+    sequence = update["sequence"]
+    if sequence <= job.info.get("sequence", 0):
+        return False
+    status, step, message = update["status"], update["step"], update["message"]
+    job.put(sequence=sequence)
+    # Its tasks tell how they are stopped.
+    if (job.status == "CANCELLED" and status != "DONE") or (
+        job.info.get("given_up") and status == "FAILED"
+    ):
+        return False
+    at = _time(sequence)
+    said = {"at": at, "step": step, "message": message}
+    if status == "RUNNING" and not job.is_going:  # somebody has cleared the run in Airflow
+        job.info = {name: v for name, v in job.info.items() if name not in _OF_A_RUN}
+    job.status = status
+    job.put(
+        step=step,
+        message=message,
+        problem=None,
+        started=job.info.get("started") or at,
+        ended=None if status == "RUNNING" else at,
+        steps=_steps(job.info.get("steps", []), status, step, at),
+        messages=_messages(job.info.get("messages", []), said),
+        **told.info(update["info"]),
+    )
+    return True
+
+
+def fail(job: Job, message: str, hint: str) -> None:
+    """Let a job fail of which the factory has told no end."""
+    end(job, "FAILED", message)
+    job.put(error={"type": "FactoryError", "message": message, "hint": hint})
+
+
+def end(job: Job, status: str, message: str) -> None:
+    """End a job of which the factory has told no end."""
+    at = datetime.now(timezone.utc).isoformat()
+    steps = job.info.get("steps", [])
+    job.status = status
+    job.put(
+        message=message,
+        problem=None,
+        ended=at,
+        steps=[one if one["ended"] else one | {"status": status, "ended": at} for one in steps],
+        messages=_messages(
+            job.info.get("messages", []), {"at": at, "step": None, "message": message}
+        ),
+    )
+
+
+def _time(sequence: int) -> str:
+    """Return the time that a sequence is, in microseconds since 1970."""
+    return datetime.fromtimestamp(sequence / 1e6, timezone.utc).isoformat()
+
+
+def _steps(steps: list[dict[str, Any]], status: str, step: str, at: str) -> list[dict[str, Any]]:
+    """Return the steps, the newest last; one that begins ends those before."""
+    if status == "RUNNING" and step == "prepare" and steps and steps[-1]["name"] != step:
+        steps = []  # from the beginning
+    one = next((one for one in steps if one["name"] == step), None)
+    before = [
+        other if other["ended"] else other | {"status": "DONE", "ended": at}
+        for other in steps
+        if other is not one
+    ]
+    started = one["started"] if one and not one["ended"] else at
+    if status == "FAILED" and one and one["ended"]:
+        started = one["started"]
+    ended = None if status == "RUNNING" else at
+    return [*before, {"name": step, "status": status, "started": started, "ended": ended}]
+
+
+def _messages(messages: list[dict[str, Any]], said: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the messages with one more, unless it says what the last one said."""
+    last = messages[-1] if messages else {}
+    if (last.get("step"), last.get("message")) == (said["step"], said["message"]):
+        return messages
+    return [*messages, said][-_MESSAGES:]
