@@ -322,14 +322,15 @@ class Ckan:
                 | nothing,
             )
 
-    def shares_datastore(self, tables: Mapping[str, int]) -> bool | None:
+    def shares_datastore(self, tables: Mapping[str, int] | None) -> bool | None:
         """Tell whether a database is the DataStore of this CKAN.
 
         Args:
-            tables: The database's tables and views, and the oid of each.
+            tables: The database's tables, and the oid of each; None if CKAN has not prepared it.
 
         Returns:
-            Whether a table that CKAN knows has its name and oid there; None when CKAN names none.
+            Whether a table that CKAN knows has its name and oid there, or neither has any yet; None
+            when CKAN names none, and the database is another or has some.
         """
         try:
             found = self.call(
@@ -346,8 +347,16 @@ class Ckan:
             return None
         known = {record["name"]: int(record["oid"]) for record in found["records"]}
         if not known:
-            return None
-        return any(tables.get(name) == oid for name, oid in known.items())
+            return True if tables == {} else None
+        return any((tables or {}).get(name) == oid for name, oid in known.items())
+
+    def has(self, action: str) -> bool:
+        """Tell whether there is an action of this name: one of an extension may be missing."""
+        try:
+            self.call("help_show", {"name": action})
+        except CkanNotFound:
+            return False
+        return True
 
     def version(self) -> tuple[int, ...] | None:
         """Return CKAN's version, such as (2, 12), or None where it hides it."""
@@ -419,11 +428,13 @@ class Ckan:
         # What lies below "info" is the statement and its parameters: a batch of rows.
         faults = {k: v for k, v in found.items() if k not in ("__type", "message", "info")}
         said = "; ".join(f"{name}: {_flat(fault)}" for name, fault in faults.items())
+        reason = self._quote(said or _flat(found.get("message") or ""))
         error = CkanRefused(
-            f"{action}: CKAN refuses {self._quote(said) or 'it'}",
+            f"{action}: CKAN refuses {reason or 'it'}",
             hint="mend what it names: in the dataset's metadata, or in the file",
         )
         error.fields = tuple(faults)
+        error.reason = reason
         return error
 
     def _quote(self, said: object) -> str:

@@ -36,6 +36,7 @@
     |   +-- CkanForbidden
     |   +-- CkanNotFound
     |   +-- CkanRefused
+    |       +-- ColumnsRefused
     +-- RowsLost                    rows read and rows stored differ
     +-- RowsInDoubt                 rows may have been added by an earlier try
     +-- StepFailed                  a step of a DagRun failed before this one
@@ -283,9 +284,15 @@ class CkanRefused(CkanError):
 
     Attributes:
         fields: What it finds wrong, by the names that CKAN's API gives them.
+        reason: The same in CKAN's words.
     """
 
     fields: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class ColumnsRefused(CkanRefused):
+    """CKAN does not let the columns of the table change."""
 
 
 class KeyViolated(DatabaseError):

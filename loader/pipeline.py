@@ -45,7 +45,7 @@ from loader.report import BadRows, Report
 from loader.schema import Column
 from loader.source import Identity, mask_uri
 from loader.source.failures import changed
-from loader.steps import Steps
+from loader.steps import BeforeColumnsChange, Steps
 from loader.verdict import Verdict
 from loader.way import Way
 
@@ -72,6 +72,7 @@ def load(
     progress: Progress | None = None,
     *,
     registers: bool = True,
+    before_columns_change: BeforeColumnsChange | None = None,
 ) -> Report:
     """Load a CSV into a DataStore table, which is replaced when the new one is whole.
 
@@ -80,6 +81,8 @@ def load(
         options: How to load.
         progress: Is told of every step and block.
         registers: Whether CKAN is told in the end; else it is left to ``register``.
+        before_columns_change: Is called once with the old columns and the new ones, id and type
+            of each, directly before they change; what it raises stops the load.
 
     Returns:
         What was loaded.
@@ -89,6 +92,7 @@ def load(
             ``error.report`` tells how far the load came. Ctrl-C raises Cancelled.
     """
     one = _begin(uri, options, progress)
+    one.steps.before_columns_change = before_columns_change
     with _reported(one):
         one.run(registers=registers)
     return one.report
@@ -125,6 +129,8 @@ def send(
     report: Report,
     options: Options = Options(),
     progress: Progress | None = None,
+    *,
+    before_columns_change: BeforeColumnsChange | None = None,
 ) -> Report:
     """Send what ``convert`` wrote to CKAN's API; it is left to ``register`` to show it.
 
@@ -133,6 +139,7 @@ def send(
         report: Of ``convert``.
         options: As for ``convert``.
         progress: Is told of every batch.
+        before_columns_change: As for ``load``.
 
     Returns:
         The report of both.
@@ -141,6 +148,7 @@ def send(
         AircanError: Its hint says what became of the old rows.
     """
     one = _Load(report.source, options, report, progress or Silent())
+    one.steps.before_columns_change = before_columns_change
     with _reported(one):
         one.send(rows)
     return report

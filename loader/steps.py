@@ -1,9 +1,12 @@
-"""The steps of a load, as they begin and end: timed in its report, told to its progress, logged."""
+"""The steps of a load, as they begin and end: timed in its report, told to its progress, logged.
+
+Before one that changes the columns of a table that readers see, the load's caller is asked.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -13,19 +16,24 @@ from loader.report import Report
 
 _log = logging.getLogger(__name__)
 
+Columns = Sequence[tuple[str, str]]  # name and Postgres type of each
+BeforeColumnsChange = Callable[[Columns, Columns], None]
+
 
 @dataclass
 class Steps:
-    """Where a load tells what it does.
+    """Where a load tells what it does, and asks.
 
     Attributes:
         report: Gets the times.
         progress: Is told.
+        before_columns_change: Is asked, with the old columns and the new ones; None allows all.
         stored: Rows that are stored so far.
     """
 
     report: Report
     progress: Progress
+    before_columns_change: BeforeColumnsChange | None = None
     stored: int = 0
 
     @contextmanager
@@ -47,3 +55,16 @@ class Steps:
             self.report.bytes,
             perf_counter() - began,
         )
+
+    def ask(self, old: Columns | None, new: Columns) -> None:
+        """Ask whether the columns of a table may change, if they do; their order does not count.
+
+        Args:
+            old: Of the table that readers see; None where there is none.
+            new: What they are to be.
+
+        Raises:
+            AircanError: They may not, or nobody can tell.
+        """
+        if self.before_columns_change and old is not None and sorted(old) != sorted(new):
+            self.before_columns_change(old, new)

@@ -218,7 +218,10 @@ def _by_nuls(head: bytes) -> str | None:
     even, odd = head[0::2].count(0), head[1::2].count(0)
     if max(even, odd) <= _LEAST_NULS * len(head) / 2 or min(even, odd) > max(even, odd) / 10:
         return None
-    return "utf-16-le" if odd > even else "utf-16-be"
+    name = "utf-16-le" if odd > even else "utf-16-be"
+    # A NUL that has strayed into another text is not beside its line ends.
+    ends = [end for end in "\n\r" if end.encode() in head]
+    return name if not ends or any(end.encode(name) in head for end in ends) else None
 
 
 def _undecodable(encoding: str, offset: int) -> EncodingError:

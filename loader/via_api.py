@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import zip_longest
 from typing import IO
 
@@ -207,10 +208,15 @@ class Batching:
             self._steps.progress.expect(self._spool.seek(0, os.SEEK_END))
             self._spool.seek(0)
         if not self._merges:
-            return batches.replace(*to, self._options.key, on_sent=self._tell)
+            before = partial(self._ask, columns)
+            return batches.replace(*to, self._options.key, on_sent=self._tell, before=before)
         if self._options.mode == "append":
             return batches.append(*to, on_sent=self._tell)
         return batches.upsert(*to, self._options.key, on_sent=self._tell)
+
+    def _ask(self, columns: Columns, old: Table) -> None:
+        have = [(field.id, field.type) for field in old.fields]
+        self._steps.ask(have, [(name, kind) for name, kind, _ in columns])
 
     def _rows(self) -> Iterator[Sequence[str | None]]:
         for line, is_overtaken in zip_longest(self._spool, self._overtaken):

@@ -260,6 +260,8 @@ class Copying:
         warnings += self._fill_long_rows(one)
         if self.existed:
             self._index(self._names.shadow, self._names.shadow_full_text_index)
+        columns = [(column.name, column.type) for column in one.columns]
+        self._steps.ask(dictionary.types(self.connection, self._names), columns)
         with self._steps.step("swap", "swapping the tables"):
             relation.add_trigger(self.connection, self._names)
             renamed = [(column.name, column.label) for column in one.columns if column.label]

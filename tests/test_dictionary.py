@@ -100,4 +100,4 @@ def test_ckans_list_of_tables(database, loader):
 
 
 def test_a_database_that_ckan_has_not_prepared(loader):
-    assert dictionary.tables(loader) == {}
+    assert dictionary.tables(loader) is None

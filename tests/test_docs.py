@@ -211,6 +211,56 @@ def test_readme_shows_what_the_demo_says(folder, datastore_url_18, monkeypatch):
     assert masked(done.stderr + done.stdout) == shown_by(f"aircan load {sample}")
 
 
+# The extension
+
+EXTENSION = ROOT / "ckanext-aircan" / "ckanext" / "aircan"
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    yield from (
+        node
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    )
+
+
+def declared() -> dict[str, str]:
+    """Return the options of the extension, and the default of each, or nothing."""
+    options = (EXTENSION / "config_declaration.yaml").read_text("utf-8")
+    return dict(re.findall(r"- key: ckanext\.aircan\.(\w+)\n(?: +default: (.*)\n)?", options))
+
+
+def test_every_option_of_the_extension_is_in_the_docs_with_its_default():
+    options = declared()
+    rows = {quoted(row[0])[0]: row[1] for row in table("docs/extension.md") if quoted(row[0])}
+    assert options.keys() <= rows.keys()
+    for name, default in options.items():
+        assert not default or quoted(rows[name]) == [default], name
+
+
+def test_no_page_names_an_option_of_the_extension_that_there_is_not():
+    for page in (*PAGES, ROOT / "ckanext-aircan" / "README.md"):
+        named = set(re.findall(r"ckanext\.aircan\.([a-z_]+)", page.read_text("utf-8")))
+        assert named - {"interfaces"} <= declared().keys(), page.name
+
+
+@pytest.mark.parametrize(
+    ("module", "form"),
+    [
+        ("logic/action.py", "{}"),
+        ("cli.py", "`ckan aircan {}"),
+        ("interfaces.py", "def {}(self, "),
+    ],
+)
+def test_every_action_command_and_hook_of_the_extension_is_in_the_docs(module, form):
+    names = [function.name for function in functions(EXTENSION / module)]
+    if module == "cli.py":
+        names.remove("aircan")  # the group
+    assert len(names) > 2
+    for name in names:
+        assert form.format(name) in text("docs/extension.md"), name
+
+
 # All pages
 
 
@@ -222,9 +272,11 @@ def test_links_lead_somewhere(page):
         name, _, anchor = target.partition("#")
         found = (page.parent / name) if name else page
         assert found.is_file(), target
+        if not anchor:
+            continue
         headings = re.findall(r"^#+ (.*)$", found.read_text("utf-8"), re.MULTILINE)
         anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
-        assert not anchor or anchor in anchors, target
+        assert anchor in anchors, target
 
 
 def test_every_module_is_in_the_table_of_how_it_works():

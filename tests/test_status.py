@@ -1,18 +1,21 @@
-"""What CKAN is told of a job: not too often, in order, and never at a load's cost."""
+"""What CKAN is told of a job: not too often, in order, and never at a load's cost; and asked."""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from unsteady import Unsteady, never_answered, refused
 
 from loader.ckan import Ckan, CkanSettings
-from loader.factory.status import ACTION, Job, Telling
+from loader.errors import CkanForbidden, CkanNotFound, CkanUnreachable, ColumnsRefused, NotACkan
+from loader.factory.status import ACTION, QUESTION, Job, Telling, ask
 
 QUICK = CkanSettings(read_timeout_s=0.5, retries=2, backoff_s=0.01)
 
@@ -123,3 +126,91 @@ def test_what_ckan_has_no_action_for_is_one_line(job, receiver, caplog):
     for _ in range(3):
         job.tell("RUNNING", "load", "copying")
     assert caplog.text.count("CKAN was not told") == 1
+
+
+# May the columns change?
+
+DOCS = Path(__file__).parents[1] / "docs" / "status-updates.md"
+BEFORE = [("year", "bigint"), ("amount", "bigint")]
+AFTER = [("year", "bigint"), ("amount", "numeric")]
+NAMES = {"resource_id": "r", "job_id": None, "run_id": "manual"}
+
+
+def said(status: int, body: Any) -> Any:
+    """CKAN's answer."""
+    content = json.dumps(body).encode()
+    kind = {"Content-Type": "application/json;charset=utf-8"}
+    return lambda handler, _call: handler.answer(status, content, kind)
+
+
+def error(kind: str, **more: Any) -> dict[str, Any]:
+    return {"success": False, "error": {"__type": f"{kind} Error", **more}}
+
+
+UNKNOWN = said(400, f"Bad request: Action name not known: {QUESTION}")
+NOT_FOUND = said(404, error("Not Found", message="Not found"))
+HELP = said(200, {"success": True, "result": "Ask the plugins."})
+
+
+def question(receiver: Unsteady, answers: list[Any], of_help: Any = HELP) -> None:
+    receiver.always = None
+    receiver.faults = {QUESTION: answers, "help_show": [of_help]}
+    ask(Ckan(receiver.url, "token", QUICK), NAMES, BEFORE, AFTER)
+
+
+def test_the_question_is_that_of_the_docs(receiver):
+    _, example = re.findall(r"```json\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    example = json.loads(example)
+    names = {name: example[name] for name in NAMES}
+    before, after = (
+        [(one["id"], one["type"]) for one in example[name]] for name in ("before", "after")
+    )
+    ask(Ckan(receiver.url, "token", QUICK), names, before, after)
+    [call] = receiver.made(QUESTION)
+    assert json.loads(call.body) == example
+
+
+# name: CKAN's error, what is told of it
+REFUSALS = {
+    "of a field": ({"amount": ["a dashboard needs it"]}, "amount: a dashboard needs it"),
+    "a sentence": ({"message": "amount is to stay"}, "amount is to stay"),
+    "no reason": ({}, f"{QUESTION}: CKAN refuses it"),
+    "lines": ({"message": "one\n<b>two</b>"}, "one <b>two</b>"),
+}
+
+
+@pytest.mark.parametrize(("found", "told"), REFUSALS.values(), ids=REFUSALS)
+def test_ckans_reason_is_the_message(receiver, found, told):
+    with pytest.raises(ColumnsRefused) as caught:
+        question(receiver, [said(409, error("Validation", **found))])
+    assert str(caught.value) == f"CKAN does not let the columns change: {told}"
+    assert not caught.value.retryable
+    assert len(receiver.made(QUESTION)) == 1
+
+
+@pytest.mark.parametrize("answer", [UNKNOWN, NOT_FOUND], ids=["400", "404"])
+def test_a_ckan_without_the_action_lets_them_change(receiver, answer):
+    question(receiver, [answer], of_help=NOT_FOUND)
+    assert [call.action for call in receiver.calls] == [QUESTION, "help_show"]
+
+
+def test_a_lost_answer_is_asked_for_again(receiver):
+    question(receiver, [refused(503), said(200, {"success": True, "result": {}})])
+    assert len(receiver.made(QUESTION)) == 2
+
+
+# name: CKAN's answers to all calls, what is raised, whether a retry can help
+FAILURES = {
+    "away": ([refused(503)] * 3, CkanUnreachable, True),
+    "forbidden": ([said(403, error("Authorization", message="no"))], CkanForbidden, False),
+    "no such resource": ([NOT_FOUND], CkanNotFound, False),
+    "a data error": ([said(400, error("Integrity", message="x"))], ColumnsRefused, False),
+    "no CKAN": ([refused(404)], NotACkan, False),
+}
+
+
+@pytest.mark.parametrize(("answers", "raised", "retryable"), FAILURES.values(), ids=FAILURES)
+def test_where_nobody_knows_the_load_fails(receiver, answers, raised, retryable):
+    with pytest.raises(raised) as caught:
+        question(receiver, answers)
+    assert caught.value.retryable is retryable

@@ -105,6 +105,12 @@ def test_both_byte_orders_are_told_by_their_mark(mark):
     assert text_of(("\ufeff" + GERMAN).encode(mark)) == (GERMAN, mark)
 
 
+@pytest.mark.parametrize("text", [b"a,b\n1,\0x\n2,3\n", b"a,b\r1,\0x\r2,3\r"])
+def test_a_nul_that_has_strayed_into_a_text_makes_it_no_utf16(text):
+    found, _ = text_of(text)
+    assert found == text.decode()
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize(
     "text", [GERMAN, RUSSIAN, "id,name\n1,一丁\n2,北京市\n3,上海市\n"], ids=["de", "ru", "zh"]

@@ -78,11 +78,11 @@ def types(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[
     return [(column, datatypes.name(str(kind))) for column, kind in rows if column not in own]
 
 
-def tables(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:
+def tables(connection: psycopg.Connection[TupleRow]) -> dict[str, int] | None:
     """Return the DataStore's tables as CKAN lists them, without aliases.
 
     Returns:
-        Name -> oid; empty in a database that CKAN has not prepared. A load gives its table another
+        Name -> oid; None in a database that CKAN has not prepared. A load gives its table another
         oid.
     """
     with ours("reading CKAN's list of tables"):
@@ -90,7 +90,7 @@ def tables(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:
             "SELECT to_regclass('public._table_metadata') IS NOT NULL"
         ).fetchone()
         if not (row and row[0]):
-            return {}
+            return None
         rows = connection.execute(
             "SELECT DISTINCT name, oid FROM public._table_metadata WHERE alias_of IS NULL"
         )

@@ -100,6 +100,7 @@ _FROM_CKAN: dict[str, dict[str, Any]] = {
 _LOAD_STEPS = ("prepare", "convert", "load", "register")
 STEPS: Mapping[str, tuple[str, ...]] = {
     "aircan_load": _LOAD_STEPS,
+    "aircan_load_large": _LOAD_STEPS,
     "aircan_reload": _LOAD_STEPS,
     "aircan_validate": ("prepare", "validate"),
 }

@@ -13,6 +13,7 @@ from typing import Any
 from loader import resources
 from loader.ckan import Ckan
 from loader.errors import CkanNotFound, UsageError
+from loader.factory.conf import STEPS
 from loader.factory.failed import last_failed
 from loader.factory.tasks import Run
 
@@ -20,7 +21,8 @@ _log = logging.getLogger(__name__)
 
 FAILED = "failed"
 _LIST = "resources.json"
-_DAGS = ("aircan_load", "aircan_reload")  # what failed to be validated is not to be loaded
+# What failed to be validated is not to be loaded.
+_DAGS = tuple(dag_id for dag_id, steps in STEPS.items() if "load" in steps)
 _HUGE = 1 << 60  # what CKAN knows no size of comes last
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loader.errors import AircanError, TooManyLoads, UsageError
@@ -72,7 +73,9 @@ def run_of_task() -> Run:
     if key := params.get("ckan_api_key"):
         mask_secret(key)  # as Airflow does with what it takes from a Connection
     group, dot, _ = instance.task_id.rpartition(".")
-    run = Run(instance.dag_id, instance.run_id, artifacts(), connection, settings(), group + dot)
+    dag_id, run_id = instance.dag_id, instance.run_id
+    run = Run(dag_id, run_id, artifacts(), connection, settings(), group + dot)
+    run = replace(run, is_going=partial(is_going, dag_id, run_id))
     if instance.map_index >= 0:
         run = replace(run, index=str(instance.map_index))
         return replace(run, conf=conf.of_many(params, many.found(run, instance.map_index)))

@@ -1,7 +1,8 @@
 """What a step does -> CKAN's ``aircan_status_update``: one dictionary each time, the newest last.
 
 In: a status, a step, its progress. Out: calls of CKAN's API, at most one every few seconds, which
-never make a load fail. Holds the newest status only.
+never make a load fail. Holds the newest status only. One question is asked too, and its answer
+counts: whether the columns of a table may change.
 
 Each carries a ``sequence`` that grows: CKAN drops what comes later and is older. Sent twice, it
 says the same.
@@ -15,15 +16,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from loader.errors import AircanError
+from loader.errors import AircanError, CkanNotFound, CkanRefused, ColumnsRefused
 
 if TYPE_CHECKING:
     from loader.ckan import Ckan
+    from loader.steps import Columns
 
 _log = logging.getLogger(__name__)
 
 Status = Literal["RUNNING", "DONE", "FAILED"]  # a job that waits, or is cancelled, is CKAN's to say
 ACTION = "aircan_status_update"
+QUESTION = "aircan_columns_change"
 _PAUSE_S = 3.0  # between two that only tell how far a step is
 
 
@@ -127,3 +130,34 @@ class Telling:
                 info = {name: value for name, value in news.items() if name != "message"}
                 self._job.tell("RUNNING", self._step, news["message"], **info)
                 self._ended.wait(self._pause_s)
+
+
+def ask(ckan: Ckan, names: Mapping[str, Any], before: Columns, after: Columns) -> None:
+    """Ask CKAN whether a table's columns may change; a CKAN without this action lets them.
+
+    Args:
+        ckan: Where.
+        names: ``resource_id``, ``job_id``, ``run_id``.
+        before: Id and type of each column that the table has.
+        after: Those that it is to have.
+
+    Raises:
+        ColumnsRefused: They may not; says why.
+        CkanError: Nobody knows.
+    """
+    columns = {"before": _fields(before), "after": _fields(after)}
+    try:
+        ckan.call(QUESTION, {**names, **columns})
+    except CkanRefused as error:
+        if ckan.has(QUESTION):
+            raise ColumnsRefused(
+                f"CKAN does not let the columns change: {error.reason or error}",
+                hint="the old table is as it was; correct the file, or ask who keeps the portal",
+            ) from None
+    except CkanNotFound:
+        if ckan.has(QUESTION):
+            raise
+
+
+def _fields(columns: Columns) -> list[dict[str, str]]:
+    return [{"id": name, "type": kind} for name, kind in columns]

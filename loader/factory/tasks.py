@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,11 @@ from loader.factory.artifacts import Artifacts, Place
 from loader.factory.conf import STEPS, Conf
 from loader.factory.connections import Connection
 from loader.factory.once import Once
-from loader.factory.status import Job, Telling
+from loader.factory.status import Job, Telling, ask
 from loader.options import Options
 from loader.report import Report
 from loader.source import Guard, SourceSettings, mask_uri
+from loader.steps import BeforeColumnsChange
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ class Run:
         group: The task group and its dot, or nothing.
         index: Of a mapped task, or nothing.
         conf: What is asked for.
+        is_going: Whether the DagRun is still to end: somebody may stop it while a task begins.
     """
 
     dag_id: str
@@ -99,6 +102,7 @@ class Run:
     group: str = ""
     index: str = ""
     conf: Conf = field(default_factory=Conf)
+    is_going: Callable[[], bool] = lambda: True
 
     def place(self, step: str) -> Place:
         """Return the place of one of the steps."""
@@ -238,18 +242,30 @@ def load(run: Run) -> None:
         described = _prepared(run)
         once.begin(_LATE_S if described["aircan"]["via"] == "api" else 0)
         options = _options(run, ckan, described)
+        asks = _asks(run, ckan)
         with _left(place) as left, Telling(job, "load") as progress:
             if described["aircan"]["via"] == "copy":
                 uri = _fetched(run, ckan, described)
                 options = replace(options, via="copy", rejects=left.rejects)
-                left.report = pipeline.load(uri, options, progress, registers=False)
+                left.report = pipeline.load(
+                    uri, options, progress, registers=False, before_columns_change=asks
+                )
             else:
-                left.report = _send(run.place("convert"), described, options, progress)
+                left.report = _send(run.place("convert"), described, options, progress, asks)
         once.end(left.report.to_dict())
 
 
+def _asks(run: Run, ckan: Ckan) -> BeforeColumnsChange:
+    names = {"resource_id": run.conf.resource_id, "job_id": run.conf.job_id, "run_id": run.run_id}
+    return partial(ask, ckan, names)
+
+
 def _send(
-    converted: Place, described: Mapping[str, Any], options: Options, progress: Telling
+    converted: Place,
+    described: Mapping[str, Any],
+    options: Options,
+    progress: Telling,
+    asks: BeforeColumnsChange,
 ) -> Report:
     report = Report.from_dict(converted.read(REPORT))
     if report.source != described["path"]:  # prepare was done again, and convert was not
@@ -258,7 +274,8 @@ def _send(
             hint="clear the task convert and those after it",
         )
     with converted.opened(ROWS, "rb") as rows:
-        return pipeline.send(rows, report, replace(options, via="api"), progress)
+        options = replace(options, via="api")
+        return pipeline.send(rows, report, options, progress, before_columns_change=asks)
 
 
 def register(run: Run) -> None:
@@ -381,6 +398,8 @@ def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
     place = run.place(step)
     place.clear()
     run.place("report").clear()  # what it says of an earlier try is true no more
+    if not run.is_going():  # which is told already, and must stay the last that CKAN hears
+        raise StepFailed("the run has ended", hint="clear it in Airflow, or trigger a new one")
     try:
         yield place, run.job()
     except AircanError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
 import requests
@@ -47,6 +49,12 @@ def test_what_is_not_there_and_what_may_not_be_seen(portal: Portal):
     for token in ("", "no-token-of-this-ckan"):
         with pytest.raises((CkanForbidden, CkanNotFound)):
             connect(portal, token).dataset(made["package_id"])
+
+
+def test_an_action_is_there_or_not(portal: Portal):
+    for token in (portal.token, ""):
+        assert connect(portal, token).has("datastore_create")
+        assert not connect(portal, token).has("no_such_action")
 
 
 def test_all_datasets_that_a_token_may_see_are_listed(portal: Portal, monkeypatch):
@@ -123,6 +131,16 @@ def test_the_database_of_the_datastore_is_known_by_its_tables(portal: Portal):
 def test_a_ckan_without_the_list_of_tables_leaves_it_open(portal_212: Portal):
     with Unsteady(portal_212.url, {"datastore_search": [refused(403)]}) as proxy:
         assert Ckan(proxy.url, portal_212.token).shares_datastore({"a": 1}) is None
+
+
+@pytest.mark.parametrize(("tables", "shares"), [({}, True), ({"a": 1}, None), (None, None)])
+def test_a_ckan_whose_datastore_is_empty(portal_212: Portal, tables, shares):
+    def no_tables(handler: Any, _: object) -> None:
+        nothing = b'{"success": true, "result": {"records": []}}'
+        handler.answer(200, nothing, {"Content-Type": "application/json"})
+
+    with Unsteady(portal_212.url, {"datastore_search": [no_tables]}) as proxy:
+        assert Ckan(proxy.url, portal_212.token).shares_datastore(tables) is shares
 
 
 def test_the_version(portal: Portal):

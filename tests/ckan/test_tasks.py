@@ -36,6 +36,12 @@ def heard(handler: Any, call: Any) -> None:
     handler.answer(200, content, {"Content-Type": "application/json"})
 
 
+def refuses(handler: Any, call: Any) -> None:
+    error = {"__type": "Validation Error", "message": "a map needs when"}
+    content = json.dumps({"success": False, "error": error}).encode()
+    handler.answer(409, content, {"Content-Type": "application/json"})
+
+
 def away(handler: Any, call: Any) -> None:
     handler.answer(503, b"", {})
 
@@ -281,6 +287,17 @@ def test_a_step_that_left_no_word_is_told_as_failed(run, front):
     assert told(front)[-1]["status"] == "FAILED"
 
 
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_of_a_run_that_has_ended_tells_nothing_and_does_nothing(run, front, step):
+    for done in STEPS[: STEPS.index(step)]:
+        getattr(tasks, done)(run)
+    before = told(front)
+    with pytest.raises(errors.StepFailed, match="the run has ended"):
+        getattr(tasks, step)(replace(run, is_going=lambda: False))
+    assert told(front) == before
+    assert not run.place(step).exists(tasks.ERROR)
+
+
 @pytest.mark.parametrize("killed", ["convert", "load", "register"])
 def test_a_step_that_is_killed_the_second_time_is_not_told_as_done(run, front, killed):
     run = through_api(run)
@@ -445,6 +462,70 @@ def test_a_database_that_cannot_be_reached_is_the_reason_for_the_api(portal_212,
     assert "127.0.0.1" in aircan["reason"]
     warnings = run.place("report").read("report.json")["warnings"]
     assert warnings == [f"loaded through CKAN's API, since {aircan['reason']}"]
+
+
+class TestColumnsChange:
+    """CKAN is asked before the columns of a table change."""
+
+    NEW = b"id,name\n1,a\n"
+
+    @pytest.fixture(params=["copy", "api"])
+    def second(self, run: Run, server: HttpServer, request: pytest.FixtureRequest) -> Run:
+        """A run that takes a column from a table that is there."""
+        run = run if request.param == "copy" else through_api(run)
+        do_all(run)
+        server.content = self.NEW
+        return replace(run, run_id="second")
+
+    @staticmethod
+    def asked(front: Unsteady) -> list[dict[str, Any]]:
+        return [json.loads(call.body) for call in front.made("aircan_columns_change")]
+
+    def test_a_ckan_that_agrees(self, portal_212, front, second):
+        front.faults["aircan_columns_change"] = [heard]
+        do_all(second)
+        columns = [("id", "bigint"), ("name", "text"), ("when", "date")]
+        fields = [{"id": name, "type": kind} for name, kind in columns]
+        assert self.asked(front) == [
+            {
+                "resource_id": second.conf.resource_id,
+                "job_id": "job-1",
+                "run_id": "second",
+                "before": fields,
+                "after": fields[:2],
+            }
+        ]
+        assert rows(portal_212, second.conf.resource_id) == [("1", "a")]
+
+    def test_a_ckan_without_the_extension(self, portal_212, front, second):
+        do_all(second)
+        assert rows(portal_212, second.conf.resource_id) == [("1", "a")]
+        assert len(self.asked(front)) == 1
+
+    def test_a_ckan_that_refuses(self, portal_212, front, second):
+        front.faults["aircan_columns_change"] = [refuses] * 2
+        front.faults["help_show"] = [heard] * 2
+        with pytest.raises(errors.ColumnsRefused) as caught:
+            do_all(second)
+        assert not caught.value.retryable
+        with pytest.raises(errors.StepFailed):
+            tasks.report(second)
+        last = told(front)[-1]
+        assert (last["status"], last["step"]) == ("FAILED", "load")
+        assert last["message"] == "CKAN does not let the columns change: a map needs when"
+        assert last["info"]["error"]["type"] == "ColumnsRefused"
+        assert len(rows(portal_212, second.conf.resource_id)) == 3
+
+    def test_a_ckan_that_is_away(self, portal_212, front, second, monkeypatch):
+        monkeypatch.setattr("loader.ckan.Ckan.pause", lambda *_: None)
+        front.faults["aircan_columns_change"] = [away] * 7
+        with pytest.raises(errors.CkanUnreachable) as caught:
+            do_all(second)
+        assert caught.value.retryable
+        assert len(rows(portal_212, second.conf.resource_id)) == 3
+        front.faults["aircan_columns_change"] = []
+        do_all(second)  # as Airflow does
+        assert rows(portal_212, second.conf.resource_id) == [("1", "a")]
 
 
 class TestPrivate:
