@@ -2,7 +2,7 @@
 # of the tests in environments of their own, below .ckan and in .airflow; nothing else is touched.
 
 PYTHON ?= python3
-# CKAN 2.11 does not run on Python 3.13, so the CKANs of the tests have an older one then.
+# CKAN 2.11 and Airflow 2 do not run on Python 3.13, so those of the tests have an older one then.
 CKAN_PYTHON ?= $(shell for one in $(PYTHON) python3.12 python3.11 python3.10; do \
     $$one -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null \
     && echo $$one && break; done)
@@ -13,18 +13,25 @@ SAMPLE := samples/street-trees.csv
 CKAN := .ckan
 CKANS := $(CKAN)/2.12.0/made.stamp $(CKAN)/2.11.5/made.stamp
 AIRFLOW := .airflow
+AIRFLOW2 := .airflow2
 
 # What is run here is about the embedded PostgreSQL, whatever the caller has set.
 unexport AIRCAN_DATASTORE_URL AIRCAN_CKAN_URL AIRCAN_CKAN_TOKEN
 
 .DEFAULT_GOAL := help
-.PHONY: help demo airflow test lint types bench bench-guard bench-ckan clean
+.PHONY: help demo up down airflow test lint types bench bench-guard bench-ckan clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## load the sample into an embedded PostgreSQL and query it
 	@BIN=$(BIN) sh samples/demo.sh $(SAMPLE)
+
+up: $(VENV)/dev.stamp $(CKAN)/2.12.0/made.stamp $(AIRFLOW)/made.stamp ## the whole factory: CKAN, Airflow, PostgreSQL, Redis, and a dataset
+	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) AIRCAN_TEST_AIRFLOW=$(CURDIR)/$(AIRFLOW) $(BIN)/python samples/factory.py up
+
+down: $(VENV)/dev.stamp ## end it
+	@$(BIN)/python samples/factory.py down
 
 airflow: $(AIRFLOW)/made.stamp ## Airflow with the DAGs, on http://localhost:8080
 	@mkdir -p $(AIRFLOW)/home/artifacts
@@ -34,8 +41,10 @@ airflow: $(AIRFLOW)/made.stamp ## Airflow with the DAGs, on http://localhost:808
 	    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS=true AIRFLOW__API__HOST=127.0.0.1 \
 	    AIRCAN_ARTIFACTS="$${AIRCAN_ARTIFACTS:-$$PWD/artifacts}" airflow standalone
 
-test: $(VENV)/dev.stamp $(CKANS) $(AIRFLOW)/made.stamp ## run all tests, on PostgreSQL 18 and 16, CKAN 2.12 and 2.11, Airflow 3.3
-	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) AIRCAN_TEST_AIRFLOW=$(CURDIR)/$(AIRFLOW) $(BIN)/python -m pytest
+test: $(VENV)/dev.stamp $(CKANS) $(AIRFLOW)/made.stamp $(AIRFLOW2)/made.stamp ## run all tests, on PostgreSQL 18 and 16, CKAN 2.12 and 2.11, Airflow 3.3 and 2.11, in a browser
+	@$(BIN)/python tests/extension/browser.py
+	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) AIRCAN_TEST_AIRFLOW=$(CURDIR)/$(AIRFLOW) AIRCAN_TEST_AIRFLOW2=$(CURDIR)/$(AIRFLOW2) \
+	    $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: $(VENV)/dev.stamp ## check the style with ruff
 	@$(BIN)/ruff check .
@@ -53,8 +62,8 @@ bench-guard: $(VENV)/dev.stamp ## measure a little, fail when it has become slow
 bench-ckan: $(VENV)/dev.stamp $(CKAN)/2.12.0/made.stamp ## measure against ckanext-xloader, an hour and a half
 	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) $(BIN)/python -m benchmarks.ckan --out benchmarks/results
 
-clean: ## remove .venv, .ckan, .airflow and what the tools left; loaded data stays
-	rm -rf $(VENV) $(CKAN) $(AIRFLOW) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .ckan, .airflow, .airflow2, .factory and what the tools left; loaded data stays
+	rm -rf $(VENV) $(CKAN) $(AIRFLOW) $(AIRFLOW2) .factory build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/demo.stamp: setup.cfg pyproject.toml | $(BIN)/python
@@ -67,7 +76,8 @@ $(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	@$(PIP) -e ".[dev]"
 	@touch $@ $(VENV)/demo.stamp
 
-$(CKANS): $(CKAN)/%/made.stamp: tests/ckan/install.py
+# The extension is installed into them as it stands here.
+$(CKANS): $(CKAN)/%/made.stamp: tests/ckan/install.py ckanext-aircan/setup.cfg
 	@[ -n "$(CKAN_PYTHON)" ] || { \
 	    echo "CKAN needs Python 3.10 to 3.12: try make CKAN_PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@echo "Installing CKAN $* into $(CKAN); this happens once."
@@ -78,6 +88,11 @@ $(CKANS): $(CKAN)/%/made.stamp: tests/ckan/install.py
 $(AIRFLOW)/made.stamp: tests/airflow/install.py setup.cfg pyproject.toml | $(BIN)/python
 	@echo "Installing Airflow into $(AIRFLOW); this happens once."
 	@$(BIN)/python tests/airflow/install.py $(@D)
+	@touch $@
+
+$(AIRFLOW2)/made.stamp: tests/extension/install_airflow2.py
+	@echo "Installing Airflow 2 into $(AIRFLOW2); this happens once."
+	@$(CKAN_PYTHON) tests/extension/install_airflow2.py $(@D)
 	@touch $@
 
 $(BIN)/python:

@@ -5,7 +5,8 @@ A test that asks for `datastore_url` or `database` runs on both; one that asks f
 of the test's own, `empty_data_folder` for a test of how it is made.
 
 A test that asks for `portal` runs on a real CKAN 2.12 and on 2.11, one that asks for `portal_212`
-on the newer only. Each of them starts once in a test run, when a test first asks for it.
+on the newer only; `airflow` is a real Airflow with the DAGs of the project. Each of them starts
+once in a test run, when a test first asks for it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import uuid
@@ -23,9 +25,12 @@ from urllib.parse import quote
 import hypothesis
 import psycopg
 import pytest
+from gcp_storage_emulator.server import create_server
 from portal import Portal
 from processes import is_running
 from pytest_postgresql import factories
+from standalone import DAGS, TEST_DAGS, Airflow
+from xdist.scheduler import LoadScopeScheduling
 
 from loader import embedded
 
@@ -41,6 +46,8 @@ hypothesis.settings.load_profile("aircan")
 # as root the servers run as another user.
 SERVERS = Path("/tmp") / f"aircan-tests-{uuid.uuid4().hex[:8]}"
 
+AIRFLOW_RUN_TIMEOUT_S = 180.0
+
 # What is in these databases need not survive a power failure.
 UNSAFE = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
@@ -55,6 +62,33 @@ for file in $(find "$1" -name postmaster.pid); do
 done
 rm -rf "$1"
 """
+
+
+# Where several processes run the tests, these are not divided: each of them has services that take
+# a while to start.
+SHARING = {
+    "airflow": "airflow",
+    "ckan": "ckan",
+    "extension/test_actions.py": "jobs",
+    "extension/test_changes.py": "jobs",
+    "extension/test_jobs.py": "jobs",
+    "extension": "pages",
+}
+
+
+class ByServices(LoadScopeScheduling):
+    """Gives each process whole files, or several that share services."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(nodeid.partition("::")[0])
+        names = f"{file.parent.name}/{file.name}", file.parent.name
+        return next((SHARING[name] for name in names if name in SHARING), str(file))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByServices:
+    """Tell pytest-xdist which tests belong together."""
+    return ByServices(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -190,6 +224,48 @@ def portal_211(servers: Path) -> Iterator[Portal]:
 def portal(request: pytest.FixtureRequest) -> Portal:
     """Each CKAN in turn."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """The address of a storage emulator with the bucket "bucket"."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def artifacts(servers: Path) -> Path:
+    """Where the DAGs leave their artifacts."""
+    folder = servers / "artifacts"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def airflow(servers: Path, artifacts: Path, bucket: str) -> Iterator[Airflow]:
+    """Airflow with the DAGs of the project and of the tests; it may fetch from this machine."""
+    environment = {
+        "AIRCAN_ARTIFACTS": str(artifacts),
+        "AIRCAN_ALLOWED_HOSTS": "127.0.0.1",
+        "AIRCAN_LARGE_POOL": "large",
+        "AIRCAN_LARGE_QUEUE": "large",
+        "AIRCAN_MAX_LOADS": "8",
+        "AIRCAN_RETRY_DELAY_S": "1",
+        "AIRCAN_TIMEOUT_HOURS": str(AIRFLOW_RUN_TIMEOUT_S / 3600),
+        "STORAGE_EMULATOR_HOST": bucket,
+    }
+    airflow = Airflow(servers / "airflow", (DAGS, TEST_DAGS), environment)
+    try:
+        airflow.start()
+        airflow.request("POST", "pools", json={"name": "large", "slots": 4})
+        yield airflow
+    finally:
+        airflow.stop()
 
 
 @pytest.fixture(autouse=True)

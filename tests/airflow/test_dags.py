@@ -14,11 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
-from factory import Airflow, Refused
 from google.cloud import storage
 from http_server import HttpServer
 from loads import rows
 from portal import PASSWORD, Portal
+from standalone import Airflow, Refused
 from unsteady import Unsteady
 
 from loader.copy import slots
@@ -244,6 +244,23 @@ def test_a_load_waits_for_a_database_that_has_enough_of_them(airflow, portal_212
     assert rows(portal_212, resource) == ROWS
 
 
+def test_very_large_files_are_loaded_one_at_a_time_on_workers_of_their_own(
+    airflow, portal_212, front, server
+):
+    resources = [portal_212.new_resource(server.url)["id"] for _ in range(2)]
+    runs = [airflow.trigger("aircan_load_large", {"resource": one}) for one in resources]
+    for run_id, resource_id in zip(runs, resources, strict=True):
+        airflow.wait_success("aircan_load_large", run_id)
+        assert rows(portal_212, resource_id) == ROWS
+        assert told(front, resource_id)[-1]["dag_id"] == "aircan_load_large"
+    for one in airflow.tasks("aircan_load_large", runs[0]):
+        assert (one["pool"], one["queue"]) == ("large", "large")
+    first, second = (
+        airflow.request("GET", f"dags/aircan_load_large/dagRuns/{run_id}") for run_id in runs
+    )
+    assert second["start_date"] >= first["end_date"]
+
+
 class TestReload:
     def test_a_resource(self, airflow, portal_212, resource):
         airflow.run("aircan_reload", {"reload": resource})
@@ -318,6 +335,7 @@ def test_no_secret_is_shown_anywhere(airflow, front, portal_212, resource, artif
         (dag_id, airflow.run(dag_id, conf))
         for dag_id, conf in (
             ("aircan_load", {"resource": {"resource_id": resource}}),
+            ("aircan_load_large", {"resource": resource}),
             ("aircan_load", {"resource": resource, "ckan_api_key": portal_212.token}),
             ("aircan_reload", {"reload": resource}),
             ("aircan_validate", {"resource": {"resource_id": resource}}),

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factory import DAGS, ENVIRONMENT, KEEPER, TEST_DAGS, Airflow, Refused, dag_files
 from processes import is_running
+from standalone import DAGS, ENVIRONMENT, KEEPER, TEST_DAGS, Airflow, Refused, dag_files
 
 import loader
 

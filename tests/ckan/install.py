@@ -2,7 +2,7 @@
 
 It comes from PyPI and has the Python that runs this. Nothing has to be compiled and nothing else
 be installed: psycopg2's headers, Redis and libmagic, which CKAN asks the system for, come as
-wheels too.
+wheels too. AirCan's extension, which is this checkout, is installed into it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 OF_THE_EXTRA = 'extra == "requirements"'
 ASK = "import importlib.metadata; print(*importlib.metadata.requires('ckan'), sep='\\n')"
+EXTENSION = f"{Path(__file__).resolve().parents[2] / 'ckanext-aircan'}[gcs,google]"
 BINARY = ("psycopg2==", "psycopg2-binary==")
 LIBMAGIC = "pylibmagic==0.5.0"
 
@@ -31,7 +32,9 @@ def install(version: str, folder: Path) -> None:
         packages = sysconfig.get_path("purelib", "venv", {"base": str(folder)})
         # python-magic finds this library when pylibmagic was imported before.
         Path(packages, "libmagic.pth").write_text("import pylibmagic\n", encoding="utf-8")
-    subprocess.run([python, "-c", "import ckan.cli.cli"], check=True)
+    _pip(python, "--editable", EXTENSION)
+    check = [python.absolute(), "-c", "import ckan.cli.cli, ckanext.aircan, ckanext.datastore"]
+    subprocess.run(check, check=True, cwd=folder)
 
 
 def _requirements(lines: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import secrets
 import socket
 import subprocess
@@ -35,6 +36,7 @@ POSTGRES = {"2.12.0": 18, "2.11.5": 16}
 # What is in these databases need not survive a power failure.
 UNSAFE = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
+PLUGINS = ("activity", "datastore", "datatables_view", "text_view")
 PASSWORD = "portal-password"
 ORGANIZATION = "city"
 ADMIN, EDITOR = "admin", "editor"
@@ -62,7 +64,7 @@ ckan.site_id = default
 ckan.site_url = {url}
 ckan.devserver.host = 127.0.0.1
 ckan.devserver.port = {port}
-ckan.plugins = activity datastore datatables_view text_view
+ckan.plugins = {plugins}
 ckan.views.default_views = datatables_view text_view
 ckan.storage_path = {folder}/storage
 ckan.uploads_enabled = true
@@ -132,13 +134,31 @@ class Portal:
         version: The release of CKAN, such as "2.12.0".
         folder: Where all of it is kept; made here.
         postgres: What PostgreSQL is started with.
+        plugins: What CKAN runs besides its own.
+        settings: Of these plugins.
+        paths: Where Python finds plugins that are not installed.
+        port: Of its web server; by default a free one.
     """
 
-    def __init__(self, version: str, folder: Path, postgres: tuple[str, ...] = UNSAFE) -> None:
+    def __init__(
+        self,
+        version: str,
+        folder: Path,
+        postgres: tuple[str, ...] = UNSAFE,
+        plugins: tuple[str, ...] = (),
+        settings: Mapping[str, str] | None = None,
+        paths: tuple[Path, ...] = (),
+        port: int = 0,
+    ) -> None:
         self.version = version
+        self.plugins = plugins
+        self.settings = dict(settings or {})
+        self._environment = _environment()
+        if paths:
+            self._environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
         self.folder = folder
         self.cluster = embedded.Cluster(folder / "pg", POSTGRES[version], postgres)
-        self.port = _free_port()
+        self.port = port or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._bin = ENVIRONMENTS / version / "bin"
         self._services: dict[str, subprocess.Popen[bytes]] = {}
@@ -246,6 +266,22 @@ class Portal:
             return self.post("resource_create", data=data, files={"upload": (name, upload)})
         return self.action("resource_create", url=url or f"{self.url}/none.csv", **data)
 
+    def log_in(
+        self, session: requests.Session, user: str = ADMIN, password: str = PASSWORD
+    ) -> None:
+        """Log a session in by CKAN's form."""
+        form = {"login": user, "password": password} | self.csrf(session, f"{self.url}/user/login")
+        answer = session.post(f"{self.url}/user/login", data=form, timeout=REQUEST_TIMEOUT_S)
+        assert answer.ok, answer.text[:500]
+        assert "/user/login" not in answer.url, f"{user} was not let in"
+
+    def csrf(self, session: requests.Session, page: str) -> dict[str, str]:
+        """Return the token of a page's forms."""
+        text = session.get(page, timeout=REQUEST_TIMEOUT_S).text
+        found = re.search(r'name="_csrf_token" +(?:content|value)="([^"]+)"', text)
+        assert found, text[:500]
+        return {"_csrf_token": found[1]}
+
     def search(self, resource_id: str, **params: Any) -> dict[str, Any]:
         """Call datastore_search."""
         return self.action("datastore_search", resource_id=resource_id, **params)
@@ -285,6 +321,7 @@ class Portal:
 
     def _settings(self) -> str:
         settings = {
+            "plugins": " ".join((*PLUGINS, *self.plugins)),
             "url": self.url,
             "port": self.port,
             "folder": self.folder,
@@ -294,7 +331,8 @@ class Portal:
             "solr_url": self._solr.url,
             "secret": secrets.token_urlsafe(32),
         }
-        return INI.format(**settings)
+        more = "".join(f"{name} = {value}\n" for name, value in self.settings.items())
+        return INI.format(**settings).replace("\n[loggers]", f"{more}\n[loggers]")
 
     def _redis(self) -> list[str]:
         options = {
@@ -327,7 +365,7 @@ class Portal:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                env=_environment(),
+                env=self._environment,
                 start_new_session=True,
             )
         self._services[name] = service
@@ -345,6 +383,7 @@ class Portal:
         account = (f"email={ADMIN}@example.org", f"password={PASSWORD}")
         commands = [
             ("db", "init"),
+            *(("db", "upgrade", "-p", plugin) for plugin in self.plugins if plugin == "aircan"),
             ("sysadmin", "add", ADMIN, *account),
             ("user", "token", "add", ADMIN, "tests", "--quiet"),
         ]
@@ -360,7 +399,7 @@ class Portal:
             capture_output=True,
             text=True,
             cwd=self.folder,
-            env=_environment(),
+            env=self._environment,
             timeout=START_TIMEOUT_S,
         )
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-3000:]}"
