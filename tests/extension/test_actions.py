@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import requests
+from answering import Answering
 from parts import Person, until
 from portal import Portal, Refused
 
@@ -512,6 +513,45 @@ class TestLoads:
         assert airflow.state(paused, run_id) == "queued"
         factory_portal.action("aircan_job_cancel", id=mine["id"])
         assert airflow.state(paused, run_id) == "failed"
+
+    def test_airflow_tells_of_the_end_of_a_cancelled_run_before_it_answers(
+        self, factory_portal, airflow, resource
+    ):
+        job = factory_portal.action("aircan_status_update", **update(resource, "manual__slow"))
+        run = {"state": "running", "start_date": None, "end_date": None}
+
+        def answer(headers):
+            if headers["Content-Length"]:  # that it is to end
+                ended = update(resource, "manual__slow", status="FAILED", info={"error": SECRETIVE})
+                factory_portal.action("aircan_status_update", **ended)
+            return 200, run | {"conf": {"resource": resource["id"]}}
+
+        answers = {
+            "/api/v2/version": (200, {"version": "3.3.2"}),
+            "/auth/token": (201, {"access_token": "any"}),
+            "/api/v2/dags/aircan_load/dagRuns/manual__slow": answer,
+        }
+        with Answering(answers) as server:
+            factory_portal.reconfigure({"ckanext.aircan.airflow_url": server.url})
+            try:
+                cancelled = factory_portal.action("aircan_job_cancel", id=job["id"])
+            finally:
+                factory_portal.reconfigure({"ckanext.aircan.airflow_url": airflow.url})
+        assert "PATCH" in [one[0] for one in server.requests]
+        assert (cancelled["status"], cancelled["info"]["message"]) == ("CANCELLED", "cancelled")
+        assert "error" not in cancelled["info"]
+
+    def test_what_cannot_be_stopped_fails_as_any_other(self, factory_portal, airflow, resource):
+        job = factory_portal.action("aircan_status_update", **update(resource, "manual__stuck"))
+        factory_portal.reconfigure({"ckanext.aircan.airflow_url": "http://127.0.0.1:9"})
+        try:
+            with pytest.raises(Refused, match="cannot be stopped now"):
+                factory_portal.action("aircan_job_cancel", id=job["id"])
+            failed = update(resource, "manual__stuck", status="FAILED", info={"error": SECRETIVE})
+            told = factory_portal.action("aircan_status_update", **failed)
+        finally:
+            factory_portal.reconfigure({"ckanext.aircan.airflow_url": airflow.url})
+        assert (told["status"], told["info"]["error"]) == ("FAILED", SECRETIVE)
 
     def test_they_are_how_a_resource_is_loaded(self, factory_portal, jobs, people):
         resource = factory_portal.new_resource(upload=b"title\n\nid;n\n1;a\n1;b\n", format="TXT")[

@@ -510,21 +510,20 @@ def cancel(job_id: str) -> Job:
         ValidationError: It has ended, or its run cannot be stopped.
     """
     with model.session() as one:
-        job = model.look(one, job_id)
-    if job is None:
-        raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
-    if not job.is_going:
-        _refuse(toolkit._("The job has ended"))
-    if job.is_submitted:
-        try:
-            airflow = config.airflow()
-            if not is_alone(job, airflow):
-                _refuse(toolkit._("Its run is about other resources, too: stop it in Airflow"))
-            airflow.stop(job.info["dag_id"], job.factory_id)
-        except AirflowError as error:
-            _refuse(
-                toolkit._("It cannot be stopped now: {why}").format(why=f"{error}; {error.hint}")
-            )
+        job = model.get(one, job_id)
+        if job is None:
+            raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
+        if not job.is_going:
+            _refuse(toolkit._("The job has ended"))
+        job.put(cancelling=True)  # Airflow tells of a run's end before it answers us
+    try:
+        if job.is_submitted:
+            _stop_or_refuse(job)
+    except toolkit.ValidationError:
+        with model.session() as one:
+            if job := model.get(one, job_id):
+                job.put(cancelling=None)
+        raise
     with model.session() as one:
         job = model.get(one, job_id)
         if job is None:
@@ -535,6 +534,16 @@ def cancel(job_id: str) -> Job:
         _stop(job)
     submit_soon()
     return job
+
+
+def _stop_or_refuse(job: Job) -> None:
+    try:
+        airflow = config.airflow()
+        if not is_alone(job, airflow):
+            _refuse(toolkit._("Its run is about other resources, too: stop it in Airflow"))
+        airflow.stop(job.info["dag_id"], job.factory_id)
+    except AirflowError as error:
+        _refuse(toolkit._("It cannot be stopped now: {why}").format(why=f"{error}; {error.hint}"))
 
 
 def _refuse(why: str) -> NoReturn:

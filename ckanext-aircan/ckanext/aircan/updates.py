@@ -14,7 +14,7 @@ from ckanext.aircan.model import Job
 
 _OF_A_RUN = (
     *("started", "warnings", "report", "artifacts"),
-    *("error", "valid", "errors", "first", "problem", "given_up"),
+    *("error", "valid", "errors", "first", "problem", "given_up", "cancelling"),
 )
 _MESSAGES = 200  # kept of a job, the newest
 
@@ -39,6 +39,9 @@ def hear(job: Job, update: Mapping[str, Any]) -> bool:
         job.info.get("given_up") and status == "FAILED"
     ):
         return False
+    if job.info.get("cancelling") and status == "FAILED":
+        end(job, "CANCELLED", "cancelled")
+        return True
     at = _time(sequence)
     said = {"at": at, "step": step, "message": message}
     if status == "RUNNING" and not job.is_going:  # somebody has cleared the run in Airflow
