@@ -21,6 +21,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
+import pyarrow as pa
 import typer
 from rich.cells import cell_len
 from rich.console import Console
@@ -175,6 +176,8 @@ class _Command(TyperCommand):
 
 def main() -> NoReturn:
     """Run the command and exit."""
+    # Arrow's own keeps what is freed: a load took 65 MB more, and no less time.
+    pa.set_memory_pool(pa.system_memory_pool())
     gc.freeze()  # what was imported stays: to look through it again, at exit too, costs 0.3 s
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):

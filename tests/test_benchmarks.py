@@ -254,7 +254,7 @@ class TestWholeRun:
     @pytest.mark.parametrize(
         ("options", "usual", "larger"),
         [
-            (["--kinds", "311"], [("abcd", 1_500_000)], [("bc", 6_000_000)]),
+            (["--kinds", "311"], [("abcd", 1_500_000)], [("abc", 6_000_000)]),
             (["--kinds", "311", "--rows", "10", "--scale", "1"], [("abcd", 10)], []),
             (["--kinds", "311", "--guard"], [("ab", 1_000_000), ("cd", 200_000)], []),
             (["--kinds", "311", "--guard", "--rows", "10"], [("abcd", 10)], []),

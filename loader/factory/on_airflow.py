@@ -31,8 +31,11 @@ _PAUSE = timedelta(seconds=15)
 def do(step: str) -> None:
     """Do one step of the run whose task this is: a function of ``loader.factory.tasks``."""
     with _errors():
+        import pyarrow as pa  # noqa: PLC0415
+
         from loader.factory import tasks  # noqa: PLC0415  (2 s)
 
+        pa.set_memory_pool(pa.system_memory_pool())  # in a process of its own, as ``aircan`` does
         done = getattr(tasks, step)(run_of_task())
     if done is False:
         from airflow.sdk.exceptions import AirflowSkipException  # noqa: PLC0415
