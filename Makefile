@@ -1,5 +1,6 @@
 # Everything runs in .venv, which the first target that needs it makes, and the CKANs and the Airflow
-# of the tests in environments of their own, below .ckan and in .airflow; nothing else is touched.
+# of the tests in environments of their own: .ckan, .airflow, .airflow2. `make up` works in .factory. The
+# tests need a Chromium: where there is none, and root runs them, it is installed from Debian.
 
 PYTHON ?= python3
 # CKAN 2.11 and Airflow 2 do not run on Python 3.13, so those of the tests have an older one then.

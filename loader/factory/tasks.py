@@ -392,14 +392,19 @@ def _validated(told: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return message, {"valid": told["valid"], "errors": count, "first": first}
 
 
+def _require_going(run: Run) -> None:
+    if not run.is_going():
+        raise StepFailed("the run has ended", hint="clear it in Airflow, or trigger a new one")
+
+
 @contextmanager
 def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
     """Begin with an empty place; leave the error there, if there is one."""
     place = run.place(step)
+    _require_going(run)
     place.clear()
     run.place("report").clear()  # what it says of an earlier try is true no more
-    if not run.is_going():  # which is told already, and must stay the last that CKAN hears
-        raise StepFailed("the run has ended", hint="clear it in Airflow, or trigger a new one")
+    _require_going(run)  # whoever ended it meanwhile has told the last that CKAN is to hear
     try:
         yield place, run.job()
     except AircanError as error:

@@ -489,6 +489,10 @@ class TestLoads:
             second["id"]: None,
             other["id"]: None,
         }
+        # Somebody tells of a run that nobody has asked Airflow for.
+        told = update(resource, f"aircan__{other['id']}", job_id=other["id"], dag_id=paused)
+        assert factory_portal.action("aircan_status_update", **told)["status"] == "RUNNING"
+        assert factory_portal.action("aircan_job_show", id=other["id"])["status"] == "RUNNING"
         for job in jobs.of(resource["id"]):
             factory_portal.action("aircan_job_cancel", id=job["id"])
         assert {job["status"] for job in jobs.of(resource["id"])} == {"CANCELLED"}
@@ -514,32 +518,51 @@ class TestLoads:
         factory_portal.action("aircan_job_cancel", id=mine["id"])
         assert airflow.state(paused, run_id) == "failed"
 
-    def test_airflow_tells_of_the_end_of_a_cancelled_run_before_it_answers(
+    def test_what_is_told_while_airflow_is_asked_to_end_a_run(
         self, factory_portal, airflow, resource
     ):
-        job = factory_portal.action("aircan_status_update", **update(resource, "manual__slow"))
+        """Airflow tells of the end before it answers; what is not ended fails as any other."""
+        slow, shared = (
+            factory_portal.action("aircan_status_update", **update(resource, run_id))
+            for run_id in ("manual__slow", "manual__shared")
+        )
         run = {"state": "running", "start_date": None, "end_date": None}
 
-        def answer(headers):
+        def fail(run_id):
+            told = update(resource, run_id, status="FAILED", info={"error": SECRETIVE})
+            factory_portal.action("aircan_status_update", **told)
+
+        def of_slow(headers):
             if headers["Content-Length"]:  # that it is to end
-                ended = update(resource, "manual__slow", status="FAILED", info={"error": SECRETIVE})
-                factory_portal.action("aircan_status_update", **ended)
+                fail("manual__slow")
             return 200, run | {"conf": {"resource": resource["id"]}}
 
+        def of_shared(_headers):
+            fail("manual__shared")
+            return 200, run | {"conf": {}}
+
+        runs = "/api/v2/dags/aircan_load/dagRuns"
         answers = {
             "/api/v2/version": (200, {"version": "3.3.2"}),
             "/auth/token": (201, {"access_token": "any"}),
-            "/api/v2/dags/aircan_load/dagRuns/manual__slow": answer,
+            f"{runs}/manual__slow": of_slow,
+            f"{runs}/manual__shared": of_shared,
         }
         with Answering(answers) as server:
             factory_portal.reconfigure({"ckanext.aircan.airflow_url": server.url})
             try:
-                cancelled = factory_portal.action("aircan_job_cancel", id=job["id"])
+                cancelled = factory_portal.action("aircan_job_cancel", id=slow["id"])
+                with pytest.raises(Refused, match="about other resources"):
+                    factory_portal.action("aircan_job_cancel", id=shared["id"])
             finally:
                 factory_portal.reconfigure({"ckanext.aircan.airflow_url": airflow.url})
-        assert "PATCH" in [one[0] for one in server.requests]
+        assert [one[:2] for one in server.requests if one[0] == "PATCH"] == [
+            ("PATCH", f"{runs}/manual__slow")
+        ]
         assert (cancelled["status"], cancelled["info"]["message"]) == ("CANCELLED", "cancelled")
         assert "error" not in cancelled["info"]
+        failed = factory_portal.action("aircan_job_show", id=shared["id"])
+        assert (failed["status"], failed["info"]["error"]) == ("FAILED", SECRETIVE)
 
     def test_what_cannot_be_stopped_fails_as_any_other(self, factory_portal, airflow, resource):
         job = factory_portal.action("aircan_status_update", **update(resource, "manual__stuck"))

@@ -35,6 +35,23 @@ def change(portal: Portal, job_id: str, info: dict[str, Any] | None = None, **co
         )
 
 
+def tell(portal: Portal, job: dict[str, Any], **told: Any) -> dict[str, Any]:
+    """Tell of a job's run what the factory tells."""
+    update = {
+        "job_id": job["id"],
+        "job_type": job["job_type"],
+        "dag_id": job["info"]["dag_id"],
+        "run_id": job["factory_id"],
+        "resource_id": job["resource"],
+        "sequence": time.time_ns() // 1000,
+        "status": "RUNNING",
+        "step": "load",
+        "message": "copying rows",
+        "info": {},
+    }
+    return portal.action("aircan_status_update", **update | told)
+
+
 @pytest.fixture
 def waiting(factory_portal: Portal, airflow, jobs: Jobs):
     """A validation that Airflow does not begin: that DAG is paused."""
@@ -73,6 +90,16 @@ class TestReconcile:
         )
         run = airflow.request("GET", f"dags/aircan_validate/dagRuns/{waiting['factory_id']}")
         assert run["state"] == "failed"
+        assert tell(factory_portal, waiting)["status"] == "FAILED"  # it has not heard of it yet
+        assert tell(factory_portal, waiting, status="DONE")["status"] == "DONE"
+
+    def test_a_cancelling_that_was_interrupted_does_not_hide_a_failure(
+        self, factory_portal, waiting
+    ):
+        error = {"type": "UnclosedQuote", "message": "row 3", "row": 3}
+        change(factory_portal, waiting["id"], {"cancelling": LONG_AGO})
+        job = tell(factory_portal, waiting, status="FAILED", info={"error": error})
+        assert (job["status"], job["info"]["error"]["row"]) == ("FAILED", 3)
 
     def test_a_job_that_waits_long_in_airflow_s_queue(self, factory_portal, waiting):
         change(factory_portal, waiting["id"], {"submitted": LONG_AGO})
@@ -282,6 +309,10 @@ class TestPlugins:
 def test_who_maintains_a_dataset_hears_of_a_failure(factory_portal, jobs, mails):
     somebody = {"maintainer": "Ada", "maintainer_email": f"{uuid.uuid4().hex}@example.org"}
     dataset = factory_portal.new_dataset(title="Trees & <b>shrubs</b>", **somebody)
+    other = factory_portal.new_resource(package_id=dataset["id"], format="TXT")
+    validation = {"id": None, "job_type": "VALIDATE", "info": {"dag_id": "aircan_validate"}}
+    validation |= {"factory_id": f"manual__{uuid.uuid4()}", "resource": other["id"]}
+    assert tell(factory_portal, validation, status="FAILED")["status"] == "FAILED"
     resource = factory_portal.new_resource(upload=b'n\n1\n"2\n', package_id=dataset["id"])["id"]
     (job,) = jobs.ended(resource)
     assert job["status"] == "FAILED"

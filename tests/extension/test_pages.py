@@ -496,9 +496,12 @@ class TestRun:
         fields = {"fields": [{"id": "n", "type": "text"}], "force": True}
         factory_portal.action("datastore_create", resource_id=resource["id"], **fields)
         assert said in visit("editor", run(factory_portal, job)).text
-        unsure = ERROR | {"type": "DatabaseUnreachable", "hint": "look at the table"}
-        job = factory.a_run(resource, "FAILED", error=unsure)
-        assert said not in visit("editor", run(factory_portal, job)).text
+        for kind in ("DatabaseUnreachable", "ArtifactsUnreachable", "FactoryError"):
+            unsure = ERROR | {"type": kind, "hint": "look at the table"}
+            job = factory.a_run(resource, "FAILED", error=unsure)
+            assert said not in visit("editor", run(factory_portal, job)).text
+        change(factory_portal, job, "FAILED", {"started": None})
+        assert said in visit("editor", run(factory_portal, job)).text
 
     def test_what_waits_says_why(self, factory_portal, factory, resource, visit):
         job = factory.a_run(resource)

@@ -20,7 +20,10 @@ _log = logging.getLogger(__name__)
 _NO_ORGANIZATION = "-"
 
 # After these nobody can be sure that the table is the one it was before.
-_IN_DOUBT = ("Ckan", "NotACkan", "DatabaseUnreachable", "RowsInDoubt", "RowsLost", "Unexpected")
+_IN_DOUBT = (
+    *("Artifacts", "Ckan", "NotACkan", "DatabaseUnreachable"),
+    *("RowsInDoubt", "RowsLost", "Unexpected"),
+)
 
 
 def aircan_org(dataset: Mapping[str, Any]) -> str:
@@ -154,11 +157,14 @@ def aircan_hint(hint: str) -> str:
 def aircan_left_as_it_was(job: Mapping[str, Any], resource: Mapping[str, Any] | None) -> bool:
     """Return whether a failed load certainly left the rows that people see as they were."""
     error = job["info"].get("error")
+    # A run that has begun, and of whose end nobody has told, may have done its work.
+    unheard = error and error.get("type") == "FactoryError" and job["info"].get("started")
     return bool(
         error
         and job["job_type"] == "LOAD"
         and resource
         and resource.get("datastore_active")
+        and not unheard
         and not str(error.get("type")).startswith(_IN_DOUBT)
     )
 

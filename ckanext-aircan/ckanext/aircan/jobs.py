@@ -221,12 +221,12 @@ def _submit(job_id: str) -> Job | None:
         if job is None:
             return None
         job = _settle(one, job, error)
+    if job is not None and job.status == "CANCELLED":  # meanwhile
+        _stop(job)
     if isinstance(error, AirflowUnreachable):
         raise error
     if job is not None and job.status == "FAILED":
         mail.tell_soon(job)
-    if job is not None and job.status == "CANCELLED":  # meanwhile
-        _stop(job)
     return job
 
 
@@ -348,7 +348,8 @@ def _told(one: Session, update: Mapping[str, Any]) -> Job:
     if job is not None and run_id in (job.run_id, job.factory_id):
         if not job.is_submitted or "submitted" not in job.info:  # Airflow's answer to us was lost
             job.factory_id = run_id
-            job.put(submitted=model.now().isoformat())
+            dag_id = job.info.get("dag_id") or update["dag_id"]
+            job.put(dag_id=dag_id, submitted=model.now().isoformat())
         return job
     if run_id.startswith(model.RUN):  # whose job another one would be taken for
         raise toolkit.ValidationError({"run_id": [toolkit._("The run is another job's")]})
@@ -510,24 +511,18 @@ def cancel(job_id: str) -> Job:
         ValidationError: It has ended, or its run cannot be stopped.
     """
     with model.session() as one:
-        job = model.get(one, job_id)
-        if job is None:
-            raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
-        if not job.is_going:
-            _refuse(toolkit._("The job has ended"))
-        job.put(cancelling=True)  # Airflow tells of a run's end before it answers us
-    try:
-        if job.is_submitted:
-            _stop_or_refuse(job)
-    except toolkit.ValidationError:
-        with model.session() as one:
-            if job := model.get(one, job_id):
-                job.put(cancelling=None)
-        raise
+        job = model.look(one, job_id)
+    if job is None:
+        raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
+    if not job.is_going:
+        _refuse(toolkit._("The job has ended"))
+    if job.is_submitted:
+        _stop_for_somebody(job)
     with model.session() as one:
         job = model.get(one, job_id)
         if job is None:
             raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
+        job.put(cancelling=None)
         if job.is_going:
             updates.end(job, "CANCELLED", "cancelled")
     if not job.is_submitted and "claimed" in job.info:  # Airflow may have got it all the same
@@ -536,14 +531,29 @@ def cancel(job_id: str) -> Job:
     return job
 
 
-def _stop_or_refuse(job: Job) -> None:
+def _stop_for_somebody(job: Job) -> None:
+    """End the run of a job, or refuse to cancel it."""
     try:
         airflow = config.airflow()
         if not is_alone(job, airflow):
             _refuse(toolkit._("Its run is about other resources, too: stop it in Airflow"))
+        _note_cancelling(job.id, model.now().isoformat())
         airflow.stop(job.info["dag_id"], job.factory_id)
     except AirflowError as error:
-        _refuse(toolkit._("It cannot be stopped now: {why}").format(why=f"{error}; {error.hint}"))
+        left = _note_cancelling(job.id, None)
+        if left is None or left.status != "CANCELLED":  # it has ended by itself otherwise
+            _refuse(
+                toolkit._("It cannot be stopped now: {why}").format(why=f"{error}; {error.hint}")
+            )
+
+
+def _note_cancelling(job_id: str, since: str | None) -> Job | None:
+    """Note that Airflow is told to end a job's run: what is told of its end may come before."""
+    with model.session() as one:
+        job = model.get(one, job_id)
+        if job is not None:
+            job.put(cancelling=since)
+    return job
 
 
 def _refuse(why: str) -> NoReturn:

@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 
 
 def tell_soon(job: Job) -> None:
-    """Send a mail of a failed job, in the background, if the portal sends any."""
-    if config.option("mail_on_failure"):
+    """Send a mail of a failed load, in the background, if the portal sends any."""
+    if job.job_type == "LOAD" and config.option("mail_on_failure"):
         background.enqueue(tell, job.id, title="mail of a failure")
 
 

@@ -6,7 +6,7 @@ In: an update, the job's row. Out: the row, changed, unless the update came too 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ckanext.aircan import told
@@ -17,6 +17,7 @@ _OF_A_RUN = (
     *("error", "valid", "errors", "first", "problem", "given_up", "cancelling"),
 )
 _MESSAGES = 200  # kept of a job, the newest
+_CANCELLING = timedelta(minutes=2)  # whoever asked Airflow was interrupted, if it takes longer
 
 
 def hear(job: Job, update: Mapping[str, Any]) -> bool:
@@ -34,12 +35,12 @@ def hear(job: Job, update: Mapping[str, Any]) -> bool:
         return False
     status, step, message = update["status"], update["step"], update["message"]
     job.put(sequence=sequence)
-    # Its tasks tell how they are stopped.
-    if (job.status == "CANCELLED" and status != "DONE") or (
-        job.info.get("given_up") and status == "FAILED"
-    ):
+    # Its tasks tell what they do until they are stopped, and how they are.
+    if job.status == "CANCELLED" and status != "DONE":
         return False
-    if job.info.get("cancelling") and status == "FAILED":
+    if job.info.get("given_up") and not (status == "DONE" or _begins(status, step)):
+        return False
+    if status == "FAILED" and _is_being_cancelled(job):
         end(job, "CANCELLED", "cancelled")
         return True
     at = _time(sequence)
@@ -82,6 +83,17 @@ def end(job: Job, status: str, message: str) -> None:
     )
 
 
+def _begins(status: str, step: str) -> bool:
+    """Return whether a run tells this first."""
+    return status == "RUNNING" and step == "prepare"
+
+
+def _is_being_cancelled(job: Job) -> bool:
+    """Return whether Airflow is being asked to end the job's run, or was a moment ago."""
+    since = job.info.get("cancelling")
+    return bool(since) and datetime.now(timezone.utc) - datetime.fromisoformat(since) < _CANCELLING
+
+
 def _time(sequence: int) -> str:
     """Return the time that a sequence is, in microseconds since 1970."""
     return datetime.fromtimestamp(sequence / 1e6, timezone.utc).isoformat()
@@ -89,7 +101,7 @@ def _time(sequence: int) -> str:
 
 def _steps(steps: list[dict[str, Any]], status: str, step: str, at: str) -> list[dict[str, Any]]:
     """Return the steps, the newest last; one that begins ends those before."""
-    if status == "RUNNING" and step == "prepare" and steps and steps[-1]["name"] != step:
+    if _begins(status, step) and steps and steps[-1]["name"] != step:
         steps = []  # from the beginning
     one = next((one for one in steps if one["name"] == step), None)
     before = [
