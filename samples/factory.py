@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 for tests in ("tests/airflow", "tests/ckan"):
@@ -125,17 +124,7 @@ def factory(folder: Path) -> Iterator[list[str]]:
 def introduce(airflow: Airflow, portal: Portal) -> None:
     """Make the Connections, by which the DAGs find CKAN and its DataStore."""
     airflow.add_connection("aircan_ckan", "http", host=portal.url, password=portal.token)
-    database = urlsplit(portal.datastore_url)
-    place = parse_qs(database.query)
-    airflow.add_connection(
-        "aircan_datastore",
-        "postgres",
-        host=place["host"][0],
-        port=int(place["port"][0]),
-        login=database.username,
-        password=database.password,
-        schema=database.path[1:],
-    )
+    airflow.add_database("aircan_datastore", portal.datastore_url)
 
 
 def tell(airflow: Airflow, portal: Portal) -> list[str]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from psycopg.conninfo import conninfo_to_dict
 
 from loader import embedded
 
@@ -286,6 +287,19 @@ class Airflow:
         """Add an Airflow Connection; its fields are host, login, password, port, schema, extra."""
         body = {"connection_id": connection_id, "conn_type": conn_type, **fields}
         self.request("POST", "connections", json=body)
+
+    def add_database(self, connection_id: str, url: str) -> None:
+        """Add an Airflow Connection of a PostgreSQL by its libpq URL."""
+        place = conninfo_to_dict(url)
+        self.add_connection(
+            connection_id,
+            "postgres",
+            host=place["host"],
+            port=int(place["port"]),
+            login=place["user"],
+            password=place["password"],
+            schema=place["dbname"],
+        )
 
     def dag_ids(self) -> set[str]:
         """The DAGs that Airflow found."""

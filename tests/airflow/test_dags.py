@@ -10,7 +10,6 @@ from contextlib import ExitStack, closing
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
@@ -37,19 +36,10 @@ def heard(handler: Any, call: Any) -> None:
 @pytest.fixture(scope="module")
 def front(airflow: Airflow, portal_212: Portal) -> Iterator[Unsteady]:
     """CKAN, with somebody who takes the statuses that it has no action for yet."""
-    database = urlsplit(portal_212.datastore_url)
     with Unsteady(portal_212.url) as front:
         front.faults = {"aircan_status_update": [heard] * 100_000}
         airflow.add_connection("aircan_ckan", "http", host=front.url, password=portal_212.token)
-        airflow.add_connection(
-            "aircan_datastore",
-            "postgres",
-            host=database.hostname or parse_qs(database.query)["host"][0],
-            port=database.port or int(parse_qs(database.query)["port"][0]),
-            login=database.username,
-            password=database.password,
-            schema=database.path[1:],
-        )
+        airflow.add_database("aircan_datastore", portal_212.datastore_url)
         yield front
 
 

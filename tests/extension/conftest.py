@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import browser
 import pytest
@@ -64,17 +63,7 @@ def _running(
     try:
         portal.start()
         airflow.add_connection(ckan_conn_id, "http", host=portal.url, password=portal.token)
-        database = urlsplit(portal.datastore_url)
-        place = parse_qs(database.query)
-        airflow.add_connection(
-            datastore_conn_id,
-            "postgres",
-            host=place["host"][0],
-            port=int(place["port"][0]),
-            login=database.username,
-            password=database.password,
-            schema=database.path[1:],
-        )
+        airflow.add_database(datastore_conn_id, portal.datastore_url)
         yield portal
     finally:
         portal.stop()

@@ -13,6 +13,7 @@ import click
 from ckan.lib.mailer import MailerException
 from ckan.plugins import toolkit
 from ckanext.aircan import background, config, model
+from ckanext.aircan.helpers import aircan_org
 from ckanext.aircan.model import Job
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,5 @@ def tell(job_id: str) -> None:
 
 
 def _url(job: Job, dataset: Mapping[str, Any]) -> str:
-    org = (dataset.get("organization") or {}).get("name") or "-"
-    where = {"org": org, "dataset": dataset["name"], "id": job.id}
+    where = {"org": aircan_org(dataset), "dataset": dataset["name"], "id": job.id}
     return toolkit.url_for("aircan.run", **where, qualified=True)

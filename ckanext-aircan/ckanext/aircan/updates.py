@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ckanext.aircan import told
-from ckanext.aircan.model import Job
+from ckanext.aircan.model import Job, now
 
 _OF_A_RUN = (
     *("started", "warnings", "report", "artifacts"),
@@ -69,7 +69,7 @@ def fail(job: Job, message: str, hint: str) -> None:
 
 def end(job: Job, status: str, message: str) -> None:
     """End a job of which the factory has told no end."""
-    at = datetime.now(timezone.utc).isoformat()
+    at = now().isoformat()
     steps = job.info.get("steps", [])
     job.status = status
     job.put(
@@ -91,7 +91,7 @@ def _begins(status: str, step: str) -> bool:
 def _is_being_cancelled(job: Job) -> bool:
     """Return whether Airflow is being asked to end the job's run, or was a moment ago."""
     since = job.info.get("cancelling")
-    return bool(since) and datetime.now(timezone.utc) - datetime.fromisoformat(since) < _CANCELLING
+    return bool(since) and now() - datetime.fromisoformat(since) < _CANCELLING
 
 
 def _time(sequence: int) -> str:
