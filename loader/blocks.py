@@ -1,9 +1,8 @@
 """The text stream -> Blocks of whole records, each with its place in the file.
 
 In: UTF-8 text in pieces of any size, and the Dialect. Out: Blocks of about 2 MiB, cut only at
-record ends. A quote opens only at the start of a cell (``8" pipe`` is no opening quote), as in
-RFC 4180, Python's csv and Arrow. Holds one block and what came in after it, or one record of at
-most ``max_record_bytes`` if that is more.
+record ends: ``quoting`` tells which line ends those are. Holds one block and what came in after
+it, or one record of at most ``max_record_bytes`` if that is more.
 """
 
 from __future__ import annotations
@@ -13,18 +12,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from loader import quoting
 from loader.dialect import Dialect
 from loader.errors import UnclosedQuote
+from loader.quoting import Offsets
 from loader.text import Readable, read_fully
 
 BLOCK_BYTES = 2 << 20  # each lane holds one or two of them, and memory grows with it
 MAX_RECORD_BYTES = 32 << 20
 _LF, _CR = 0x0A, 0x0D
-
-Offsets = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -134,13 +131,16 @@ def record_ends(data: bytes, dialect: Dialect, at_end: bool, first_row: int = 1)
         UnclosedQuote: A quote is still open at the end of the text.
     """
     octets = np.frombuffer(data, np.uint8)
-    newlines = _newlines(octets, dialect, at_end)
-    if dialect.quote or dialect.escape:
-        newlines, open_quote = _outside_quotes(octets, newlines, dialect)
-        if open_quote and at_end:
-            row = first_row + len(newlines)
-            raise _unclosed(row, "a quote opens and is never closed")
-    ends = newlines + 1
+    walk = quoting.Walk(octets, dialect)
+    last = walk.all(quoting.any_newlines if dialect.universal_newlines else quoting.newlines)
+    if dialect.universal_newlines and not at_end and len(last) and last[-1] == len(data) - 1:
+        last = last[: -1 if data.endswith(b"\r") else None]  # its LF may be in the next piece
+    if b"\r" in data and not dialect.universal_newlines:
+        returns = quoting.ending_returns(octets, dialect, last, at_end)
+        last = np.sort(np.concatenate((last, returns))) if len(returns) else last
+    if walk.is_open and at_end:
+        raise _unclosed(first_row + len(last), "a quote opens and is never closed")
+    ends = last + 1
     if at_end and len(data) and (not len(ends) or ends[-1] < len(data)):
         ends = np.append(ends, len(data))
     return ends
@@ -150,8 +150,7 @@ def bare_carriage_returns(block: Block) -> Offsets:
     """Return the offsets of CRs that are not part of a line end, inside quotes or not."""
     octets = np.frombuffer(block.data, np.uint8)
     returns = np.flatnonzero(octets == _CR)
-    following = np.append(octets, np.uint8(_LF))[returns + 1]
-    bare: Offsets = returns[(following != _LF) & (following != _CR)]
+    bare: Offsets = returns[quoting.is_bare(octets, returns)]
     return bare
 
 
@@ -168,82 +167,6 @@ def _below_header(block: Block, above: int) -> Block:
         block.first_row + above,
         block.first_id,
     )
-
-
-def _newlines(octets: Bytes, dialect: Dialect, at_end: bool) -> Offsets:
-    """Return the offset of each line end's last byte."""
-    if not dialect.universal_newlines:
-        return np.flatnonzero(octets == _LF)
-    returns = np.flatnonzero(octets == _CR)
-    if not at_end and len(returns) and returns[-1] == len(octets) - 1:
-        returns = returns[:-1]  # its LF may be in the next piece
-    following = np.append(octets, np.uint8(0))[returns + 1]
-    return np.union1d(returns[following != _LF], np.flatnonzero(octets == _LF))
-
-
-def _outside_quotes(octets: Bytes, newlines: Offsets, dialect: Dialect) -> tuple[Offsets, bool]:
-    """Return the newlines that end records, and whether a quote is open at the end."""
-    quotes = escaped = np.zeros(0, np.int64)
-    if dialect.quote:
-        quotes = np.flatnonzero(octets == ord(dialect.quote))
-    if dialect.escape:
-        escaped = _escaped(octets, ord(dialect.escape))
-        quotes = quotes[~np.isin(quotes, escaped)]
-        newlines = newlines[~np.isin(newlines, escaped)]
-    if not len(quotes):
-        return newlines, False
-    opens = _at_cell_start(octets, quotes, dialect)
-    if len(escaped):
-        opens &= ~np.isin(quotes - 1, escaped)  # behind a delimiter that is part of the cell
-    if not _alternate(quotes, opens, dialect.double_quote):
-        quotes = _effective(quotes, opens, dialect.double_quote)
-    inside = np.searchsorted(quotes, newlines) & 1
-    return newlines[inside == 0], len(quotes) % 2 == 1
-
-
-def _at_cell_start(octets: Bytes, quotes: Offsets, dialect: Dialect) -> npt.NDArray[np.bool_]:
-    before = octets[quotes - 1]  # a quote at offset 0 looks at the last byte; corrected below
-    opens: npt.NDArray[np.bool_] = (before == _LF) | (before == _CR) | (quotes == 0)
-    opens |= before == ord(dialect.delimiter)
-    return opens
-
-
-def _alternate(quotes: Offsets, opens: npt.NDArray[np.bool_], double_quote: bool) -> bool:
-    """Tell whether every other quote opens a cell or is the second of a doubled one.
-
-    Then, and only then, counting quotes tells inside from outside: each odd one closes, or
-    is the first of a doubled one, which the next one opens again at once.
-    """
-    opening = opens[0::2].copy()
-    if double_quote:
-        opening[1:] |= quotes[2::2] == quotes[1 : len(quotes) - 1 : 2] + 1
-    return bool(opening.all())
-
-
-def _effective(quotes: Offsets, opens: npt.NDArray[np.bool_], double_quote: bool) -> Offsets:
-    """Return only the quotes that open or close a cell, one by one (about 100 ns each)."""
-    offsets, can_open = quotes.tolist(), opens.tolist()
-    kept: list[int] = []
-    inside, index = False, 0
-    while index < len(offsets):
-        offset = offsets[index]
-        if inside and double_quote and offsets[index + 1 : index + 2] == [offset + 1]:
-            index += 2
-            continue
-        if inside or can_open[index]:
-            kept.append(offset)
-            inside = not inside
-        index += 1
-    return np.array(kept, np.int64)
-
-
-def _escaped(octets: Bytes, escape: int) -> Offsets:
-    """Return the offsets of the bytes that an escape character makes literal."""
-    escaped: list[int] = []
-    for offset in np.flatnonzero(octets == escape).tolist():
-        if not escaped or escaped[-1] != offset:  # an escaped escape escapes nothing
-            escaped.append(offset + 1)
-    return np.array(escaped, np.int64)
 
 
 def _unclosed(row: int, message: str) -> UnclosedQuote:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from loader import quoting
 from loader.errors import EmptySource, NotATable, UsageError
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -25,6 +27,7 @@ _PREAMBLE_RECORDS = 30
 _CSV_PROPERTIES = {"delimiter", "lineTerminator", "quoteChar", "doubleQuote", "escapeChar"}
 _PROPERTIES = {"header", "headerRows", "csv"}
 _ANNOTATIONS = {"type", "name", "title", "description", "$schema", "profile"}
+_LF, _CR, _SPACE = b"\n\r "
 _MARKUP = (
     (
         ("<!doctype html", "<html", "<head", "<body", "<!--"),
@@ -43,7 +46,9 @@ class Dialect:
     ``delimiter``, ``quote`` and ``escape`` are single ASCII characters. ``header_row`` is the
     record that names the columns, counted from 1 in the file with blank lines; 0 means that
     there is none. ``universal_newlines`` is true when records end in a bare CR. ``line_end`` is
-    LF or CRLF: what most records end in, and what COPY is given.
+    LF or CRLF: what most records end in, and what COPY is given. ``width`` is how many cells
+    most records have: where a text whose records end in LF has as many on both sides of a bare
+    CR, that ends a record too; 0, or one cell, prove nothing.
     """
 
     delimiter: str = ","
@@ -53,6 +58,7 @@ class Dialect:
     header_row: int = 1
     universal_newlines: bool = False
     line_end: str = "\n"
+    width: int = 0
 
     def records(self, text: str, *, strict: bool = False) -> Iterator[list[str]]:
         """Yield the cells of every record; a blank line is an empty list.
@@ -150,24 +156,11 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
         NotATable: The text is another kind of document.
         UsageError: The header row asked for is not there.
     """
-    text = head.decode("utf-8", errors="replace")
-    _refuse_other_kinds(text)
-    universal_newlines = "\n" not in text and "\r" in text
-    if not universal_newlines:
-        # There a CR alone ends no record; Python's csv would count one.
-        text = re.sub(r"\r(?!\n)", " ", text)
-    dialect = Dialect(
-        quote=declared.quote,
-        double_quote=declared.double_quote,
-        escape=declared.escape,
-        # "\n" inside quotes would hide a CR file; such a cell in the head is rare enough
-        # next to files whose every record ends so.
-        universal_newlines=universal_newlines,
-        line_end="\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n",
-    )
-    delimiter = declared.delimiter or _find_delimiter(text, dialect, whole)
-    dialect = replace(dialect, delimiter=delimiter)
-    records = _first_records(text, dialect, whole, max(_SNIFFED_RECORDS, declared.header_row or 0))
+    _refuse_other_kinds(head.decode("utf-8", errors="replace"))
+    tried = _find_delimiter(head, declared, whole)
+    dialect, records = tried.dialect, tried.records
+    if declared.header_row is not None and declared.header_row > _SNIFFED_RECORDS:
+        records = _first_records(tried.text, dialect, whole, declared.header_row)
     if not any(records) and not whole:
         raise NotATable(
             f"the first row is longer than {len(head) >> 10} KiB",
@@ -177,9 +170,9 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
         raise EmptySource("the file is empty", hint="was the upload or export complete?")
     if declared.header_row is not None:
         return _with_given_header(dialect, records, declared.header_row)
-    found = _find_header(records)
-    skipped = sum(1 for record in records[: found - 1] if record)
-    return replace(dialect, header_row=found), records[found - 1], skipped
+    header_row = _find_header(records)
+    skipped = sum(1 for record in records[: header_row - 1] if record)
+    return replace(dialect, header_row=header_row), records[header_row - 1], skipped
 
 
 def _refuse_unknown(given: Mapping[str, object], known: set[str], prefix: str) -> None:
@@ -250,28 +243,125 @@ def _refuse_other_kinds(text: str) -> None:
         )
 
 
-def _first_records(text: str, dialect: Dialect, whole: bool, limit: int) -> list[list[str]]:
+def _find_delimiter(head: bytes, declared: Declared, whole: bool) -> _Tried:
+    """Return the head cut with the delimiter declared, or the one that fits best."""
+    dialect = Dialect(
+        quote=declared.quote, double_quote=declared.double_quote, escape=declared.escape
+    )
+    delimiters = (declared.delimiter,) if declared.delimiter else DELIMITERS
+    tried = [_tried(head, replace(dialect, delimiter=one), whole) for one in delimiters]
+    return tried[0] if len(tried) == 1 else max(tried, key=lambda one: one.score)
+
+
+def _first_records(
+    text: str, dialect: Dialect, whole: bool, limit: int = _SNIFFED_RECORDS
+) -> list[list[str]]:
     records = list(itertools.islice(dialect.records(text), limit + 1))
     return records if whole and len(records) <= limit else records[:-1]
 
 
-def _find_delimiter(text: str, dialect: Dialect, whole: bool) -> str:
-    """Return the delimiter that gives the most records one and the same width, above 1.
+@dataclass(frozen=True)
+class _Tried:
+    """The head as a dialect cuts it.
 
-    One after which the quotes fall as they should wins over all others.
+    Attributes:
+        dialect: Without the header's row.
+        text: As Python's csv, for which every CR ends a record, is to read it.
+        records: The first ones.
     """
-    best, best_score = DELIMITERS[0], (False, 0.0, 1)
-    for delimiter in DELIMITERS:
-        tried = replace(dialect, delimiter=delimiter)
-        records = _first_records(text, tried, whole, _SNIFFED_RECORDS)
-        widths = [len(record) for record in records if record]
-        if not widths:
-            continue
-        width, count = Counter(widths).most_common(1)[0]
-        score = (_quotes_fall_well(text, tried, len(records)), count / len(widths), width)
-        if width > 1 and score > best_score:
-            best, best_score = delimiter, score
-    return best
+
+    dialect: Dialect
+    text: str
+    records: list[list[str]]
+
+    @property
+    def consistency(self) -> tuple[bool, float]:
+        """Whether the header is as wide as most records, and the share of these.
+
+        One cell proves nothing, and neither does one record: so looks what is cut in too few
+        places. What is cut in too many has a header that differs.
+        """
+        widths = [len(record) for record in self.records if record]
+        width = self.dialect.width
+        alike = widths.count(width)
+        if width <= 1 or alike <= 1:
+            return False, 0.0
+        header = self.records[_find_header(self.records) - 1]
+        return len(header) == width, (alike - 1) / len(widths)
+
+    @property
+    def score(self) -> tuple[bool, float, int]:
+        """How well the delimiter fits: it gives the most records one and the same width, above 1.
+
+        One after which the quotes fall as they should wins over all others.
+        """
+        widths = [len(record) for record in self.records if record]
+        width = self.dialect.width
+        if width <= 1:
+            return False, 0.0, width
+        well = _quotes_fall_well(self.text, self.dialect, len(self.records))
+        return well, widths.count(width) / len(widths), width
+
+
+def _tried(head: bytes, dialect: Dialect, whole: bool) -> _Tried:
+    """Cut the head with a delimiter, at the line ends that are found with it."""
+    octets = np.frombuffer(head, np.uint8)
+    if b"\r" not in head:
+        return _with_width(head, dialect, whole)
+    newlines = quoting.Walk(octets, dialect).all(quoting.newlines)
+    returns = quoting.Walk(octets, dialect).all(quoting.returns)
+    bare = returns[quoting.is_bare(octets, returns)]
+    if not len(newlines) and not len(bare):  # a quote opens in the first cells: all is inside
+        newlines = np.flatnonzero(octets == _LF)
+        bare = returns = np.flatnonzero(octets == _CR)
+    in_crlf = np.count_nonzero(octets[np.maximum(newlines, 1) - 1] == _CR)
+    dialect = replace(dialect, line_end="\r\n" if 2 * in_crlf > len(newlines) else "\n")
+    if len(returns) == in_crlf:
+        return _with_width(head, dialect, whole)
+    if not len(bare):
+        return _cut_at_newlines(octets, dialect, whole)
+    universal = replace(dialect, universal_newlines=True, line_end="\n")
+    by_returns = _with_width(head, universal, whole)
+    if not len(newlines):
+        return by_returns
+    by_newlines = _cut_at_newlines(octets, dialect, whole)
+    if by_returns.dialect.width != by_newlines.dialect.width:
+        again = _cut_at_newlines(octets, dialect, whole, by_returns.dialect.width)
+        by_newlines = max(by_newlines, again, key=lambda tried: tried.consistency)
+    if len(newlines) > len(bare):
+        return by_newlines
+    # Cells of several lines each may lack their quotes.
+    return max(by_returns, by_newlines, key=lambda tried: tried.consistency)
+
+
+def _cut_at_newlines(
+    octets: quoting.Octets, dialect: Dialect, whole: bool, width: int | None = None
+) -> _Tried:
+    """Cut the head where records end in LF, or CRLF; and in some places, it may be, in CR.
+
+    Without a width given it is that of most records that end in LF.
+    """
+    returns = quoting.Walk(octets, dialect).all(quoting.returns)
+    returns = returns[octets[np.minimum(returns + 1, len(octets) - 1)] != _LF]
+    spaced = octets.copy()
+    spaced[returns] = _SPACE
+    tried = _with_width(spaced.tobytes(), dialect, whole)
+    if width is not None:
+        tried = replace(tried, dialect=replace(dialect, width=width))
+    newlines = quoting.Walk(octets, dialect).all(quoting.newlines)
+    ending = quoting.ending_returns(octets, tried.dialect, newlines, whole)
+    if not len(ending):
+        return tried
+    spaced[ending] = _LF
+    text = spaced.tobytes().decode("utf-8", errors="replace")
+    return replace(tried, text=text, records=_first_records(text, tried.dialect, whole))
+
+
+def _with_width(head: bytes, dialect: Dialect, whole: bool) -> _Tried:
+    text = head.decode("utf-8", errors="replace")
+    records = _first_records(text, dialect, whole)
+    width = _usual_width(records) if any(records) else 0
+    return _Tried(replace(dialect, width=width), text, records)
 
 
 def _quotes_fall_well(text: str, dialect: Dialect, limit: int) -> bool:

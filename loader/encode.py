@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.blocks import Offsets
+from loader.quoting import Offsets
 
 
 def encode(

@@ -11,6 +11,7 @@
     |   +-- CompressionError
     +-- TableError                  the bytes are not a table
     |   +-- EmptySource
+    |   +-- NoRows
     |   +-- NotATable
     |   +-- EncodingError
     |   +-- UnclosedQuote
@@ -166,6 +167,10 @@ class TableError(AircanError):
 
 class EmptySource(TableError):
     """There is not even a header."""
+
+
+class NoRows(TableError):
+    """There is more than a header, and no row in it."""
 
 
 class NotATable(TableError):

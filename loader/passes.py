@@ -13,10 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from loader import encode, table
-from loader.blocks import Block, Offsets
+from loader.blocks import Block
 from loader.copy import fulltext
 from loader.express import Express
 from loader.progress import Progress
+from loader.quoting import Offsets
 from loader.reading import Reading
 from loader.rejects import Rejects
 from loader.schema import Column

@@ -27,6 +27,7 @@ from loader.errors import (
     DatabaseUnreachable,
     PermissionDenied,
     RowsLost,
+    TooManyBadRows,
     UsageError,
 )
 from loader.options import (
@@ -433,6 +434,8 @@ class _Load:
                 f"{one.rows_read} rows read, {rejects.count} set aside, {stored} stored",
                 hint=f"does a trigger leave rows out? if not, report this file: {_UNTOUCHED}",
             )
+        if rejects.count and not stored:
+            raise _no_row_placed(rejects)
         self.steps.stored = stored
         self._warn(reading, one)
         return one
@@ -474,6 +477,9 @@ class _Load:
                 f"rows left out above the header in row {reading.dialect.header_row}:"
                 f" {reading.preamble}"
             )
+        if not one.rows_read:
+            empty = ": the table is empty" if self.options.mode == "replace" else ""
+            warnings.append(f"the file has a header and no rows{empty}")
         if one.blank_lines:
             warnings.append(f"blank lines left out: {one.blank_lines}")
         if self.options.encoding is None and reading.text.encoding != "utf-8":
@@ -485,6 +491,16 @@ class _Load:
                 "the server does not tell where the file ends: had the connection been cut,"
                 " nobody would know"
             )
+
+
+def _no_row_placed(rejects: Rejects) -> TooManyBadRows:
+    """Return the error for a file all of whose rows are set aside: it is no empty table."""
+    first = rejects.first[0]
+    return TooManyBadRows(
+        f"no row can be placed, so nothing is loaded; the first: {first.reason}",
+        row=first.row,
+        hint="mend the file, or name its delimiter, header row or encoding",
+    )
 
 
 def _headers(columns: Sequence[Column]) -> list[str]:

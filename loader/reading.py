@@ -18,7 +18,7 @@ from frictionless import Schema
 from loader import blocks, convert, dialect, schema, table, text, unpack
 from loader.blocks import Block
 from loader.dialect import Dialect
-from loader.errors import TooManyColumns
+from loader.errors import NoRows, TooManyColumns
 from loader.options import Options
 from loader.schema import Column
 from loader.source import Identity, Source, open_source
@@ -85,6 +85,8 @@ def read(
             )
         cut = blocks.cut(_Rejoined(head, stream), found, first_times=_FIRST_TIMES)
         first = next(cut, None)
+        if first is None:
+            _check_header_alone(head, found, declared)
         missing = declared_schema.missing_values if declared_schema else [""]
         rows = None
         if first:
@@ -101,6 +103,23 @@ def read(
             _sample(rows, len(headers)),
             declared.header_row is None and _may_be_data(columns),
             getattr(content, "raw", None) is not source,
+        )
+
+
+def _check_header_alone(head: bytes, found: Dialect, declared: dialect.Declared) -> None:
+    """Refuse a text without a row that has more in it than a header, blank lines aside.
+
+    A quote in the header, say, may have taken all rows into it: that is no empty table.
+
+    Raises:
+        NoRows: It has more lines, in quotes or not, than those up to a header row that was given.
+    """
+    lines = sum(1 for line in head.replace(b"\r", b"\n").split(b"\n") if line)
+    if lines > max(1, declared.header_row or 1):
+        raise NoRows(
+            f"below the header there is no row, though the file has {lines} lines",
+            row=found.header_row,
+            hint="mend the quotes in the header; or name its row with --header-row",
         )
 
 

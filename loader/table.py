@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from loader.blocks import Block, Offsets, bare_carriage_returns
+from loader.blocks import Block, bare_carriage_returns
 from loader.dialect import Dialect
+from loader.quoting import Offsets
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,11 @@ ESCAPED = Dialect(header_row=0, escape="\\")
 ESCAPED_ONLY = Dialect(header_row=0, escape="\\", double_quote=False)
 NOT_DOUBLED = Dialect(header_row=0, double_quote=False)
 NO_QUOTES = Dialect(header_row=0, quote=None)
+PAIRS = Dialect(header_row=0, width=2)
 DIALECTS = {
     "usual": LINES,
+    "of a width": PAIRS,
+    "of a width, escape": Dialect(header_row=0, width=2, escape="\\"),
     "universal newlines": ANY_NEWLINE,
     "escape": ESCAPED,
     "escape, not doubled": ESCAPED_ONLY,
@@ -30,7 +33,7 @@ DIALECTS = {
     "other quote": Dialect(header_row=0, quote="'", delimiter=";"),
 }
 
-texts = st.text(st.sampled_from('""",\n\n\r;\'\\ab€'), max_size=60)
+texts = st.text(st.sampled_from('""",,\n\n\r\r;\'\\ab€'), max_size=60)
 
 
 class Pieces:
@@ -87,6 +90,16 @@ RECORDS = {
     "an escaped delimiter before a quote": ('a\\,"b\nc"\n', ESCAPED, ['a\\,"b\n', 'c"\n']),
     "quotes that do not double": ('"a""b\nc"\n', NOT_DOUBLED, ['"a""b\n', 'c"\n']),
     "no quotes": ('"a\nb"\n', NO_QUOTES, ['"a\n', 'b"\n']),
+    "CRs between whole records": ("1,2\r3,4\r5,6\n", PAIRS, ["1,2\r", "3,4\r", "5,6\n"]),
+    "CRs after LFs, to the end": ("1,2\n3,4\r5,6\r", PAIRS, ["1,2\n", "3,4\r", "5,6\r"]),
+    "CRs, blank lines between": ("1,2\r\r\r3,4\n", PAIRS, ["1,2\r", "3,4\n"]),
+    "a CR in a cell": ("1,2\r3\n4,5\n", PAIRS, ["1,2\r3\n", "4,5\n"]),
+    "a CR between cells": ("1\r,2\n", PAIRS, ["1\r,2\n"]),
+    "a CR in quotes between delimiters": ('"1,2\r3,4"\n', PAIRS, ['"1,2\r3,4"\n']),
+    "delimiters in quotes are no cells": ('"1,2"\r"3,4"\n', PAIRS, ['"1,2"\r"3,4"\n']),
+    "a CR and a short record": ("1,2\r3\r4,5\r6,7\n", PAIRS, ["1,2\r3\r4,5\r", "6,7\n"]),
+    "CRs where nothing tells the width": ("1\r2\n", LINES, ["1\r2\n"]),
+    "two CRs and a LF, of a width": ("1,2\r\r\n3,4\n", PAIRS, ["1,2\r\r\n", "3,4\n"]),
 }
 
 
@@ -100,6 +113,7 @@ def test_records_are_cut_at_their_ends(text, dialect, records, block_bytes):
 @given(text=texts, block_bytes=st.integers(1, 40), most=st.integers(1, 40))
 @example(text='a,"x\r\n', block_bytes=1, most=1)
 @example(text="a\r\nb\r\n", block_bytes=2, most=1)
+@example(text="1,2\r3,4\r\r5,6\r\n7,8", block_bytes=4, most=1)
 def test_blocks_and_pieces_of_any_size_give_the_same_records(dialect, text, block_bytes, most):
     assert records_of(text, dialect, block_bytes, most) == records_of(text, dialect)
 

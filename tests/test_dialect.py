@@ -64,6 +64,77 @@ def test_whatever_is_in_quotes_the_delimiter_outside_is_found(delimiter, row, li
     assert (dialect.delimiter, headers, dialect.header_row) == (delimiter, row, 1)
 
 
+# name: text, whether records end in CR too, what COPY is given as their end, header's cells
+LINE_ENDS = {
+    "LF": ("a,b\n1,2\n", False, "\n", ["a", "b"]),
+    "CRLF": ("a,b\r\n1,2\r\n", False, "\r\n", ["a", "b"]),
+    "CR": ("a,b\r1,2\r", True, "\n", ["a", "b"]),
+    "a CR and nothing else": ("a,b\r", True, "\n", ["a", "b"]),
+    "CR, a LF in quotes": ('a,b\r1,"x\ny"\r2,z\r', True, "\n", ["a", "b"]),
+    "CR, many LFs in quotes": ('a,b\r1,"x\n\n\n\n\ny"\r2,z\r', True, "\n", ["a", "b"]),
+    "CR, CRLFs in quotes": ('a,b\r1,"x\r\ny\r\n\r\n"\r2,z\r', True, "\n", ["a", "b"]),
+    "CR, a LF in the header": ('"a\nx",b\r1,2\r', True, "\n", ["a\nx", "b"]),
+    "CRLF, CRs in quotes": ('a,b\r\n1,"x\ry\rz\r"\r\n', False, "\r\n", ["a", "b"]),
+    "CRLF, LFs in quotes": ('a,b\r\n1,"x\n\n\n\ny"\r\n', False, "\r\n", ["a", "b"]),
+    "LF, CRLFs in quotes": ('a,b\n1,"x\r\n\r\n\r\ny"\n', False, "\n", ["a", "b"]),
+    "LF, CRs in quotes": ('a,b\n1,"x\ry\r\r\rz"\n', False, "\n", ["a", "b"]),
+    "a CR in the header's quotes": ('"a\rx",b\n1,2\n', False, "\n", ["a\rx", "b"]),
+    "a header with LF, rows with CR": ("a,b\n1,x\r2,y\r3,z\r", True, "\n", ["a", "b"]),
+    "a header with CR, rows with LF": ("a,b\r1,x\n2,y\n3,z\n", False, "\n", ["a", "b"]),
+    "as many of both": ("a,b\r1,x\r2,y\n3,z\n", True, "\n", ["a", "b"]),
+    "CR, the last with LF": ("a,b\r1,x\r2,y\n", True, "\n", ["a", "b"]),
+    "CR, ragged, the last with LF": ("a,b\r1\r2,y,z\r3,x\n", True, "\n", ["a", "b"]),
+    "two rows on each line, and blank lines": (
+        "a,b\r1,x\n2,y\r3,z\n4,u\n\n\n\n",
+        False,
+        "\n",
+        ["a", "b"],
+    ),
+    "cells of three lines without quotes": (
+        "a,b,c\n1,x\ry\rz,3\n4,u\rv\rw,6\n",
+        False,
+        "\n",
+        ["a", "b", "c"],
+    ),
+    "the same below a title": (
+        "T\na,b,c\n" + "1,x\ry,3\n" * 9,
+        False,
+        "\n",
+        ["a", "b", "c"],
+    ),
+    "one column, CR and LF": ("a\rx\ry\n", True, "\n", ["a"]),
+    "one column, LF and CR": ("a\nx\ry\nz\n", False, "\n", ["a"]),
+    "all in quotes": ('"a\rb\rc\r"', True, "\n", ["a\rb\rc\r"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "universal", "line_end", "headers"), LINE_ENDS.values(), ids=LINE_ENDS
+)
+@pytest.mark.parametrize("delimiter", [None, ",", ";"])
+def test_line_ends_are_found_outside_quotes(text, universal, line_end, headers, delimiter):
+    declared = NOTHING if delimiter is None else Declared(delimiter=delimiter)
+    text = text.replace(",", delimiter or ",")
+    dialect, cells, _ = found(text, declared)
+    assert (dialect.universal_newlines, dialect.line_end) == (universal, line_end)
+    assert cells == headers
+
+
+# name: text, properties: what an escape character hides is no line end, and no quote
+ESCAPED_LINE_ENDS = {
+    "LFs": ("a,b\r1,x\\\ny\\\nz\\\n\r2,u\r", True),
+    "CRs": ("a,b\n1,x\\\ry\\\rz\\\r\n2,u\n", False),
+    "a quote": ('a,b\r1,\\"x\r2,\\"u\r', True),
+    "a quote in quotes": ('a,b\r1,"x\\"\n\n\n\ny"\r2,u\r', True),
+}
+
+
+@pytest.mark.parametrize(("text", "universal"), ESCAPED_LINE_ENDS.values(), ids=ESCAPED_LINE_ENDS)
+def test_what_is_escaped_is_no_line_end(text, universal):
+    declared = Declared(delimiter=",", escape="\\")
+    assert found(text, declared)[0].universal_newlines == universal
+
+
 # name: text, header row, skipped rows
 PREAMBLES = {
     "none": ("a,b,c\n1,2,3\n", 1, 0),

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loader.blocks import cut
-from loader.dialect import Dialect
+from loader.dialect import Declared, Dialect, detect
 from loader.errors import UnclosedQuote
 from loader.table import Rows, parse
 
@@ -235,6 +235,40 @@ def test_no_more_than_accepted_are_made_of_both_kinds():
         rows = parse(block, Dialect(header_row=0), 2, most_rejects=most)
         assert len(rows.rejects) == made
     assert cells_by_id(rows) == {21: ("1", None)}
+
+
+rows_of_a_table = st.integers(2, 4).flatmap(
+    lambda width: st.lists(
+        st.lists(st.text('ab1 \n\r,;"', min_size=1), min_size=width, max_size=width),
+        min_size=1,
+        max_size=8,
+    )
+)
+
+
+@given(
+    rows=rows_of_a_table,
+    ends=st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=9, max_size=9),
+    blank=st.integers(0, 9),
+    block_bytes=st.integers(1, 100),
+)
+@example(rows=[["1", "say\nhi"], ["2", "y"]], ends=["\r"] * 9, blank=0, block_bytes=100)
+@example(rows=[["1", "x"], ["2", "y"]], ends=["\n"] + ["\r"] * 8, blank=0, block_bytes=100)
+@example(rows=[["1", "x"]] * 4, ends=["\r", "\n"] * 4 + ["\n"], blank=9, block_bytes=7)
+def test_whatever_rows_end_in_and_cells_hold_no_row_is_lost_or_glued(
+    rows, ends, blank, block_bytes
+):
+    text = io.StringIO()
+    for row, end in zip([["x"] * len(rows[0]), *rows], ends, strict=False):
+        csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator=end).writerow(row)
+    data = text.getvalue().encode() + b"\n" * blank
+    dialect, _, _ = detect(data, Declared(), whole=True)
+    loaded = []
+    for block in cut(io.BytesIO(data), dialect, block_bytes):
+        parsed = parse(block, dialect, len(rows[0]))
+        assert not parsed.rejects
+        loaded += cells_by_id(parsed).values()
+    assert loaded == [tuple(row) for row in rows]
 
 
 def expected(record: list[str], width: int) -> list[str] | None:

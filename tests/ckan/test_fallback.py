@@ -108,11 +108,22 @@ def test_the_datastore_of_another_ckan_is_noticed(
         load_text_without_database(portal_212, resource_id, tmp_path, portal_211.datastore_url)
 
 
-def test_the_file_is_checked_before_the_old_rows_go(portal_212: Portal, tmp_path: Path):
+# name: text, error
+UNLOADABLE = {
+    "a quote that is never closed": ('a,b\n2,y\n3,"z\n', errors.UnclosedQuote),
+    "no row that can be placed": ("a,b\n2,y,z\n3,z,y\n", errors.TooManyBadRows),
+    "all rows in the header": ('a,"b\n2,y\n3,z"\n', errors.NoRows),
+}
+
+
+@pytest.mark.parametrize(("text", "error"), UNLOADABLE.values(), ids=UNLOADABLE)
+def test_the_file_is_checked_before_the_old_rows_go(
+    portal_212: Portal, tmp_path: Path, text: str, error: type[errors.AircanError]
+):
     resource_id = portal_212.new_resource()["id"]
     load_text(portal_212, resource_id, "a,b\n1,x\n", tmp_path, via="api")
-    with pytest.raises(errors.UnclosedQuote):
-        load_text(portal_212, resource_id, 'a,b\n2,y\n3,"z\n', tmp_path, via="api")
+    with pytest.raises(error):
+        load_text(portal_212, resource_id, text, tmp_path, via="api")
     assert rows(portal_212, resource_id) == [("1", "x")]
 
 
