@@ -322,7 +322,7 @@ class Copying:
         if self.loaded and not self._merges:
             return
         try:
-            relation.drop(self.connection, self._names)
+            relation.drop_if_free(self.connection, self._names)
         except DatabaseError as error:  # must not hide why the load failed
             _log.warning("%s stays until the next load: %s", self._names.shadow, error)
 

@@ -9,7 +9,7 @@ from datastore import create, fill_shadow, install_ckan, rows_of, wait_for
 
 from loader import datatypes
 from loader.copy import database as connections
-from loader.copy import dictionary, merge, relation
+from loader.copy import dictionary, locks, merge, relation
 from loader.copy.merge import Merged
 from loader.errors import (
     KeyViolated,
@@ -160,7 +160,7 @@ def test_no_reader_sees_a_part_or_waits(database, datastore_url, loader, trees):
 def test_a_table_that_others_keep_is_left_alone(
     database, datastore_url, loader, trees, monkeypatch
 ):
-    monkeypatch.setattr(merge, "LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.5)
     with psycopg.connect(datastore_url) as editor:
         editor.execute("LOCK TABLE trees IN SHARE MODE")
         with pytest.raises(TableBusy) as busy:

@@ -1,6 +1,7 @@
 """Rows -> the DataStore's table: all that knows Postgres.
 
 database    one connection, and the one seam where psycopg's errors become ours
+locks       work that may have to wait for a lock, within a patience
 relation    the shadow table: names, DDL, keys and indexes
 fulltext    the expression that fills ``_full_text`` while COPY runs
 lanes       encoded blocks -> the shadow table, side by side

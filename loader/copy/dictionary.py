@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from loader import datatypes
+from loader.copy import locks
 from loader.copy.database import ours
 from loader.copy.relation import Names, qualified
 
@@ -61,6 +62,15 @@ def types(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[
         names: Of the table.
 
     Returns:
+        As ``columns``.
+    """
+    return columns(connection, names.live)
+
+
+def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[str, str]] | None:
+    """Return a table's columns and their Postgres types, in order.
+
+    Returns:
         Without ``_id`` and ``_full_text``. A type that loads make has its name there
         (``timestamp``); any other the one of Postgres (``integer``, ``nested``, ``text[]``). None
         when there is no table.
@@ -70,7 +80,7 @@ def types(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[
             "SELECT attname, format_type(atttypid, atttypmod) FROM pg_class c"
             " LEFT JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped"
             " WHERE c.oid = to_regclass(%s) ORDER BY attnum",
-            (qualified(names.live).as_string(None),),
+            (qualified(table).as_string(None),),
         ).fetchall()
     if not rows:
         return None
@@ -85,13 +95,19 @@ def tables(connection: psycopg.Connection[TupleRow]) -> dict[str, int] | None:
         Name -> oid; None in a database that CKAN has not prepared. A load gives its table another
         oid.
     """
-    with ours("reading CKAN's list of tables"):
-        row = connection.execute(
-            "SELECT to_regclass('public._table_metadata') IS NOT NULL"
-        ).fetchone()
-        if not (row and row[0]):
-            return None
-        rows = connection.execute(
-            "SELECT DISTINCT name, oid FROM public._table_metadata WHERE alias_of IS NULL"
-        )
-        return dict(rows.fetchall())
+    return locks.patiently(
+        connection,
+        "reading CKAN's list of tables",
+        [qualified("_table_metadata")],
+        lambda: _tables(connection),
+    )
+
+
+def _tables(connection: psycopg.Connection[TupleRow]) -> dict[str, int] | None:
+    row = connection.execute("SELECT to_regclass('public._table_metadata') IS NOT NULL").fetchone()
+    if not (row and row[0]):
+        return None
+    rows = connection.execute(
+        "SELECT DISTINCT name, oid FROM public._table_metadata WHERE alias_of IS NULL"
+    )
+    return dict(rows.fetchall())

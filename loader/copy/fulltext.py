@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.copy import locks
 from loader.copy.database import ours
 from loader.copy.relation import qualified
 from loader.options import FullText
@@ -135,13 +137,16 @@ def filling(connection: psycopg.Connection[TupleRow], table: str, value: str) ->
         " CREATE TRIGGER full_text BEFORE INSERT ON {table}"
         " FOR EACH ROW EXECUTE FUNCTION {function}()"
     )
-    with ours("changing the way to full text"):
-        connection.execute(
-            create.format(function=_FILL, body=sql.Literal(body), table=qualified(table))
-        )
+    named = qualified(table)
+    created = create.format(function=_FILL, body=sql.Literal(body), table=named)
+    dropped = sql.SQL("DROP FUNCTION {}() CASCADE").format(_FILL)
+    locks.patiently(
+        connection, "changing the way to full text", [named], lambda: connection.execute(created)
+    )
     yield
-    with ours("finishing the full text"):
-        connection.execute(sql.SQL("DROP FUNCTION {}() CASCADE").format(_FILL))
+    locks.patiently(
+        connection, "finishing the full text", [named], lambda: connection.execute(dropped)
+    )
 
 
 def fill_long_rows(
@@ -166,15 +171,23 @@ def fill_long_rows(
     chosen = [name for name, kind in columns if which == "all" or kind == "text"]
     whole = sql.SQL("string_agg(value, ' ')")
     beginning = sql.SQL("left({}, {})").format(whole, _SEARCHABLE_CHARACTERS)
-    cut = []
-    for row_id in ids:
-        with ours("indexing a long row"):
-            try:
+
+    def fill_whole(row_id: int) -> bool:
+        try:
+            with connection.transaction():
                 connection.execute(_fill(table, whole), (chosen, row_id))
-            except psycopg.errors.ProgramLimitExceeded:
-                connection.execute(_fill(table, beginning), (chosen, row_id))
-                cut.append(row_id)
-    return cut
+        except psycopg.errors.ProgramLimitExceeded:
+            connection.execute(_fill(table, beginning), (chosen, row_id))
+            return False
+        return True
+
+    return [
+        row_id
+        for row_id in ids
+        if not locks.patiently(
+            connection, "indexing a long row", [qualified(table)], partial(fill_whole, row_id)
+        )
+    ]
 
 
 def _fill(table: str, text: sql.Composable) -> sql.Composed:

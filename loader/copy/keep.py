@@ -11,16 +11,21 @@ Holds one line for each of these things.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.copy import locks
 from loader.copy.database import ours
 from loader.copy.relation import SCHEMA, Names, qualified
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
+
+_Result = TypeVar("_Result")
 
 # Both tables, and how their names begin the definitions that Postgres gives.
 _PAIR = """
@@ -294,17 +299,20 @@ def add_triggers(connection: psycopg.Connection[TupleRow], names: Names) -> None
     Raises:
         DependentObjects: A trigger cannot be had with the new columns.
     """
-    with ours("adding the triggers"):
-        lost = [row[0] for row in _ask(connection, names, _LOST_TRIGGERS)]
-        if lost:
-            raise _in_the_way(names, ", ".join(lost))
-        for name, _, statement in _ask(connection, names, _ROW_TRIGGERS):
-            try:
-                connection.execute(statement)
-            except psycopg.ProgrammingError as error:
-                raise _in_the_way(
-                    names, f"trigger {name} ({error.diag.message_primary})"
-                ) from error
+    locks.patiently(
+        connection, "adding the triggers", _tables(names), lambda: _add_triggers(connection, names)
+    )
+
+
+def _add_triggers(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    lost = [row[0] for row in _ask(connection, names, _LOST_TRIGGERS)]
+    if lost:
+        raise _in_the_way(names, ", ".join(lost))
+    for name, _, statement in _ask(connection, names, _ROW_TRIGGERS):
+        try:
+            connection.execute(statement)
+        except psycopg.ProgrammingError as error:
+            raise _in_the_way(names, f"trigger {name} ({error.diag.message_primary})") from error
 
 
 def _in_the_way(names: Names, what: str) -> DependentObjects:
@@ -334,19 +342,26 @@ def build_indexes(
         RowRefused: Rows of the file break another constraint.
         UsageError: The key's columns are not there, or cannot be a key.
     """
-    with ours("building the indexes"):
-        warnings = _add_key(connection, names, key) if key else []
-        for addition in _additions(connection, names):
-            if addition.gone:
-                columns = ", ".join(addition.gone)
-                warnings.append(f"left out: {addition.what}, which uses {columns}: not in the file")
-            elif not addition.done:
-                warnings += _build(connection, addition)
+
+    def patiently(work: Callable[[], list[_Result]]) -> list[_Result]:
+        return locks.patiently(connection, "building the indexes", _tables(names), work)
+
+    warnings = patiently(partial(_add_key, connection, names, key)) if key else []
+    for addition in patiently(partial(_additions, connection, names)):
+        if addition.gone:
+            columns = ", ".join(addition.gone)
+            warnings.append(f"left out: {addition.what}, which uses {columns}: not in the file")
+        elif not addition.done:
+            warnings += patiently(partial(_build, connection, addition))
     return warnings
 
 
+def _tables(names: Names) -> list[sql.Identifier]:
+    return [qualified(names.live), qualified(names.shadow)]
+
+
 def missing(connection: psycopg.Connection[TupleRow], names: Names) -> frozenset[str]:
-    """Return what ``build_indexes`` would build now."""
+    """Return what ``build_indexes`` would build now; may wait for the live table's lock."""
     return frozenset(
         addition.what
         for addition in _additions(connection, names)
@@ -356,7 +371,8 @@ def missing(connection: psycopg.Connection[TupleRow], names: Names) -> frozenset
 
 def _build(connection: psycopg.Connection[TupleRow], addition: _Addition) -> list[str]:
     try:
-        connection.execute(addition.statement)
+        with connection.transaction():
+            connection.execute(addition.statement)
     except psycopg.IntegrityError as error:
         raise _violated(error, addition.what, is_key=addition.is_key) from error
     except (

@@ -22,6 +22,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from loader.blocks import Block
+from loader.copy import locks
 from loader.copy.database import ours
 from loader.copy.relation import qualified
 from loader.errors import AircanError
@@ -36,6 +37,14 @@ _STOP_POLL_S = 0.2  # how soon a failed lane is noticed while all queues are ful
 
 Buffer = bytes | memoryview
 Encode = Callable[[Block], "Iterable[Buffer] | None"]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A COPY, and the table that it fills."""
+
+    table: sql.Identifier
+    copy: sql.Composed
 
 
 class _Abandoned(Exception):
@@ -76,7 +85,7 @@ class _Feed:
 
 def statement(
     table: str, columns: Sequence[str], delimiter: str, *, full_text: bool = False
-) -> sql.Composed:
+) -> Statement:
     """Return the COPY of ``_id`` and the columns from CSV with this delimiter.
 
     Args:
@@ -87,16 +96,17 @@ def statement(
     """
     leading = ("_full_text", "_id") if full_text else ("_id",)
     names = sql.SQL(", ").join(map(sql.Identifier, (*leading, *columns)))
-    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, DELIMITER {})").format(
+    copy_ = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, DELIMITER {})").format(
         qualified(table), names, sql.Literal(delimiter)
     )
+    return Statement(qualified(table), copy_)
 
 
 def copy(
     blocks: Iterable[Block],
     encode: Encode,
     connections: Sequence[psycopg.Connection[TupleRow]],
-    copy_statement: sql.Composed,
+    copy_statement: Statement,
     watch: psycopg.Connection[TupleRow],
 ) -> int:
     """Send every block through one of the lanes.
@@ -187,7 +197,7 @@ def _lane(
     feed: _Feed,
     encode: Encode,
     connection: psycopg.Connection[TupleRow],
-    copy_statement: sql.Composed,
+    copy_statement: Statement,
 ) -> int:
     try:
         with ours("copying rows"):
@@ -206,12 +216,13 @@ def _copy_blocks(
     feed: _Feed,
     encode: Encode,
     connection: psycopg.Connection[TupleRow],
-    copy_statement: sql.Composed,
+    copy_statement: Statement,
 ) -> int:
-    with connection.cursor() as cursor:
+    with connection.transaction(), connection.cursor() as cursor:
+        _lock(feed, connection, copy_statement.table)
         # Not the one of libpq, which a connection pooler invents.
         server = cursor.execute("SELECT pg_backend_pid()").fetchall()[0][0]
-        with cursor.copy(copy_statement) as stream:
+        with cursor.copy(copy_statement.copy) as stream:
             feed.copying.add(server)
             try:
                 _write_blocks(feed, encode, stream)
@@ -221,6 +232,20 @@ def _copy_blocks(
             finally:
                 feed.copying.discard(server)
         return cursor.rowcount
+
+
+def _lock(feed: _Feed, connection: psycopg.Connection[TupleRow], table: sql.Identifier) -> None:
+    """Get the lock that the COPY needs, before which nothing has been taken from the queue."""
+    statement = sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(table)
+
+    def lock() -> None:
+        if feed.failed.is_set():
+            raise _Abandoned
+        connection.execute(statement)
+
+    locks.patiently(connection, "copying rows", [table], lock)
+    # What a COPY of hours waits for beside it, space at the table's end, is nobody's to keep.
+    connection.execute("SET LOCAL lock_timeout = 0")
 
 
 def _write_blocks(feed: _Feed, encode: Encode, stream: psycopg.Copy) -> None:

@@ -10,13 +10,14 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
 from loader import datatypes, keys, precision
-from loader.copy import dictionary, keep
+from loader.copy import dictionary, keep, locks, swap
 from loader.copy.database import ours
 from loader.copy.relation import Names, qualified
 from loader.errors import (
@@ -29,8 +30,11 @@ from loader.errors import (
 
 _log = logging.getLogger(__name__)
 
-# Who writes the table or changes it may keep a merge waiting that long; readers never do.
-LOCK_TIMEOUT_S = 60
+_ADDING = "adding the rows"
+
+# Who has changed a row, or changes the table, may keep one try of a merge waiting that long;
+# readers never do. A try that is given up has to put in all rows again.
+LOCK_TIMEOUT_S = 60.0
 
 # Their text is that of the type they are loaded as, and so are the words of a search.
 _SAME_TEXT = ("smallint", "integer", "character varying", *datatypes.OURS)
@@ -235,12 +239,12 @@ def append(connection: psycopg.Connection[TupleRow], names: Names) -> Merged:
         ValueDoesNotFit: A type of the live table would change a value.
         KeyViolated: A row has the key of another.
         RowRefused: A trigger or a constraint of the table refuses a row.
+        SchemaDiffers: The table's columns have changed since the load began.
         TableBusy: Somebody keeps the table from being written.
         DatabaseUnreachable: The connection broke: whether before or after the commit, is unknown.
     """
-    columns = _columns(connection, names)
 
-    def insert() -> Merged:
+    def insert(columns: Sequence[_Column]) -> Merged:
         values = [column.value for column in columns]
         done = connection.execute(
             sql.SQL(
@@ -255,7 +259,7 @@ def append(connection: psycopg.Connection[TupleRow], names: Names) -> Merged:
         )
         return Merged(done.rowcount)
 
-    return _merge(connection, names, columns, insert)
+    return _merge(connection, names, insert)
 
 
 def upsert(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str]) -> Merged:
@@ -272,12 +276,11 @@ def upsert(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence
     Raises:
         KeyViolated: Rows of the table have the same key, a row has none, or a trigger has made
             two keys the same.
-        ValueDoesNotFit, RowRefused, TableBusy, DatabaseUnreachable: As ``append``.
+        ValueDoesNotFit, RowRefused, SchemaDiffers, TableBusy, DatabaseUnreachable: As ``append``.
     """
-    columns = _columns(connection, names)
-    parts = [column for column in columns if column.name in key]
 
-    def put() -> Merged:
+    def put(columns: Sequence[_Column]) -> Merged:
+        parts = [column for column in columns if column.name in key]
         _refuse_empty_keys(connection, names, parts)
         ensure_key(connection, names, key)
         duplicates = _count_duplicates(connection, names, parts)
@@ -287,7 +290,7 @@ def upsert(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence
         inserted, updated = row or (0, 0)
         return Merged(inserted, updated, duplicates)
 
-    return _merge(connection, names, columns, put)
+    return _merge(connection, names, put)
 
 
 def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str]) -> int:
@@ -307,21 +310,24 @@ def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Seque
     """
     columns = [_Column(name, "text") for name in key]
     listed = _listed([column.identifier for column in columns])
-    with ours("looking for rows with the same key"), connection.transaction():
+    delete = sql.SQL(
+        "DELETE FROM {0} WHERE _id IN (SELECT _id FROM ("
+        " SELECT _id, lead(_id) OVER (PARTITION BY {1} ORDER BY _id) AS later FROM {0}"
+        ") AS s WHERE later IS NOT NULL)"
+    ).format(qualified(names.shadow), listed)
+
+    def keep() -> int:
         try:
             _refuse_empty_keys(connection, names, columns)
-            return connection.execute(
-                sql.SQL(
-                    "DELETE FROM {0} WHERE _id IN (SELECT _id FROM ("
-                    " SELECT _id, lead(_id) OVER (PARTITION BY {1} ORDER BY _id) AS later FROM {0}"
-                    ") AS s WHERE later IS NOT NULL)"
-                ).format(qualified(names.shadow), listed)
-            ).rowcount
+            return connection.execute(delete).rowcount
         except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
             raise UsageError(
                 f"({', '.join(key)}) cannot be the key: {error.diag.message_primary}",
                 hint="name columns of the file with --key",
             ) from error
+
+    doing = "looking for rows with the same key"
+    return locks.patiently(connection, doing, [qualified(names.shadow)], keep)
 
 
 def _upsert_statement(
@@ -378,21 +384,14 @@ def _upsert_statement(
 def _merge(
     connection: psycopg.Connection[TupleRow],
     names: Names,
-    columns: Sequence[_Column],
-    work: Callable[[], Merged],
+    work: Callable[[Sequence[_Column]], Merged],
 ) -> Merged:
     """Do the work in a transaction; then let CKAN's cached number of rows be right."""
+    tables = [qualified(names.live), qualified(names.shadow)]
     try:
-        with ours("adding the rows"), connection.transaction():
-            _limit_waiting(connection)
-            connection.execute(
-                sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(qualified(names.live))
-            )
-            for column in columns:
-                _refuse_misfit(connection, names, column)
-            with _own_errors(names):
-                merged = work()
-            _forget_count(connection, names)
+        merged = locks.patiently(
+            connection, _ADDING, tables, partial(_try, connection, names, work)
+        )
     except DatabaseUnreachable as error:
         raise DatabaseUnreachable(
             error.message,
@@ -400,6 +399,37 @@ def _merge(
             " look at the table, then load again",
         ) from error
     _count_again(connection, names)
+    return merged
+
+
+def _try(
+    connection: psycopg.Connection[TupleRow],
+    names: Names,
+    work: Callable[[Sequence[_Column]], Merged],
+) -> Merged:
+    """Do the work on the columns that the table has now: under the lock they stay as they are."""
+    try:
+        connection.execute(
+            sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(qualified(names.live))
+        )
+    except psycopg.errors.UndefinedTable as error:
+        raise SchemaDiffers(
+            f"the table {names.live} was dropped during the load",
+            hint="load the file with --mode replace",
+        ) from error
+    connection.execute(
+        sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(qualified(names.shadow))
+    )
+    _limit_waiting(connection)
+    swap.check_live(connection, names, replaced=False)
+    have = dictionary.columns(connection, names.live) or []
+    check_columns(have, dictionary.columns(connection, names.shadow) or [])
+    columns = [_Column(*column) for column in have]
+    for column in columns:
+        _refuse_misfit(connection, names, column)
+    with _own_errors(names):
+        merged = work(columns)
+    _forget_count(connection, names)
     return merged
 
 
@@ -417,13 +447,7 @@ def _own_errors(names: Names) -> Iterator[None]:
 
 
 def _limit_waiting(connection: psycopg.Connection[TupleRow]) -> None:
-    connection.execute(
-        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{LOCK_TIMEOUT_S}s"))
-    )
-
-
-def _columns(connection: psycopg.Connection[TupleRow], names: Names) -> list[_Column]:
-    return [_Column(*column) for column in dictionary.types(connection, names) or ()]
+    locks.limit(connection, LOCK_TIMEOUT_S * 1000)
 
 
 def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
@@ -517,12 +541,14 @@ def _forget_count(connection: psycopg.Connection[TupleRow], names: Names) -> Non
 
 
 def _count_again(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    def count() -> None:
+        row = connection.execute(
+            "SELECT to_regprocedure('public.update_cached_table_row_count(name)') IS NOT NULL"
+        ).fetchone()
+        if row and row[0]:
+            connection.execute("SELECT public.update_cached_table_row_count(%s)", (names.live,))
+
     try:
-        with ours("counting the rows for CKAN"):
-            row = connection.execute(
-                "SELECT to_regprocedure('public.update_cached_table_row_count(name)') IS NOT NULL"
-            ).fetchone()
-            if row and row[0]:
-                connection.execute("SELECT public.update_cached_table_row_count(%s)", (names.live,))
+        locks.once(connection, "counting the rows for CKAN", count)
     except DatabaseError as error:  # the rows are there; the next search counts them
         _log.warning("%s: %s", names.live, error)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import secrets
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -23,8 +25,11 @@ from psycopg.rows import TupleRow
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.schema import CreateTable
 
+from loader.copy import locks
 from loader.copy.database import DDL_DIALECT, ours
-from loader.errors import LoadInProgress, PermissionDenied, UsageError
+from loader.errors import LoadInProgress, PermissionDenied, TableBusy, UsageError
+
+_log = logging.getLogger(__name__)
 
 _PREFIX = "_aircan_"
 _MAX_RESOURCE_ID_BYTES = 63 - len("__id_seq")
@@ -44,6 +49,9 @@ _TYPES: dict[str, sa.types.TypeEngine[Any]] = {
     "text": sa.Text(),
 }
 SCHEMA = "public"  # CKAN's DataStore knows no other
+# Storage parameters of the shadow and of its TOAST table.
+_AUTOVACUUM = (sql.SQL("autovacuum_enabled"), sql.SQL("toast.autovacuum_enabled"))
+_DROPPING = "dropping the shadow table"
 
 
 @dataclass(frozen=True)
@@ -165,6 +173,9 @@ def create(
 ) -> None:
     """Create the shadow table, without keys and indexes.
 
+    No autovacuum comes to it before ``let_autovacuum_come``: one in the middle of a load of 500,000
+    rows kept the swap waiting for 12 s, and has nothing to do but to read all rows.
+
     Args:
         connection: In autocommit mode; the table is there for the lanes at once.
         names: The shadow's.
@@ -183,8 +194,10 @@ def create(
     )
     sequence = qualified(f"{names.shadow}__id_seq")
     shadow = qualified(names.shadow)
+    off = sql.SQL(", ").join(sql.SQL("{} = false").format(name) for name in _AUTOVACUUM)
     with ours("creating the table"), connection.transaction():
         _run(connection, str(CreateTable(table).compile(dialect=DDL_DIALECT)))
+        connection.execute(sql.SQL("ALTER TABLE {} SET ({})").format(shadow, off))
         connection.execute(
             sql.SQL("CREATE SEQUENCE {} AS integer OWNED BY {}._id").format(sequence, shadow)
         )
@@ -195,24 +208,35 @@ def create(
         )
 
 
+def let_autovacuum_come(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    """Take back what ``create`` has set, and let no vacuum come before the transaction's end.
+
+    Args:
+        connection: In a transaction, with a limit that lets vacuums give way: what comes all the
+            same is one against the wraparound of transaction ids.
+        names: The shadow's.
+    """
+    connection.execute(
+        sql.SQL("ALTER TABLE {} RESET ({})").format(
+            qualified(names.shadow), sql.SQL(", ").join(_AUTOVACUUM)
+        )
+    )
+
+
 def add_primary_key(connection: psycopg.Connection[TupleRow], names: Names) -> None:
     """Add the key on ``_id``."""
-    with ours("adding the primary key"):
-        connection.execute(
-            sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY (_id)").format(
-                qualified(names.shadow), sql.Identifier(f"{names.shadow}_pkey")
-            )
-        )
+    statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY (_id)").format(
+        qualified(names.shadow), sql.Identifier(f"{names.shadow}_pkey")
+    )
+    _alter(connection, "adding the primary key", names.shadow, statement)
 
 
 def keep_full_text(connection: psycopg.Connection[TupleRow], names: Names) -> None:
     """Make ``_full_text`` the plain column that CKAN expects; instant, the values stay."""
-    with ours("finishing the full text column"):
-        connection.execute(
-            sql.SQL("ALTER TABLE {} ALTER _full_text DROP EXPRESSION IF EXISTS").format(
-                qualified(names.shadow)
-            )
-        )
+    statement = sql.SQL("ALTER TABLE {} ALTER _full_text DROP EXPRESSION IF EXISTS").format(
+        qualified(names.shadow)
+    )
+    _alter(connection, "finishing the full text column", names.shadow, statement)
 
 
 def add_full_text_index(
@@ -226,19 +250,23 @@ def add_full_text_index(
         index: The index's name.
         method: ``gin`` or ``gist``.
     """
-    with ours("adding the full text index"):
-        # To save the Data Dictionary adds it to a live table too.
-        connection.execute(
-            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} USING {} (_full_text)").format(
-                sql.Identifier(index), qualified(table), _INDEX_METHODS[method]
-            )
-        )
+    # To save the Data Dictionary adds it to a live table too.
+    statement = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} USING {} (_full_text)").format(
+        sql.Identifier(index), qualified(table), _INDEX_METHODS[method]
+    )
+    _alter(connection, "adding the full text index", table, statement)
 
 
 def analyze(connection: psycopg.Connection[TupleRow], table: str) -> None:
     """Give the planner a table's statistics."""
-    with ours("analysing the table"):
-        connection.execute(sql.SQL("ANALYZE {}").format(qualified(table)))
+    statement = sql.SQL("ANALYZE {}").format(qualified(table))
+    _alter(connection, "analysing the table", table, statement)
+
+
+def _alter(
+    connection: psycopg.Connection[TupleRow], doing: str, table: str, statement: sql.Composed
+) -> None:
+    locks.patiently(connection, doing, [qualified(table)], lambda: connection.execute(statement))
 
 
 def add_trigger(connection: psycopg.Connection[TupleRow], names: Names) -> None:
@@ -247,13 +275,12 @@ def add_trigger(connection: psycopg.Connection[TupleRow], names: Names) -> None:
         row = connection.execute(
             "SELECT to_regprocedure('public.populate_full_text_trigger()') IS NOT NULL"
         ).fetchone()
-        if row and row[0]:
-            connection.execute(
-                sql.SQL(
-                    "CREATE TRIGGER zfulltext BEFORE INSERT OR UPDATE ON {}"
-                    " FOR EACH ROW EXECUTE PROCEDURE public.populate_full_text_trigger()"
-                ).format(qualified(names.shadow))
-            )
+    if row and row[0]:
+        statement = sql.SQL(
+            "CREATE TRIGGER zfulltext BEFORE INSERT OR UPDATE ON {}"
+            " FOR EACH ROW EXECUTE PROCEDURE public.populate_full_text_trigger()"
+        ).format(qualified(names.shadow))
+        _alter(connection, "adding the full text trigger", names.shadow, statement)
 
 
 def label(
@@ -263,29 +290,50 @@ def label(
 
     The comments have the form of CKAN 2.11 and later: JSON behind a space.
     """
-    with ours("writing the labels"):
-        for column, header in labels:
-            comment = " " + json.dumps({"_info": {"label": header}}, ensure_ascii=False)
-            connection.execute(
-                sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(
-                    qualified(names.shadow), sql.Identifier(column), sql.Literal(comment)
-                )
-            )
+    for column, header in labels:
+        comment = " " + json.dumps({"_info": {"label": header}}, ensure_ascii=False)
+        statement = sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(
+            qualified(names.shadow), sql.Identifier(column), sql.Literal(comment)
+        )
+        _alter(connection, "writing the labels", names.shadow, statement)
 
 
 def drop(connection: psycopg.Connection[TupleRow], names: Names) -> None:
-    """Drop the shadow, if it is there."""
-    with ours("dropping the shadow table"):
-        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(qualified(names.shadow)))
+    """Drop the shadow, if it is there.
+
+    Raises:
+        TableBusy: Others kept it locked through every try.
+    """
+    statement = sql.SQL("DROP TABLE IF EXISTS {}").format(qualified(names.shadow))
+    _alter(connection, _DROPPING, names.shadow, statement)
+
+
+def drop_if_free(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    """Drop the shadow, if it is there, in one try: nobody needs it to be gone.
+
+    Raises:
+        TableBusy: Somebody, pg_dump for one, has it locked.
+    """
+    statement = sql.SQL("DROP TABLE IF EXISTS {}").format(qualified(names.shadow))
+    locks.once(connection, _DROPPING, lambda: connection.execute(statement))
 
 
 def drop_orphans(connection: psycopg.Connection[TupleRow], names: Names) -> list[str]:
-    """Drop what killed loads of this resource have left; the caller holds the lock."""
+    """Drop what killed loads of this resource have left; the caller holds the lock.
+
+    One that somebody has locked is left to the next load: it is in nobody's way.
+    """
     prefix = f"{_PREFIX}{_hash(names.live)}_"
-    orphans = [table for table in _shadows(connection) if table.startswith(prefix)]
-    for orphan in orphans:
-        drop(connection, Names(names.live, orphan))
-    return orphans
+    dropped = []
+    for orphan in _shadows(connection):
+        if orphan.startswith(prefix):
+            try:
+                drop_if_free(connection, Names(names.live, orphan))
+            except TableBusy as error:
+                _log.warning("%s stays until the next load: %s", orphan, error)
+            else:
+                dropped.append(orphan)
+    return dropped
 
 
 def drop_all_orphans(connection: psycopg.Connection[TupleRow], *, dry_run: bool) -> list[str]:
@@ -293,17 +341,40 @@ def drop_all_orphans(connection: psycopg.Connection[TupleRow], *, dry_run: bool)
 
     Returns:
         The names of the tables dropped, or with ``dry_run`` of those that would be.
+
+    Raises:
+        TableBusy: Somebody kept one of them locked; all others are dropped by then.
     """
-    orphans = []
+    orphans, busy = [], []
     for table in _shadows(connection):
-        key = _lock_key(table.removeprefix(_PREFIX).split("_")[0])
-        with ours("looking for running loads"), connection.transaction():
-            row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (key,)).fetchone()
-            if row and row[0]:
+        # Not for long: a load that begins meanwhile would be refused.
+        work = partial(_drop_orphan, connection, table, dry_run=dry_run)
+        try:
+            if locks.once(connection, _DROPPING, work, limit_ms=locks.READERS_WAIT_MS):
                 orphans.append(table)
-                if not dry_run:
-                    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(qualified(table)))
-    return orphans
+        except TableBusy:
+            busy.append(table)
+    for table in busy:
+        work = partial(_drop_orphan, connection, table, dry_run=dry_run)
+        if locks.patiently(
+            connection,
+            _DROPPING,
+            [qualified(table)],
+            work,
+            limit_ms=locks.READERS_WAIT_MS,
+        ):
+            orphans.append(table)
+    return sorted(orphans)
+
+
+def _drop_orphan(connection: psycopg.Connection[TupleRow], table: str, *, dry_run: bool) -> bool:
+    """Drop a shadow whose resource is not being loaded, unless ``dry_run``; tell whether it is."""
+    key = _lock_key(table.removeprefix(_PREFIX).split("_")[0])
+    row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (key,)).fetchone()
+    is_orphan = bool(row and row[0])
+    if is_orphan and not dry_run:
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(qualified(table)))
+    return is_orphan
 
 
 def _shadows(connection: psycopg.Connection[TupleRow]) -> list[str]:

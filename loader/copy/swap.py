@@ -2,9 +2,9 @@
 
 Readers see the old table until the commit and the new one after it. The exclusive lock is asked
 for with a timeout and given up in between, so that nobody queues behind a load for longer than
-``LOCK_TIMEOUT_MS``. What portals keep on a table goes over to the new one (``keep``), and so do the
-views over it (``views``). Under the lock only the catalog is worked on; holds one line for each
-thing that goes over.
+``locks.READERS_WAIT_MS``. What portals keep on a table goes over to the new one (``keep``), and so
+do the views over it (``views``). Under the lock only the catalog is worked on; holds one line for
+each thing that goes over.
 """
 
 from __future__ import annotations
@@ -12,23 +12,18 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import keep, views
+from loader.copy import keep, locks, views
 from loader.copy.database import ours
-from loader.copy.relation import SCHEMA, Names, qualified
+from loader.copy.relation import SCHEMA, Names, let_autovacuum_come, qualified
 from loader.errors import DatabaseUnreachable, NotADataStoreTable, TableBusy
 
 _log = logging.getLogger(__name__)
-
-LOCK_TIMEOUT_MS = 300
-# Postgres cancels an autovacuum that stands in somebody's way for deadlock_timeout, usually 1 s.
-_AUTOVACUUM_TIMEOUT_MS = 5_000
-PATIENCE_S = 600.0  # a long report or pg_dump may read the old table all that time
-_PAUSE_S = 0.5  # between tries: others go ahead
 
 
 def check_live(
@@ -91,8 +86,8 @@ def swap(
     """
     views.check(connection, names)
     warnings = []
-    give_up_at = time.monotonic() + PATIENCE_S
-    waiting = False
+    tables = [qualified(names.live), qualified(names.shadow)]
+    patience = locks.Patience(connection, locks.quoted(tables))
     left_out: frozenset[str] = frozenset()
     while True:
         try:
@@ -101,15 +96,14 @@ def swap(
         except _Outdated:
             # Built while nobody has to wait; what cannot be built is told, and not tried again.
             warnings += keep.build_indexes(connection, names)
-            with ours("looking at the live table"):
-                left_out = keep.missing(connection, names)
+            left_out = locks.patiently(
+                connection,
+                "looking at the live table",
+                tables,
+                partial(keep.missing, connection, names),
+            )
         except TableBusy as error:
-            if time.monotonic() > give_up_at:
-                raise _by_whom(error, connection, names) from error
-            if not waiting:
-                _log.warning("waiting: %s", _by_whom(error, connection, names))
-                waiting = True
-            time.sleep(_PAUSE_S)
+            patience.wait(error)
         except DatabaseUnreachable as error:
             raise _unknown(error) from error
         else:
@@ -118,23 +112,6 @@ def swap(
     for warning in warnings:
         _log.warning("%s: %s", names.live, warning)
     return warnings
-
-
-def _by_whom(error: TableBusy, connection: psycopg.Connection[TupleRow], names: Names) -> TableBusy:
-    """Return the error with who keeps the table locked; no queries, they may hold secrets."""
-    with ours("looking for who keeps the table locked"):
-        rows = connection.execute(
-            "SELECT DISTINCT pid, usename, application_name, state"
-            " FROM pg_locks JOIN pg_stat_activity USING (pid)"
-            " WHERE locktype = 'relation' AND granted AND pid <> pg_backend_pid()"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            " AND relation = to_regclass(%s) ORDER BY pid",
-            (qualified(names.live).as_string(None),),
-        ).fetchall()
-    if not rows:
-        return error
-    holders = [f"pid {pid} ({', '.join(filter(None, who))})" for pid, *who in rows]
-    return TableBusy(f"{error.message}; locked by {', '.join(holders)}", hint=error.hint)
 
 
 def _unknown(error: DatabaseUnreachable) -> DatabaseUnreachable:
@@ -163,8 +140,11 @@ def _swap(
 ) -> list[str]:
     lost: list[str] = []
     finish: list[str] = []
+    locks.let_vacuums_give_way(connection)
+    let_autovacuum_come(connection, names)
     live = _oid(connection, names.live)
     if live is not None:
+        check_live(connection, names)
         found = _lock_all(connection, names)
         check_live(connection, names)
         if keep.missing(connection, names) - left_out:
@@ -173,6 +153,7 @@ def _swap(
         finish = keep.afterwards(connection, names)
         _replace(connection, names, live, found)
     else:
+        locks.limit(connection, locks.READERS_WAIT_MS)
         _rename(connection, "TABLE", names.shadow, names.live)
     for kind, old, new in (
         ("SEQUENCE", f"{names.shadow}__id_seq", f"{names.live}__id_seq"),
@@ -258,30 +239,27 @@ def _tell_count(connection: psycopg.Connection[TupleRow], names: Names, rows: in
 def _lock_all(connection: psycopg.Connection[TupleRow], names: Names) -> list[views.View]:
     """Lock the views and the table, in the order of those who read through a view."""
     live = qualified(names.live)
-    # This lock is in nobody's way but a vacuum's; under it the next one waits for readers only.
-    _timeout(connection, _AUTOVACUUM_TIMEOUT_MS)
-    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(live))
+    locks.keep_vacuums_away(connection, live)
     found = views.find(connection, names)
-    end = time.monotonic() + LOCK_TIMEOUT_MS / 1000
+    end = time.monotonic() + locks.READERS_WAIT_MS / 1000
     for view in reversed(found):
-        _timeout(connection, (end - time.monotonic()) * 1000)
+        locks.limit(connection, (end - time.monotonic()) * 1000)
         # LOCK TABLE would lock all that the view reads too, and so would the tables of others be.
         # To give it the owner that it has changes nothing and locks the view alone.
         connection.execute(
             sql.SQL("ALTER VIEW {} OWNER TO {}").format(view.identifier, sql.SQL(view.owner))
         )
-    _timeout(connection, (end - time.monotonic()) * 1000)
+    locks.limit(connection, (end - time.monotonic()) * 1000)
     connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(live))
+    # Not before the live table: pg_dump, which locks all tables, could have that one already.
+    locks.limit(connection, (end - time.monotonic()) * 1000)
+    shadow = qualified(names.shadow)
+    connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(shadow))
+    # What follows may wait for others too, who have a sequence, or CKAN's number of rows.
+    locks.limit(connection, locks.READERS_WAIT_MS)
     if not views.are_still(connection, names, found):
         raise _Outdated
     return found
-
-
-def _timeout(connection: psycopg.Connection[TupleRow], ms: float) -> None:
-    # Zero would be no limit at all.
-    connection.execute(
-        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{max(int(ms), 1)}ms"))
-    )
 
 
 def _oid(

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.copy import locks
 from loader.copy.database import ours
 from loader.copy.relation import SCHEMA, Names, qualified
 from loader.errors import DependentObjects
@@ -204,15 +205,21 @@ def check(connection: psycopg.Connection[TupleRow], names: Names) -> None:
     Raises:
         DependentObjects: A view needs a column that is gone or of another type; Postgres says why.
     """
-    with ours("trying the views on the new columns"):
+    doing = "trying the views on the new columns"
+    with ours(doing):
         row = connection.execute(
             "SELECT has_database_privilege(current_database(), 'TEMP')"
             " AND to_regclass(%s) IS NOT NULL",
             (qualified(names.live).as_string(None),),
         ).fetchone()
-        if row and row[0]:
-            with connection.transaction(force_rollback=True):
-                _try(connection, names)
+    if row and row[0]:
+        tables = [qualified(names.live), qualified(names.shadow)]
+        locks.patiently(connection, doing, tables, lambda: _try_and_undo(connection, names))
+
+
+def _try_and_undo(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+    with connection.transaction(force_rollback=True):
+        _try(connection, names)
 
 
 def _try(connection: psycopg.Connection[TupleRow], names: Names) -> None:
