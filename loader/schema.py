@@ -22,7 +22,11 @@ from loader import convert
 from loader.errors import UsageError
 
 _MAX_NAME_BYTES = 63
-_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
+# What SQLAlchemy takes for a parameter in CKAN's queries.
+_PARAMETER = re.compile(r"(?<![:\w$\\]):(?=[\w$])")
+# For SQLAlchemy an escaped colon; for CKAN 2.11 a quote that begins a second statement.
+_ESCAPE = re.compile(r"\\(?=[:'])")
+_BEGIN = re.compile(r"^(?:[\s_]|:(?=[\w$]))+")
 # Every table of Postgres has these already.
 _SYSTEM_COLUMNS = {"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
 _SAMPLED_VALUES = 100  # distinct ones of each column; every row is checked afterwards
@@ -99,8 +103,8 @@ def name_columns(headers: Sequence[str]) -> list[str]:
     """Return valid, unique names, changed only as far as CKAN and Postgres need it.
 
     CKAN refuses leading underscores, double quotes, surrounding space and what cannot be seen, and
-    fails to search columns whose name has a colon where SQLAlchemy sees a parameter; Postgres cuts
-    names at 63 bytes.
+    fails to search a table with a column whose name has a colon where SQLAlchemy sees a parameter,
+    or a backslash before a colon or a quote; Postgres cuts names at 63 bytes.
     """
     names: list[str] = []
     taken = set(headers) | _SYSTEM_COLUMNS
@@ -115,8 +119,12 @@ def name_columns(headers: Sequence[str]) -> list[str]:
 def _valid_name(header: str) -> str:
     spaced = re.sub(r"[\t-\r]", " ", header.replace('"', "'"))
     seen = "".join(letter for letter in spaced if not unicodedata.category(letter).startswith("C"))
-    name = re.sub(r"^[\s_]+", "", _PARAMETER.sub("_", seen))
-    return _cut(name, _MAX_NAME_BYTES)
+    return _cut(_readable(seen), _MAX_NAME_BYTES)
+
+
+def _readable(name: str) -> str:
+    """Return the name without what CKAN or SQLAlchemy would misread."""
+    return _PARAMETER.sub("_", _BEGIN.sub("", _ESCAPE.sub("_", name)))
 
 
 def _free_name(name: str, taken: set[str]) -> str:
@@ -124,7 +132,7 @@ def _free_name(name: str, taken: set[str]) -> str:
     while free in taken:
         number += 1
         suffix = f"_{number}"
-        free = _cut(name, _MAX_NAME_BYTES - len(suffix)) + suffix
+        free = _readable(_cut(name, _MAX_NAME_BYTES - len(suffix)) + suffix)
     return free
 
 

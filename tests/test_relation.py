@@ -169,7 +169,13 @@ def test_resource_ids_may_be_odd(database_18, datastore_url_18, trees, resource_
     assert shadows(database_18) == []
 
 
-@pytest.mark.parametrize("resource_id", ["x" * 56, "ä" * 28, "_hidden", 'a"b', "a\0b"])
+@pytest.mark.parametrize(
+    "resource_id",
+    [
+        *("x" * 56, "ä" * 28, "_hidden", 'a"b', "a\0b"),
+        *("two\nlines", "a\x1b[31m", "a\u202eb", "a\udcffb"),
+    ],
+)
 def test_resource_ids_that_cannot_name_a_table(datastore_url_18, trees, resource_id):
     with pytest.raises(UsageError, match="cannot name a DataStore table"):
         load(trees, Options(resource_id, datastore_url_18))

@@ -2,11 +2,14 @@
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from frictionless import Schema
 from hypothesis import example, given
 from hypothesis import strategies as st
+from names import headers as any_headers
 
 from loader import schema
+from loader.copy.database import DDL_DIALECT
 from loader.errors import UsageError
 from loader.schema import Column, describe, infer, name_columns, read_descriptor, settle
 
@@ -34,6 +37,12 @@ NAMES = {
         ["Zeit :von", ":x", "(:mm)", "a:b", "a: b", "::c"],
         ["Zeit _von", "x", "(_mm)", "a:b", "a: b", "::c"],
     ),
+    "duplicates with a colon": (["Total :", "Total :", "_:x"], ["Total :", "Total __2", "x"]),
+    "colons and dollars": (["a :$1", ":$", "$:a", "a:$b"], ["a _$1", "$", "$:a", "a:$b"]),
+    "backslashes": (
+        ["C:\\:temp", "a\\'b", 'a\\"b', "a\\\\:", "a\\b\\", "\\'"],
+        ["C:_:temp", "a_'b", "a_'b_2", "a\\_:", "a\\b\\", "'"],
+    ),
     "63 bytes": (["a" * 63], ["a" * 63]),
     "more than 63 bytes": ([LONG], ["a" * 63]),
     "more than 63 bytes, twice": ([LONG, LONG + "b"], ["a" * 63, "a" * 61 + "_2"]),
@@ -48,18 +57,26 @@ def test_names_are_changed_only_as_far_as_needed(headers, names):
 
 
 @given(
-    st.lists(st.text(st.sampled_from('a_ "\n\0ß2€\t:\u00ad'), max_size=70), min_size=1, max_size=9)
+    st.lists(
+        st.text(st.sampled_from("a_ \"\n\0ß2€\t:$\\'\u00ad"), max_size=70) | any_headers,
+        min_size=1,
+        max_size=9,
+    )
 )
 @example(["a", "a", "a_2", "a_2_2"])
-def test_names_are_always_valid_for_ckan_and_postgres(headers):
-    names = name_columns(headers)
-    assert len(set(names)) == len(headers)
-    for header, name in zip(headers, names, strict=True):
+@example(["\\:" * 40, "(:\\'", "_:x", "a\\\\':", "x" * 60 + " :a", "x" * 60 + " :b"])
+def test_names_are_always_valid_for_ckan_and_postgres(written):
+    names = name_columns(written)
+    assert len(set(names)) == len(written)
+    for header, name in zip(written, names, strict=True):
         assert name == name.strip() != ""
         assert not name.startswith("_")
         assert not set(name) & set('"\0\n\t\u00ad')
         assert len(name.encode()) <= 63
-        if headers.count(header) == 1 and name_columns([header]) == [header]:
+        assert "\\'" not in name
+        # CKAN writes its queries so.
+        assert str(sa.text(f'"{name}"').compile(dialect=DDL_DIALECT)) == f'"{name}"'
+        if written.count(header) == 1 and name_columns([header]) == [header]:
             assert name == header
 
 

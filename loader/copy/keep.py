@@ -58,11 +58,16 @@ _ADDITIONS = """,
     ),
     "column" AS (
         SELECT a.attname AS name, a.attnotnull AND NOT coalesce(b.attnotnull, false) AS not_null,
+            -- From PostgreSQL 18 on it has a name.
+            'ADD CONSTRAINT ' || quote_ident(n.conname) || ' ' || pg_get_constraintdef(n.oid)
+                AS named,
             pg_get_expr(adbin, adrelid) AS preset, b.atthasdef AS has_preset
         FROM pair JOIN pg_attribute a ON a.attrelid = live
         LEFT JOIN pg_attribute b ON b.attrelid = shadow AND b.attname = a.attname
         LEFT JOIN pg_attrdef d
             ON d.adrelid = live AND d.adnum = a.attnum AND a.attgenerated = ''
+        LEFT JOIN pg_constraint n
+            ON n.conrelid = live AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum]
         WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attname NOT IN ('_id', '_full_text')
     ),
     addition AS (
@@ -83,7 +88,8 @@ _ADDITIONS = """,
         FROM pair, "constraint"
         UNION ALL
         SELECT 3, 'NOT NULL of', name, false,
-            format('ALTER TABLE %%s ALTER %%I SET NOT NULL', shadow_name, name),
+            format('ALTER TABLE %%s ', shadow_name)
+                || coalesce(named, format('ALTER %%I SET NOT NULL', name)),
             0, 0, name, false FROM pair, "column" WHERE not_null
         UNION ALL
         SELECT 4, 'default of', name, false,

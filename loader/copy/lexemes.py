@@ -187,8 +187,9 @@ class Composer:
         vectors: list[str | None] = []
         for start in range(0, len(cells[0]), _ASKED_AT_ONCE):
             some = [column.slice(start, _ASKED_AT_ONCE).to_pylist() for column in cells]
-            with ours("asking for full text"):
-                vectors += [row[0] for row in self._connection.execute(self._whole_rows, some)]
+            # The statement has the columns' names in it, and "%" is a letter there.
+            with ours("asking for full text"), psycopg.RawCursor(self._connection) as cursor:
+                vectors += [row[0] for row in cursor.execute(self._whole_rows, some)]
         return pa.array(vectors, pa.string())
 
 
@@ -314,10 +315,16 @@ def _chosen(kind: str, which: FullText) -> bool:
 
 
 def _whole_rows(columns: Sequence[tuple[str, str]], expression: str) -> sql.Composed:
-    """Return the query for the vectors of rows, given as an array of texts for each column."""
-    arrays = [sql.SQL("%s::text[]::{}[]").format(sql.SQL(kind)) for _, kind in columns]
+    """Return the query for the vectors of rows, given as an array of texts for each column.
+
+    Its placeholders are those of the server: ``$1``.
+    """
+    arrays = [
+        sql.SQL(f"${number}::text[]::{{}}[]").format(sql.SQL(kind))
+        for number, (_, kind) in enumerate(columns, 1)
+    ]
     return sql.SQL("SELECT ({})::text FROM unnest({}) AS t ({})").format(
-        sql.SQL(expression.replace("%", "%%")),
+        sql.SQL(expression),
         sql.SQL(", ").join(arrays),
         sql.SQL(", ").join(sql.Identifier(name) for name, _ in columns),
     )

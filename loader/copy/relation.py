@@ -13,6 +13,7 @@ import json
 import logging
 import secrets
 import time
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -79,12 +80,14 @@ def name(resource_id: str) -> Names:
     Raises:
         UsageError: The id is empty, too long, or would be hidden from CKAN.
     """
-    too_long = len(resource_id.encode()) > _MAX_RESOURCE_ID_BYTES
-    odd = resource_id.startswith("_") or '"' in resource_id or "\0" in resource_id
-    if not resource_id or too_long or odd:
+    # Control characters, among others, and what no encoding has.
+    unseen = any(unicodedata.category(letter).startswith("C") for letter in resource_id)
+    odd = resource_id.startswith("_") or '"' in resource_id or unseen
+    if not resource_id or odd or len(resource_id.encode()) > _MAX_RESOURCE_ID_BYTES:
         raise UsageError(
             f"{resource_id!r} cannot name a DataStore table",
-            hint=f"at most {_MAX_RESOURCE_ID_BYTES} bytes, no double quote, no leading underscore",
+            hint=f"at most {_MAX_RESOURCE_ID_BYTES} bytes, no double quote, no leading underscore,"
+            " nothing that cannot be seen",
         )
     return Names(resource_id, f"{_PREFIX}{_hash(resource_id)}_{secrets.token_hex(4)}")
 

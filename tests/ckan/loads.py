@@ -33,7 +33,7 @@ def settings(portal: Portal) -> dict[str, Any]:
 def sql(portal: Portal, statement: str, *values: Any) -> list[tuple[Any, ...]]:
     """Run a statement in the DataStore's database, as its write role."""
     with psycopg.connect(portal.datastore_url, autocommit=True) as connection:
-        cursor = connection.execute(statement, values)
+        cursor = connection.execute(statement, values or None)  # or "%" is no letter in a name
         return cursor.fetchall() if cursor.description else []
 
 
