@@ -24,6 +24,7 @@ from loader.errors import (
     AuthenticationFailed,
     Cancelled,
     CkanError,
+    DatabaseFull,
     DatabaseUnreachable,
     PermissionDenied,
     RowsLost,
@@ -56,8 +57,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Who cannot copy may still call CKAN's API.
-_CLOSED_WAYS = (DatabaseUnreachable, AuthenticationFailed, PermissionDenied)
+# Who may not copy may still call CKAN's API. It empties the table first: a fault that may pass,
+# such as a restart of the database, is no reason to take it.
+_CLOSED_WAYS = (AuthenticationFailed, PermissionDenied)
 _UNTOUCHED = "the old table is as it was"
 # What has become of the table, by Way.loaded.
 _OUTCOMES = {
@@ -182,6 +184,9 @@ def find_way(options: Options) -> tuple[Literal["copy", "api"], str]:
 
     Returns:
         The way; and why it is not the faster one, or nothing.
+
+    Raises:
+        DatabaseError: Whether the faster one is open cannot be told now.
     """
     if options.via != "auto":
         return options.via, ""
@@ -339,6 +344,9 @@ class _Load:
                 return self._open_copy(stack, url, ckan)
             except _CLOSED_WAYS as error:
                 self.report.warnings.append(f"loaded through CKAN's API, since {error}")
+            except (DatabaseFull, DatabaseUnreachable) as error:
+                error.hint = f"{error.hint}; --via api goes through CKAN's API instead"
+                raise
         return self._open_api(stack, ckan)
 
     def _open_copy(self, stack: ExitStack, url: str, ckan: Ckan | None) -> Way:

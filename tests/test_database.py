@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import uuid
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -197,6 +199,89 @@ def test_more_lanes_than_the_server_has_connections_for(guarded, tmp_path):
         load(str(path), Options("t", as_writer(guarded, PASSWORD), lanes=2))
         connection.execute("ALTER ROLE writer CONNECTION LIMIT -1")
         connection.execute("REVOKE CREATE ON SCHEMA public FROM writer")
+
+
+FULL = {
+    "role": ("ALTER ROLE writer CONNECTION LIMIT 1", "ALTER ROLE writer CONNECTION LIMIT -1"),
+    "database": (
+        f"ALTER DATABASE {embedded.DATABASE} CONNECTION LIMIT 2",
+        f"ALTER DATABASE {embedded.DATABASE} CONNECTION LIMIT -1",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", [*FULL, "server"])
+def test_a_server_without_connections_left(request, guarded, tmp_path, where):
+    path = tmp_path / "t.csv"
+    path.write_text("a\n1\n")
+    with ExitStack() as stack:
+        url = as_writer(guarded, PASSWORD)
+        if where == "server":
+            small = request.getfixturevalue("small")
+            url = as_writer(small, None)
+            held = [stack.enter_context(psycopg.connect(url)) for _ in range(2)]
+        else:
+            limit, no_limit = FULL[where]
+            admin = stack.enter_context(psycopg.connect(guarded, autocommit=True))
+            admin.execute(limit)
+            stack.callback(admin.execute, no_limit)
+            held = [stack.enter_context(psycopg.connect(url))]
+        with pytest.raises(DatabaseFull, match="connection") as refused:
+            load(str(path), Options("t", url))
+        assert refused.value.retryable
+        assert "AIRCAN_DATASTORE_URL" not in refused.value.hint
+        # One that ends meanwhile is waited for.
+        threading.Timer(1, held[0].close).start()
+        connections.connect(url, "test").close()
+
+
+@pytest.fixture
+def small(empty_data_folder: Path, made_cluster: Path) -> str:
+    """The URL of a server that takes two connections of others than superusers."""
+    folder = empty_data_folder / "postgres-18"
+    subprocess.run(["cp", "-a", made_cluster, folder], check=True)
+    limits = ("max_connections=5", "superuser_reserved_connections=3")
+    url = embedded.Cluster(
+        folder, options=tuple(part for limit in ("fsync=off", *limits) for part in ("-c", limit))
+    ).start()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE writer LOGIN")
+    return url
+
+
+def test_a_server_that_shuts_down(small):
+    """It waits for the session that is there, and lets no other in."""
+    with psycopg.connect(small) as connection:
+        connection.execute("SELECT 1")
+        pid = (Path(conninfo_to_dict(small)["host"]) / "postmaster.pid").read_text().split()[0]
+        os.kill(int(pid), signal.SIGTERM)
+        with pytest.raises(DatabaseUnreachable, match="shutting down") as refused:
+            connections.connect(small, "test")
+    assert refused.value.retryable
+
+
+@pytest.mark.parametrize("first", ["refuses", "is full"])
+def test_one_of_several_hosts_may_accept_it_later(guarded, small, first):
+    """And then the word of the others does not matter, whatever their order."""
+    hosts = [conninfo_to_dict(url)["host"] for url in (guarded, small)]
+    if first == "is full":
+        hosts.reverse()
+    url = f"postgresql://writer:wrong@/{embedded.DATABASE}?host={','.join(hosts)}&port=5432,5432"
+    held = [psycopg.connect(as_writer(small, None)) for _ in range(2)]
+    try:
+        with pytest.raises(DatabaseFull):
+            connections.connect(url, "test")
+    finally:
+        for one in held:
+            one.close()
+
+
+def test_where_the_refusal_cannot_be_asked_for_it_may_pass(guarded, monkeypatch):
+    """Other systems than Linux: what the server means is not known."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(DatabaseUnreachable) as refused:
+        connections.connect(as_writer(guarded, "wrong"), "test")
+    assert "password" in refused.value.hint
 
 
 def test_a_server_that_is_too_old():

@@ -6,7 +6,9 @@ psycopg is spoken to in ``loader.copy`` only, and every ``psycopg.Error`` leaves
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ from psycopg.pq import PGconn, Ping
 from psycopg.rows import TupleRow
 from sqlalchemy.dialects import postgresql
 
+from loader.copy import refusal
 from loader.errors import (
     AircanError,
     AuthenticationFailed,
@@ -30,6 +33,8 @@ from loader.errors import (
     UsageError,
 )
 
+_log = logging.getLogger(__name__)
+
 OLDEST_SERVER = 130000  # PostgreSQL 13
 # A cut cable is noticed within a minute, not after the kernel's two hours: by the keepalives while
 # nothing is sent, and by the user timeout while what COPY has sent waits for its acknowledgement,
@@ -41,6 +46,9 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
+# How long a fault is waited for that may pass. Whoever calls may try again later, as Airflow does.
+_PATIENCE_S = 5.0
+_PAUSE_S = 0.5  # before the second try, and twice as long before each further one
 # SQLAlchemy writes the DDL, psycopg runs it without parameters: "%" must stay as it is.
 DDL_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
@@ -83,12 +91,16 @@ def translate(error: psycopg.Error, doing: str) -> AircanError:
     message = f"{doing}: {' '.join(said.split())}"
     if error.diag.message_detail and state == "2BP01":
         message += f" ({' '.join(error.diag.message_detail.split())})"
+    if isinstance(error, psycopg.OperationalError) and not state:
+        return DatabaseUnreachable(message, hint="the connection was lost: load again")
+    return _by_state(state, message, error.diag.message_hint)
+
+
+def _by_state(state: str, message: str, said_hint: str | None = None) -> DatabaseError:
     for length in (5, 3, 2):
         if state[:length] in _BY_SQLSTATE:
             kind, hint = _BY_SQLSTATE[state[:length]]
-            return kind(message, hint=error.diag.message_hint or hint)
-    if isinstance(error, psycopg.OperationalError) and not state:
-        return DatabaseUnreachable(message, hint="the connection was lost: load again")
+            return kind(message, hint=said_hint or hint)
     return DatabaseError(f"{message} (SQLSTATE {state})" if state else message)
 
 
@@ -135,7 +147,8 @@ def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
     """Open a connection in autocommit mode, as CKAN's write role where there is one.
 
     A superuser, or a member of the role that owns CKAN's ``_table_metadata``, becomes that role:
-    whoever loads a table, CKAN's own role has to change it afterwards.
+    whoever loads a table, CKAN's own role has to change it afterwards. What may pass, such as a
+    restart of the server or the end of other connections, is waited for during some seconds.
 
     Args:
         url: As ``normalise_url`` returns it.
@@ -143,9 +156,24 @@ def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
 
     Raises:
         DatabaseUnreachable: Nobody listens, or the server is not ready.
+        DatabaseFull: The server, the database or the role has no connection left.
         AuthenticationFailed: The server listens, and refuses the user or the database.
         DatabaseError: The server is older than PostgreSQL 13.
     """
+    give_up_at = time.monotonic() + _PATIENCE_S
+    pause_s = _PAUSE_S
+    while True:
+        try:
+            return _connect(url, purpose)
+        except DatabaseError as error:
+            if not error.retryable or time.monotonic() + pause_s > give_up_at:
+                raise
+            _log.warning("%s; again in %.1f s", error, pause_s)
+        time.sleep(pause_s)
+        pause_s *= 2
+
+
+def _connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
     try:
         connection = psycopg.connect(
             _conninfo(url),
@@ -173,10 +201,9 @@ def connect_another(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
     """
     try:
         return connect(url, purpose)
-    except AuthenticationFailed as error:
-        raise DatabaseFull(
-            error.message, hint="the server takes no more connections: use fewer lanes"
-        ) from error
+    except DatabaseFull as error:
+        error.hint = "the server takes no more connections: use fewer lanes, or load again"
+        raise
 
 
 def check_version(version: int) -> None:
@@ -236,12 +263,20 @@ def _not_connected(error: psycopg.OperationalError, url: str) -> DatabaseError:
     password = conninfo_to_dict(url).get("password")
     if password:
         said = said.replace(str(password), "***")
-    # libpq keeps the SQLSTATE of a refused connection to itself. A ping needs no user, password
-    # or database: where it succeeds, the server refused these.
-    if PGconn.ping(_conninfo(url).encode()) == Ping.OK:
-        return AuthenticationFailed(
-            said, hint="check user, password and database in AIRCAN_DATASTORE_URL"
+    found = refusal.ask(_conninfo(url))
+    if found is None and PGconn.ping(_conninfo(url).encode()) == Ping.OK:
+        # Nobody can know whether it passes: to take it for a fault that does not, could do harm.
+        return DatabaseUnreachable(
+            said,
+            hint="check user, password and database in AIRCAN_DATASTORE_URL, and whether the"
+            " server has connections left",
         )
+    if found and found.states:
+        # Where one of several may accept it later, the others do not matter.
+        errors = [_by_state(state, said) for state in found.states]
+        return next((error for error in errors if error.retryable), errors[-1])
+    if found and found.lacks_password:
+        return AuthenticationFailed(said, hint="name a password in AIRCAN_DATASTORE_URL")
     return DatabaseUnreachable(said, hint=f"is Postgres running and reachable? tried {shown(url)}")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import psycopg
 import pytest
 from loads import load_text, rows, settings, sql
 from portal import PASSWORD, Portal
 
-from loader import errors, load
+from loader import Options, errors, load, pipeline
 from loader.batches import BatchSettings
 
 VARIED = (
@@ -76,11 +77,10 @@ def load_text_without_database(
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("port=5432", "port=5999", "No such file"),
         ("ckan_default:", "nobody_here:", 'role "nobody_here" does not exist'),
         ("ckan_default:", "datastore_default:", "datastore_default"),
     ],
-    ids=["unreachable", "unknown user", "lacks rights"],
+    ids=["unknown user", "lacks rights"],
 )
 def test_a_database_that_cannot_be_used_is_gone_round_and_named(
     portal_212: Portal, tmp_path: Path, old: str, new: str, said: str
@@ -96,6 +96,44 @@ def test_a_database_that_cannot_be_used_is_gone_round_and_named(
     assert portal_212.search(resource_id)["total"] == 1
     with pytest.raises(errors.DatabaseError):
         load_text_without_database(portal_212, resource_id, tmp_path, url, via="copy")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        ("port=5432", "port=5999", errors.DatabaseUnreachable),
+        ("ckan_default:", "without_connections:", errors.DatabaseFull),
+    ],
+    ids=["unreachable", "no connection left"],
+)
+@pytest.mark.parametrize("old_rows", [True, False], ids=["with old rows", "the first load"])
+def test_a_fault_that_may_pass_is_no_reason_to_take_the_api(
+    portal_212: Portal, tmp_path: Path, old: str, new: str, kind: type, old_rows: bool
+):
+    resource_id = portal_212.new_resource()["id"]
+    if old_rows:
+        load_text(portal_212, resource_id, "a,b\n1,x\n", tmp_path)
+    with psycopg.connect(portal_212.admin_url, autocommit=True) as connection:
+        connection.execute(
+            "DROP ROLE IF EXISTS without_connections; CREATE ROLE without_connections LOGIN"
+            f" PASSWORD '{PASSWORD}' CONNECTION LIMIT 0"
+        )
+    url = portal_212.datastore_url.replace(old, new)
+    assert url != portal_212.datastore_url
+    with pytest.raises(kind) as refused:
+        load_text_without_database(portal_212, resource_id, tmp_path, url)
+    assert refused.value.retryable
+    assert "--via api" in refused.value.hint
+    with pytest.raises(kind):
+        pipeline.find_way(
+            Options(resource_id, ckan_url=portal_212.url, ckan_token="-", datastore_url=url)
+        )
+    if old_rows:
+        assert rows(portal_212, resource_id) == [("1", "x")]
+    assert portal_212.action("resource_show", id=resource_id)["datastore_active"] is old_rows
+    # Who wants the API takes it.
+    report = load_text_without_database(portal_212, resource_id, tmp_path, url, via="api")
+    assert (report.via, report.rows) == ("api", 1)
 
 
 def test_the_datastore_of_another_ckan_is_noticed(

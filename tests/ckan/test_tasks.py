@@ -457,15 +457,25 @@ def test_without_a_database_connection_rows_go_through_the_api(
     assert (report["via"], report["warnings"]) == ("api", [])
 
 
-def test_a_database_that_cannot_be_reached_is_the_reason_for_the_api(portal_212, front, run):
+def test_a_database_that_cannot_be_reached_is_tried_again_later(portal_212, front, run):
     known = connections(portal_212, front)
     known["aircan_datastore"].port = 1
     known["aircan_datastore"].host = "127.0.0.1"
+    with pytest.raises(errors.DatabaseUnreachable) as refused:
+        tasks.prepare(replace(run, connection=known.__getitem__))
+    assert refused.value.retryable
+    tasks.prepare(run)
+    assert run.place("prepare").read("resource.json")["aircan"] == {"via": "copy", "reason": ""}
+
+
+def test_a_database_that_refuses_the_user_is_the_reason_for_the_api(portal_212, front, run):
+    known = connections(portal_212, front)
+    known["aircan_datastore"].login = "nobody_here"
     run = replace(run, connection=known.__getitem__)
     do_all(run)
     aircan = run.place("prepare").read("resource.json")["aircan"]
     assert aircan["via"] == "api"
-    assert "127.0.0.1" in aircan["reason"]
+    assert "nobody_here" in aircan["reason"]
     warnings = run.place("report").read("report.json")["warnings"]
     assert warnings == [f"loaded through CKAN's API, since {aircan['reason']}"]
 
