@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from benchmarks.ckan_bounds import Run
 from benchmarks.ckan_server import XLOADER, Site
@@ -222,14 +223,20 @@ def _xloader_state(site: Site, resource_id: str) -> str:
 @contextmanager
 def _copy(site: Site, resource_id: str, lanes: int) -> Iterator[Load]:
     options = ("--via", "copy", "--lanes", str(lanes))
-    with aircan(site.portal.environment, "reload", resource_id, *options) as load:
+    with aircan(_environment(site), "reload", resource_id, *options) as load:
         yield _until_active(site, resource_id, load)
 
 
 @contextmanager
 def _api(site: Site, resource_id: str, _lanes: int) -> Iterator[Load]:
-    with aircan(site.portal.environment, "reload", resource_id, "--via", "api") as load:
+    with aircan(_environment(site), "reload", resource_id, "--via", "api") as load:
         yield _until_active(site, resource_id, load)
+
+
+def _environment(site: Site) -> dict[str, str]:
+    """Return the settings of the command, which is to fetch the file from this machine."""
+    host = urlsplit(site.url).netloc
+    return {**site.portal.environment, "AIRCAN_ALLOWED_HOSTS": host}
 
 
 def _until_active(site: Site, resource_id: str, load: Load) -> Load:

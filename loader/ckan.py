@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -42,7 +42,7 @@ from loader.errors import (
     NotACkan,
     UsageError,
 )
-from loader.source import Guard
+from loader.source import Guard, SourceSettings
 from loader.source.session import new_session
 from loader.source.transport import Target
 
@@ -118,7 +118,8 @@ class Ckan:
         url: Of its start page; that of its API is understood too.
         token: An API token; None for what everybody may see.
         settings: Timeouts and retries.
-        guard: Which addresses may be called, where the URL is not the operator's own.
+        guard: Which addresses may be called, where the URL is not the operator's own; None where
+            it is.
 
     Raises:
         UsageError: The URL or the token cannot be one.
@@ -134,6 +135,7 @@ class Ckan:
         self.url = _checked_url(url)
         self.token = _checked_token(token)
         self.settings = settings
+        self.guard = guard
         self._answered = False
         self._status = int(requests.codes.ok)  # of the last answer
         session = new_session(Target(self.url, self.url, (0, 0), guard=guard))
@@ -245,12 +247,35 @@ class Ckan:
         The token goes to the upload of that resource only: at other URLs of this CKAN are rows
         that the token may see, and the publisher who wrote the URL may not.
         """
+        if not (self.token and self._is_upload(url, resource_id)):
+            return {}
+        return {"Authorization": self.token}
+
+    def fetching(self, url: str, resource_id: str, settings: SourceSettings) -> SourceSettings:
+        """Return how the file of a resource is fetched.
+
+        What only the upload of that resource gets: the token, and, with a guard, this CKAN's own
+        host and port whatever their address, unless this CKAN is itself called with a guard.
+
+        Args:
+            url: Where the file is.
+            resource_id: The resource.
+            settings: How any other file would be fetched.
+        """
+        headers = {**settings.headers, **self.headers_of(url, resource_id)}
+        settings = replace(settings, headers=headers)
+        if not self._is_upload(url, resource_id):
+            return settings
+        guard = settings.guard
+        if guard is not None and self.guard is None:
+            guard = replace(guard, own=url)
+        # CKAN may redirect to whatever URL of its own the publisher has written.
+        return replace(settings, guard=guard, token_stays=True)
+
+    def _is_upload(self, url: str, resource_id: str) -> bool:
         uploads = rf"{re.escape(urlsplit(self.url).path)}/dataset/[\w.-]+/resource"
         upload = rf"{uploads}/{re.escape(resource_id)}/download/(?!.*%2f)[^/\\]+"
-        if not (self.token and self.owns(url)):
-            return {}
-        is_upload = re.fullmatch(upload, urlsplit(url).path, re.IGNORECASE)
-        return {"Authorization": self.token} if is_upload else {}
+        return self.owns(url) and bool(re.fullmatch(upload, urlsplit(url).path, re.IGNORECASE))
 
     def table(self, resource_id: str) -> Table | None:
         """Return a resource's table in the DataStore, or None where there is none."""

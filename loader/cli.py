@@ -30,7 +30,13 @@ from typer.core import TyperCommand
 from loader import __version__, describe, embedded, resources
 from loader.copy import database, relation
 from loader.errors import AircanError, Cancelled, DatabaseUnreachable, Unexpected, UsageError
-from loader.options import Options, default_datastore, default_resource_id, named_datastore
+from loader.options import (
+    Options,
+    completed,
+    default_datastore,
+    default_resource_id,
+    named_datastore,
+)
 from loader.pipeline import load as load_source
 from loader.progress import Bar, Lines, Progress
 from loader.report import Report
@@ -269,7 +275,7 @@ def load(
             on_type_error=on_type_error,
         )
         with _progress() as progress:
-            report = load_source(source, options, progress)
+            report = load_source(source, completed(options), progress)
     _print(report, as_json)
     if not as_json and report.via == "copy" and not named_datastore(datastore_url):
         typer.echo(f"\nQuery it:  {_called()} db psql -c {shlex.quote(_query(report))}")

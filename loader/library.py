@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from loader import resources
-from loader.options import Options
+from loader.options import Options, completed
 from loader.pipeline import load as _load
 from loader.progress import Progress
 from loader.report import Report
@@ -38,7 +38,7 @@ def load(
             ``error.report`` tells how far the load came, and is None if a wrong option kept it
             from beginning.
     """
-    return _load(source, Options(**options), progress)
+    return _load(source, completed(Options(**options)), progress)
 
 
 def reload(

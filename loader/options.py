@@ -9,13 +9,13 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from loader import embedded
 from loader.batches import BatchSettings
 from loader.errors import UsageError
-from loader.source import SourceSettings, file_name
+from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, file_name
 
 FullText = Literal["all", "text", "none"]
 FtsIndex = Literal["gin", "gist", "none"]
@@ -49,6 +49,7 @@ class Options:
             nor a CKAN the embedded PostgreSQL.
         ckan_url: The CKAN whose resource this is; by default ``AIRCAN_CKAN_URL``.
         ckan_token: An API token that may edit the resource; by default ``AIRCAN_CKAN_TOKEN``.
+        ckan_guard: Which addresses CKAN may be at, where its URL is not the operator's own.
         mode: ``replace`` the table, ``append`` the rows to it, or ``upsert`` them by their key.
         key: The columns of the unique key; it is created where there is none.
         via: ``copy`` into the DataStore's database, or CKAN's ``api``; ``auto`` copies wherever
@@ -79,6 +80,7 @@ class Options:
     datastore_url: str | None = field(default=None, repr=False)  # it may hold a password
     ckan_url: str | None = None
     ckan_token: str | None = field(default=None, repr=False)
+    ckan_guard: Guard | None = None
     mode: Mode = "replace"
     key: Sequence[str] = ()
     via: Via = "auto"
@@ -135,14 +137,30 @@ def named_datastore(given: str | None) -> str | None:
     return given or os.environ.get("AIRCAN_DATASTORE_URL") or None
 
 
-def named_ckan(given: str | None) -> str | None:
-    """Return the URL given, or ``AIRCAN_CKAN_URL``, or None."""
-    return given or os.environ.get("AIRCAN_CKAN_URL") or None
+def completed(options: Options) -> Options:
+    """Return options that name what the environment names: DataStore, CKAN and its token.
+
+    For what the operator calls: the command and the library. ``loader.pipeline`` takes options as
+    they are, so that a load of the factory can use nothing of a worker's environment.
+    """
+    return replace(
+        options,
+        datastore_url=named_datastore(options.datastore_url),
+        ckan_url=options.ckan_url or os.environ.get("AIRCAN_CKAN_URL") or None,
+        ckan_token=options.ckan_token or os.environ.get("AIRCAN_CKAN_TOKEN") or None,
+    )
 
 
-def named_token(given: str | None) -> str | None:
-    """Return the token given, or ``AIRCAN_CKAN_TOKEN``, or None."""
-    return given or os.environ.get("AIRCAN_CKAN_TOKEN") or None
+def guarded(options: Options) -> Options:
+    """Return options for a file whose URL comes from CKAN: with a guard, unless they have one.
+
+    Raises:
+        UsageError: ``AIRCAN_ALLOWED_HOSTS`` means nothing.
+    """
+    if options.source.guard is not None:
+        return options
+    allowed, kept = (os.environ.get(name, "") for name in (ALLOWED_HOSTS, "AIRCAN_ARTIFACTS"))
+    return replace(options, source=replace(options.source, guard=Guard.read(allowed, kept)))
 
 
 def default_lanes() -> int:

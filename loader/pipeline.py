@@ -3,6 +3,7 @@
     source -> unpack -> text -> dialect -> blocks -> table -> schema/convert -> encode -> lanes
     -> keys and index -> swap -> register        (a first load: keys -> swap -> register -> index)
 
+No environment variable is read here: what names a database, a CKAN or a token is in the options.
 Holds a few blocks for each lane, and nothing that grows with the file but the keys of an upsert
 through CKAN's API.
 """
@@ -17,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
-from loader import datatypes, via_copy
+from loader import datatypes, embedded, via_copy
 from loader.copy import database, relation
 from loader.errors import (
     AircanError,
@@ -31,14 +32,7 @@ from loader.errors import (
     TooManyBadRows,
     UsageError,
 )
-from loader.options import (
-    Options,
-    default_datastore,
-    default_resource_id,
-    named_ckan,
-    named_datastore,
-    named_token,
-)
+from loader.options import Options, default_resource_id
 from loader.passes import Pass
 from loader.progress import Progress, Silent
 from loader.reading import Reading, read
@@ -168,12 +162,18 @@ def register(report: Report, options: Options = Options()) -> None:
         UsageError: They name none.
         CkanError: CKAN was not told.
     """
-    url = named_ckan(options.ckan_url)
-    if url is None:
+    ckan = _named(options)
+    if ckan is None:
         raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
+    _register(ckan, report)
+
+
+def _named(options: Options) -> Ckan | None:
+    if not options.ckan_url:
+        return None
     from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
 
-    _register(Ckan(url, named_token(options.ckan_token)), report)
+    return Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
 
 
 def find_way(options: Options) -> tuple[Literal["copy", "api"], str]:
@@ -190,8 +190,8 @@ def find_way(options: Options) -> tuple[Literal["copy", "api"], str]:
     """
     if options.via != "auto":
         return options.via, ""
-    url = named_datastore(options.datastore_url)
-    if url is None:
+    url = options.datastore_url
+    if not url:
         return "api", "the DataStore's database is not named"
     names = relation.name(options.resource_id or "")
     try:
@@ -308,8 +308,8 @@ class _Load:
 
     def _ckan(self) -> Ckan | None:
         """Return the CKAN that is named, if any, having seen that it has the resource."""
-        url = named_ckan(self.options.ckan_url)
-        if url is None:
+        ckan = _named(self.options)
+        if ckan is None:
             if self.options.via == "api":
                 raise UsageError("there is no CKAN to load through", hint="set AIRCAN_CKAN_URL")
             return None
@@ -318,23 +318,18 @@ class _Load:
                 "a resource's id is needed to load into CKAN",
                 hint="name it with --resource-id, or unset AIRCAN_CKAN_URL to load without CKAN",
             )
-        from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
-
-        ckan = Ckan(url, named_token(self.options.ckan_token))
         ckan.check_editable(self.options.resource_id)
-        headers = ckan.headers_of(self.uri, self.options.resource_id)
-        headers = {**self.options.source.headers, **headers}
-        settings = replace(self.options.source, headers=headers)
+        settings = ckan.fetching(self.uri, self.options.resource_id, self.options.source)
         self.options = replace(self.options, source=settings)
         return ckan
 
     def _open(self, stack: ExitStack, ckan: Ckan | None) -> Way:
         """Open the way that the options name, or the fastest that is open."""
-        url = named_datastore(self.options.datastore_url)
+        url = self.options.datastore_url
         if ckan is None:
-            return self._open_copy(stack, url or default_datastore(), ckan)
+            return self._open_copy(stack, url or embedded.start(), ckan)
         if self.options.via == "copy":
-            if url is None:
+            if not url:
                 raise UsageError(
                     "the database of CKAN's DataStore is not named", hint="set AIRCAN_DATASTORE_URL"
                 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from loader.errors import AircanError, Cancelled, CkanNotFound, UsageError
-from loader.options import Options, named_ckan, named_token
+from loader.options import Options, completed, guarded
 from loader.pipeline import load
 from loader.progress import Progress, Silent
 from loader.report import Report
@@ -71,13 +71,16 @@ def reload(
 
     Args:
         resource_id: The resource.
-        options: How to load; what they leave open of the file, the resource says.
+        options: How to load; what they leave open of the file, the resource says. Its URL is
+            not the caller's: without a guard in ``source``, only public addresses and those of
+            ``AIRCAN_ALLOWED_HOSTS`` are fetched from, and CKAN's own for the resource's upload.
         progress: Is told of every step and block.
 
     Raises:
         UsageError: No CKAN is named, or the resource has no file.
         AircanError: As ``loader.load``.
     """
+    options = guarded(completed(options))
     ckan = _ckan(options)
     return _load(ckan, ckan.resource(resource_id), options, progress)
 
@@ -101,7 +104,7 @@ def reload_dataset(
         UsageError: No CKAN is named.
         CkanError: CKAN does not tell the dataset.
     """
-    each = _Each(_ckan(options), options, force, progress or Silent())
+    each = _each(options, force, progress)
     dataset = each.ckan.dataset(name)  # here, for its errors to be the caller's
     return each.of([dataset["id"]])
 
@@ -110,18 +113,22 @@ def reload_all(
     options: Options = Options(), *, force: bool = False, progress: Progress | None = None
 ) -> Iterator[Outcome]:
     """Do as ``reload_dataset`` does, for every dataset that the token may see."""
-    each = _Each(_ckan(options), options, force, progress or Silent())
+    each = _each(options, force, progress)
     # All of them first: pages shift when a dataset is deleted during hours of loads.
     return each.of([dataset["id"] for dataset in each.ckan.datasets()])
 
 
 def _ckan(options: Options) -> Ckan:
-    url = named_ckan(options.ckan_url)
-    if url is None:
+    if not options.ckan_url:
         raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
     from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s, which a load without a CKAN need not pay)
 
-    return Ckan(url, named_token(options.ckan_token))
+    return Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
+
+
+def _each(options: Options, force: bool, progress: Progress | None) -> _Each:
+    options = guarded(completed(options))
+    return _Each(_ckan(options), options, force, progress or Silent())
 
 
 @dataclass(frozen=True)
@@ -163,10 +170,10 @@ class _Each:
         """Tell whether the DataStore has this very file, which is read for that."""
         if not (resource.get("datastore_active") and resource.get("hash")):
             return False
-        uri, headers = location(self.ckan, resource)
+        uri = location(self.ckan, resource)[0]
         self.progress.begin("comparing the file with the last one loaded")
-        headers = {**self.options.source.headers, **headers}
-        with open_source(uri, replace(self.options.source, headers=headers)) as source:
+        settings = self.ckan.fetching(uri, resource["id"], self.options.source)
+        with open_source(uri, settings) as source:
             source.hash_as_read()
             return source.md5() == str(resource["hash"])
 

@@ -297,6 +297,120 @@ def test_a_dropped_download_is_taken_up_again(drops):
         assert len(server.requests) == 3
 
 
+# What is CKAN's own.
+
+
+def test_one_url_of_a_host_is_read_and_no_other_of_it():
+    with HttpServer(DATA) as ckan:
+        guard = Guard(own=ckan.url)
+        assert bytes_of(ckan.url, guard) == DATA
+        for other in ("/other.csv", "/", "/data.csv/a", "/a/../../data.csv2", "//data.csv"):
+            with pytest.raises(AddressRefused, match="not at a public"):
+                open_source(ckan.url.replace("/data.csv", other), guarded(guard))
+        with pytest.raises(AddressRefused):
+            open_source(ckan.url.replace("127.0.0.1", "localhost"), guarded(guard))
+        assert len(ckan.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "target", ["/other.csv", "other.csv", "//127.0.0.1:{}/x", "/data.csv/../x"]
+)
+def test_a_redirect_within_the_host_of_the_own_url_is_refused(target):
+    with HttpServer(DATA) as ckan:
+        ckan.redirects["/data.csv"] = target.format(ckan.port)
+        with pytest.raises(AddressRefused, match="not at a public"):
+            open_source(ckan.url, guarded(Guard(own=ckan.url)))
+        assert len(ckan.requests) == 1
+
+
+def test_a_redirect_to_the_own_url_is_followed():
+    with HttpServer(DATA) as ckan, HttpServer(b"") as elsewhere:
+        elsewhere.redirects["/data.csv"] = ckan.url
+        guard = Guard((f"127.0.0.1:{elsewhere.port}",), own=ckan.url)
+        assert bytes_of(elsewhere.url, guard) == DATA
+
+
+def test_the_own_url_is_not_shown():
+    assert "hunter2" not in repr(Guard(own="http://user:hunter2@ckan/a.csv"))
+
+
+@pytest.mark.parametrize("guard", [None, Guard(("127.0.0.1",))], ids=["no guard", "guard"])
+@pytest.mark.parametrize(("stays", "sent"), [(True, [True, False]), (False, [True, True])])
+def test_a_token_for_one_url_is_not_sent_to_another_of_its_host(guard, stays, sent):
+    token = {"Authorization": "a-token"}
+    with HttpServer(DATA, redirects={"/data.csv": "/other.csv"}) as server:
+        bytes_of(server.url, guard, headers=token, token_stays=stays)
+        assert ["authorization" in request for request in server.requests] == sent
+
+
+# What is closed.
+
+ARTIFACTS = "gs://runs/air/can"
+# name: a URL of what lies below it
+CLOSED = {
+    "an object": "gs://runs/air/can/aircan_load/1/load/rejects.csv",
+    "the place itself": "gs://runs/air/can",
+    "in capitals": "GS://runs/air/can/a.csv",
+    "a slash too many": "gs://runs//air/can/a.csv",
+    "slashes too many": "gs://runs/air//can/a.csv",
+    "a detour": "gs://runs/other/../air/can/a.csv",
+    "encoded": "gs://runs/air%2Fcan/a.csv",
+    "with a query": "gs://runs/air/can/a.csv?generation=1",
+    "with a user": "gs://me@runs/air/can/a.csv",
+    "Google's path": "https://storage.googleapis.com/runs/air/can/a.csv",
+    "http": "http://storage.googleapis.com/runs/air/can/a.csv",
+    "a port": "https://storage.googleapis.com:443/runs/air/can/a.csv",
+    "in capitals at Google": "https://Storage.GoogleAPIs.com/runs/air/can/a.csv",
+    "Google's host": "https://runs.storage.googleapis.com/air/can/a.csv",
+    "an encoded path": "https://storage.googleapis.com/runs/air%2fcan%2Fa.csv",
+    "a signed URL": "https://storage.googleapis.com/runs/air/can/a.csv?X-Goog-Signature=hunter2",
+    "Google's console": "https://storage.cloud.google.com/runs/air/can/a.csv",
+    "the older host": "https://runs.commondatastorage.googleapis.com/air/can/a.csv",
+    "JSON API": "https://storage.googleapis.com/storage/v1/b/runs/o/air%2Fcan%2Fa.csv?alt=media",
+    "JSON API, download": "https://www.googleapis.com/download/storage/v1/b/runs/o/air%2Fcan%2Fa",
+    "JSON API of a region": "https://storage.europe-west3.rep.googleapis.com/runs/air/can/a.csv",
+    "a host that is the bucket": "http://runs/air/can/a.csv",
+    "the emulator": "http://127.0.0.1:9/runs/air/can/a.csv",
+    "the emulator's API": "http://127.0.0.1:9/download/storage/v1/b/runs/o/air%2Fcan%2Fa.csv",
+}
+OPEN = [
+    "gs://runs/air/canary/a.csv",
+    "gs://runs/air/other.csv",
+    "gs://runs2/air/can/a.csv",
+    "https://storage.googleapis.com/runs/air/canary.csv",
+    "https://runs2.storage.googleapis.com/air/can/a.csv",
+    "https://example.org/runs/air/can/a.csv",
+]
+
+
+@pytest.mark.parametrize("base", [ARTIFACTS, f"{ARTIFACTS}/", f" {ARTIFACTS} ", "gs://runs"])
+@pytest.mark.parametrize("url", CLOSED.values(), ids=CLOSED)
+def test_an_artifact_is_not_read(url, base, monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    with pytest.raises(AddressRefused, match="among the artifacts") as caught:
+        open_source(url, guarded(Guard.read("0.0.0.0/0", base)))
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", OPEN)
+def test_what_is_beside_the_artifacts_may_be_read(url):
+    Guard.read("", ARTIFACTS).require_open(url)
+
+
+@pytest.mark.parametrize("base", ["", "/var/lib/artifacts", "file:///var/lib/artifacts"])
+def test_artifacts_in_a_folder_are_out_of_reach_anyway(base):
+    assert Guard.read("", base) == NOTHING
+
+
+def test_a_redirect_to_an_artifact_is_refused(monkeypatch):
+    with HttpServer(DATA) as bucket, HttpServer(b"") as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{bucket.port}")
+        server.redirects["/data.csv"] = f"http://127.0.0.1:{bucket.port}/runs/air/can/a.csv"
+        with pytest.raises(AddressRefused, match="among the artifacts"):
+            open_source(server.url, guarded(Guard.read("127.0.0.1", ARTIFACTS)))
+        assert not bucket.requests
+
+
 # Redirects.
 
 

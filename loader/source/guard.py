@@ -1,7 +1,8 @@
 """Which addresses a source may be fetched from, where its URL is not the operator's own.
 
-In: the list of what is allowed beside the public internet. Out: a yes or no for a host, a port and
-the address that the host has. Holds the list; asks nobody, not even for the address of a name.
+In: the list of what is allowed beside the public internet, and where AirCan keeps its artifacts.
+Out: a yes or no for a URL, and for a host, a port and the address that the host has. Holds the
+list; asks nobody, not even for the address of a name.
 
 Who may write a URL into CKAN may otherwise read, with AirCan's hands, what only AirCan's network
 can reach: databases, other people's consoles, the cloud's metadata with its keys.
@@ -9,8 +10,11 @@ can reach: databases, other people's consoles, the cloud's metadata with its key
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import (
     IPv4Address,
@@ -20,17 +24,27 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from loader.errors import UsageError
+from loader.errors import AddressRefused, UsageError
+from loader.source.uri import mask_uri, split_scheme
 
 ALLOWED_HOSTS = "AIRCAN_ALLOWED_HOSTS"  # the environment variable with the list
-SCHEMES = ("http", "https", "gs")  # what may be fetched at all
+WEB = ("http", "https")
+SCHEMES = (*WEB, "gs")  # what may be fetched at all
 
 Address = IPv4Address | IPv6Address
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ENTRY = re.compile(r"(?:\[(?P<v6>[^]]+)\]|(?P<host>[^][:]+))(?::(?P<port>[0-9]+))?")
+# Where Google serves the objects of buckets: BUCKET is in the path, or before the host's name.
+_GOOGLE_HOSTS = (
+    "storage.googleapis.com",
+    "storage.cloud.google.com",
+    "commondatastorage.googleapis.com",
+    "www.googleapis.com",
+)
+_JSON_API = re.compile(r"(?:.*/)?b/([^/]+)/o/(.*)", re.DOTALL)
 # The last part begins with a letter: 10.0.0 is half an address, and no name.
 _NAME = re.compile(r"(\*\.)?([a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*")
 
@@ -57,25 +71,70 @@ class Guard:
     Args:
         allowed: Each a host name, ``*.`` and a domain, an IP address or a network, with
             ``:PORT`` behind it if only that port is allowed.
+        own: One URL that is allowed whatever the address of its host: the upload of the resource
+            that is loaded, at its own CKAN. Other paths of that host are judged like all others.
+        closed: ``gs://BUCKET/PREFIX`` of buckets from which nothing is read, by no kind of URL.
+        schemes: What may be fetched at all.
 
     Raises:
-        UsageError: One of them is none of these.
+        UsageError: An entry of ``allowed`` is none of these.
     """
 
     allowed: tuple[str, ...] = ()
+    own: str | None = field(default=None, repr=False)  # it may hold a password
+    closed: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = SCHEMES
 
     def __post_init__(self) -> None:
         """Check the list while whoever wrote it is looking."""
         _ = self._rules
 
     @classmethod
-    def read(cls, text: str) -> Guard:
+    def read(cls, text: str, artifacts: str = "") -> Guard:
         """Return the guard of a list with commas, as ``AIRCAN_ALLOWED_HOSTS`` has it.
 
+        Args:
+            text: The list.
+            artifacts: Where AirCan keeps its artifacts, as ``AIRCAN_ARTIFACTS`` has it: rows of
+                other resources lie there, which whoever wrote a URL may not be allowed to see.
+
         Raises:
-            UsageError: An entry of it means nothing.
+            UsageError: An entry of the list means nothing.
         """
-        return cls(tuple(entry.strip() for entry in text.split(",") if entry.strip()))
+        allowed = tuple(entry.strip() for entry in text.split(",") if entry.strip())
+        is_bucket = split_scheme(artifacts.strip())[0] == "gs"  # no path is read with a guard
+        return cls(allowed, closed=(artifacts.strip(),) if is_bucket else ())
+
+    def require_open(self, url: str, shown: str | None = None) -> None:
+        """Refuse a URL of another kind, or of an object in a bucket that is closed.
+
+        Args:
+            url: What is to be fetched.
+            shown: What the error names, if not this URL.
+
+        Raises:
+            AddressRefused: It may not be fetched, whatever the address of its host.
+        """
+        shown = shown or mask_uri(url)
+        scheme = split_scheme(url)[0]
+        if scheme not in self.schemes:
+            raise AddressRefused(
+                f"{shown} is at none of {', '.join(self.schemes)}",
+                hint="a bucket is read with AirCan's own account: name the file's https:// URL"
+                if scheme == "gs"
+                else "a file of this machine is loaded by aircan load",
+            )
+        for base in self.closed:
+            bucket, _, prefix = split_scheme(base)[1].strip("/").partition("/")
+            if any(_is_below(found, bucket, prefix) for found in _objects(url)):
+                raise AddressRefused(
+                    f"{shown} is among the artifacts of AirCan's runs, which are not to be loaded",
+                    hint="name a file elsewhere",
+                )
+
+    def is_own(self, url: str) -> bool:
+        """Tell whether this is the one URL that is allowed whatever its address."""
+        return self.own is not None and _file_of(url) == _file_of(self.own)
 
     def allowing(self, url: str) -> Guard:
         """Return a guard that also allows the host and the port of a URL, as of CKAN's own.
@@ -100,6 +159,46 @@ class Guard:
     @cached_property
     def _rules(self) -> tuple[_Rule, ...]:
         return tuple(_rule(entry) for entry in self.allowed)
+
+
+def _file_of(url: str) -> tuple[str, str | None, int | None, str]:
+    parts = urlsplit(url)
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    return parts.scheme, parts.hostname, port, unquote(parts.path)
+
+
+def _objects(url: str) -> Iterator[tuple[str, str]]:
+    """Yield each bucket and key that a URL may be of, as one of several servers reads it."""
+    scheme, rest = split_scheme(url)
+    authority, _, path = rest.partition("/")
+    host = authority.rpartition("@")[2].lower()
+    if scheme == "gs":
+        yield host, path
+        return
+    name = host.partition(":")[0]
+    yield name, path  # a bucket that is named as a host
+    for google in (*_GOOGLE_HOSTS, _emulator()):
+        if google and host.removesuffix(":443").removesuffix(":80").endswith(f".{google}"):
+            yield name.removesuffix(f".{google.partition(':')[0]}"), path
+    if name.endswith("googleapis.com") or name in _GOOGLE_HOSTS or host == _emulator():
+        path = unquote(path).lstrip("/")
+        yield path.partition("/")[0], path.partition("/")[2]
+        if found := _JSON_API.fullmatch(path):
+            yield found[1], found[2]
+
+
+def _emulator() -> str:
+    return urlsplit(os.environ.get("STORAGE_EMULATOR_HOST", "")).netloc.lower()
+
+
+def _is_below(found: tuple[str, str], bucket: str, prefix: str) -> bool:
+    """Tell whether an object lies below a prefix, however its key is read."""
+    key = re.split("[?#]", found[1])[0]
+    if found[0] != bucket.lower():
+        return False
+    keys = {key.lstrip("/"), unquote(key).lstrip("/")}
+    keys |= {posixpath.normpath(f"/{key}").lstrip("/") for key in keys}
+    return any(not prefix or key == prefix or key.startswith(f"{prefix}/") for key in keys)
 
 
 def is_public(address: Address) -> bool:

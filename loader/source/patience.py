@@ -32,6 +32,8 @@ class SourceSettings:
     Attributes:
         headers: Sent over HTTP; ``Authorization`` to the source's own host only, not to one that
             it redirects to.
+        token_stays: Whether ``Authorization`` goes to this very URL only, and to no other of its
+            host that it redirects to.
         guard: What may be fetched, for URLs that others wrote: http(s):// at its addresses only,
             redirects included and without the environment's proxies and ~/.netrc, and gs://.
             None for the user's own: anything.
@@ -45,6 +47,7 @@ class SourceSettings:
     opening_retries: int = 3  # before the first answer: a wrong address is to be told soon
     opening_wait_s: float = 5.0  # between all of those
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # they may hold a token
+    token_stays: bool = False
     guard: Guard | None = None
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -18,7 +19,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from loader.errors import AddressRefused
-from loader.source.guard import ALLOWED_HOSTS, Guard, origin
+from loader.source.guard import ALLOWED_HOSTS, WEB, Guard, origin
 from loader.source.transport import Target
 
 _log = logging.getLogger(__name__)
@@ -26,32 +27,56 @@ _log = logging.getLogger(__name__)
 
 def new_session(target: Target) -> requests.Session:
     """Return a session in which no password of ~/.netrc takes our Authorization's place."""
-    session = requests.Session()
+    session = _Session(target)
     if target.guard is not None:
-        session = _GuardedSession(target.guard, target.shown)
+        session = _GuardedSession(target, target.guard)
     if "Authorization" in target.headers:
         session.auth = lambda request: request
     return session
 
 
-class _GuardedSession(requests.Session):
+class _Session(requests.Session):
+    """Keeps the token where it belongs when it is redirected."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self._token_stays = target.token_stays
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
+        # Requests keeps it on one host: http:// to https:// is to go on, another file is not.
+        paths = {urlsplit(str(one.url)).path for one in (prepared_request, response.request)}
+        if self._token_stays and len(paths) > 1:
+            prepared_request.headers.pop("Authorization", None)
+
+
+class _GuardedSession(_Session):
     """Fetches from where the guard allows, and by itself.
 
     A proxy would fetch for us what we refuse, and ~/.netrc holds the passwords of this machine,
     not of whoever wrote the URL: of the environment only the CA bundle is used.
     """
 
-    def __init__(self, guard: Guard, shown: str) -> None:
-        super().__init__()
-        self._shown = shown
+    def __init__(self, target: Target, guard: Guard) -> None:
+        super().__init__(target)
+        self._guard, self._shown = guard, target.shown
         self.trust_env = False
         bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         self.verify = bundle or True
-        adapter = _GuardedAdapter(guard, shown)
+        adapter = _GuardedAdapter(guard, self._shown)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
+        # Connections of its own: one that it has open is not to serve another URL of that host.
+        self._own = _GuardedAdapter(guard.allowing(guard.own), self._shown) if guard.own else None
 
     def get_adapter(self, url: str) -> requests.adapters.BaseAdapter:
+        """Return what connects to a URL; it is asked for each, a redirect's too."""
+        if urlsplit(url).scheme.lower() in WEB:
+            self._guard.require_open(url, self._shown)
+        if self._own and self._guard.is_own(url):
+            return self._own
         try:
             return super().get_adapter(url)
         except requests.exceptions.InvalidSchema:

@@ -13,8 +13,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from loader.errors import AddressRefused, SourceUnreachable, UsageError
-from loader.source import gcs, guard, http, local
+from loader.errors import SourceUnreachable, UsageError
+from loader.source import gcs, http, local
 from loader.source.failures import Passing, changed
 from loader.source.identity import Identity
 from loader.source.local import LocalFile
@@ -60,11 +60,8 @@ def open_source(
         SourceError: It cannot be read for another reason.
     """
     scheme, rest = split_scheme(uri)
-    if settings.guard is not None and scheme not in guard.SCHEMES:
-        raise AddressRefused(
-            f"{mask_uri(uri)} is at none of {', '.join(guard.SCHEMES)}",
-            hint="a file of this machine is loaded by aircan load",
-        )
+    if settings.guard is not None:
+        settings.guard.require_open(uri)
     if scheme not in _TRANSPORTS:
         raise UsageError(
             f"cannot load from {mask_uri(uri)}: {scheme}:// is not supported",
@@ -101,7 +98,9 @@ class Source(io.RawIOBase):
         self.identity: Identity | None = None
         self.end_is_certain = True
         timeout = (settings.connect_timeout_s, settings.read_timeout_s)
-        self._target = Target(uri, self.uri, timeout, settings.headers, settings.guard)
+        self._target = Target(
+            uri, self.uri, timeout, settings.headers, settings.token_stays, settings.guard
+        )
         self._transport = transport
         self._expected = expected
         self._patience = Patience(settings, opening=expected is None)

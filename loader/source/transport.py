@@ -22,6 +22,7 @@ class Target:
     shown: str
     timeout: tuple[float, float]  # seconds until connected, and between two reads
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token_stays: bool = False  # whether Authorization goes to this very URL only
     guard: Guard | None = None  # where its bytes may come from; None: from anywhere
 
 

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 import requests
-from loads import rows, settings
+from loads import rows, settings, sql
 from portal import Portal
 
-from loader import errors, reload, reload_all, reload_dataset
+from loader import errors, load, reload, reload_all, reload_dataset
+from loader.source import Guard, SourceSettings
 
 TREES = b"tree,height\nLinde,12.50\nEiche,20\n"
 HALL = [("Linde", "12.50"), ("Eiche", "20")]
+HOSTS = ("127.0.0.1", "localhost")
 
 
 class Web:
@@ -70,8 +72,20 @@ class Web:
 
 
 @pytest.fixture
-def web() -> Iterator[Web]:
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """A server that the operator allows."""
     server = Web()
+    places = (server.url.removeprefix("http://").replace("127.0.0.1", host) for host in HOSTS)
+    monkeypatch.setenv("AIRCAN_ALLOWED_HOSTS", ", ".join(places))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def inner() -> Iterator[Web]:
+    """A server of the operator's network, with something that is nobody else's business."""
+    server = Web()
+    server.files["/secret.csv"] = b"password\nhunter2\n"
     yield server
     server.close()
 
@@ -172,6 +186,143 @@ def test_a_resource_cannot_name_a_file_of_this_machine(
         reload(resource["id"], **settings(portal_212))
     [outcome] = reload_dataset(resource["package_id"], **settings(portal_212))
     assert outcome.status == "failed"
+
+
+def no_table(portal: Portal, resource_id: str) -> bool:
+    return sql(portal, "SELECT to_regclass(%s)", f'"{resource_id}"') == [(None,)]
+
+
+# How an editor may spell an address of the operator's network.
+INNER = ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "0"]
+
+
+@pytest.mark.parametrize("host", INNER)
+def test_an_editors_url_leads_to_no_address_of_the_operators_network(
+    portal_212: Portal, inner: Web, host: str
+):
+    url = f"{inner.url.replace('127.0.0.1', host)}/secret.csv"
+    resource = portal_212.new_resource("http://example.org/a.csv")
+    portal_212.action("resource_patch", id=resource["id"], url=url)
+    with pytest.raises(errors.AddressRefused, match="not at a public address") as caught:
+        reload(resource["id"], **settings(portal_212))
+    assert "AIRCAN_ALLOWED_HOSTS" in (caught.value.hint or "")
+    done = [
+        list(reload_dataset(resource["package_id"], **settings(portal_212))),
+        [o for o in reload_all(**settings(portal_212)) if o.resource_id == resource["id"]],
+    ]
+    assert [one.status for outcomes in done for one in outcomes] == ["failed", "failed"]
+    command = aircan(portal_212, "reload", resource["id"], "--via", "api")
+    assert (command.returncode, inner.headers) == (1, [])
+    assert "is not at a public address" in command.stderr
+    assert no_table(portal_212, resource["id"])
+
+
+def test_a_file_that_is_loaded_already_is_not_compared_with_an_inner_one(
+    portal_212: Portal, inner: Web
+):
+    resource = portal_212.new_resource(upload=TREES)
+    reload(resource["id"], **settings(portal_212))
+    portal_212.action(
+        "resource_patch", id=resource["id"], url=f"{inner.url}/secret.csv", url_type=""
+    )
+    [outcome] = reload_dataset(resource["package_id"], **settings(portal_212))
+    assert (outcome.status, inner.headers) == ("failed", [])
+
+
+def test_a_redirect_leads_to_no_address_of_the_operators_network(
+    portal_212: Portal, web: Web, inner: Web
+):
+    web.redirects["/a.csv"] = f"{inner.url}/secret.csv"
+    resource = portal_212.new_resource(f"{web.url}/a.csv")
+    with pytest.raises(errors.AddressRefused):
+        reload(resource["id"], **settings(portal_212))
+    assert (len(web.headers), inner.headers) == (1, [])
+
+
+# What stands in an URL of the very CKAN, which is at an address of the operator's network too.
+@pytest.mark.parametrize(
+    "path",
+    [
+        "api/3/action/organization_list",
+        "datastore/dump/{other}",
+        "dataset/{dataset}/resource/{other}/download/trees.csv",
+        "dataset/{dataset}/resource/{mine}/download/../../{other}/download/trees.csv",
+        "dataset/{dataset}/resource/{mine}/download/a%2F..%2F..%2Ftrees.csv",
+    ],
+)
+def test_of_the_very_ckan_only_the_upload_of_the_resource_is_fetched(portal_212: Portal, path: str):
+    other = portal_212.new_resource(upload=TREES)
+    mine = portal_212.new_resource("http://example.org/a.csv")
+    named = {"dataset": other["package_id"], "other": other["id"], "mine": mine["id"]}
+    portal_212.action(
+        "resource_patch", id=mine["id"], url=f"{portal_212.url}/{path}".format(**named)
+    )
+    with pytest.raises(errors.AddressRefused, match="not at a public address"):
+        reload(mine["id"], **settings(portal_212))
+    assert no_table(portal_212, mine["id"])
+
+
+@pytest.mark.parametrize("target", ["api/3/action/datastore_search", "datastore/dump/some"])
+@pytest.mark.parametrize("guard", [None, Guard(HOSTS)], ids=["inner", "allowed"])
+def test_an_upload_that_redirects_within_ckan_takes_neither_token_nor_leave_along(
+    portal_212: Portal, inner: Web, target: str, guard: Guard | None
+):
+    """As CKAN redirects for a link, to whatever the publisher has written by then."""
+    resource = portal_212.new_resource(upload=TREES, private=True, name="trees.csv")
+    way = f"/dataset/{resource['package_id']}/resource/{resource['id']}/download/trees.csv"
+    inner.proxied = portal_212.url
+    inner.redirects[way] = f"{inner.url}/{target}"
+    inner.files[f"/{target}"] = TREES
+    source = SourceSettings(guard=guard)
+    given = {**settings(portal_212), "ckan_url": inner.url, "source": source}
+    if guard is None:
+        with pytest.raises(errors.AddressRefused):
+            reload(resource["id"], **given)
+        assert len(inner.headers) == 1
+    else:
+        reload(resource["id"], **given)
+        assert "authorization" not in inner.headers[1]
+    assert inner.headers[0]["authorization"] == portal_212.token
+    # Nor where the operator names the upload: the token is that of the operator all the same.
+    inner.headers.clear()
+    del given["source"]
+    load(inner.url + way, **given, resource_id=resource["id"])
+    assert ["authorization" in sent for sent in inner.headers] == [True, False]
+
+
+def test_what_a_guard_of_the_callers_allows_is_fetched(portal_212: Portal, inner: Web):
+    resource = portal_212.new_resource(f"{inner.url}/secret.csv")
+    source = SourceSettings(guard=Guard(("127.0.0.1",)))
+    assert reload(resource["id"], **settings(portal_212), source=source).rows == 1
+
+
+def test_what_the_operator_names_is_loaded_from_anywhere(portal_212: Portal, inner: Web):
+    resource = portal_212.new_resource("http://example.org/a.csv")
+    url = f"{inner.url}/secret.csv"
+    assert load(url, **settings(portal_212), resource_id=resource["id"]).rows == 1
+    done = aircan(portal_212, "load", url, "--resource-id", resource["id"])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["gs://runs/aircan/aircan_load/1/load/rejects.csv", "gs://runs/aircan//a"]
+)
+def test_a_resource_cannot_name_an_artifact(
+    portal_212: Portal, url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AIRCAN_ARTIFACTS", "gs://runs/aircan/")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    resource = portal_212.new_resource(url)
+    with pytest.raises(errors.AddressRefused, match="among the artifacts"):
+        reload(resource["id"], **settings(portal_212))
+
+
+def test_a_list_of_hosts_that_means_nothing(portal_212: Portal, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRCAN_ALLOWED_HOSTS", "http://files")
+    resource = portal_212.new_resource(upload=TREES)
+    done = aircan(portal_212, "reload", resource["id"])
+    assert done.returncode == 2
+    assert "AIRCAN_ALLOWED_HOSTS: 'http://files'" in done.stderr
 
 
 def test_a_resource_without_a_url_is_skipped(portal_212: Portal):
