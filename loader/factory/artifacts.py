@@ -91,12 +91,16 @@ class Artifacts:
     Args:
         base: An absolute path, a file:// URL, or gs://BUCKET[/PREFIX].
 
+    Attributes:
+        uri: Of the BASE.
+
     Raises:
         UsageError: It is something else.
     """
 
     def __init__(self, base: str) -> None:
         self._store = _store(base)
+        self.uri = self._store.uri
 
     def __repr__(self) -> str:
         """Return the BASE."""

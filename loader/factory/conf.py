@@ -194,7 +194,7 @@ def read(conf: Mapping[str, Any]) -> Conf:
             send it.
 
     Raises:
-        UsageError: The text is no such JSON.
+        UsageError: The text is no such JSON, or there is an option that a conf may not set.
     """
     given = {
         name: value
@@ -202,6 +202,7 @@ def read(conf: Mapping[str, Any]) -> Conf:
         if name in LOAD and (value is not None or name == "datastore_conn_id")
     }
     given["resource"] = _descriptor(given.get("resource"))
+    given["options"] = _options(conf)
     return Conf(**given)
 
 
@@ -211,10 +212,24 @@ def of_many(conf: Mapping[str, Any], resource_id: str | None = None) -> Conf:
     Args:
         conf: The DagRun's params.
         resource_id: One of the resources that it means.
+
+    Raises:
+        UsageError: There is an option that a conf may not set.
     """
     given = {name: conf[name] for name in _CONNECTIONS if name in conf}
-    given["options"] = conf.get("options") or {}
+    given["options"] = _options(conf)
     return Conf({"resource_id": resource_id} if resource_id else {}, **given)
+
+
+def _options(conf: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options, none of which is the operator's to set, such as a path or a URL."""
+    options: Mapping[str, Any] = conf.get("options") or {}
+    if unknown := sorted(options.keys() - _OPTIONS["properties"].keys()):
+        raise UsageError(
+            f"the conf's options have {', '.join(unknown)}",
+            hint=f"there are {', '.join(_OPTIONS['properties'])}",
+        )
+    return options
 
 
 def _descriptor(resource: object) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -33,13 +33,14 @@ from loader.errors import (
 )
 from loader.factory import connections, descriptors
 from loader.factory.artifacts import Artifacts, Place
-from loader.factory.conf import STEPS, Conf
+from loader.factory.conf import DATASTORE_CONN_ID, STEPS, Conf
 from loader.factory.connections import Connection
 from loader.factory.once import Once
 from loader.factory.status import Job, Telling, ask
 from loader.options import Options
 from loader.report import Report
 from loader.source import Guard, SourceSettings, mask_uri
+from loader.source.guard import WEB
 from loader.steps import BeforeColumnsChange
 
 _log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class Run:
                 "the conf holds a ckan_api_key, which Airflow shows to all its users",
                 hint=f"put it into the Airflow connection {self.conf.ckan_conn_id}",
             )
-        if endpoint and self._brings_its_ckan():  # nobody here vouches for it
+        if endpoint and self.brings_its_ckan():  # nobody here vouches for it
             return Ckan(endpoint, key, settings, self.guard())
         connection = self.connection(self.conf.ckan_conn_id)
         token = key or connections.ckan_token(connection)
@@ -136,8 +137,12 @@ class Run:
             )
         return ckan
 
-    def _brings_its_ckan(self) -> bool:
-        """Tell whether the conf names a CKAN that no connection of ours is."""
+    def brings_its_ckan(self) -> bool:
+        """Tell whether the conf names a CKAN that no connection of ours is.
+
+        Such a load uses nothing that is the operator's: no database, no token, no setting of the
+        worker's environment, no Google account, nor CKAN's own address.
+        """
         endpoint = self.conf.ckan_api_endpoint
         if not (endpoint and self.conf.ckan_api_key):
             return False
@@ -148,23 +153,41 @@ class Run:
         return not Ckan(ours).owns(endpoint)
 
     def guard(self) -> Guard:
-        """Return from where files may come: public hosts, CKAN's own, and those allowed."""
-        guard = Guard.read(self.settings.allowed_hosts)
-        try:
-            connection = self.connection(self.conf.ckan_conn_id)
-        except connections.NoConnection:
-            return guard
-        return guard.allowing(connections.ckan_url(connection))
+        """Return from where files may come: public hosts, and those allowed.
+
+        The upload of the resource is allowed too, by ``Ckan.fetching``.
+        """
+        guard = Guard.read(self.settings.allowed_hosts, self.artifacts.uri)
+        return replace(guard, schemes=WEB) if self.brings_its_ckan() else guard
 
     def datastore_url(self) -> str | None:
-        """Return the URL of the DataStore's database, if a connection names it."""
-        if not self.conf.datastore_conn_id or self._brings_its_ckan():
+        """Return the URL of the DataStore's database, if a connection names it.
+
+        Raises:
+            UsageError: The conf brings its own CKAN, and asks for a database of ours; or it asks
+                for COPY, and there is no database.
+        """
+        conn_id, copies = self.conf.datastore_conn_id, self.conf.options.get("via") == "copy"
+        if self.brings_its_ckan():
+            # The default's name is in every conf that Airflow has completed.
+            if copies or conn_id not in (None, "", DATASTORE_CONN_ID):
+                asked = "options.via is copy" if copies else f"datastore_conn_id is {conn_id}"
+                raise UsageError(
+                    f"{asked}, and the conf brings a CKAN of its own, which gets no database",
+                    hint="leave it out: its rows go through CKAN's API",
+                )
             return None
-        try:
-            connection = self.connection(self.conf.datastore_conn_id)
-        except connections.NoConnection:
-            return None
-        return connections.datastore_url(connection)
+        url = None
+        if conn_id:
+            with suppress(connections.NoConnection):
+                url = connections.datastore_url(self.connection(conn_id))
+        if copies and url is None:
+            raise UsageError(
+                "options.via is copy, and no connection names the DataStore's database",
+                hint=f"make the Airflow connection {conn_id or DATASTORE_CONN_ID}, and name it;"
+                " or leave via out",
+            )
+        return url
 
     def job(self) -> Job:
         """Return the job, to tell CKAN of it."""
@@ -185,7 +208,7 @@ def prepare(run: Run) -> None:
     """Look the resource up, and find the way into the DataStore."""
     with _step(run, "prepare") as (place, job):
         ckan, described = _look_up(run, place, job)
-        via, reason = pipeline.find_way(_options(run, ckan, described))
+        via, reason = pipeline.find_way(_load_options(run, ckan, described))
         place.write(RESOURCE, described | {"aircan": {"via": via, "reason": reason}})
 
 
@@ -220,7 +243,7 @@ def convert(run: Run) -> bool:
         ckan = run.ckan()
         uri = _fetched(run, ckan, described)
         with _left(place) as left, Telling(job, "convert") as progress:
-            options = replace(_options(run, ckan, described), rejects=left.rejects)
+            options = replace(_load_options(run, ckan, described), rejects=left.rejects)
             with place.opened(ROWS, "wb") as rows:
                 left.report = pipeline.convert(uri, rows, options, progress)
             if reason := described["aircan"]["reason"]:
@@ -241,7 +264,7 @@ def load(run: Run) -> None:
         job.tell("RUNNING", "load", "loading the rows")
         described = _prepared(run)
         once.begin(_LATE_S if described["aircan"]["via"] == "api" else 0)
-        options = _options(run, ckan, described)
+        options = _load_options(run, ckan, described)
         asks = _asks(run, ckan)
         with _left(place) as left, Telling(job, "load") as progress:
             if described["aircan"]["via"] == "copy":
@@ -296,8 +319,8 @@ def validate(run: Run) -> None:
         described = _prepared(run)
         uri = _fetched(run, ckan, described)
         options = _options(run, ckan, described)
-        headers = ckan.headers_of(uri, run.conf.resource_id)
-        options = replace(options, source=replace(options.source, headers=headers))
+        source = ckan.fetching(uri, run.conf.resource_id, options.source)
+        options = replace(options, source=source)
         place.write(REPORT, describe.validate(uri, options))
 
 
@@ -488,26 +511,33 @@ def _fetched(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> str:
 
 
 def _options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options:
-    """Return how to load; the conf's options win over what the resource says."""
+    """Return how to read the file; the conf's options win over what the resource says."""
     given = {
         "schema": described.get("schema"),
         "dialect": described.get("dialect"),
         "encoding": described.get("encoding"),
         **run.conf.options,
     }
-    datastore_url = run.datastore_url()
-    if datastore_url is None and given.get("via", "auto") == "auto":
-        given["via"] = "api"  # or the worker's own AIRCAN_DATASTORE_URL would be used
     return replace(
         Options(**given),
         resource_id=run.conf.resource_id,
-        datastore_url=datastore_url,
         ckan_url=ckan.url,
         ckan_token=ckan.token,
+        ckan_guard=ckan.guard,
+        source=SourceSettings(guard=run.guard()),
+    )
+
+
+def _load_options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options:
+    """Return how to read the file, and how its rows get into the DataStore."""
+    options, datastore_url = _options(run, ckan, described), run.datastore_url()
+    return replace(
+        options,
+        datastore_url=datastore_url,
+        via="api" if datastore_url is None else options.via,
         mode=run.conf.mode,
         key=tuple(run.conf.unique_keys),
         max_loads=_max_loads(run.settings, described),
-        source=SourceSettings(guard=run.guard()),
     )
 
 
@@ -518,4 +548,4 @@ def _max_loads(settings: Settings, described: Mapping[str, Any]) -> int | None:
 
 
 def _of_ckan(ckan: Ckan) -> Options:
-    return Options(ckan_url=ckan.url, ckan_token=ckan.token)
+    return Options(ckan_url=ckan.url, ckan_token=ckan.token, ckan_guard=ckan.guard)
