@@ -147,6 +147,15 @@ OnTypeErrorOption = Annotated[
         show_default=False,
     ),
 ]
+OnConcurrentWritesOption = Annotated[
+    Literal["warn", "keep", "refuse"],
+    typer.Option(
+        help="What to do about rows that others write into the table that is being replaced."
+        " [default: warn]",
+        metavar="warn|keep|refuse",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 SchemaOption = Annotated[
     Path | None,
@@ -246,6 +255,7 @@ def load(
         ),
     ] = None,
     on_type_error: OnTypeErrorOption = "fail",
+    on_concurrent_writes: OnConcurrentWritesOption = "warn",
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -273,6 +283,7 @@ def load(
             max_bad_rows=max_bad_rows,
             rejects=rejects,
             on_type_error=on_type_error,
+            on_concurrent_writes=on_concurrent_writes,
         )
         with _progress() as progress:
             report = load_source(source, completed(options), progress)
@@ -302,6 +313,7 @@ def reload(
     fts_index: FtsIndexOption = "gin",
     max_bad_rows: MaxBadRowsOption = Options.max_bad_rows,
     on_type_error: OnTypeErrorOption = "fail",
+    on_concurrent_writes: OnConcurrentWritesOption = "warn",
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -322,6 +334,7 @@ def reload(
             fts_index=fts_index,
             max_bad_rows=max_bad_rows,
             on_type_error=on_type_error,
+            on_concurrent_writes=on_concurrent_writes,
         )
         if resource_id is not None:
             with _progress() as progress:

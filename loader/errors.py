@@ -27,6 +27,7 @@
     |   +-- LoadInProgress          (a retry can help)
     |   +-- TooManyLoads            (a retry can help)
     |   +-- TableBusy               (a retry can help)
+    |   +-- TableChanged
     |   +-- NotADataStoreTable
     |   +-- DependentObjects
     |   +-- RowRefused
@@ -241,6 +242,13 @@ class TableBusy(DatabaseError):
     """The live table stayed locked by others through every try."""
 
     retryable = True
+
+
+class TableChanged(DatabaseError):
+    """Others wrote into the live table while a load was to replace it.
+
+    To try again at once would replace their rows: a person has to decide.
+    """
 
 
 class NotADataStoreTable(DatabaseError):

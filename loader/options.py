@@ -20,6 +20,7 @@ from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, file_name
 FullText = Literal["all", "text", "none"]
 FtsIndex = Literal["gin", "gist", "none"]
 OnTypeError = Literal["fail", "widen"]
+OnConcurrentWrites = Literal["warn", "keep", "refuse"]
 Mode = Literal["replace", "append", "upsert"]
 Via = Literal["auto", "copy", "api"]
 
@@ -27,6 +28,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "full_text": get_args(FullText),
     "fts_index": get_args(FtsIndex),
     "on_type_error": get_args(OnTypeError),
+    "on_concurrent_writes": get_args(OnConcurrentWrites),
     "mode": get_args(Mode),
     "via": get_args(Via),
 }
@@ -69,6 +71,9 @@ class Options:
             folder.
         on_type_error: What a value that does not fit its declared type does: ``fail``, or
             ``widen`` the column to one that holds it.
+        on_concurrent_writes: What is done about rows that others write into a table while it is
+            replaced: ``warn`` that they are gone with the old one, ``keep`` those inserted, or
+            ``refuse`` to replace it.
         source: Timeouts and retries of the source.
         batches: How many rows and bytes one call of CKAN's API takes.
 
@@ -96,6 +101,7 @@ class Options:
     max_bad_rows: int = 1000
     rejects: str | os.PathLike[str] | None = None
     on_type_error: OnTypeError = "fail"
+    on_concurrent_writes: OnConcurrentWrites = "warn"
     source: SourceSettings = field(default_factory=SourceSettings)
     batches: BatchSettings = field(default_factory=BatchSettings)
 

@@ -25,6 +25,7 @@ from loader.copy import (
     keep,
     lanes,
     lexemes,
+    meanwhile,
     merge,
     relation,
     slots,
@@ -115,17 +116,26 @@ class Copying:
         self.settled = self.existed
         self._merges = self.existed and options.mode != "replace"
         self._key = self._merge_key()
+        self._others = self._look_at_others()
+        self._overrides: Mapping[str, str] = {}
 
     def _merge_key(self) -> Sequence[str]:
         if self._merges and self._options.mode == "upsert":
             return merge.find_key(self.connection, self._names, self._options.key)
         return self._options.key
 
+    def _look_at_others(self) -> meanwhile.Others | None:
+        if self._merges:  # rows come among those of others
+            return None
+        before = meanwhile.remember(self.connection, self._names)
+        return meanwhile.Others(self._options.on_concurrent_writes, before)
+
     def declared(self) -> Mapping[str, str]:
         """Return the live table's types for a merge, else those of its Data Dictionary."""
         if self._merges:
             return {name: datatypes.verified_as(kind) for name, kind in self._live or ()}
-        return dictionary.overrides(self.connection, self._names)
+        self._overrides = dictionary.overrides(self.connection, self._names)
+        return self._overrides
 
     def check(self, columns: Sequence[Column]) -> None:
         """Refuse a file whose columns are not those of the table it is merged into."""
@@ -267,10 +277,20 @@ class Copying:
             renamed = [(column.name, column.label) for column in one.columns if column.label]
             relation.label(self.connection, self._names, renamed)
             self.loaded = None
-            warnings += swap.swap(self.connection, self._names, one.rows_read, rows)
+            swapped = swap.swap(self.connection, self._names, one.rows_read, rows, self._others)
             self.loaded = True
+        warnings += swapped.warnings + self._overruled(columns)
         # What cannot be built on the shadow is told by both.
-        return rows, list(dict.fromkeys(warnings))
+        return rows + swapped.kept, list(dict.fromkeys(warnings))
+
+    def _overruled(self, columns: Sequence[tuple[str, str]]) -> list[str]:
+        """Tell of type overrides that the Data Dictionary got or lost during the load."""
+        now = dictionary.overrides(self.connection, self._names)
+        changed = [name for name, _ in columns if now.get(name) != self._overrides.get(name)]
+        if not changed:
+            return []
+        listed = ", ".join(changed)
+        return [f"the Data Dictionary's types changed during the load, load again: {listed}"]
 
     def settle(self) -> list[str]:
         """Index the rows that are shown already.

@@ -139,7 +139,7 @@ def replace(
                 connection, names.shadow, names.shadow_full_text_index, "gin"
             )
             relation.add_trigger(connection, names)
-            warnings += swap.swap(connection, names, len(rows), len(rows))
+            warnings += swap.swap(connection, names, len(rows), len(rows)).warnings
             return list(dict.fromkeys(warnings))
         finally:
             relation.drop(connection, names)

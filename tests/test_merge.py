@@ -5,7 +5,8 @@ from contextlib import closing
 
 import psycopg
 import pytest
-from datastore import create, fill_shadow, install_ckan, rows_of, wait_for
+from datastore import create, fill_shadow, install_ckan, rows_of, shadows, wait_for
+from test_swap import AtStep
 
 from loader import datatypes
 from loader.copy import database as connections
@@ -13,12 +14,15 @@ from loader.copy import dictionary, locks, merge, relation
 from loader.copy.merge import Merged
 from loader.errors import (
     KeyViolated,
+    NotADataStoreTable,
     RowRefused,
     SchemaDiffers,
     TableBusy,
     UsageError,
     ValueDoesNotFit,
 )
+from loader.options import Options
+from loader.pipeline import load
 
 COLUMNS = [("name", "text"), ("height", "bigint")]
 
@@ -375,3 +379,72 @@ def test_the_shadow_of_a_merge_spares_the_log(loader, trees):
     assert loader.execute(
         "SELECT relpersistence::text FROM pg_class WHERE relname = %s", (names.shadow,)
     ).fetchone() == ("u",)
+
+
+SHAPES = {
+    "dropped": ("ALTER TABLE t DROP height", "'height' is new"),
+    "renamed": ("ALTER TABLE t RENAME height TO size", "'size' is missing, 'height' is new"),
+    "of another type": ("ALTER TABLE t ALTER height TYPE text", "'height' is bigint, not text"),
+    "added": ("ALTER TABLE t ADD size text", "'size' is missing"),
+    "dropped and made anew": (
+        "ALTER TABLE t DROP height; ALTER TABLE t ADD height timestamp",
+        "'height' is bigint, not timestamp",
+    ),
+    "the table": ("DROP TABLE t", "the table t was dropped during the load"),
+    "the table, for another": (
+        "DROP TABLE t; CREATE TABLE t (_id serial PRIMARY KEY, _full_text tsvector, name text)",
+        "'height' is new",
+    ),
+}
+
+
+@pytest.mark.parametrize("step", ["copying rows", "adding the rows"])
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+@pytest.mark.parametrize(("change", "told"), SHAPES.values(), ids=SHAPES)
+def test_columns_that_change_during_the_load_are_told(
+    datastore_url, database, tmp_path, step, mode, change, told
+):
+    """Else the values of a column that is gone would be lost without a word."""
+    install_ckan(database)
+    create(database, "t", "name text, height bigint", "('Oak', 12), ('Ash', 9)")
+    database.execute("CREATE UNIQUE INDEX ON t (name)")
+    (tmp_path / "t.csv").write_text("name,height\nElm,20\nFir,13\n")
+    progress = AtStep(step, lambda: database.execute(change))
+    with pytest.raises(SchemaDiffers, match=told):
+        load(str(tmp_path / "t.csv"), Options("t", datastore_url, mode=mode), progress)
+    if change != "DROP TABLE t":
+        count = 0 if "CREATE TABLE" in change else 2
+        assert database.execute("SELECT count(*) FROM t").fetchone() == (count,)
+    assert shadows(database) == []
+
+
+def test_what_is_no_table_of_the_datastore_any_more_gets_no_rows(datastore_url, database, tmp_path):
+    install_ckan(database)
+    create(database, "t", "name text")
+    (tmp_path / "t.csv").write_text("name\nElm\n")
+    change = "ALTER TABLE t RENAME TO u; CREATE VIEW t AS SELECT * FROM u"
+    progress = AtStep("adding the rows", lambda: database.execute(change))
+    with pytest.raises(NotADataStoreTable):
+        load(str(tmp_path / "t.csv"), Options("t", datastore_url, mode="append"), progress)
+    assert database.execute("SELECT count(*) FROM u").fetchone() == (0,)
+
+
+def test_a_type_that_only_grows_takes_the_rows(datastore_url, database, tmp_path):
+    install_ckan(database)
+    create(database, "t", "name varchar(9), height integer")
+    (tmp_path / "t.csv").write_text("name,height\nElm,20\n")
+    change = "ALTER TABLE t ALTER name TYPE text, ALTER height TYPE bigint"
+    progress = AtStep("adding the rows", lambda: database.execute(change))
+    load(str(tmp_path / "t.csv"), Options("t", datastore_url, mode="append"), progress)
+    assert rows_of(database, "t") == [("Elm", 20)]
+
+
+def test_a_type_that_shrinks_takes_what_it_can_hold(datastore_url, database, tmp_path):
+    install_ckan(database)
+    create(database, "t", "name text, height bigint")
+    (tmp_path / "t.csv").write_text("name,height\nElm,70000\n")
+    change = "ALTER TABLE t ALTER height TYPE smallint"
+    progress = AtStep("adding the rows", lambda: database.execute(change))
+    with pytest.raises(ValueDoesNotFit, match="70000"):
+        load(str(tmp_path / "t.csv"), Options("t", datastore_url, mode="append"), progress)
+    assert rows_of(database, "t") == []

@@ -90,11 +90,12 @@ class Patience:
         time.sleep(_PAUSE_S)
 
 
-def patiently(
+def patiently(  # noqa: PLR0913  (the last two have defaults that nearly all take)
     connection: psycopg.Connection[TupleRow],
     doing: str,
     tables: Sequence[sql.Identifier],
     work: Callable[[], _Result],
+    patience: Patience | None = None,
     *,
     limit_ms: float | None = None,
 ) -> _Result:
@@ -105,6 +106,7 @@ def patiently(
         doing: What is being done, for messages: "adding the primary key".
         tables: Those whose locks may be waited for.
         work: Must leave nothing but what its transaction takes back.
+        patience: What is left of another's, which this is a part of; None for one of its own.
         limit_ms: How long one lock is waited for in a try; None for as long as it takes until an
             autovacuum gives way.
 
@@ -115,7 +117,7 @@ def patiently(
         TableBusy: Somebody kept a lock through every try.
         AircanError: What psycopg raises in the work otherwise, as ``ours`` translates it.
     """
-    patience = Patience(connection, quoted(tables))
+    patience = patience or Patience(connection, quoted(tables))
     while True:
         try:
             return once(connection, doing, work, limit_ms=limit_ms)

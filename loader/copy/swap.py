@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import keep, locks, views
+from loader.copy import keep, locks, meanwhile, views
 from loader.copy.database import ours
 from loader.copy.relation import SCHEMA, Names, let_autovacuum_come, qualified
 from loader.errors import DatabaseUnreachable, NotADataStoreTable, TableBusy
@@ -60,12 +60,26 @@ def check_live(
             views.refuse(connection, names)
 
 
+@dataclass(frozen=True)
+class Swapped:
+    """What a swap did.
+
+    Attributes:
+        kept: How many rows of others are in the new table, beside those of the load.
+        warnings: What was on the old table, or in it, and is not on the new one.
+    """
+
+    kept: int
+    warnings: list[str]
+
+
 def swap(
     connection: psycopg.Connection[TupleRow],
     names: Names,
     last_id: int,
     rows: int | None = None,
-) -> list[str]:
+    others: meanwhile.Others | None = None,
+) -> Swapped:
     """Put the shadow in the live table's place.
 
     Args:
@@ -73,9 +87,8 @@ def swap(
         names: The relations' names; the shadow has its keys and indexes.
         last_id: The highest ``_id``; the sequence goes on after it.
         rows: How many rows the shadow has, for CKAN's cache of row counts; None lets CKAN count.
-
-    Returns:
-        Warnings: what was on the old table and is not on the new one.
+        others: What is to be done about those who wrote into the live table during the load; None
+            to let their rows go with it.
 
     Raises:
         TableBusy: Others kept the live table locked through every try.
@@ -83,16 +96,27 @@ def swap(
         NotADataStoreTable: As ``check_live``.
         DependentObjects: As ``check_live``, or a view cannot be made over the new columns.
         KeyViolated, RowRefused: A key or a constraint that came during the load is not kept.
+        TableChanged: Others wrote into the live table, and that is not to be, or their rows do not
+            fit the new one.
     """
     views.check(connection, names)
     warnings = []
     tables = [qualified(names.live), qualified(names.shadow)]
     patience = locks.Patience(connection, locks.quoted(tables))
     left_out: frozenset[str] = frozenset()
+    state = _State(last_id, rows, others)
     while True:
         try:
             with ours("swapping the tables"), connection.transaction():
-                lost = _swap(connection, names, _Count(last_id, rows), left_out)
+                lost, kept = _swap(connection, names, state, left_out)
+        except _Behind:
+            state = locks.patiently(
+                connection,
+                "keeping the rows of others",
+                tables,
+                partial(_catch_up, connection, names, state),
+                patience,
+            )
         except _Outdated:
             # Built while nobody has to wait; what cannot be built is told, and not tried again.
             warnings += keep.build_indexes(connection, names)
@@ -111,7 +135,7 @@ def swap(
     warnings = list(dict.fromkeys(warnings + lost))
     for warning in warnings:
         _log.warning("%s: %s", names.live, warning)
-    return warnings
+    return Swapped(kept, warnings)
 
 
 def _unknown(error: DatabaseUnreachable) -> DatabaseUnreachable:
@@ -126,18 +150,69 @@ class _Outdated(Exception):
     """The live table has something that the shadow has not got yet: the try is given up."""
 
 
+class _Behind(Exception):
+    """Others have inserted more rows than are copied while readers wait: the try is given up."""
+
+
 @dataclass(frozen=True)
-class _Count:
+class _State:
+    """How far the shadow is.
+
+    Attributes:
+        last_id: Its highest ``_id``.
+        rows: How many rows it has, if that is known.
+        others: As ``swap`` takes it; the rows kept already are before it.
+        kept: How many rows of others are in it.
+    """
+
     last_id: int
     rows: int | None
+    others: meanwhile.Others | None
+    kept: int = 0
+
+    def with_more(self, before: meanwhile.Before, kept: int) -> _State:
+        """Return the state when more rows have been kept."""
+        assert self.others is not None  # noqa: S101  # without, nothing is kept
+        return _State(
+            self.last_id + kept,
+            None if self.rows is None else self.rows + kept,
+            replace(self.others, before=before),
+            self.kept + kept,
+        )
+
+
+def _catch_up(connection: psycopg.Connection[TupleRow], names: Names, state: _State) -> _State:
+    assert state.others is not None  # noqa: S101  # without, nobody falls behind
+    return state.with_more(
+        *meanwhile.catch_up(connection, names, state.others.before, state.last_id)
+    )
+
+
+def _settle_others(
+    connection: psycopg.Connection[TupleRow], names: Names, state: _State
+) -> tuple[_State, list[str]]:
+    """Keep or refuse what others have written, under the locks; return warnings too."""
+    others = state.others
+    if others is None:
+        return state, []
+    changes = meanwhile.notice(connection, names, others.before)
+    if others.policy == "refuse" and changes:
+        raise changes.refused(names)
+    if others.policy == "keep":
+        if changes.inserted > meanwhile.MOST_UNDER_LOCK:
+            raise _Behind
+        if changes.inserted:
+            kept, _ = meanwhile.keep(connection, names, changes.since, state.last_id)
+            state = state.with_more(others.before, kept)
+    return state, changes.told(state.kept)
 
 
 def _swap(
     connection: psycopg.Connection[TupleRow],
     names: Names,
-    count: _Count,
+    state: _State,
     left_out: frozenset[str],
-) -> list[str]:
+) -> tuple[list[str], int]:
     lost: list[str] = []
     finish: list[str] = []
     locks.let_vacuums_give_way(connection)
@@ -149,7 +224,8 @@ def _swap(
         check_live(connection, names)
         if keep.missing(connection, names) - left_out:
             raise _Outdated
-        lost = keep.left_behind(connection, names)
+        state, warnings = _settle_others(connection, names, state)
+        lost = keep.left_behind(connection, names) + warnings
         finish = keep.afterwards(connection, names)
         _replace(connection, names, live, found)
     else:
@@ -170,12 +246,12 @@ def _swap(
         "SELECT setval(%s::regclass, %s, %s)",
         (
             qualified(f"{names.live}__id_seq").as_string(None),
-            max(count.last_id, 1),
-            count.last_id > 0,
+            max(state.last_id, 1),
+            state.last_id > 0,
         ),
     )
-    _tell_count(connection, names, count.rows)
-    return lost
+    _tell_count(connection, names, state.rows)
+    return lost, state.kept
 
 
 def _replace(

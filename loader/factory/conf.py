@@ -43,13 +43,14 @@ _OPTIONS: dict[str, Any] = {
     "default": {},
     "type": ["null", "object"],
     "title": "Options of the load",
-    "description": "As of the command line: full_text, fts_index, max_bad_rows, on_type_error, via,"
-    " encoding, delimiter, header_row.",
+    "description": "As of the command line: full_text, fts_index, max_bad_rows, on_type_error,"
+    " on_concurrent_writes, via, encoding, delimiter, header_row.",
     "properties": {
         "full_text": {"enum": ["all", "text", "none"]},
         "fts_index": {"enum": ["gin", "gist", "none"]},
         "max_bad_rows": {"type": "integer", "minimum": 0},
         "on_type_error": {"enum": ["fail", "widen"]},
+        "on_concurrent_writes": {"enum": ["warn", "keep", "refuse"]},
         "via": {"enum": ["auto", "copy", "api"]},
         "encoding": {"type": "string"},
         "delimiter": {"type": "string"},

@@ -1,0 +1,390 @@
+"""What others write into the live table while a load replaces it: noticed, kept or refused.
+
+In: the live table, as the load begins. Out, under the swap's locks: how many rows have come since,
+which is exact, for every row gets an ``_id`` above those before it, and its index finds them at
+once. Rows changed or deleted since leave no trace that can be found without reading the whole table
+under the lock: the server's statistics tell of them, some seconds late, and of none for certain.
+They also count the rows inserted where ``_id`` has no index. Holds two lines.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from loader import datatypes
+from loader.copy import dictionary, locks
+from loader.copy.relation import Names, qualified
+from loader.errors import TableChanged
+from loader.options import OnConcurrentWrites
+
+# More rows are copied before the swap, when only writers have to wait: 1,000 rows with their full
+# text take about 50 ms.
+MOST_UNDER_LOCK = 1000
+_MOST_COUNTED = 1_000_000  # under the lock; 0.2 s
+_BELOW_ALL = -(1 << 31) - 1
+# Whoever wrote when the load began is waited for that long: later it counts as writing meanwhile.
+_WRITERS_S = 5.0
+_WRITERS_PAUSE_S = 0.05
+_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
+_HINT = (
+    "the old table is as it was, with these rows, which the next load replaces: save them first, or"
+    " choose --on-concurrent-writes keep"
+)
+_TABLE = """
+    SELECT c.oid, pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid),
+        pg_stat_get_tuples_deleted(c.oid), EXISTS (
+        SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+        WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND a.attname = '_id')
+    FROM pg_class c WHERE c.oid = to_regclass(%s)
+"""
+_WRITERS = """
+    SELECT virtualtransaction FROM pg_locks
+    WHERE locktype = 'relation' AND relation = %s AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock')
+"""
+
+
+@dataclass(frozen=True)
+class Before:
+    """The live table when a load began.
+
+    Attributes:
+        table: Its oid; None where there was none.
+        last_id: The highest ``_id`` in it.
+        statistics: How many rows the server has seen inserted, updated and deleted.
+    """
+
+    table: int | None = None
+    last_id: int = _BELOW_ALL
+    statistics: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Others:
+    """What is to be done about those who write meanwhile.
+
+    Attributes:
+        policy: ``warn``, ``keep`` or ``refuse``.
+        before: As ``remember`` has found the table.
+    """
+
+    policy: OnConcurrentWrites
+    before: Before
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What others have done since the load began.
+
+    Attributes:
+        since: The rows above this ``_id`` are theirs.
+        inserted: How many these are.
+        about: About how many rows they have inserted, updated and deleted; those inserted only
+            where they could not be counted.
+    """
+
+    since: int
+    inserted: int
+    about: tuple[int, int, int] = (0, 0, 0)
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self.inserted or any(self.about))
+
+    def told(self, kept: int = 0) -> list[str]:
+        """Return warnings.
+
+        Args:
+            kept: How many of the rows inserted are in the new table.
+        """
+        warnings = []
+        if kept:
+            warnings.append(
+                f"rows that others inserted during the load, kept behind those of the file: {kept}"
+            )
+        elif self.inserted:
+            warnings.append(
+                f"rows that others inserted during the load, gone with the old table: {self._many}"
+            )
+        hints = self._hints()
+        if hints:
+            warnings.append(
+                f"others changed the old table during the load, which is lost: {', '.join(hints)},"
+                " by the server's statistics"
+            )
+        return warnings
+
+    @property
+    def _many(self) -> str:
+        more = self.inserted > _MOST_COUNTED
+        return f"more than {_MOST_COUNTED}" if more else str(self.inserted)
+
+    def _hints(self) -> list[str]:
+        done = zip(("inserted", "updated", "deleted"), self.about, strict=True)
+        return [f"about {count} rows {what}" for what, count in done if count]
+
+    def refused(self, names: Names) -> TableChanged:
+        """Return the error that tells of them."""
+        done = [f"{self._many} rows inserted"] if self.inserted else []
+        return TableChanged(
+            f"others changed {names.live} during the load: {', '.join(done + self._hints())}",
+            hint=_HINT,
+        )
+
+
+def remember(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
+    """Return what the live table is now.
+
+    Whoever is writing it in this moment may have rows below its highest ``_id`` that nobody sees
+    yet: the end of their transactions is waited for, for a few seconds.
+
+    Args:
+        connection: In autocommit mode.
+        names: Of the table, which need not be there.
+
+    Raises:
+        TableBusy: Somebody keeps the table from being read.
+    """
+    return locks.patiently(
+        connection,
+        "looking at the live table",
+        [qualified(names.live)],
+        lambda: _now(connection, names),
+    )
+
+
+def _now(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
+    table = _table(connection, names)
+    if table is None:
+        return Before()
+    last_id = _BELOW_ALL
+    if table.has_index:
+        with _by_index(connection):
+            row = connection.execute(
+                sql.SQL("SELECT max(_id) FROM {}").format(qualified(names.live))
+            ).fetchone()
+        last_id = row[0] if row and row[0] is not None else _BELOW_ALL
+        _wait_for_writers(connection, table.oid)
+    # Read anew, since the writers that were waited for are not to be counted.
+    connection.execute("SELECT pg_stat_clear_snapshot()")
+    return Before(table.oid, last_id, (_table(connection, names) or table).statistics)
+
+
+def _wait_for_writers(connection: psycopg.Connection[TupleRow], oid: int) -> None:
+    def writers() -> set[str]:
+        return {row[0] for row in connection.execute(_WRITERS, (oid,))}
+
+    waited_for = writers()
+    end = time.monotonic() + _WRITERS_S
+    while waited_for & writers() and time.monotonic() < end:
+        time.sleep(_WRITERS_PAUSE_S)
+
+
+@dataclass(frozen=True)
+class _Table:
+    oid: int
+    statistics: tuple[int, int, int]
+    has_index: bool
+
+
+def _table(connection: psycopg.Connection[TupleRow], names: Names) -> _Table | None:
+    row = connection.execute(_TABLE, (qualified(names.live).as_string(None),)).fetchone()
+    return _Table(row[0], (row[1], row[2], row[3]), row[4]) if row else None
+
+
+def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Before) -> Changes:
+    """Return what others have done to the live table.
+
+    Args:
+        connection: In a transaction that keeps writers from the table.
+        names: The table is there.
+        before: As it was.
+    """
+    table = _table(connection, names)
+    if table is None:
+        return Changes(_BELOW_ALL, 0)
+    if table.oid != before.table:  # all of it has come meanwhile
+        before = Before(table.oid)
+    statistics = zip(table.statistics, before.statistics, strict=True)
+    inserted, updated, deleted = (max(0, now - then) for now, then in statistics)
+    if not table.has_index:
+        return Changes(before.last_id, 0, (inserted, updated, deleted))
+    return Changes(before.last_id, _count(connection, names, before.last_id), (0, updated, deleted))
+
+
+def _count(connection: psycopg.Connection[TupleRow], names: Names, since: int) -> int:
+    query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE _id > {} LIMIT {}) AS few").format(
+        qualified(names.live), sql.Literal(since), sql.Literal(_MOST_COUNTED + 1)
+    )
+    with _by_index(connection):
+        row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+@contextmanager
+def _by_index(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
+    """Let no query read a whole table, though its statistics may be old, or none.
+
+    Args:
+        connection: In a transaction.
+    """
+    setting = "SELECT set_config('enable_seqscan', %s, true)"
+    before = connection.execute("SELECT current_setting('enable_seqscan')").fetchone()
+    connection.execute(setting, ("off",))
+    yield
+    connection.execute(setting, before)
+
+
+def keep(
+    connection: psycopg.Connection[TupleRow], names: Names, since: int, last_id: int
+) -> tuple[int, int]:
+    """Put the rows that have come into the shadow too, behind those that it has.
+
+    Args:
+        connection: In a transaction that keeps writers from the live table.
+        names: Of both tables; the shadow has its trigger.
+        since: The rows of the live table above this ``_id`` are meant.
+        last_id: The highest ``_id`` of the shadow.
+
+    Returns:
+        How many rows these were, and the highest ``_id`` among them in the live table.
+
+    Raises:
+        TableChanged: The new table cannot hold a row as it is.
+    """
+    rows = sql.SQL("FROM {} l WHERE l._id > {}").format(qualified(names.live), sql.Literal(since))
+    query = sql.SQL("SELECT count(*), coalesce(max(l._id), {}) {}").format(sql.Literal(since), rows)
+    with _by_index(connection):
+        row = connection.execute(query).fetchone()
+        assert row is not None  # noqa: S101  # an aggregate gives one row
+        count, highest = row
+        if count:
+            _check_fit(connection, names, rows)
+            kept = _insert(connection, names, rows, last_id)
+            if kept != count:
+                raise _unfit(names, f"a trigger has left out {count - kept} of {count}")
+    return count, highest
+
+
+def catch_up(
+    connection: psycopg.Connection[TupleRow], names: Names, before: Before, last_id: int
+) -> tuple[Before, int]:
+    """Keep rows while readers go on and only writers have to wait.
+
+    Args:
+        connection: In a transaction with a limit that lets vacuums give way.
+        names: As for ``keep``.
+        before: The rows that have come since are meant.
+        last_id: The highest ``_id`` of the shadow.
+
+    Returns:
+        What the live table is now, and how many rows were kept.
+
+    Raises:
+        TableChanged: As ``keep``.
+    """
+    live = qualified(names.live)
+    locks.keep_vacuums_away(connection, live)
+    locks.limit(connection, locks.READERS_WAIT_MS)
+    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(live))
+    changes = notice(connection, names, before)
+    kept, highest = keep(connection, names, changes.since, last_id)
+    table = _table(connection, names)
+    return Before(table.oid if table else None, highest, before.statistics), kept
+
+
+def _check_fit(connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed) -> None:
+    """Refuse a value that has no column any more, or that its column's new type would change."""
+    new = dict(dictionary.columns(connection, names.shadow) or ())
+    for column, kind in dictionary.columns(connection, names.live) or ():
+        value = sql.SQL("l.{}").format(sql.Identifier(column))
+        if column not in new:
+            misfit, why = sql.SQL("{} IS NOT NULL").format(value), "the column is gone"
+        elif kind != new[column]:
+            misfit, why = _changed(value, kind, new[column]), f"the column is {new[column]} now"
+        else:
+            continue
+        query = sql.SQL("SELECT {}::text {} AND {} LIMIT 1").format(value, rows, misfit)
+        try:
+            found = connection.execute(query).fetchone()
+        except (psycopg.DataError, psycopg.ProgrammingError) as error:
+            why = f"{why}: {error.diag.message_primary}"
+            raise _unfit(names, why, column=column) from error
+        if found:
+            raise _unfit(names, why, column=column, value=found[0])
+
+
+def _changed(value: sql.Composed, old: str, new: str) -> sql.Composed:
+    """Return a condition that holds, or fails, for a value that is another one in the new type."""
+    back = sql.SQL("{}::{}::{}").format(value, sql.SQL(new), sql.SQL(old))
+    # 15.0 may become 15; all that is not a number has to keep its text.
+    same = (
+        "{} IS DISTINCT FROM {}"
+        if _is_number(old) and _is_number(new)
+        else ("{}::text IS DISTINCT FROM {}::text")
+    )
+    return sql.SQL(same).format(back, value)
+
+
+def _is_number(kind: str) -> bool:
+    return datatypes.bare(kind) in _NUMBERS
+
+
+def _insert(
+    connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed, last_id: int
+) -> int:
+    old = {column for column, _ in dictionary.columns(connection, names.live) or ()}
+    shared = [
+        (sql.Identifier(column), sql.SQL(kind))
+        for column, kind in dictionary.columns(connection, names.shadow) or ()
+        if column in old
+    ]
+    insert = sql.SQL(
+        "INSERT INTO {} (_id, _full_text{}) SELECT {} + row_number() OVER (ORDER BY l._id), {}{} {}"
+        " ORDER BY l._id"
+    ).format(
+        qualified(names.shadow),
+        _listed([sql.SQL(", {}").format(column) for column, _ in shared]),
+        sql.Literal(last_id),
+        # Its trigger finds the words of a row that has none.
+        sql.SQL("NULL" if _has_trigger(connection, names) else "l._full_text"),
+        _listed([sql.SQL(", l.{}::{}").format(column, kind) for column, kind in shared]),
+        rows,
+    )
+    try:
+        return connection.execute(insert).rowcount
+    except (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException) as error:
+        said = filter(None, (error.diag.message_primary, error.diag.message_detail))
+        raise _unfit(names, ": ".join(said)) from error
+
+
+def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
+    return sql.Composed(parts)
+
+
+def _has_trigger(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
+    row = connection.execute(
+        "SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = 'zfulltext'",
+        (qualified(names.shadow).as_string(None),),
+    ).fetchone()
+    return row is not None
+
+
+def _unfit(
+    names: Names, why: str, *, column: str | None = None, value: str | None = None
+) -> TableChanged:
+    return TableChanged(
+        f"rows that others inserted into {names.live} meanwhile do not fit the new table: {why}",
+        column=column,
+        value=value,
+        hint="the old table is as it was, with these rows, which the next load replaces: save them"
+        " first, or correct the file's columns",
+    )

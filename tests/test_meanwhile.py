@@ -1,0 +1,309 @@
+"""What others write into a table while it is replaced: counted, kept or refused, not just gone."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from datastore import create, install_ckan, rows_of, shadows
+from test_swap import AtStep, Reader, write
+
+from loader.copy import meanwhile
+from loader.errors import TableChanged
+from loader.options import Options
+from loader.pipeline import load
+
+INSERTED = "rows that others inserted during the load, gone with the old table: {}"
+KEPT = "rows that others inserted during the load, kept behind those of the file: {}"
+STEPS = ("reading the header", "copying rows", "adding the primary key", "swapping the tables")
+
+
+@pytest.fixture
+def table(datastore_url, database, tmp_path) -> Callable[..., Options]:
+    """A table of 1,000 rows, and the options to replace it."""
+    install_ckan(database)
+    load(write(tmp_path / "first.csv", 1000), Options("t", datastore_url))
+    return lambda **options: Options("t", datastore_url, **options)
+
+
+@pytest.fixture
+def second(tmp_path) -> str:
+    return write(tmp_path / "second.csv", 1500)
+
+
+def inserting(url: str, count: int, start: int = 0, table: str = "t") -> Callable[[], None]:
+    """Return what inserts rows, as CKAN's API does, in a session of its own."""
+
+    def insert() -> None:
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                f"INSERT INTO {table} (n, name) SELECT i, 'guest ' || i"
+                " FROM generate_series(%s::int, %s) AS i",
+                (start, start + count - 1),
+            )
+
+    return insert
+
+
+def theirs(database) -> list[tuple]:
+    return [row for row in rows_of(database, "t") if row[1].startswith("guest")]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("count", [1, 216])
+def test_rows_that_are_gone_are_counted(datastore_url, database, table, second, step, count):
+    report = load(second, table(), AtStep(step, inserting(datastore_url, count)))
+    assert report.warnings == [INSERTED.format(count)]
+    assert report.rows == 1500
+    assert theirs(database) == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("count", [1, 216])
+def test_rows_are_kept(datastore_url, database, table, second, step, count):
+    progress = AtStep(step, inserting(datastore_url, count))
+    report = load(second, table(on_concurrent_writes="keep"), progress)
+    assert report.warnings == [KEPT.format(count)]
+    assert report.rows == 1500 + count
+    assert theirs(database) == [(i, f"guest {i}") for i in range(count)]
+    ids = database.execute("SELECT min(_id), max(_id) FROM t WHERE name LIKE 'guest%'").fetchone()
+    assert ids == (1501, 1500 + count)
+    found = database.execute(
+        "SELECT count(*) FROM t WHERE _full_text @@ plainto_tsquery('guest')"
+        " AND _full_text @@ plainto_tsquery(n::text)"
+    )
+    assert found.fetchone() == (count,)
+    assert database.execute("SELECT cached_table_row_count('t')").fetchone() == (1500 + count,)
+    database.execute("INSERT INTO t (name) VALUES ('next')")
+    assert database.execute("SELECT max(_id) FROM t").fetchone() == (1501 + count,)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("count", [1, 216])
+def test_a_load_is_refused(datastore_url, database, table, second, step, count):
+    progress = AtStep(step, inserting(datastore_url, count))
+    with pytest.raises(TableChanged) as refused:
+        load(second, table(on_concurrent_writes="refuse"), progress)
+    assert f"others changed t during the load: {count} rows inserted" in str(refused.value)
+    assert not refused.value.retryable, "at once, it would replace these rows"
+    assert len(theirs(database)) == count
+    assert len(rows_of(database, "t")) == 1000 + count
+    assert shadows(database) == []
+
+
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_where_nobody_writes_nothing_is_said(table, second, policy):
+    assert load(second, table(on_concurrent_writes=policy)).warnings == []
+
+
+def test_many_rows_are_kept_while_readers_go_on(datastore_url, database, table, second):
+    """More than are copied under the swap's lock, and more come while they are."""
+    count = 20 * meanwhile.MOST_UNDER_LOCK
+    reader = Reader(datastore_url, "SELECT count(*) > 0 FROM t", prepare=False)
+    reader.start()
+    progress = AtStep("swapping the tables", inserting(datastore_url, count))
+    report = load(second, table(on_concurrent_writes="keep"), progress)
+    reader.stop()
+    assert reader.error is None
+    assert report.warnings == [KEPT.format(count)]
+    assert theirs(database) == [(i, f"guest {i}") for i in range(count)]
+
+
+class Writer(threading.Thread):
+    """Inserts rows one by one, as fast as it can, with two sessions in turns."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.count = 0
+        self._url, self._end = url, threading.Event()
+
+    def run(self) -> None:
+        with psycopg.connect(self._url) as one, psycopg.connect(self._url) as other:
+            while not self._end.is_set():
+                # The second one's row has the greater _id and is seen first.
+                for session in (one, other):
+                    session.execute("INSERT INTO t (n, name) VALUES (%s, 'guest')", (self.count,))
+                    self.count += 1
+                other.commit()
+                one.commit()
+
+    def stop(self) -> None:
+        self._end.set()
+        self.join()
+
+
+@pytest.mark.parametrize("policy", ["keep", "warn"])
+def test_no_row_of_a_busy_writer_is_missed(datastore_url, database, table, second, policy):
+    writer = Writer(datastore_url)
+    writer.start()
+    while writer.count < 100:
+        time.sleep(0.01)
+    report = load(second, table(on_concurrent_writes=policy))
+    writer.stop()
+    found = sorted(n for n, name in rows_of(database, "t") if name == "guest")
+    # Of all that were inserted these are the last ones: none in between is missing.
+    assert found == list(range(writer.count - len(found), writer.count))
+    (warning,) = [line for line in report.warnings if "rows that others inserted" in line]
+    number = int(warning.rsplit(" ", 1)[1])
+    if policy == "keep":
+        assert len(found) >= number > 0
+    else:
+        assert 0 < number <= writer.count - len(found)
+
+
+def test_who_was_writing_when_the_load_began_is_waited_for(datastore_url, database, table, second):
+    """Its rows come first in the table, and are seen last: they belong to the old table."""
+    with psycopg.connect(datastore_url) as early:
+        early.execute("INSERT INTO t (n, name) VALUES (1, 'guest, early')")
+        inserting(datastore_url, 1, 2)()
+        threading.Timer(0.5, early.commit).start()
+        report = load(second, table(on_concurrent_writes="keep"))
+    assert report.warnings == []
+    assert len(rows_of(database, "t")) == 1500
+
+
+CHANGES = {
+    "updates": ("UPDATE t SET name = 'guest' WHERE n < 3", "about 3 rows updated"),
+    "deletions": ("DELETE FROM t WHERE n < 5", "about 5 rows deleted"),
+    "both": (
+        "UPDATE t SET name = 'guest' WHERE n < 3; DELETE FROM t WHERE n > 990",
+        "about 3 rows updated, about 9 rows deleted",
+    ),
+}
+
+
+def changing(url: str, statement: str) -> Callable[[], None]:
+    """Return what changes rows in a session that tells the statistics of it by ending."""
+
+    def change() -> None:
+        with psycopg.connect(url) as connection:
+            connection.execute(statement)
+            pid = connection.info.backend_pid
+        with psycopg.connect(url, autocommit=True) as watching:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+            while watching.execute(query, (pid,)).fetchone() != (0,):
+                time.sleep(0.01)
+
+    return change
+
+
+@pytest.mark.parametrize("policy", ["warn", "keep"])
+@pytest.mark.parametrize(("statement", "told"), CHANGES.values(), ids=CHANGES)
+def test_the_statistics_tell_of_other_changes(
+    datastore_url, database, table, second, policy, statement, told
+):
+    progress = AtStep("copying rows", changing(datastore_url, statement))
+    report = load(second, table(on_concurrent_writes=policy), progress)
+    (warning,) = report.warnings
+    assert "others changed the old table during the load, which is lost" in warning
+    assert told in warning
+
+
+@pytest.mark.parametrize(("statement", "told"), CHANGES.values(), ids=CHANGES)
+def test_other_changes_are_refused_too(datastore_url, database, table, second, statement, told):
+    progress = AtStep("copying rows", changing(datastore_url, statement))
+    with pytest.raises(TableChanged, match=f"during the load: {told}"):
+        load(second, table(on_concurrent_writes="refuse"), progress)
+
+
+# The old table's columns and what others insert; the file; the error, or the row that is kept.
+FITS = {
+    "a column that is gone": ("n bigint, x text", "(7, 'x')", "n\n1\n", "column 'x', value 'x'"),
+    "a column that is gone, empty": ("n bigint, x text", "(7, NULL)", "n\n1\n", (7,)),
+    "a new column": ("n bigint", "(7)", "n,x\n1,2\n", (7, None)),
+    "zeros before a number": ("n text", "('007')", "n\n1\n", "column 'n', value '007'"),
+    "a text that is a number": ("n text", "('7')", "n\n1\n", (7,)),
+    "a text that is none": ("n text", "('seven')", "n\n1\n", "the column is bigint now: invalid"),
+    "a fraction": ("n numeric", "(7.5)", "n\n1\n", "column 'n', value '7.5'"),
+    "no fraction": ("n numeric", "(7.0)", "n\n1\n", (7,)),
+    "a number that is text now": ("n bigint", "(7)", "n\nx\n", ("7",)),
+    "a time of day": (
+        "n timestamp",
+        "('2020-01-02 03:04')",
+        "n\n2020-01-01\n",
+        "value '2020-01-02 03:04:00'",
+    ),
+    "json that is text now": ("n json", """('{"a": 1}')""", "n\nx\n", ('{"a": 1}',)),
+    "a list": ("n integer[]", "('{1,2}')", "n\n1\n", "cannot cast type integer[] to bigint"),
+    "odd names": ('"it\'s 100% {x}" bigint', "(7)", "it's 100% {x}\n1\n", (7,)),
+}
+
+
+@pytest.mark.parametrize(("columns", "row", "file", "outcome"), FITS.values(), ids=FITS)
+def test_rows_are_kept_as_they_are_or_not_at_all(
+    datastore_url, database, tmp_path, columns, row, file, outcome
+):
+    install_ckan(database)
+    create(database, "t", columns)
+    source = tmp_path / "t.csv"
+    source.write_text(file)
+    listed = columns.replace(" bigint", "").replace(" text", "").replace(" numeric", "")
+    listed = listed.replace(" timestamp", "").replace(" json", "").replace(" integer[]", "")
+    insert = f"INSERT INTO t ({listed}) VALUES {row}"
+    progress = AtStep("copying rows", lambda: database.execute(insert))
+    options = Options("t", datastore_url, on_concurrent_writes="keep")
+    if isinstance(outcome, tuple):
+        load(str(source), options, progress)
+        assert rows_of(database, "t")[-1] == outcome
+    else:
+        with pytest.raises(TableChanged) as refused:
+            load(str(source), options, progress)
+        assert outcome in str(refused.value)
+        assert not refused.value.retryable
+        assert len(rows_of(database, "t")) == 1
+        assert shadows(database) == []
+
+
+def test_a_kept_row_with_a_key_of_the_file_is_refused(datastore_url, database, table, second):
+    database.execute("CREATE UNIQUE INDEX ON t (n)")
+    progress = AtStep("swapping the tables", inserting(datastore_url, 1, 1400))
+    with pytest.raises(TableChanged, match="duplicate key"):
+        load(second, table(on_concurrent_writes="keep"), progress)
+    assert len(theirs(database)) == 1
+
+
+def made_anew(database, url: str) -> Callable[[], None]:
+    def make() -> None:
+        database.execute("DROP TABLE IF EXISTS t")
+        create(database, "t", "n bigint, name text")
+        inserting(url, 3)()
+
+    return make
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["made anew", "made"])
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_a_table_that_is_made_during_the_load(
+    datastore_url, database, tmp_path, second, policy, first
+):
+    install_ckan(database)
+    if not first:
+        load(write(tmp_path / "first.csv", 1000), Options("t", datastore_url))
+    progress = AtStep("copying rows", made_anew(database, datastore_url))
+    options = Options("t", datastore_url, on_concurrent_writes=policy)
+    if policy == "refuse":
+        with pytest.raises(TableChanged, match="3 rows inserted"):
+            load(second, options, progress)
+        assert len(rows_of(database, "t")) == 3
+    else:
+        told = KEPT if policy == "keep" else INSERTED
+        assert load(second, options, progress).warnings == [told.format(3)]
+        assert len(theirs(database)) == (3 if policy == "keep" else 0)
+
+
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_a_table_without_an_index_on_its_ids_is_not_read(datastore_url, database, second, policy):
+    """Under the lock that would take as long as the table is large; the statistics tell of it."""
+    install_ckan(database)
+    create(database, "t", "n bigint, name text")
+    database.execute("ALTER TABLE t DROP CONSTRAINT t_pkey")
+    insert = "INSERT INTO t (n) SELECT generate_series(1, 3)"
+    progress = AtStep("copying rows", changing(datastore_url, insert))
+    options = Options("t", datastore_url, on_concurrent_writes=policy)
+    if policy == "refuse":
+        with pytest.raises(TableChanged, match="about 3 rows inserted"):
+            load(second, options, progress)
+    else:
+        (warning,) = load(second, options, progress).warnings
+        assert "which is lost: about 3 rows inserted, by the server's statistics" in warning
