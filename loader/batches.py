@@ -150,11 +150,14 @@ def append(  # noqa: D417, PLR0913, PLR0917
     rows: Iterable[Sequence[str | None]],
     settings: BatchSettings = BatchSettings(),
     on_sent: Callable[[int], None] = _tell_nobody,
+    check: Callable[[Table], None] = _ask_nobody,
 ) -> Sent:
     """Add rows to a resource's table; if that fails, they are taken back.
 
     Args:
         ckan: As for ``replace``, and so all others.
+        check: Is given the table before the first row and after the last one; what it raises
+            stops the load.
 
     Returns:
         How many rows were added.
@@ -163,13 +166,16 @@ def append(  # noqa: D417, PLR0913, PLR0917
         AircanError: Its hint says whether the rows could be taken back.
         CkanNotFound: There is no table.
     """
-    base = _existing(ckan, resource_id).rows
+    table = _existing(ckan, resource_id)
+    check(table)
+    base = table.rows
     newest = newest_id(ckan, resource_id)
     inserter = _Inserter(ckan, resource_id, settings, base)
     with _or_taken_back(inserter, newest):
         batches = _batches([name for name, _, _ in columns], rows, settings)
         inserter.send_all(batches, on_sent)
         warnings = inserter.check_all_added()
+        check(_existing(ckan, resource_id))
     return Sent(inserter.sent, warnings)
 
 
@@ -181,6 +187,7 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
     settings: BatchSettings,
     keys: Sequence[str],
     on_sent: Callable[[int], None] = _tell_nobody,
+    check: Callable[[Table], None] = _ask_nobody,
 ) -> Sent:
     """Add rows to a resource's table, or change those that have their key.
 
@@ -190,6 +197,7 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
     Args:
         ckan: As for ``replace``, and so all others but the key.
         keys: The columns of the table's unique key, which is made where there is none.
+        check: As for ``append``.
 
     Returns:
         How many rows were sent.
@@ -200,7 +208,7 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
         KeyViolated: Rows of the table have one key.
         CkanNotFound: There is no table.
     """
-    _existing(ckan, resource_id)
+    check(_existing(ckan, resource_id))
     shape.ensure_key(ckan, resource_id, keys)
     methods = _upsert_methods(ckan)
     sent = 0
@@ -211,6 +219,7 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
             sent += len(batch)
             on_sent(sent)
         _count(ckan, resource_id)
+        check(_existing(ckan, resource_id))
     except AircanError as error:
         error.hint = _joined(error.hint, _left(sent))
         raise

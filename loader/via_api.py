@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 from typing import IO
@@ -23,7 +24,7 @@ from loader import batches, datatypes
 from loader.batches import Sent
 from loader.ckan import Ckan, Table
 from loader.copy import merge
-from loader.errors import KeyViolated, SchemaDiffers, SourceError, UsageError
+from loader.errors import KeyViolated, SchemaDiffers, SourceError, TableChanged, UsageError
 from loader.keys import Keys, told
 from loader.options import Options
 from loader.passes import Pass
@@ -83,6 +84,7 @@ class Batching:
         self._read = 0  # bytes of it
         self._overtaken = np.zeros(0, dtype=bool)  # its rows with the key of a later one
         self._table: Table | None = ckan.table(resource_id)
+        self._warnings: list[str] = []
         self.existed = self._table is not None
         self.loaded: bool | None = False
         self.settled = True  # CKAN indexes the rows as they come
@@ -200,7 +202,7 @@ class Batching:
             self.loaded = None
             sent = self._send_all(columns)
             self.loaded = True
-        return sent
+        return replace(sent, warnings=sent.warnings + self._warnings)
 
     def _send_all(self, columns: Columns) -> Sent:
         to = (self._ckan, self._resource_id, columns, self._rows(), self._options.batches)
@@ -210,13 +212,42 @@ class Batching:
         if not self._merges:
             before = partial(self._ask, columns)
             return batches.replace(*to, self._options.key, on_sent=self._tell, before=before)
+        check = self._check_unchanged
         if self._options.mode == "append":
-            return batches.append(*to, on_sent=self._tell)
-        return batches.upsert(*to, self._options.key, on_sent=self._tell)
+            return batches.append(*to, on_sent=self._tell, check=check)
+        return batches.upsert(*to, self._options.key, on_sent=self._tell, check=check)
+
+    def _check_unchanged(self, table: Table) -> None:
+        """Refuse a table whose columns are not those that the rows were verified for."""
+        before = {field.id: field.type for field in self._table.fields} if self._table else {}
+        now = {field.id: field.type for field in table.fields}
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if changed:
+            raise SchemaDiffers(
+                f"columns of the table have changed during the load: {', '.join(changed)}",
+                hint="load again",
+            )
 
     def _ask(self, columns: Columns, old: Table) -> None:
+        self._look_at_others(old)
         have = [(field.id, field.type) for field in old.fields]
         self._steps.ask(have, [(name, kind) for name, kind, _ in columns])
+
+    def _look_at_others(self, old: Table) -> None:
+        """Compare how many rows the table had when the load began; the rows are still there."""
+        came = old.rows - (self._table.rows if self._table else 0)
+        if came == 0:
+            return
+        done = f"{abs(came)} rows {'inserted' if came > 0 else 'deleted'}"
+        if self._options.on_concurrent_writes == "warn":
+            self._warnings.append(f"others changed the old table during the load: {done}")
+            return
+        kept = self._options.on_concurrent_writes == "keep"
+        raise TableChanged(
+            f"others changed {self._resource_id} during the load: {done}"
+            + (", which CKAN's API cannot keep" if kept else ""),
+            hint="the old table is as it was, with these rows, which the next load replaces",
+        )
 
     def _rows(self) -> Iterator[Sequence[str | None]]:
         for line, is_overtaken in zip_longest(self._spool, self._overtaken):

@@ -6,9 +6,12 @@ from contextlib import closing
 import pytest
 from datastore import create, install_ckan
 from psycopg import sql
+from test_swap import AtStep
 
 from loader.copy import database as connections
 from loader.copy import dictionary, relation
+from loader.options import Options
+from loader.pipeline import load
 
 TREES = relation.name("trees")
 
@@ -101,3 +104,32 @@ def test_ckans_list_of_tables(database, loader):
 
 def test_a_database_that_ckan_has_not_prepared(loader):
     assert dictionary.tables(loader) is None
+
+
+OVERRIDE = ' {"_info": {"type_override": "text"}}'
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "told"),
+    [
+        ("NULL", f"COMMENT ON COLUMN t.n IS '{OVERRIDE}'", True),
+        (f"'{OVERRIDE}'", "COMMENT ON COLUMN t.n IS NULL", True),
+        (f"'{OVERRIDE}'", """COMMENT ON COLUMN t.n IS '{"label": "N"}'""", True),
+        ("NULL", """COMMENT ON COLUMN t.n IS '{"label": "N"}'""", False),
+        (f"'{OVERRIDE}'", "SELECT 1", False),
+    ],
+    ids=["came", "went", "went for a label", "a label", "stays"],
+)
+def test_a_type_that_is_decided_during_the_load_is_told(
+    datastore_url, database, tmp_path, before, change, told
+):
+    """The table has not got it: until the next load it and its Data Dictionary differ."""
+    install_ckan(database)
+    (tmp_path / "t.csv").write_text("n\n1\n")
+    options = Options("t", datastore_url)
+    load(str(tmp_path / "t.csv"), options)
+    database.execute(f"COMMENT ON COLUMN t.n IS {before}")
+    progress = AtStep("copying rows", lambda: database.execute(change))
+    warnings = load(str(tmp_path / "t.csv"), options, progress).warnings
+    said = "the Data Dictionary's types changed during the load, load again: n"
+    assert warnings == ([said] if told else [])

@@ -9,5 +9,6 @@ dictionary  what CKAN's catalog tells of the live table: its columns, types, ove
 keep        what the live table carries -> the same on the shadow
 views       the aliases and views over the live table -> the same over the new one
 swap        shadow table -> live table, in one transaction
+meanwhile   what others write into the live table during a load
 merge       shadow table -> rows among those of the live table
 """

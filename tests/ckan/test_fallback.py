@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from loads import load_text, rows, settings, sql
 from portal import PASSWORD, Portal
+from test_swap import AtStep
 
 from loader import Options, errors, load, pipeline
 from loader.batches import BatchSettings
@@ -348,3 +349,60 @@ def test_a_ckan_needs_a_resource(portal_212: Portal, tmp_path: Path):
     (tmp_path / "a.csv").write_text("a\n1\n")
     with pytest.raises(errors.UsageError, match="resource's id"):
         load(tmp_path / "a.csv", **settings(portal_212))
+
+
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_rows_that_others_insert_before_the_old_ones_go(
+    portal: Portal, tmp_path: Path, policy: str
+):
+    """All that the API can tell of cheaply: how many rows there were, and are now."""
+    resource_id = portal.new_resource()["id"]
+    load_text(portal, resource_id, "a,b\n1,x\n", tmp_path, via="api")
+    records = [{"a": "2", "b": "theirs"}, {"a": "3", "b": "theirs"}]
+
+    def insert() -> None:
+        data = {"resource_id": resource_id, "method": "insert", "records": records}
+        portal.action("datastore_upsert", force=True, **data)
+
+    given = {"via": "api", "on_concurrent_writes": policy}
+    progress = AtStep("sending the rows to CKAN", insert)
+    if policy == "warn":
+        report = load_text(portal, resource_id, "a,b\n4,y\n", tmp_path, progress=progress, **given)
+        said = "others changed the old table during the load: 2 rows inserted"
+        assert said in report.warnings
+        assert rows(portal, resource_id) == [("4", "y")]
+    else:
+        with pytest.raises(errors.TableChanged, match="2 rows inserted"):
+            load_text(portal, resource_id, "a,b\n4,y\n", tmp_path, progress=progress, **given)
+        assert len(rows(portal, resource_id)) == 3
+
+
+SHAPES = {
+    "dropped": 'ALTER TABLE "{}" DROP b',
+    "renamed": 'ALTER TABLE "{}" RENAME b TO c',
+    "of another type": 'ALTER TABLE "{}" ALTER b TYPE varchar(40)',
+    "added": 'ALTER TABLE "{}" ADD c text',
+}
+
+
+@pytest.mark.parametrize("change", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_columns_that_change_before_rows_are_added(
+    portal: Portal, tmp_path: Path, mode: str, change: str
+):
+    resource_id = portal.new_resource()["id"]
+    load_text(portal, resource_id, "a,b\n1,x\n", tmp_path, key=["a"])
+    key = ["a"] if mode == "upsert" else []
+    progress = AtStep("sending the rows to CKAN", lambda: sql(portal, change.format(resource_id)))
+    with pytest.raises(errors.SchemaDiffers, match="have changed during the load"):
+        load_text(
+            portal,
+            resource_id,
+            "a,b\n2,y\n",
+            tmp_path,
+            via="api",
+            mode=mode,
+            key=key,
+            progress=progress,
+        )
+    assert [row[0] for row in rows(portal, resource_id)] == ["1"]

@@ -350,6 +350,7 @@ class TestSettings:
             ({"delimiter": "::"}, "delimiter"),
             ({"header_row": "first"}, "header_row"),
             ({"full_text": "some"}, "full_text"),
+            ({"on_concurrent_writes": "perhaps"}, "on_concurrent_writes"),
             ({"header_row": 10**30}, "header_row"),
             ({"encoding": "unicode_escape"}, "encoding"),
             ({"encoding": "base64"}, "encoding"),
@@ -582,7 +583,7 @@ class TestLoads:
         ]
         token = people["editor"].token
         told = {"mode": "upsert", "unique_keys": ["id"], "delimiter": ";", "header_row": 3}
-        told |= {"full_text": "none", "encoding": "utf-8"}
+        told |= {"full_text": "none", "encoding": "utf-8", "on_concurrent_writes": "keep"}
         assert (
             factory_portal.action("aircan_settings_update", token, resource_id=resource, **told)
             == told

@@ -61,6 +61,7 @@ def test_every_call_works(factory_portal_212: Portal, airflow: Airflow):
         "unique_keys": ["station", "measured_at"],
         "encoding": "windows-1252",
         "full_text": "text",
+        "on_concurrent_writes": "keep",
     }
 
 

@@ -314,6 +314,7 @@ class TestForms:
             "delimiter": "tab",
             "header_row": "2",
             "full_text": "text",
+            "on_concurrent_writes": "keep",
         }
         assert visit.post("editor", tab(resource), **given).status_code == 302
         assert factory_portal.action("aircan_settings_show", resource_id=resource["id"]) == {
@@ -323,6 +324,7 @@ class TestForms:
             "delimiter": "\t",
             "header_row": 2,
             "full_text": "text",
+            "on_concurrent_writes": "keep",
         }
         shown = visit("editor", tab(resource)).text
         assert "name, first\nyear</textarea>" in shown
@@ -339,6 +341,7 @@ class TestForms:
             ("delimiter", ";;"),
             ("header_row", "-1"),
             ("full_text", "some"),
+            ("on_concurrent_writes", "perhaps"),
         ],
     )
     def test_a_wrong_setting_is_marked_and_kept(

@@ -147,6 +147,9 @@ def aircan_hint(hint: str) -> str:
         "another --key": _('another "Key" on the DataStore tab'),
         "--key": _('"Key" on the DataStore tab'),
         "--header-row": _('"Header row" on the DataStore tab'),
+        "--on-concurrent-writes keep": _(
+            '"Added to those of the file, if they fit" on the DataStore tab'
+        ),
         "--mode replace": _('"Replaced by those of the file" on the DataStore tab'),
     }
     for option, place in places.items():

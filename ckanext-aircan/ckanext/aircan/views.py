@@ -25,7 +25,10 @@ _PAGE = 20
 _STOP_POLLING = 286  # to htmx
 _LAST_PAGE = 100_000  # a greater number is no bigint of Postgres any more, times 20
 _FILTERS = ("status", "job_type", "resource")
-_SETTINGS = ("mode", "encoding", "delimiter", "header_row", "full_text")
+_SETTINGS = (
+    *("mode", "encoding", "delimiter", "header_row"),
+    *("full_text", "on_concurrent_writes"),
+)
 
 
 @aircan.before_request

@@ -189,7 +189,7 @@ def aircan_settings_update(context: Context, data_dict: DataDict) -> dict[str, A
     Args:
         context: CKAN's.
         data_dict: ``resource_id``; ``mode``, ``unique_keys``, ``encoding``, ``delimiter``,
-            ``header_row``, ``full_text``.
+            ``header_row``, ``full_text``, ``on_concurrent_writes``.
     """
     data = _checked("aircan_settings_update", context, data_dict, schema.settings())
     resource_id = data.pop("resource_id")

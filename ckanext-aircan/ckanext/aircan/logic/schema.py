@@ -14,6 +14,7 @@ STATUSES = ["WAITING", "RUNNING", "DONE", "FAILED", "CANCELLED"]
 JOB_TYPES = ["HARVEST", "LOAD", "VALIDATE"]
 MODES = ["replace", "append", "upsert"]
 FULL_TEXT = ["all", "text", "none"]
+ON_CONCURRENT_WRITES = ["warn", "keep", "refuse"]
 _PAGE, _LONGEST_PAGE = 20, 100
 _LARGEST = 2**31 - 1
 _LAST_HEADER_ROW = 1_000_000
@@ -101,6 +102,10 @@ def settings() -> Schema:
         "delimiter": [*_v("ignore_missing", "unicode_safe"), _delimiter_or_none],
         "header_row": [*_v("ignore_empty"), _number(0, _LAST_HEADER_ROW)],
         "full_text": [*_v("ignore_empty", "unicode_safe"), _one_of(FULL_TEXT)],
+        "on_concurrent_writes": [
+            *_v("ignore_empty", "unicode_safe"),
+            _one_of(ON_CONCURRENT_WRITES),
+        ],
     }
 
 
