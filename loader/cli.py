@@ -41,7 +41,7 @@ from loader.pipeline import load as load_source
 from loader.progress import Bar, Lines, Progress
 from loader.report import Report
 from loader.resources import Outcome
-from loader.source import mask_uri
+from loader.source import Limits, SourceSettings, mask_uri
 
 _COMMANDS = "COMMAND [ARGS]..."
 _REJECTS_SHOWN = 3
@@ -156,6 +156,30 @@ OnConcurrentWritesOption = Annotated[
         show_default=False,
     ),
 ]
+MaxBytesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What SOURCE may have, unpacked: 500MiB, 10GB. [default: 1 TiB]",
+        metavar="SIZE",
+        show_default=False,
+    ),
+]
+MaxRatioOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Unpacked bytes for a packed one. [default: 400; bz2, xz, zstd: 2000]",
+        metavar="N",
+        show_default=False,
+    ),
+]
+MinRateOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What SOURCE has to send in a second; 0 for any. [default: 1KiB]",
+        metavar="SIZE",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 SchemaOption = Annotated[
     Path | None,
@@ -256,6 +280,9 @@ def load(
     ] = None,
     on_type_error: OnTypeErrorOption = "fail",
     on_concurrent_writes: OnConcurrentWritesOption = "warn",
+    max_bytes: MaxBytesOption = None,
+    max_ratio: MaxRatioOption = None,
+    min_rate: MinRateOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -284,6 +311,7 @@ def load(
             rejects=rejects,
             on_type_error=on_type_error,
             on_concurrent_writes=on_concurrent_writes,
+            source=_source(max_bytes, max_ratio, min_rate),
         )
         with _progress() as progress:
             report = load_source(source, completed(options), progress)
@@ -314,6 +342,9 @@ def reload(
     max_bad_rows: MaxBadRowsOption = Options.max_bad_rows,
     on_type_error: OnTypeErrorOption = "fail",
     on_concurrent_writes: OnConcurrentWritesOption = "warn",
+    max_bytes: MaxBytesOption = None,
+    max_ratio: MaxRatioOption = None,
+    min_rate: MinRateOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -335,6 +366,7 @@ def reload(
             max_bad_rows=max_bad_rows,
             on_type_error=on_type_error,
             on_concurrent_writes=on_concurrent_writes,
+            source=_source(max_bytes, max_ratio, min_rate),
         )
         if resource_id is not None:
             with _progress() as progress:
@@ -366,11 +398,20 @@ def infer(
     encoding: EncodingOption = None,
     delimiter: DelimiterOption = None,
     header_row: HeaderRowOption = None,
+    max_bytes: MaxBytesOption = None,
+    max_ratio: MaxRatioOption = None,
+    min_rate: MinRateOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Print what SOURCE is, guessed from its beginning: a frictionless Resource descriptor."""
     with _errors(debug):
-        options = _options(schema, encoding=encoding, delimiter=delimiter, header_row=header_row)
+        options = _options(
+            schema,
+            encoding=encoding,
+            delimiter=delimiter,
+            header_row=header_row,
+            source=_source(max_bytes, max_ratio, min_rate),
+        )
         _print_json(describe.infer(source, options))
 
 
@@ -381,11 +422,20 @@ def validate(
     encoding: EncodingOption = None,
     delimiter: DelimiterOption = None,
     header_row: HeaderRowOption = None,
+    max_bytes: MaxBytesOption = None,
+    max_ratio: MaxRatioOption = None,
+    min_rate: MinRateOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Check every row of SOURCE and print frictionless's report; exit 1 if it is not valid."""
     with _errors(debug):
-        options = _options(schema, encoding=encoding, delimiter=delimiter, header_row=header_row)
+        options = _options(
+            schema,
+            encoding=encoding,
+            delimiter=delimiter,
+            header_row=header_row,
+            source=_source(max_bytes, max_ratio, min_rate),
+        )
         report = describe.validate(source, options)
         _print_json(report)
     if not report["valid"]:
@@ -453,6 +503,10 @@ def _options(schema: Path | None, **given: Any) -> Options:
     else:
         given["schema"] = descriptor
     return Options(**given)
+
+
+def _source(max_bytes: str | None, max_ratio: str | None, min_rate: str | None) -> SourceSettings:
+    return SourceSettings(limits=Limits.read(max_bytes, max_ratio, min_rate))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -8,6 +8,8 @@
     |   +-- AddressRefused
     |   +-- SourceUnreachable       (a retry can help)
     |   +-- SourceChanged           (a retry can help)
+    |   +-- SourceTooLarge
+    |   +-- SourceTooSlow           (a retry can help)
     |   +-- CompressionError
     +-- TableError                  the bytes are not a table
     |   +-- EmptySource
@@ -154,6 +156,16 @@ class SourceUnreachable(SourceError):
 
 class SourceChanged(SourceError):
     """The source is not the one the load began with."""
+
+    retryable = True
+
+
+class SourceTooLarge(SourceError):
+    """More bytes than are allowed, or packed so much that it can only be meant to do harm."""
+
+
+class SourceTooSlow(SourceError):
+    """Fewer bytes a second than are worth waiting for."""
 
     retryable = True
 

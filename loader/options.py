@@ -74,7 +74,7 @@ class Options:
         on_concurrent_writes: What is done about rows that others write into a table while it is
             replaced: ``warn`` that they are gone with the old one, ``keep`` those inserted, or
             ``refuse`` to replace it.
-        source: Timeouts and retries of the source.
+        source: Timeouts and retries of the source, and the limits that it has to keep to.
         batches: How many rows and bytes one call of CKAN's API takes.
 
     Raises:

@@ -1,9 +1,10 @@
 """From a source to its content: gzip, bz2, xz, zstd, or a zip with one file in it.
 
 In: a `Source`. Out: a stream of the bytes that were packed, or of the source's own if they are
-not. What it is, its first bytes tell; a name can lie. Memory: two buffers of 1 MiB and the
-decompressor's own state. A zip that cannot be read in place (its table of contents is at its end)
-is spooled to a temporary file without a name; everything else is streamed.
+not. What it is, its first bytes tell; a name can lie. Memory, whatever was packed: two buffers of
+1 MiB and the decompressor's own state, at most 128 MiB with xz and zstd. A zip that cannot be read
+in place (its table of contents is at its end) is spooled to a temporary file without a name;
+everything else is streamed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from loader.errors import CompressionError, NotATable, SourceError, UsageError
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _BUFFER_BYTES = 1024 * 1024
+_PIECE_BYTES = 64 * 1024
+_XZ_MEMORY_BYTES = 130 * 1024 * 1024  # xz -9 takes 65 MiB; libzstd's own limit is 128 MiB
+_ZIP_PIECE_BYTES = 1024  # unpacked at once: 1 KiB of bz2 can become 20 MB
+_ZIP_CONTENTS_BYTES = 4 * 1024 * 1024  # 50 bytes a file; zipfile holds ten times that
 _MAGIC_BYTES = 10
 _NAMED = 3  # of the files in a zip that should have had one
 _GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -72,11 +78,12 @@ def unpack(source: Source) -> BinaryIO:
         source: Open, at its first byte. Closing the result closes it.
 
     Returns:
-        A buffered stream. Reading it may raise what reading the source may, and CompressionError
-        where the packed data is cut off or damaged.
+        A buffered stream. Reading it may raise what reading the source may, CompressionError
+        where the packed data is cut off or damaged, and SourceTooLarge.
 
     Raises:
         CompressionError: A zip that is damaged, encrypted, or does not hold one file.
+        SourceTooLarge: A zip whose file has more bytes than the source's limits allow.
         NotATable: A workbook, which is a zip too.
         UsageError: zstd, and the package for it is missing.
     """
@@ -87,11 +94,11 @@ def unpack(source: Source) -> BinaryIO:
     if magic.startswith(_OLD_WORKBOOK_MAGIC):
         raise _no_table(source.uri, "an Excel workbook")
     if magic.startswith(_GZIP_MAGIC):
-        return _stream(gzip.GzipFile(fileobj=packed, mode="rb"), source, packed.close)
+        return _stream(gzip.GzipFile(fileobj=packed, mode="rb"), source, packed, dense=False)
     if magic.startswith(_BZ2_MAGIC) and magic[4:10] in _BZ2_BLOCKS:
-        return _stream(bz2.BZ2File(packed), source, packed.close)
+        return _stream(bz2.BZ2File(packed), source, packed)
     if magic.startswith(_XZ_MAGIC):
-        return _stream(lzma.LZMAFile(packed), source, packed.close)
+        return _stream(_XzFile(packed), source, packed)
     if magic.startswith(_ZSTD_MAGIC) or _ZSTD_SKIPPABLE.match(magic):
         return _open_zstd(source, packed)
     return packed
@@ -100,45 +107,103 @@ def unpack(source: Source) -> BinaryIO:
 def _stream(
     content: _Readable,
     source: Source,
-    release: Callable[[], None],
+    packed: BinaryIO,
     damage: tuple[type[Exception], ...] = _DAMAGE,
+    *,
+    dense: bool = True,
 ) -> BinaryIO:
-    return io.BufferedReader(_Unpacked(content, source, release, damage), _BUFFER_BYTES)
+    # What is read ahead was not unpacked yet.
+    parts = _Parts(content, source, packed.close, packed.tell, damage, dense)
+    return io.BufferedReader(_Unpacked(parts), _BUFFER_BYTES)
 
 
 class _Readable(Protocol):
     def readinto(self, buffer: WriteableBuffer, /) -> int: ...
 
 
-class _Unpacked(io.RawIOBase):
-    """What a decompressor gives, its many errors turned into one."""
+@dataclass(frozen=True)
+class _Parts:
+    """A decompressor, and what goes with it."""
 
-    def __init__(
-        self,
-        content: _Readable,
-        source: Source,
-        release: Callable[[], None],
-        damage: tuple[type[Exception], ...],
-    ) -> None:
+    content: _Readable
+    source: Source
+    release: Callable[[], None]
+    packed_bytes: Callable[[], int]  # how many it has taken so far
+    damage: tuple[type[Exception], ...]
+    dense: bool
+
+
+class _Unpacked(io.RawIOBase):
+    """What a decompressor gives, counted, and its many errors turned into one."""
+
+    def __init__(self, parts: _Parts) -> None:
         super().__init__()
-        self._content, self._source = content, source
-        self._release, self._damage = release, damage
+        self._parts = parts
+        self._bytes = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        with _seam(self._source.uri, self._damage):
-            count = self._content.readinto(buffer)
+        source = self._parts.source
+        with _seam(source.uri, self._parts.damage):
+            count = self._parts.content.readinto(buffer)
         if count == 0 and memoryview(buffer).nbytes:
             # A zip is not read to its end, where the source itself would have looked.
-            self._source.check_unchanged()
+            source.check_unchanged()
+        self._bytes += count
+        source.limits.check_bytes(source.uri, self._bytes)
+        packed = self._parts.packed_bytes()
+        source.limits.check_ratio(source.uri, packed, self._bytes, dense=self._parts.dense)
         return count
 
     def close(self) -> None:
         if not self.closed:
             super().close()
-            self._release()
+            self._parts.release()
+
+
+class _XzFile(io.RawIOBase):
+    """What lzma.LZMAFile reads, with a limit to the memory that the file may ask for."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        super().__init__()
+        self._packed = packed
+        self._decompressor = _xz_decompressor()
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        while not self._ended:
+            data = self._next(len(view))
+            if data:
+                view[: len(data)] = data
+                return len(data)
+        return 0
+
+    def _next(self, size: int) -> bytes:
+        if self._decompressor.eof:
+            rest = self._decompressor.unused_data or self._packed.read(_PIECE_BYTES)
+            if not rest:
+                self._ended = True
+                return b""
+            self._decompressor = _xz_decompressor()
+            try:
+                return self._decompressor.decompress(rest, size)
+            except lzma.LZMAError:  # what follows is no stream: padding
+                self._ended = True
+                return b""
+        rest = self._packed.read(_PIECE_BYTES) if self._decompressor.needs_input else b""
+        if not rest and self._decompressor.needs_input:
+            raise EOFError
+        return self._decompressor.decompress(rest, size)
+
+
+def _xz_decompressor() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=_XZ_MEMORY_BYTES)
 
 
 @contextmanager
@@ -150,9 +215,12 @@ def _seam(uri: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
             f"{uri} is cut off: its packed data has no end", hint="download or pack it again"
         ) from None
     except damage as error:
+        # Both say no more than this, whether it is damaged or asks for gigabytes.
+        asks = ", so that 128 MiB are enough to unpack it"
+        asks = asks if type(error).__name__ in ("LZMAError", "ZstdError") else ""
         raise CompressionError(
             f"{uri} is damaged: it cannot be unpacked ({type(error).__name__})",
-            hint="download or pack it again",
+            hint=f"download or pack it again{asks}",
         ) from error
 
 
@@ -168,7 +236,7 @@ def _open_zstd(source: Source, packed: BinaryIO) -> BinaryIO:
             hint="pip install backports.zstd",
         ) from None
     content = zstd.ZstdFile(packed)
-    return _stream(content, source, packed.close, (*_DAMAGE, zstd.ZstdError))
+    return _stream(content, source, packed, (*_DAMAGE, zstd.ZstdError))
 
 
 def _open_zip(source: Source, packed: BinaryIO) -> BinaryIO:
@@ -176,10 +244,63 @@ def _open_zip(source: Source, packed: BinaryIO) -> BinaryIO:
         resources.callback(packed.close)
         place = packed if source.seekable() else resources.enter_context(_spool(packed, source.uri))
         with _seam(source.uri, _DAMAGE):
-            archive = resources.enter_context(zipfile.ZipFile(place))
+            contents = _Contents(place, source.uri)
+            archive = resources.enter_context(zipfile.ZipFile(cast("BinaryIO", contents)))
             member = _only_file(archive, source.uri)
+            _check_memory(place, member)
             content = resources.enter_context(_open_member(archive, member, source.uri))
-        return _stream(content, source, resources.pop_all().close)
+        source.limits.check_bytes(source.uri, member.file_size, told=True)
+        dense = member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        readable: _Readable = _Pieces(content) if dense else content
+        release = resources.pop_all().close
+        parts = _Parts(readable, source, release, lambda: contents.bytes_read, _DAMAGE, dense)
+        return io.BufferedReader(_Unpacked(parts), _BUFFER_BYTES)
+
+
+class _Contents:
+    """A zip as zipfile reads it: counted, and its table of contents, read at once, is small."""
+
+    def __init__(self, place: BinaryIO, uri: str) -> None:
+        self.bytes_read = 0
+        self._uri = uri
+        self._place = place
+        self.seek, self.tell, self.seekable = place.seek, place.tell, place.seekable
+
+    def read(self, size: int = _ZIP_CONTENTS_BYTES) -> bytes:
+        if size > _ZIP_CONTENTS_BYTES:
+            raise CompressionError(
+                f"{self._uri} is a zip with too long a table of contents ({size:,} bytes)",
+                hint="pack one CSV file alone",
+            )
+        data = self._place.read(size)
+        self.bytes_read += len(data)
+        return data
+
+
+class _Pieces:
+    """A file of a zip whose decompressor gives out at once all that it was given becomes."""
+
+    def __init__(self, content: zipfile.ZipExtFile) -> None:
+        content.MIN_READ_SIZE = _ZIP_PIECE_BYTES
+        self._content = content
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._content.read1(min(len(view), _ZIP_PIECE_BYTES))
+        view[: len(data)] = data
+        return len(data)
+
+
+def _check_memory(place: BinaryIO, member: zipfile.ZipInfo) -> None:
+    """Raise LZMAError for a file of a zip that asks for too much memory, as xz does."""
+    if member.compress_type != zipfile.ZIP_LZMA:
+        return
+    place.seek(member.header_offset + 26)
+    name_bytes, extra_bytes = struct.unpack("<HH", place.read(4))
+    place.seek(name_bytes + extra_bytes, io.SEEK_CUR)
+    *_, dictionary_bytes = struct.unpack("<BBHBI", place.read(9))
+    if dictionary_bytes > _XZ_MEMORY_BYTES:
+        raise lzma.LZMAError
 
 
 def _spool(packed: BinaryIO, uri: str) -> BinaryIO:

@@ -8,7 +8,8 @@ import pytest
 
 from loader import Options
 from loader.errors import UsageError
-from loader.factory import conf
+from loader.factory import conf, on_airflow
+from loader.source import Limits
 
 
 def test_a_resource_as_an_object_or_as_text():
@@ -53,7 +54,31 @@ def test_a_key_is_not_shown():
 
 
 def test_options_that_the_loader_knows():
-    assert set(conf.LOAD["options"]["properties"]) <= set(Options.__dataclass_fields__)
+    known = set(Options.__dataclass_fields__) | {"max_bytes", "max_ratio", "min_rate"}
+    assert set(conf.LOAD["options"]["properties"]) <= known
+
+
+# of the environment: the limits
+BOUNDS = {
+    "none": ({}, Limits()),
+    "bytes": ({"AIRCAN_MAX_BYTES": "50GB"}, Limits(max_bytes=50 * 10**9)),
+    "ratio": ({"AIRCAN_MAX_RATIO": " 30 "}, Limits(max_ratio=30, max_dense_ratio=30)),
+    "rate": ({"AIRCAN_MIN_RATE": "0"}, Limits(min_rate=0)),
+}
+
+
+@pytest.mark.parametrize(("environment", "limits"), BOUNDS.values(), ids=BOUNDS)
+def test_the_operators_set_the_limits(environment, limits, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert on_airflow.settings().limits == limits
+
+
+@pytest.mark.parametrize("name", ["AIRCAN_MAX_BYTES", "AIRCAN_MAX_RATIO", "AIRCAN_MIN_RATE"])
+def test_a_limit_that_is_none_is_told_by_its_name(name, monkeypatch):
+    monkeypatch.setenv(name, "many")
+    with pytest.raises(UsageError, match=f"{name} cannot be 'many'"):
+        on_airflow.settings()
 
 
 @pytest.mark.parametrize("part", ["schema", "dialect"])

@@ -44,7 +44,7 @@ _OPTIONS: dict[str, Any] = {
     "type": ["null", "object"],
     "title": "Options of the load",
     "description": "As of the command line: full_text, fts_index, max_bad_rows, on_type_error,"
-    " on_concurrent_writes, via, encoding, delimiter, header_row.",
+    " on_concurrent_writes, via, encoding, delimiter, header_row, max_bytes, max_ratio, min_rate.",
     "properties": {
         "full_text": {"enum": ["all", "text", "none"]},
         "fts_index": {"enum": ["gin", "gist", "none"]},
@@ -55,6 +55,10 @@ _OPTIONS: dict[str, Any] = {
         "encoding": {"type": "string"},
         "delimiter": {"type": "string"},
         "header_row": {"type": "integer", "minimum": 0},
+        # No looser than the factory's own: those are its operators' to set.
+        "max_bytes": {"type": ["integer", "string"], "minimum": 1},
+        "max_ratio": {"type": ["number", "string"], "minimum": 1},
+        "min_rate": {"type": ["number", "string"], "minimum": 0},
     },
     "additionalProperties": False,
 }

@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from loader.factory.artifacts import Artifacts
     from loader.factory.connections import Connection
     from loader.factory.tasks import Run, Settings
+    from loader.source import Limits
 
 _log = logging.getLogger(__name__)
 # Of a load that finds its database busy; meanwhile it takes no worker's slot.
 _PAUSE = timedelta(seconds=15)
+_LIMITS = {
+    "max_bytes": "AIRCAN_MAX_BYTES",
+    "max_ratio": "AIRCAN_MAX_RATIO",
+    "min_rate": "AIRCAN_MIN_RATE",
+}
 
 
 def do(step: str) -> None:
@@ -112,7 +118,22 @@ def settings() -> Settings:
         refuses_keys=_is_on("AIRCAN_REFUSE_API_KEYS"),
         max_loads=_number("AIRCAN_MAX_LOADS"),
         huge_bytes=_number("AIRCAN_HUGE_BYTES") or Settings.huge_bytes,
+        limits=_limits(),
     )
+
+
+def _limits() -> Limits:
+    from loader.source import Limits  # noqa: PLC0415
+
+    given: dict[str, Any] = {}
+    for name, variable in _LIMITS.items():
+        value = os.environ.get(variable, "").strip()
+        given[name] = value or None
+        try:
+            Limits.read(**given)
+        except UsageError as error:
+            raise UsageError(f"{variable} cannot be {value!r}", hint=error.hint) from None
+    return Limits.read(**given)
 
 
 def _number(name: str) -> int | None:

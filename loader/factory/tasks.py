@@ -39,7 +39,7 @@ from loader.factory.once import Once
 from loader.factory.status import Job, Telling, ask
 from loader.options import Options
 from loader.report import Report
-from loader.source import Guard, SourceSettings, mask_uri
+from loader.source import Guard, Limits, SourceSettings, mask_uri
 from loader.source.guard import WEB
 from loader.steps import BeforeColumnsChange
 
@@ -58,6 +58,7 @@ _LEFT = {
 _CALLS = CkanSettings()
 # The end of a job is often the first that a process tells CKAN, which may just be restarting.
 _STATUS_CALLS = CkanSettings(connect_timeout_s=5, read_timeout_s=15, opening_retries=6)
+_LIMITS = ("max_bytes", "max_ratio", "min_rate")  # of a conf's options, as Limits.read takes them
 _LATE_S = 60.0  # CKAN goes on with the last call of a try that was killed
 _ERRORS_TOLD = 100  # of a validation; its report has more
 
@@ -71,12 +72,14 @@ class Settings:
         refuses_keys: Whether a token in a conf, which Airflow shows, is refused.
         max_loads: How many loads a database takes at a time; None for any number.
         huge_bytes: Files from this size on leave one of those to smaller ones.
+        limits: What every file has to keep to; a conf may make them tighter.
     """
 
     allowed_hosts: str = ""
     refuses_keys: bool = False
     max_loads: int | None = None
     huge_bytes: int = 1 << 30
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -518,13 +521,15 @@ def _options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options:
         "encoding": described.get("encoding"),
         **run.conf.options,
     }
+    max_bytes, max_ratio, min_rate = (given.pop(name, None) for name in _LIMITS)
+    limits = Limits.read(max_bytes, max_ratio, min_rate, run.settings.limits)
     return replace(
         Options(**given),
         resource_id=run.conf.resource_id,
         ckan_url=ckan.url,
         ckan_token=ckan.token,
         ckan_guard=ckan.guard,
-        source=SourceSettings(guard=run.guard()),
+        source=SourceSettings(guard=run.guard(), limits=limits),
     )
 
 

@@ -2,6 +2,8 @@
 
     stream      a URI -> a Source; the connection broke -> it is taken up again
     patience    how often, and after what wait
+    limits      how many bytes it may have, and how slowly they may come
+    pace        whether they come fast enough
     transport   what each of these gives:
       local     a path, or file://
       http      http:// and https://, through smart_open and requests
@@ -18,6 +20,7 @@ for a local file.
 
 from loader.source.guard import ALLOWED_HOSTS, Guard
 from loader.source.identity import Identity
+from loader.source.limits import Limits
 from loader.source.patience import SourceSettings
 from loader.source.stream import Source, open_source
 from loader.source.uri import file_name, mask_uri
@@ -26,6 +29,7 @@ __all__ = [
     "ALLOWED_HOSTS",
     "Guard",
     "Identity",
+    "Limits",
     "Source",
     "SourceSettings",
     "file_name",

@@ -64,6 +64,7 @@ class _GcsObject:
     """One generation of an object, fetched in chunks."""
 
     end_is_certain = True
+    tells_pace = False
 
     def __init__(
         self, client: storage.Client, target: Target, offset: int, known: Identity | None

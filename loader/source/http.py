@@ -29,6 +29,8 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
     """Ask for the bytes from the offset on, if they are still those of the known version."""
     import smart_open  # noqa: PLC0415  (0.3 s and more: only those who need it pay)
 
+    from loader.source.session import new_session  # noqa: PLC0415
+
     headers = {**target.headers, "Accept-Encoding": "identity", "User-Agent": "AirCan"}
     if offset and known is not None:
         headers["Range"] = f"bytes={offset}-"
@@ -41,7 +43,11 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
             target.uri,
             "rb",
             compression="disable",
-            transport_params={"headers": headers, "timeout": target.timeout} | _session(target),
+            transport_params={
+                "headers": headers,
+                "timeout": target.timeout,
+                "session": new_session(target),
+            },
         )
     try:
         return _HttpResponse(opened, target.shown, offset)
@@ -50,21 +56,14 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
         raise
 
 
-def _session(target: Target) -> dict[str, requests.Session]:
-    """Return the parameter with a session of ours, where requests' own would not do."""
-    if target.guard is None and "Authorization" not in target.headers:
-        return {}
-    from loader.source.session import new_session  # noqa: PLC0415  (as above)
-
-    return {"session": new_session(target)}
-
-
 class _HttpResponse:
     """The bytes of one response.
 
     smart_open's own reader is passed by: older ones undo Content-Encoding, newer ones send ranges
     of their own, and all of them lose what they had buffered when a read breaks.
     """
+
+    tells_pace = True  # a read of 128 KiB may take its time: each byte counts as it comes
 
     def __init__(self, opened: BinaryIO, shown: str, offset: int) -> None:
         self._opened = opened  # closes its response when nobody holds it

@@ -40,6 +40,7 @@ class LocalFile:
     """An open file, the one kind of source that can be read out of order."""
 
     end_is_certain = True
+    tells_pace = False
 
     def __init__(self, path: str, shown: str) -> None:
         self._path, self._shown = Path(path), shown

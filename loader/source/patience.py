@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from loader.errors import SourceUnreachable
 from loader.source.failures import Passing, TimedOut, UnknownName
 from loader.source.guard import Guard
+from loader.source.limits import Limits
 
 _log = logging.getLogger(__name__)
 
@@ -37,11 +38,13 @@ class SourceSettings:
         guard: What may be fetched, for URLs that others wrote: http(s):// at its addresses only,
             redirects included and without the environment's proxies and ~/.netrc, and gs://.
             None for the user's own: anything.
+        limits: How many bytes there may be, and how slowly they may come.
     """
 
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 60.0
     retries: int = 8  # in a row, without progress of a megabyte between them
+    all_retries: int = 2000  # whatever the progress: once a minute for a day are 1,440
     backoff_s: float = 0.5
     max_backoff_s: float = 15.0
     opening_retries: int = 3  # before the first answer: a wrong address is to be told soon
@@ -49,10 +52,11 @@ class SourceSettings:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # they may hold a token
     token_stays: bool = False
     guard: Guard | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 class Patience:
-    """How many more failures are borne: at most `retries` for each megabyte received.
+    """How many more failures are borne: `retries` for each megabyte, `all_retries` for all.
 
     Args:
         settings: How many, and how long to wait.
@@ -63,7 +67,7 @@ class Patience:
         self._settings = settings
         self._opening = opening
         self._left_s = settings.opening_wait_s if opening else math.inf
-        self._failures = 0
+        self._failures = self._all_failures = 0
         self._refilled_at = 0
 
     def bear(self, error: Passing, position: int) -> None:
@@ -71,8 +75,11 @@ class Patience:
         if position - self._refilled_at >= _PROGRESS_BYTES:
             self._failures, self._refilled_at = 0, position
         self._failures += 1
-        if self._failures > self._allowed(error) or self._left_s <= 0:
-            tries = "once" if self._failures == 1 else f"{self._failures} times"
+        self._all_failures += 1
+        is_last = self._all_failures > self._settings.all_retries
+        if is_last or self._failures > self._allowed(error) or self._left_s <= 0:
+            failures = self._all_failures if is_last else self._failures
+            tries = "once" if failures == 1 else f"{failures} times"
             raise SourceUnreachable(f"{error.message} (tried {tries})", hint=error.hint) from None
         wait_s = self._next_wait_s(error)
         self._left_s -= wait_s

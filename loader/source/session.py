@@ -1,35 +1,49 @@
-"""Sessions of requests for http(s) sources: how far they go, and which passwords they send.
+"""Sessions of requests for http(s) sources: how far they go, how long they wait, what they send.
 
-In: a target. Out: a session for smart_open. With a guard it resolves each name itself, a
-redirect's too, judges all addresses and connects to one of those and no other: a name that
-resolves otherwise a moment later leads nowhere else. Holds nothing.
+In: a target. Out: a session for smart_open, which tells the target's pace of all that arrives:
+headers and redirects too, which may come byte by byte. With a guard it resolves each name itself,
+a redirect's too, judges all addresses and connects to one of those and no other: a name that
+resolves otherwise a moment later leads nowhere else. Holds a buffer of 8 KiB.
 """
 
 from __future__ import annotations
 
+import http.client
+import io
 import logging
 import os
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from loader.errors import AddressRefused
 from loader.source.guard import ALLOWED_HOSTS, WEB, Guard, origin
+from loader.source.limits import Limits
+from loader.source.pace import Pace
 from loader.source.transport import Target
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _log = logging.getLogger(__name__)
 
 
 def new_session(target: Target) -> requests.Session:
-    """Return a session in which no password of ~/.netrc takes our Authorization's place."""
-    session = _Session(target)
+    """Return a session for a target.
+
+    No password of ~/.netrc takes our Authorization's place, and of what redirects only the headers
+    are read: requests would read its body into memory, however long it is.
+    """
+    pace = target.pace or Pace(Limits(min_rate=0), target.shown)
+    session = _Session(target, pace)
     if target.guard is not None:
-        session = _GuardedSession(target, target.guard)
+        session = _GuardedSession(target, pace, target.guard)
+    session.hooks["response"].append(_close_redirect)
     if "Authorization" in target.headers:
         session.auth = lambda request: request
     return session
@@ -38,9 +52,15 @@ def new_session(target: Target) -> requests.Session:
 class _Session(requests.Session):
     """Keeps the token where it belongs when it is redirected."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, pace: Pace) -> None:
         super().__init__()
         self._token_stays = target.token_stays
+        self.connect_by(_PacedAdapter(pace))
+
+    def connect_by(self, adapter: HTTPAdapter) -> None:
+        """Have an adapter connect to every URL."""
+        self.mount("http://", adapter)
+        self.mount("https://", adapter)
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
@@ -52,6 +72,87 @@ class _Session(requests.Session):
             prepared_request.headers.pop("Authorization", None)
 
 
+def _close_redirect(response: requests.Response, **_: object) -> None:
+    if response.is_redirect:
+        response.close()
+
+
+class _PacedAdapter(HTTPAdapter):
+    """Gives urllib3 connections that tell a pace of what arrives, a proxy's too."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        super().init_poolmanager(*args, **options)
+        self._tell(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> PoolManager:  # noqa: ANN401
+        manager: PoolManager = super().proxy_manager_for(*args, **options)
+        self._tell(manager)
+        return manager
+
+    def _tell(self, manager: PoolManager) -> None:
+        response = type("_Response", (_PacedResponse,), {"pace": self._pace})
+        manager.pool_classes_by_scheme = {
+            scheme: _derived(pool, {"response_class": response})
+            for scheme, pool in manager.pool_classes_by_scheme.items()
+        }
+
+
+def _derived(pool: Any, attributes: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Return a class of pools whose connections have these attributes.
+
+    What a pool hands to its connections is fixed, so they are in their class.
+    """
+    connection = pool.ConnectionCls
+    derived = type(connection.__name__, (connection,), attributes)
+    return type(pool.__name__, (pool,), {"ConnectionCls": derived})
+
+
+class _PacedResponse(http.client.HTTPResponse):
+    """A response whose socket tells a pace of each piece that arrives."""
+
+    pace: Pace
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **options)
+        # What the buffered reader wraps reads the socket once for each call.
+        self._telling = _Telling(self.fp.detach(), self.pace)
+        self.fp = io.BufferedReader(self._telling)
+
+    def begin(self) -> None:
+        super().begin()
+        self._telling.is_body = True
+
+
+class _Telling(io.RawIOBase):
+    """A socket's bytes, of which a pace is told as they come; headers are none of the source."""
+
+    def __init__(self, raw: Any, pace: Pace) -> None:  # noqa: ANN401
+        super().__init__()
+        self.is_body = False
+        self._raw = raw
+        self._pace = pace
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        count: int | None = self._raw.readinto(buffer)
+        self._pace.arrived(count if count and self.is_body else 0)
+        return count
+
+    def fileno(self) -> int:
+        return int(self._raw.fileno())
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._raw.close()
+
+
 class _GuardedSession(_Session):
     """Fetches from where the guard allows, and by itself.
 
@@ -59,17 +160,17 @@ class _GuardedSession(_Session):
     not of whoever wrote the URL: of the environment only the CA bundle is used.
     """
 
-    def __init__(self, target: Target, guard: Guard) -> None:
-        super().__init__(target)
+    def __init__(self, target: Target, pace: Pace, guard: Guard) -> None:
+        super().__init__(target, pace)
         self._guard, self._shown = guard, target.shown
         self.trust_env = False
         bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         self.verify = bundle or True
-        adapter = _GuardedAdapter(guard, self._shown)
-        self.mount("http://", adapter)
-        self.mount("https://", adapter)
+        self.connect_by(_GuardedAdapter(pace, guard, self._shown))
         # Connections of its own: one that it has open is not to serve another URL of that host.
-        self._own = _GuardedAdapter(guard.allowing(guard.own), self._shown) if guard.own else None
+        self._own: HTTPAdapter | None = None
+        if guard.own:
+            self._own = _GuardedAdapter(pace, guard.allowing(guard.own), self._shown)
 
     def get_adapter(self, url: str) -> requests.adapters.BaseAdapter:
         """Return what connects to a URL; it is asked for each, a redirect's too."""
@@ -86,24 +187,19 @@ class _GuardedSession(_Session):
             ) from None
 
 
-class _GuardedAdapter(HTTPAdapter):
-    """Gives urllib3 connections that heed a guard."""
+class _GuardedAdapter(_PacedAdapter):
+    """Gives urllib3 connections that heed a guard, too."""
 
-    def __init__(self, guard: Guard, shown: str) -> None:
-        self._heeding = {"guard": guard, "shown": shown}
-        super().__init__()
+    def __init__(self, pace: Pace, guard: Guard, shown: str) -> None:
+        self._heeding = {"guard": guard, "shown": shown, "pace": pace}
+        super().__init__(pace)
 
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": self._pool(HTTPConnectionPool, _Connection),
-            "https": self._pool(HTTPSConnectionPool, _TlsConnection),
+    def _tell(self, manager: PoolManager) -> None:
+        manager.pool_classes_by_scheme = {
+            "http": _derived(_Pool, self._heeding),
+            "https": _derived(_TlsPool, self._heeding),
         }
-
-    def _pool(self, pool: type[HTTPConnectionPool], connection: type[_Connection]) -> Any:  # noqa: ANN401
-        # What a pool hands to its connections is fixed, so it is in their class.
-        heeding = type(connection.__name__, (connection,), self._heeding)
-        return type(pool.__name__, (pool,), {"ConnectionCls": heeding})
+        super()._tell(manager)
 
 
 class _Connection(HTTPConnection):
@@ -111,10 +207,12 @@ class _Connection(HTTPConnection):
 
     guard: Guard
     shown: str
+    pace: Pace
 
     def _new_conn(self) -> socket.socket:
         failure = OSError("the name has no address")
         for address in self._addresses():
+            self.pace.arrived(0)  # a name may have hundreds that let nobody in
             try:
                 return socket.create_connection((address, self.port), self.timeout)
             except OSError as error:
@@ -147,3 +245,11 @@ class _Connection(HTTPConnection):
 
 class _TlsConnection(_Connection, HTTPSConnection):
     """The same over TLS, for the certificate of the host's name."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection

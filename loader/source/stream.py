@@ -13,11 +13,12 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from loader.errors import SourceUnreachable, UsageError
+from loader.errors import SourceError, SourceUnreachable, UsageError
 from loader.source import gcs, http, local
 from loader.source.failures import Passing, changed
 from loader.source.identity import Identity
 from loader.source.local import LocalFile
+from loader.source.pace import Pace
 from loader.source.patience import Patience, SourceSettings
 from loader.source.transport import Connection, Target, Transport
 from loader.source.uri import file_name, mask_uri, split_scheme
@@ -56,6 +57,8 @@ def open_source(
         SourceNotFound: Nothing is there.
         SourceForbidden: It may not be read.
         SourceUnreachable: No answer, after the retries.
+        SourceTooLarge: It has more bytes than the settings' limits allow.
+        SourceTooSlow: What came of an answer came too slowly.
         SourceChanged: It is not the expected one.
         SourceError: It cannot be read for another reason.
     """
@@ -81,6 +84,7 @@ class Source(io.RawIOBase):
         identity: Which version this is, if the server tells.
         bytes_read: Bytes given out so far.
         end_is_certain: Whether the end can be told from a connection that was cut.
+        limits: What it has to keep to; what is unpacked from it, too.
     """
 
     def __init__(
@@ -98,8 +102,16 @@ class Source(io.RawIOBase):
         self.identity: Identity | None = None
         self.end_is_certain = True
         timeout = (settings.connect_timeout_s, settings.read_timeout_s)
+        self.limits = settings.limits
+        self._pace = Pace(settings.limits, self.uri)
         self._target = Target(
-            uri, self.uri, timeout, settings.headers, settings.token_stays, settings.guard
+            uri,
+            self.uri,
+            timeout,
+            settings.headers,
+            settings.token_stays,
+            settings.guard,
+            self._pace,
         )
         self._transport = transport
         self._expected = expected
@@ -109,6 +121,11 @@ class Source(io.RawIOBase):
         self._hash: hashlib._Hash | None = None
         first = self._persist(lambda connection: connection)
         self.size, self.identity = first.size, first.identity
+        try:
+            self.limits.check_bytes(self.uri, self.size or 0, told=True)
+        except SourceError:
+            self.close()
+            raise
         self._patience = Patience(settings, opening=False)
 
     def __repr__(self) -> str:
@@ -142,17 +159,21 @@ class Source(io.RawIOBase):
         Raises:
             SourceUnreachable: The connection broke and could not be taken up again.
             SourceChanged: The source is not the one that was opened.
+            SourceTooLarge: These are more bytes than are allowed.
+            SourceTooSlow: They come too slowly.
         """
         if self.closed:
             raise ValueError("I/O operation on a closed source")
         view = memoryview(buffer).cast("B")
         if self._ended or not view:
             return 0
-        count = self._persist(lambda connection: connection.readinto(view))
+        count = self._persist(lambda connection: self._read(connection, view))
         if count == 0:
             self.check_unchanged()
             self._ended = True
         self.bytes_read += count
+        if not self.seekable():  # the places of a local file may be read more than once
+            self.limits.check_bytes(self.uri, self.bytes_read)
         if self._hash is not None:
             self._hash.update(view[:count])
         return count
@@ -197,13 +218,20 @@ class Source(io.RawIOBase):
         """Do it, and do it again on a new connection as long as that can help."""
         while True:
             try:
-                if self._connection is None:
-                    self._connection = self._connect()
-                return action(self._connection)
+                with self._pace.waiting():
+                    if self._connection is None:
+                        self._connection = self._connect()
+                    return action(self._connection)
             except Passing as error:
                 self._disconnect()
                 self._check_resumable(error)
                 self._patience.bear(error, self.bytes_read)
+
+    def _read(self, connection: Connection, view: memoryview) -> int:
+        count = connection.readinto(view)
+        if not connection.tells_pace:
+            self._pace.arrived(count)
+        return count
 
     def _connect(self) -> Connection:
         connection = self._transport.connect(self._target, self.bytes_read, self.identity)

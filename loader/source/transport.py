@@ -12,6 +12,7 @@ from typing import Protocol
 
 from loader.source.guard import Guard
 from loader.source.identity import Identity
+from loader.source.pace import Pace
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     token_stays: bool = False  # whether Authorization goes to this very URL only
     guard: Guard | None = None  # where its bytes may come from; None: from anywhere
+    pace: Pace | None = None  # is told of what arrives while a read still waits for more
 
 
 class Connection(Protocol):
@@ -40,6 +42,10 @@ class Connection(Protocol):
     @property
     def end_is_certain(self) -> bool:
         """Whether the end of the bytes can be told from a connection that was cut."""
+
+    @property
+    def tells_pace(self) -> bool:
+        """Whether it tells the target's pace of its bytes; else the reader does."""
 
     def readinto(self, view: memoryview) -> int:
         """Read on; 0 only at the true end. Raises Passing if the connection broke."""

@@ -26,6 +26,7 @@ from loader.factory.artifacts import Artifacts
 from loader.factory.connections import NoConnection
 from loader.factory.failed import last_failed
 from loader.factory.tasks import Run, Settings
+from loader.source import Limits
 
 STEPS = ("prepare", "convert", "load", "register")
 CSV = "id,name,when\n1,Straße,2020-02-29\n2,,1999-01-01\n3,x y,2001-01-01\n"
@@ -418,6 +419,51 @@ def test_a_private_address_is_refused(portal_212, run, server):
     tasks.convert(run)
     with pytest.raises(errors.AddressRefused, match=r"127\.0\.0\.1"):
         tasks.load(run)
+    assert not server.requests
+
+
+# What the operators set, what a conf asks for, and whether a file of 37 bytes is too large then.
+LIMITED = {
+    "neither": (Limits(), {}, False),
+    "the conf": (Limits(), {"max_bytes": 36}, True),
+    "the conf, with a unit": (Limits(), {"max_bytes": "0.036KB"}, True),
+    "the operators": (Limits(max_bytes=36), {}, True),
+    "a conf that is looser": (Limits(max_bytes=36), {"max_bytes": "1TiB"}, True),
+    "a conf that is tighter": (Limits(max_bytes=10**6), {"max_bytes": 36}, True),
+    "both, and it fits": (Limits(max_bytes=10**6), {"max_bytes": 1000}, False),
+}
+
+
+@pytest.mark.parametrize("way", ["copy", "api"])
+@pytest.mark.parametrize(("bound", "options", "refused"), LIMITED.values(), ids=LIMITED)
+def test_a_conf_makes_the_limits_tighter_and_never_looser(
+    portal_212, run, server, way, bound, options, refused
+):
+    run = run if way == "copy" else through_api(run)
+    run = replace(
+        run,
+        settings=replace(run.settings, limits=bound),
+        conf=replace(run.conf, options=options),
+    )
+    assert len(server.content) > 36
+    if not refused:
+        do_all(run)
+        assert len(rows(portal_212, run.conf.resource_id)) == 3
+        return
+    with pytest.raises(errors.SourceTooLarge, match="36 are allowed"):
+        do_all(run)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"max_bytes": "many"}, "max_bytes"), ({"max_ratio": "x"}, "max_ratio")],
+)
+def test_a_limit_of_the_conf_that_is_none_is_told_before_anything_is_fetched(
+    run, server, options, message
+):
+    run = replace(run, conf=replace(run.conf, options=options))
+    with pytest.raises(errors.UsageError, match=f"{message} cannot be"):
+        tasks.prepare(run)
     assert not server.requests
 
 

@@ -594,6 +594,22 @@ class TestLoads:
         assert (job["status"], job["info"]["mode"]) == ("DONE", "upsert")
         assert [row["n"] for row in factory_portal.search(resource)["records"]] == ["b"]
 
+    def test_the_portal_s_limits_bind_every_load(self, factory_portal, jobs):
+        names = ("max_bytes", "max_ratio", "min_rate")
+        limits = dict(zip(names, ("1KB", "30", "2KiB"), strict=True))
+        keys = [f"ckanext.aircan.{name}" for name in names]
+        factory_portal.reconfigure(dict(zip(keys, limits.values(), strict=True)))
+        try:
+            small = factory_portal.new_resource(upload=b"n\n1\n")["id"]
+            large = factory_portal.new_resource(upload=b"n\n" + b"1\n" * 1000)["id"]
+            ended = [jobs.ended(resource)[0] for resource in (small, large)]
+        finally:
+            factory_portal.reconfigure(dict.fromkeys(keys, ""))
+        assert [job["status"] for job in ended] == ["DONE", "FAILED"]
+        assert ended[1]["info"]["error"]["type"] == "SourceTooLarge"
+        assert "1,000 are allowed" in ended[1]["info"]["error"]["message"]
+        assert ended[0]["info"]["options"] == limits
+
     def test_a_page_of_each_step_s_log(self, factory_portal, jobs, people):
         resource = factory_portal.new_resource(upload=b"n\n1\n")["id"]
         (job,) = jobs.ended(resource)

@@ -40,6 +40,8 @@ _PATIENCE = timedelta(minutes=2)
 _NO_NAME = re.compile(r"[^a-z0-9._-]+")
 # Of the settings, those that are no options of the load in the factory's conf.
 _OWN_KEYS = ("mode", "unique_keys")
+# Of the portal's settings, those that limit what a load may fetch.
+_LIMITS = ("max_bytes", "max_ratio", "min_rate")
 
 
 @dataclass(frozen=True)
@@ -297,6 +299,7 @@ def _conf(one: Session, job: Job, resource: Mapping[str, Any]) -> dict[str, Any]
     }
     options = {name: v for name, v in settings.items() if name not in _OWN_KEYS}
     options |= wish.get("options", {})
+    options |= {name: value for name in _LIMITS if (value := config.option(name))}
     title = resource.get("name") or resource["id"]
     conf = {
         "resource": {

@@ -1,0 +1,152 @@
+"""How much a source may be: bytes, what packing may save, and how slowly they may come.
+
+In: what a user or an operator writes, ``10GB`` say. Out: Limits. Holds nothing else.
+
+Who may name a source may otherwise fill the disk with a few kilobytes that unpack to terabytes,
+or hold a load, its lock and its worker for ever with a byte a minute.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+
+from loader.errors import SourceTooLarge, UsageError
+
+JUDGED_FROM_BYTES = 64 * 1024 * 1024  # unpacked: what is less harms nobody, whatever its ratio
+
+# Measured with gzip -9 and xz: one of 500 columns set in each row, 160 and 150; 300 columns
+# of 0 and a number, 146 and 640; a thousand that never change and a time, 380 and 1,220. Only from
+# 1,500 such columns on they are met: 476. Deflate cannot exceed 1,032; the others write a row that
+# repeats in next to nothing, and reach 6,000 to 180,000.
+_DEFLATE_RATIO = 400.0
+_DENSE_RATIO = 2000.0
+
+_SIZE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?P<unit>(?:[KMGTP]I?)?B)?")
+_POWERS = "BKMGTP"
+_SIZE_HINT = "a number of bytes, such as 500000, 500MiB or 10GB"
+_MOST_BYTES = 1 << 62
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a source has to keep to.
+
+    Attributes:
+        max_bytes: Bytes, unpacked.
+        max_ratio: Unpacked bytes for each packed one, of gzip and zip.
+        max_dense_ratio: The same of bz2, xz and zstd, which pack repetitions better.
+        min_rate: Bytes a second that the source has to send; 0 for any. Only the time spent
+            waiting for it counts.
+        window_s: Seconds of waiting over which that is an average.
+    """
+
+    max_bytes: int = 1 << 40
+    max_ratio: float = _DEFLATE_RATIO
+    max_dense_ratio: float = _DENSE_RATIO
+    min_rate: float = 1024.0
+    window_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Refuse what limits nothing, or everything."""
+        _check("max_bytes", self.max_bytes, 1, _SIZE_HINT)
+        _check("max_ratio", self.max_ratio, 1, "a number, 1 or more")
+        _check("max_dense_ratio", self.max_dense_ratio, 1, "a number, 1 or more")
+        _check("min_rate", self.min_rate, 0, f"{_SIZE_HINT}, each second; 0 for any")
+        _check("window_s", self.window_s, 0, "seconds")
+
+    @classmethod
+    def read(
+        cls,
+        max_bytes: int | str | None = None,
+        max_ratio: float | str | None = None,
+        min_rate: float | str | None = None,
+        bound: Limits | None = None,
+    ) -> Limits:
+        """Return the limits that somebody names; what they leave open is the default.
+
+        Args:
+            max_bytes: A number, or with a unit: ``10GB``, ``500MiB``.
+            max_ratio: Of all ways to pack.
+            min_rate: As ``max_bytes``, for each second.
+            bound: What they may make tighter, not looser; it is the default then.
+
+        Raises:
+            UsageError: One of them is no number, or limits nothing.
+        """
+        limits = bound or cls()
+        if max_bytes is not None:
+            limits = replace(limits, max_bytes=int(_size("max_bytes", max_bytes)))
+        if max_ratio is not None:
+            ratio = _number("max_ratio", max_ratio)
+            limits = replace(limits, max_ratio=ratio, max_dense_ratio=ratio)
+        if min_rate is not None:
+            limits = replace(limits, min_rate=_size("min_rate", min_rate))
+        return limits if bound is None else limits.within(bound)
+
+    def within(self, bound: Limits) -> Limits:
+        """Return the tighter of both, limit by limit."""
+        return replace(
+            self,
+            max_bytes=min(self.max_bytes, bound.max_bytes),
+            max_ratio=min(self.max_ratio, bound.max_ratio),
+            max_dense_ratio=min(self.max_dense_ratio, bound.max_dense_ratio),
+            min_rate=max(self.min_rate, bound.min_rate),
+        )
+
+    def check_bytes(self, shown: str, count: int, *, told: bool = False) -> None:
+        """Raise SourceTooLarge if these are more bytes than are allowed.
+
+        Args:
+            shown: The source, as it may be shown.
+            count: How many there are, or were read so far.
+            told: Whether all of them are counted, though none was read.
+        """
+        if count > self.max_bytes:
+            has = f"has {count:,} bytes" if told else "has more bytes"
+            raise SourceTooLarge(
+                f"{shown} {has}, and {self.max_bytes:,} are allowed",
+                hint="allow more with --max-bytes, or load it in parts",
+            )
+
+    def check_ratio(self, shown: str, packed: int, unpacked: int, *, dense: bool) -> None:
+        """Raise SourceTooLarge if it unpacks to more than is credible.
+
+        Args:
+            shown: The source, as it may be shown.
+            packed: Bytes read so far.
+            unpacked: Bytes that they became.
+            dense: Whether the packing is one of those that pack repetitions better.
+        """
+        most = self.max_dense_ratio if dense else self.max_ratio
+        if unpacked >= JUDGED_FROM_BYTES and unpacked > most * max(packed, 1):
+            raise SourceTooLarge(
+                f"{shown} unpacks to {unpacked / max(packed, 1):,.0f} times its size"
+                f" ({packed:,} bytes to {unpacked:,} so far), and {most:,.10g} times are allowed",
+                hint="if that is what it should hold, allow more with --max-ratio",
+            )
+
+
+def _check(name: str, value: object, least: int, hint: str) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator]
+        raise UsageError(f"{name} cannot be {value!r}", hint=hint)
+
+
+def _size(name: str, given: float | str) -> float:
+    if not isinstance(given, str):
+        return given
+    match = _SIZE.fullmatch(given.strip().upper())
+    if match is None:
+        raise UsageError(f"{name} cannot be {given!r}", hint=_SIZE_HINT)
+    unit = match["unit"] or "B"
+    size = float(match["number"]) * (1024 if "I" in unit else 1000) ** _POWERS.index(unit[0])
+    return min(float(size), _MOST_BYTES)
+
+
+def _number(name: str, given: float | str) -> float:
+    try:
+        return float(given)
+    except ValueError:
+        raise UsageError(f"{name} cannot be {given!r}", hint="a number, 1 or more") from None
