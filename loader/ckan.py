@@ -57,6 +57,8 @@ _SAID_SHOWN = 300  # characters of what CKAN says that a one-line error shows
 # What people copy instead of the start page's URL.
 _API_PATH = re.compile(r"/api(/\d+)?(/action)?/?$")
 _COMPLETE = "datastore_contains_all_records_of_source_file"
+# Of AirCan's extension: CKAN 2.12 has no action for the table of a resource that is gone.
+_DROP_TABLE = "aircan_table_drop"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -338,6 +340,82 @@ class Ckan:
             CkanForbidden: The token may not edit it.
         """
         self.resource(resource_id)
+        self._check_right(resource_id)
+
+    def check_still_there(self, resource_id: str) -> None:
+        """Ask once more, before readers get what hours of work have made.
+
+        Raises:
+            CkanNotFound: The resource or its dataset was deleted meanwhile.
+            CkanForbidden: The token may no longer edit it.
+        """
+        try:
+            dataset = self.dataset(self.resource(resource_id)["package_id"])
+        except CkanNotFound as error:
+            raise CkanNotFound(
+                f"the resource {resource_id} was deleted while it was loaded",
+                hint="nothing is left to do, unless it was deleted by mistake",
+            ) from error
+        if dataset.get("state") == "deleted":  # CKAN still shows it to those who may restore it
+            raise CkanNotFound(
+                f"the dataset of {resource_id} was deleted while it was loaded",
+                hint="load again if it is restored",
+            )
+        self._check_right(resource_id)
+
+    def is_gone(self, resource_id: str, *, repeat: bool = True) -> bool:
+        """Tell whether CKAN says that a resource was deleted, or purged.
+
+        No other answer says that: not that it is hidden from this token, not a web page with a
+        404, not a CKAN that fails. Nor is a resource gone whose dataset was deleted: who restores
+        the dataset gets it back, and until then CKAN shows its rows to nobody else.
+
+        Args:
+            resource_id: The resource, which this CKAN once had.
+            repeat: As for ``call``.
+        """
+        try:
+            self.call("resource_show", {"id": resource_id}, repeat=repeat)
+        except CkanNotFound:
+            return True
+        except CkanError as error:
+            _log.info("whether %s is gone is unknown: %s", resource_id, error)
+        return False
+
+    def table_oid(self, resource_id: str) -> int | None:
+        """Return the oid of a resource's table in CKAN's DataStore; None if CKAN lists none."""
+        asked: dict[str, Any] = {
+            "resource_id": "_table_metadata",
+            "filters": {"name": resource_id},
+            "fields": ["name", "oid"],
+            "include_total": False,
+        }
+        try:
+            records = self.call("datastore_search", asked)["records"]
+        except (CkanNotFound, CkanForbidden, CkanRefused) as error:
+            _log.info("whether CKAN has the table %s is unknown: %s", resource_id, error)
+            return None
+        return next((int(one["oid"]) for one in records if one["name"] == resource_id), None)
+
+    def drop_table(self, resource_id: str) -> bool:
+        """Have CKAN drop the table of a resource that is gone; return whether none can be read."""
+        for action in ("datastore_delete", _DROP_TABLE):
+            with suppress(CkanNotFound, CkanForbidden, CkanRefused):
+                self.call(action, {"resource_id": resource_id, "force": True})
+            try:
+                self.call("datastore_search", {"resource_id": resource_id, "limit": 0})
+            except CkanNotFound:
+                return True
+            except CkanForbidden:
+                continue
+        return False
+
+    def _check_right(self, resource_id: str) -> None:
+        """See whether the token may edit the resource.
+
+        Raises:
+            CkanForbidden: It may not.
+        """
         # Adding no rows changes nothing, and takes the right to.
         nothing = {"method": "insert", "records": [], "dry_run": True}
         with suppress(CkanNotFound):  # no table yet

@@ -28,7 +28,7 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from loader import __version__, describe, embedded, resources
-from loader.copy import database, relation
+from loader.copy import database, gone, relation
 from loader.errors import AircanError, Cancelled, DatabaseUnreachable, Unexpected, UsageError
 from loader.options import (
     Options,
@@ -81,6 +81,16 @@ CkanUrlOption = Annotated[
     typer.Option(
         "--ckan-url",
         help="The CKAN that has the resource. Its API token goes in AIRCAN_CKAN_TOKEN."
+        " [default: AIRCAN_CKAN_URL]",
+        metavar="URL",
+        show_default=False,
+    ),
+]
+CleanupCkanUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ckan-url",
+        help="The CKAN whose DataStore it is: the tables go whose resources it has no more."
         " [default: AIRCAN_CKAN_URL]",
         metavar="URL",
         show_default=False,
@@ -442,20 +452,34 @@ def validate(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(short_help="Drop tables of killed loads and deleted resources.")
 def cleanup(
     datastore_url: UrlOption = None,
+    ckan_url: CleanupCkanUrlOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Drop the tables that killed loads have left behind."""
+    """Drop the tables that killed loads have left, and those of deleted resources."""
     with _errors(debug):
         url = database.normalise_url(datastore_url or default_datastore())
         with closing(database.connect(url, "cleanup")) as connection:
-            orphans = relation.drop_all_orphans(connection, dry_run=dry_run)
-    for orphan in orphans:
-        typer.echo(f"{'would drop' if dry_run else 'dropped'} {orphan}")
-    if not orphans:
+            left = relation.drop_all_orphans(connection, dry_run=dry_run)
+            options = completed(Options(ckan_url=ckan_url))
+            if options.ckan_url:
+                from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
+
+                ckan = Ckan(options.ckan_url, options.ckan_token)
+                dropped = gone.drop_all(connection, ckan, dry_run=dry_run)
+                if dropped is None:
+                    typer.echo(
+                        "aircan: no tables of deleted resources are looked for: the database is not"
+                        f" known to be the DataStore of {ckan.url}",
+                        err=True,
+                    )
+                left += dropped or []
+    for table in left:
+        typer.echo(f"{'would drop' if dry_run else 'dropped'} {table}")
+    if not left:
         typer.echo("nothing to clean up")
 
 

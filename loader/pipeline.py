@@ -25,6 +25,8 @@ from loader.errors import (
     AuthenticationFailed,
     Cancelled,
     CkanError,
+    CkanNotFound,
+    CkanUnreachable,
     DatabaseFull,
     DatabaseUnreachable,
     PermissionDenied,
@@ -156,16 +158,23 @@ def register(report: Report, options: Options = Options()) -> None:
 
     Args:
         report: Of the load.
-        options: Name CKAN.
+        options: Name CKAN, and the database if the rows went there.
 
     Raises:
-        UsageError: They name none.
+        UsageError: They name no CKAN.
+        CkanNotFound: The resource was deleted; its table was dropped, unless the error denies it.
         CkanError: CKAN was not told.
     """
     ckan = _named(options)
     if ckan is None:
         raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
-    _register(ckan, report)
+    try:
+        _register(ckan, report)
+    except AircanError as error:
+        if not _is_gone(ckan, report.resource_id, error):
+            raise
+        dropped = _withdraw(ckan, report, options)
+        raise _gone(report.resource_id, dropped=dropped) from error
 
 
 def _named(options: Options) -> Ckan | None:
@@ -174,6 +183,36 @@ def _named(options: Options) -> Ckan | None:
     from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
 
     return Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
+
+
+def _withdraw(ckan: Ckan, report: Report, options: Options) -> bool:
+    url = None if options.via == "api" else options.datastore_url
+    try:
+        if report.via == "copy" and url is not None:
+            return via_copy.withdraw(url, ckan, report.resource_id)
+        return ckan.drop_table(report.resource_id)
+    except AircanError as error:
+        _log.warning("the table of %s is not dropped: %s", report.resource_id, error)
+        return False
+
+
+def _is_gone(ckan: Ckan, resource_id: str, error: AircanError) -> bool:
+    # After a failure that has passed all retries, once is enough.
+    return ckan.is_gone(resource_id, repeat=not isinstance(error, CkanUnreachable))
+
+
+def _gone(resource_id: str, *, dropped: bool) -> CkanNotFound:
+    deleted = f"the resource {resource_id} was deleted while it was loaded"
+    if dropped:
+        return CkanNotFound(
+            f"{deleted}: its table was dropped",
+            hint="nothing is left to do, unless it was deleted by mistake",
+        )
+    return CkanNotFound(
+        f"{deleted}, and its table could not be dropped",
+        hint="whoever sees the dataset can read the rows: run in the DataStore's database"
+        f' DROP TABLE "{resource_id}" CASCADE',
+    )
 
 
 def find_way(options: Options) -> tuple[Literal["copy", "api"], str]:
@@ -254,24 +293,47 @@ class _Load:
         with ExitStack() as stack:
             self.way = way = self._open(stack, ckan)
             done, md5 = self._take_until_settled(way, hashed=ckan is not None)
-            self._finish(way, done)
-            if not way.settled:
-                self._show(ckan, registers=registers)
-                self.report.warnings += way.settle()
-                registers = registers and way.settled
-            self.report.hash = md5 if way.settled else None
-            if registers:
-                self._register(ckan)
+            with self._withdrawn_if_gone(ckan, way):
+                self._finish(way, done)
+                if not way.settled:
+                    self._show(ckan, registers=registers)
+                    self.report.warnings += way.settle()
+                    self._check_indexed(ckan, way)
+                    registers = registers and way.settled
+                self.report.hash = md5 if way.settled else None
+                if registers:
+                    self._register(ckan)
         self._remove_stale_rejects()
+
+    @contextmanager
+    def _withdrawn_if_gone(self, ckan: Ckan | None, way: Way) -> Iterator[None]:
+        """Drop the table that this load has put there if its resource was deleted meanwhile."""
+        resource_id = self.report.resource_id
+        try:
+            yield
+        except AircanError as error:
+            if ckan is None or way.loaded is False or not _is_gone(ckan, resource_id, error):
+                raise
+            try:
+                dropped = way.withdraw()
+            except AircanError as second:
+                _log.warning("the table of %s is not dropped: %s", resource_id, second)
+                dropped = False
+            raise _gone(resource_id, dropped=dropped) from error
 
     def _show(self, ckan: Ckan | None, *, registers: bool) -> None:
         """Let CKAN show the table, but not know its file: not all is done."""
         try:
             self._register(ckan)
         except CkanError as error:
-            if registers:
+            if registers or (ckan and _is_gone(ckan, self.report.resource_id, error)):
                 raise
             _log.warning("not shown before it is registered: %s", error)
+
+    def _check_indexed(self, ckan: Ckan | None, way: Way) -> None:
+        """See whether the rows have no index because CKAN has dropped the table."""
+        if not way.settled and ckan is not None and ckan.is_gone(self.report.resource_id):
+            raise CkanNotFound(f"the resource {self.report.resource_id} was deleted")
 
     def convert(self, rows: IO[bytes]) -> None:
         """Write the source's rows down, as CKAN's API shall have them."""
@@ -288,7 +350,8 @@ class _Load:
         ckan = self._named_ckan()
         with ExitStack() as stack:
             self.way = way = self._open_api(stack, ckan)
-            self.report.rows, warnings = way.send(self.report.columns, rows)
+            with self._withdrawn_if_gone(ckan, way):
+                self.report.rows, warnings = way.send(self.report.columns, rows)
             self.report.warnings += warnings
 
     def _remove_stale_rejects(self) -> None:

@@ -199,6 +199,7 @@ class Batching:
 
     def _send(self, columns: Columns) -> Sent:
         with self._steps.step("copy", "sending the rows to CKAN"):
+            self._ckan.check_still_there(self._resource_id)
             self.loaded = None
             sent = self._send_all(columns)
             self.loaded = True
@@ -261,6 +262,10 @@ class Batching:
     def settle(self) -> list[str]:
         """Do nothing: all is done."""
         return []
+
+    def withdraw(self) -> bool:
+        """Have CKAN drop the table of a resource that is gone."""
+        return self._ckan.drop_table(self._resource_id)
 
 
 def _line(row: Sequence[str | None]) -> bytes:

@@ -22,6 +22,7 @@ from loader.copy import (
     database,
     dictionary,
     fulltext,
+    gone,
     keep,
     lanes,
     lexemes,
@@ -73,7 +74,7 @@ def opened(
         swap.check_live(connection, names, replaced=options.mode == "replace")
         for orphan in relation.drop_orphans(connection, names):
             _log.info("dropped %s, left by a load that was killed", orphan)
-        way = Copying(connection, url, names, options, steps)
+        way = Copying(connection, url, names, options, steps, ckan)
         try:
             yield way
         finally:
@@ -93,18 +94,41 @@ def _check_shared(ckan: Ckan, connection: psycopg.Connection[TupleRow], steps: S
         )
 
 
+def withdraw(url: str, ckan: Ckan, resource_id: str) -> bool:
+    """Drop the table of a resource that is gone, which an earlier process has loaded.
+
+    Args:
+        url: Of the database.
+        ckan: Has said that the resource is gone.
+        resource_id: The resource.
+
+    Returns:
+        Whether the table is no longer there.
+
+    Raises:
+        DatabaseError: The database cannot be had, or another load of the resource is running.
+    """
+    names = relation.name(resource_id)
+    url = database.normalise_url(url)
+    with closing(database.connect(url, f"withdraw {names.live}")) as connection:
+        relation.lock(connection, names)
+        return gone.drop(connection, ckan, names)
+
+
 class Copying:
     """One load by COPY; see ``loader.way``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  (what a load by COPY has, from ``opened`` only)
         self,
         connection: psycopg.Connection[TupleRow],
         url: str,
         names: relation.Names,
         options: Options,
         steps: Steps,
+        ckan: Ckan | None,
     ) -> None:
         self.connection = connection
+        self._ckan = ckan
         self._url = url
         self._names = names
         self._options = options
@@ -276,6 +300,7 @@ class Copying:
             relation.add_trigger(self.connection, self._names)
             renamed = [(column.name, column.label) for column in one.columns if column.label]
             relation.label(self.connection, self._names, renamed)
+            self._check_still_there()
             self.loaded = None
             swapped = swap.swap(self.connection, self._names, one.rows_read, rows, self._others)
             self.loaded = True
@@ -326,6 +351,7 @@ class Copying:
 
     def _merge(self, one: Pass, warnings: list[str]) -> tuple[int, list[str]]:
         with self._steps.step("swap", "adding the rows"):
+            self._check_still_there()
             self.loaded = None
             if self._options.mode == "append":
                 merged = merge.append(self.connection, self._names)
@@ -336,6 +362,15 @@ class Copying:
         if lost := one.rows_verified - merged.duplicates - rows:
             warnings.append(f"rows that a trigger of the table has left out: {lost}")
         return rows, warnings + keys.told(merged.duplicates)
+
+    def _check_still_there(self) -> None:
+        """See that no deleted resource is given a table, which CKAN would show to everybody."""
+        if self._ckan is not None:
+            self._ckan.check_still_there(self._names.live)
+
+    def withdraw(self) -> bool:
+        """Drop the live table of a resource that is gone."""
+        return self._ckan is not None and gone.drop(self.connection, self._ckan, self._names)
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""

@@ -36,3 +36,6 @@ class Way(Protocol):
 
     def settle(self) -> list[str]:
         """Make what is still missing while readers see the rows; return warnings."""
+
+    def withdraw(self) -> bool:
+        """Drop the table of a resource that CKAN says is gone; return whether none can be read."""

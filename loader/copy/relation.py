@@ -33,6 +33,7 @@ from loader.errors import LoadInProgress, PermissionDenied, TableBusy, UsageErro
 _log = logging.getLogger(__name__)
 
 _PREFIX = "_aircan_"
+MARK = "of a table that AirCan has loaded"
 _MAX_RESOURCE_ID_BYTES = 63 - len("__id_seq")
 # The server takes a moment to notice that the last load has closed its connection.
 _LOCK_PATIENCE_S = 1.0
@@ -117,6 +118,15 @@ def _try_lock(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
     with ours("locking the resource"):
         row = connection.execute(
             "SELECT pg_try_advisory_lock(%s)", (_lock_key(_hash(names.live)),)
+        ).fetchone()
+    return bool(row and row[0])
+
+
+def lock_for_now(connection: psycopg.Connection[TupleRow], resource_id: str) -> bool:
+    """Take a resource's lock until the transaction's end; return whether nobody is loading it."""
+    with ours("looking for running loads"):
+        row = connection.execute(
+            "SELECT pg_try_advisory_xact_lock(%s)", (_lock_key(_hash(resource_id)),)
         ).fetchone()
     return bool(row and row[0])
 
@@ -208,6 +218,10 @@ def create(
             sql.SQL("ALTER TABLE {} ALTER _id SET DEFAULT nextval({}::regclass)").format(
                 shadow, sql.Literal(sequence.as_string(None))
             )
+        )
+        # Tells the tables of loads from those that others have made, also when they are live.
+        connection.execute(
+            sql.SQL("COMMENT ON SEQUENCE {} IS {}").format(sequence, sql.Literal(MARK))
         )
 
 

@@ -1,5 +1,7 @@
 """What nobody needs any more -> deleted: artifacts of old runs, tables that killed loads left.
 
+The tables of resources that are gone are no longer to be seen by anybody: they go too.
+
 In: the run of the cleanup, an age. Out: its report.json. Holds what ``retention`` does.
 """
 
@@ -10,8 +12,13 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
-from loader.copy import database, relation
+import psycopg
+from psycopg.rows import TupleRow
+
+from loader.copy import database, gone, relation
+from loader.errors import CkanError
 from loader.factory.conf import STEPS
+from loader.factory.connections import NoConnection
 from loader.factory.retention import sweep
 from loader.factory.tasks import REPORT, Run
 
@@ -34,15 +41,32 @@ def clean_up(
         AircanError: Artifacts or tables cannot be listed.
     """
     now = datetime.now(timezone.utc)
-    tables = _orphans(run.datastore_url(), dry_run=dry_run)  # may fail: before what is told of
-    for table in tables:
+    orphans, deleted = _tables(run, dry_run=dry_run)  # may fail: before what is told of
+    for table in orphans + deleted:
         _log.info("%s %s", "would drop" if dry_run else "dropped", table)
     swept = sweep(run.artifacts, older_than, is_going, dag_ids=_DAGS, dry_run=dry_run, now=now)
-    run.place("clean_up").write(REPORT, swept.to_dict() | {"tables": tables})
+    run.place("clean_up").write(REPORT, swept.to_dict() | {"tables": orphans, "gone": deleted})
 
 
-def _orphans(url: str | None, *, dry_run: bool) -> list[str]:
+def _tables(run: Run, *, dry_run: bool) -> tuple[list[str], list[str]]:
+    """Drop what killed loads have left, and the tables of resources that are gone."""
+    url = run.datastore_url()
     if url is None:
-        return []
+        return [], []
     with closing(database.connect(database.normalise_url(url), "cleanup")) as connection:
-        return relation.drop_all_orphans(connection, dry_run=dry_run)
+        orphans = relation.drop_all_orphans(connection, dry_run=dry_run)
+        return orphans, _drop_gone(run, connection, dry_run=dry_run)
+
+
+def _drop_gone(run: Run, connection: psycopg.Connection[TupleRow], *, dry_run: bool) -> list[str]:
+    try:
+        ckan = run.ckan()
+        dropped = gone.drop_all(connection, ckan, dry_run=dry_run)
+        if dropped is not None:
+            return dropped
+        _log.warning(
+            "no tables of deleted resources are dropped: is this %s's DataStore?", ckan.url
+        )
+    except (NoConnection, CkanError) as error:  # the artifacts are to go all the same
+        _log.warning("no tables of deleted resources are dropped: %s", error)
+    return []

@@ -155,7 +155,7 @@ CLEANUP: Mapping[str, Mapping[str, Any]] = {
         "title": "Days that a run's artifacts are kept",
     },
     "dry_run": {"default": False, "type": "boolean", "title": "Only list"},
-    "datastore_conn_id": _CONNECTIONS["datastore_conn_id"],
+    **_CONNECTIONS,
 }
 
 

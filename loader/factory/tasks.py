@@ -310,7 +310,7 @@ def register(run: Run) -> None:
         job.tell("RUNNING", "register", "telling CKAN")
         report = Report.from_dict(run.place("load").read(REPORT))
         with report.timing("register"):
-            pipeline.register(report, _of_ckan(run.ckan()))
+            pipeline.register(report, _of_ckan(run))
         place.write(REPORT, report.to_dict())
 
 
@@ -552,5 +552,12 @@ def _max_loads(settings: Settings, described: Mapping[str, Any]) -> int | None:
     return max(1, settings.max_loads - 1)
 
 
-def _of_ckan(ckan: Ckan) -> Options:
-    return Options(ckan_url=ckan.url, ckan_token=ckan.token, ckan_guard=ckan.guard)
+def _of_ckan(run: Run) -> Options:
+    ckan, datastore_url = run.ckan(), run.datastore_url()
+    return Options(
+        ckan_url=ckan.url,
+        ckan_token=ckan.token,
+        ckan_guard=ckan.guard,
+        datastore_url=datastore_url,
+        via="auto" if datastore_url else "api",
+    )

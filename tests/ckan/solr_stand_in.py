@@ -23,6 +23,7 @@ TERM = re.compile(
         (?:\((?P<either>[^)]*)\) | "(?P<quoted>[^"]*)" | (?P<bare>[^\s()"]+))""",
     re.VERBOSE,
 )
+GROUP = re.compile(r"(?<![\w:])\+?\((?P<terms>\w+:[^()]*)\)")
 VALUE = re.compile(r'"([^"]*)"|([^\s"]+)')
 
 
@@ -87,6 +88,9 @@ def matches(query: str, document: Document) -> bool:
     query = query.strip()
     if query == EVERYTHING:
         return True
+    if group := GROUP.search(query):  # of alternatives, beside which there are no others
+        rest = GROUP.sub(" ", query, count=1).strip().removeprefix("AND ")
+        return matches(group["terms"], document) and (not rest or matches(rest, document))
     terms = list(TERM.finditer(query))
     words = TERM.sub(" ", query).split()
     alternatives = "OR" in words

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,9 +21,10 @@ from portal import PASSWORD, Portal
 from unsteady import Unsteady
 
 from loader import errors
-from loader.copy import slots
+from loader.copy import relation, slots
 from loader.factory import conf, many, tasks
 from loader.factory.artifacts import Artifacts
+from loader.factory.cleanup import clean_up
 from loader.factory.connections import NoConnection
 from loader.factory.failed import last_failed
 from loader.factory.tasks import Run, Settings
@@ -732,3 +734,101 @@ class TestValidate:
         tasks.validate(run)
         tasks.report(run)
         assert told(front)[-1]["message"] == "not valid: at least 1,000 errors"
+
+
+# A resource that is deleted while its run goes on
+
+
+def leave_out(portal: Portal, resource_id: str) -> None:
+    """Save the dataset without the resource: CKAN leaves its table to be read by everybody."""
+    dataset = portal.action("resource_show", id=resource_id)["package_id"]
+    portal.action("package_update", **portal.action("package_show", id=dataset) | {"resources": []})
+
+
+def has_table(portal: Portal, resource_id: str) -> bool:
+    return sql(portal, "SELECT to_regclass(quote_ident(%s)) IS NOT NULL", resource_id)[0][0]
+
+
+def loaded_as(way: str, run: Run) -> Run:
+    return run if way == "copy" else through_api(run)
+
+
+@pytest.mark.parametrize("way", ["copy", "api"])
+@pytest.mark.parametrize("step", ["convert", "load"])
+def test_a_step_does_not_load_what_was_deleted_before_it(portal_212, run, way, step):
+    run = loaded_as(way, run)
+    for before in STEPS[: STEPS.index(step)]:
+        getattr(tasks, before)(run)
+    leave_out(portal_212, run.conf.resource_id)
+    with pytest.raises(errors.CkanNotFound):
+        do_all(run, STEPS[STEPS.index(step) :])
+    assert not has_table(portal_212, run.conf.resource_id)
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first load", "reload"])
+def test_register_takes_back_what_load_has_put_there(portal_212, run, is_first, monkeypatch):
+    monkeypatch.setenv("AIRCAN_DATASTORE_URL", "postgresql://127.0.0.1:1/not_asked")
+    if not is_first:
+        do_all(run)
+    for step in STEPS[:-1]:
+        getattr(tasks, step)(run)
+    leave_out(portal_212, run.conf.resource_id)
+    assert has_table(portal_212, run.conf.resource_id)
+    with pytest.raises(errors.CkanNotFound, match="its table was dropped") as caught:
+        tasks.register(run)
+    assert not caught.value.retryable
+    assert not has_table(portal_212, run.conf.resource_id)
+    with pytest.raises(errors.StepFailed, match=r"register: the resource .* was deleted"):
+        tasks.report(run)
+
+
+def test_register_leaves_the_table_of_another_load(portal_212, run):
+    """It will find out by itself."""
+    for step in STEPS[:-1]:
+        getattr(tasks, step)(run)
+    resource_id = run.conf.resource_id
+    leave_out(portal_212, resource_id)
+    with closing(psycopg.connect(portal_212.datastore_url, autocommit=True)) as other:
+        relation.lock(other, relation.name(resource_id))
+        with pytest.raises(errors.CkanNotFound, match="could not be dropped"):
+            tasks.register(run)
+    assert has_table(portal_212, resource_id)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_the_cleanup_drops_tables_of_deleted_resources(portal_212, run, dry_run):
+    do_all(run)
+    kept = replace(run, run_id="of another", conf=another(portal_212, run))
+    do_all(kept)
+    leave_out(portal_212, run.conf.resource_id)
+    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.of_many({}))
+    clean_up(cleanup_run, timedelta(days=1), lambda *_: False, dry_run=dry_run)
+    report = cleanup_run.place("clean_up").read("report.json")
+    assert run.conf.resource_id in report["gone"]
+    assert kept.conf.resource_id not in report["gone"]
+    assert has_table(portal_212, run.conf.resource_id) == dry_run
+    assert has_table(portal_212, kept.conf.resource_id)
+
+
+def another(portal: Portal, run: Run) -> conf.Conf:
+    """Return what asks for the same file in another resource."""
+    url = portal.action("resource_show", id=run.conf.resource_id)["url"]
+    return replace(run.conf, resource={"resource_id": portal.new_resource(url)["id"]})
+
+
+@pytest.mark.parametrize("fault", ["no connection", "away"])
+def test_the_cleanup_goes_on_without_a_ckan(portal_212, run, front, fault):
+    do_all(run)
+    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.of_many({}))
+    if fault == "away":
+        front.always = away_for_good
+    else:
+        cleanup_run = replace(cleanup_run, conf=replace(cleanup_run.conf, ckan_conn_id="not_there"))
+    clean_up(cleanup_run, timedelta(days=-1), lambda *_: False, dry_run=False)
+    report = cleanup_run.place("clean_up").read("report.json")
+    assert (report["gone"], report["runs"]) == ([], 1)
+    assert has_table(portal_212, run.conf.resource_id)
+
+
+def away_for_good(handler: Any, call: Any) -> None:
+    handler.answer(404, b"<html></html>", {"Content-Type": "text/html"})

@@ -1,0 +1,450 @@
+"""A resource that is deleted while it loads: nobody reads its rows, however it goes, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from loads import load_text, rows, settings, sql
+from portal import Portal, Refused
+from typer.testing import CliRunner
+from unsteady import Unsteady
+
+from loader import Options, cli, errors, load
+from loader.batches import BatchSettings
+from loader.ckan import Ckan
+from loader.copy import database, gone, relation
+from loader.pipeline import register
+
+OLD = "tree,height\nLinde,12\nEiche,20\n"
+NEW = "tree,height\n" + "Ulme,7\n" * 40
+BATCHES = BatchSettings(rows=10, settle_s=1)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+# How it goes
+
+
+def resource_delete(portal: Portal, resource: dict[str, Any]) -> None:
+    portal.action("resource_delete", id=resource["id"])
+
+
+def left_out(portal: Portal, resource: dict[str, Any]) -> None:
+    shown = portal.action("package_show", id=resource["package_id"])
+    portal.action("package_update", **shown | {"resources": []})
+
+
+def package_delete(portal: Portal, resource: dict[str, Any]) -> None:
+    portal.action("package_delete", id=resource["package_id"])
+
+
+def dataset_purge(portal: Portal, resource: dict[str, Any]) -> None:
+    package_delete(portal, resource)
+    portal.action("dataset_purge", id=resource["package_id"])
+
+
+Deletion = Callable[[Portal, dict[str, Any]], None]
+
+
+# When
+
+
+class At:
+    """Progress that does something once, when a step begins or rows have come so far."""
+
+    def __init__(self, title: str, act: Callable[[], None], rows: int = 0) -> None:
+        self._title, self._act, self._rows = title, act, rows
+        self._now = ""
+        self.acted = False
+
+    def begin(self, title: str) -> None:
+        self._now = title
+        self._look(0)
+
+    def expect(self, size: int | None) -> None:
+        pass
+
+    def advance(self, bytes_read: int, rows: int) -> None:
+        self._look(rows)
+
+    def _look(self, rows: int) -> None:
+        if not self.acted and self._now == self._title and rows >= self._rows:
+            self.acted = True
+            self._act()
+
+
+# What is left
+
+
+def asked_by_nobody(portal: Portal, resource_id: str) -> list[Any]:
+    """Return the rows that somebody without an account gets."""
+    found = []
+    for action, asked in (
+        ("datastore_search", {"resource_id": resource_id}),
+        ("datastore_search_sql", {"sql": f'SELECT * FROM "{resource_id}"'}),
+    ):
+        try:
+            found += portal.action(action, "", **asked)["records"]
+        except Refused as refused:
+            if refused.status not in (403, 404, 409):
+                raise
+    return found
+
+
+def has_table(portal: Portal, resource_id: str) -> bool:
+    return sql(portal, "SELECT to_regclass(quote_ident(%s)) IS NOT NULL", resource_id)[0][0]
+
+
+def shadows(portal: Portal) -> list[Any]:
+    return sql(portal, "SELECT relname FROM pg_class WHERE relname LIKE %s", r"\_aircan\_%")
+
+
+@pytest.fixture(params=["first load", "reload"])
+def resource(request: pytest.FixtureRequest, portal: Portal, tmp_path: Path) -> dict[str, Any]:
+    """A resource that was never loaded, or was."""
+    made = portal.new_resource()
+    if request.param == "reload":
+        load_text(portal, made["id"], OLD, tmp_path)
+    return made
+
+
+def load_until(
+    portal: Portal, resource: dict[str, Any], folder: Path, at: At, **options: Any
+) -> errors.CkanNotFound:
+    with pytest.raises(errors.CkanNotFound, match="deleted while it was loaded") as caught:
+        load_text(portal, resource["id"], NEW, folder, progress=at, batches=BATCHES, **options)
+    assert at.acted
+    assert shadows(portal) == []
+    return caught.value
+
+
+BEFORE = ["copying rows", "adding the primary key", "swapping the tables"]
+
+
+@pytest.mark.parametrize("step", BEFORE)
+def test_deleted_before_the_swap(
+    portal: Portal, resource: dict[str, Any], tmp_path: Path, step: str
+):
+    at = At(step, lambda: resource_delete(portal, resource))
+    error = load_until(portal, resource, tmp_path, at, via="copy")
+    assert not error.retryable
+    assert asked_by_nobody(portal, resource["id"]) == []
+    assert not has_table(portal, resource["id"])
+
+
+@pytest.mark.parametrize("delete", [dataset_purge, package_delete, left_out])
+@pytest.mark.parametrize("via", ["copy", "api"])
+def test_what_else_deletes_before_the_swap(
+    portal: Portal, resource: dict[str, Any], tmp_path: Path, delete: Deletion, via: str
+):
+    """CKAN leaves the old table there; nothing is changed of it."""
+    before = rows(portal, resource["id"]) if has_table(portal, resource["id"]) else None
+    at = At("copying rows", lambda: delete(portal, resource))
+    load_until(portal, resource, tmp_path, at, via=via)
+    assert has_table(portal, resource["id"]) == (before is not None)
+    if before is not None:
+        assert rows(portal, resource["id"]) == before
+
+
+AFTER = ["telling CKAN", "indexing the full text"]
+
+
+@pytest.mark.parametrize("delete", [resource_delete, left_out, dataset_purge])
+@pytest.mark.parametrize("step", AFTER)
+def test_deleted_after_the_swap(
+    portal: Portal, resource: dict[str, Any], tmp_path: Path, step: str, delete: Deletion
+):
+    if step != AFTER[0] and has_table(portal, resource["id"]):
+        step = AFTER[0]  # of a reload, the index is there before the swap
+    at = At(step, lambda: delete(portal, resource))
+    error = load_until(portal, resource, tmp_path, at, via="copy")
+    assert error.message.endswith("its table was dropped")
+    assert asked_by_nobody(portal, resource["id"]) == []
+    assert not has_table(portal, resource["id"])
+
+
+def test_a_dataset_that_may_be_restored_has_all_its_rows_then(
+    portal: Portal, resource: dict[str, Any], tmp_path: Path
+):
+    at = At("telling CKAN", lambda: package_delete(portal, resource))
+    load_text(portal, resource["id"], NEW, tmp_path, via="copy", progress=at)
+    assert at.acted
+    assert asked_by_nobody(portal, resource["id"]) == []
+    portal.action("package_patch", id=resource["package_id"], state="active")
+    assert portal.search(resource["id"])["total"] == 40
+    assert portal.action("resource_show", id=resource["id"])["datastore_active"] is True
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+@pytest.mark.parametrize("step", ["copying rows", "telling CKAN"])
+def test_rows_are_added_to_no_deleted_resource(
+    portal: Portal, tmp_path: Path, mode: str, step: str
+):
+    resource = portal.new_resource()
+    load_text(portal, resource["id"], OLD, tmp_path, key=["tree"])
+    at = At(step, lambda: resource_delete(portal, resource))
+    content = "tree,height\nUlme,7\n"
+    with pytest.raises(errors.AircanError) as caught:
+        load_text(portal, resource["id"], content, tmp_path, mode=mode, via="copy", progress=at)
+    assert isinstance(caught.value, errors.CkanNotFound), caught.value
+    assert asked_by_nobody(portal, resource["id"]) == []
+    assert shadows(portal) == []
+    assert not has_table(portal, resource["id"])
+
+
+# Through CKAN's API
+
+
+API = [("copying rows", 0), ("sending the rows to CKAN", 0)]
+API_LATER = [("sending the rows to CKAN", 20), ("telling CKAN", 0)]
+
+
+@pytest.mark.parametrize(("step", "count"), API)
+def test_deleted_before_any_row_is_sent(
+    portal: Portal, resource: dict[str, Any], tmp_path: Path, step: str, count: int
+):
+    at = At(step, lambda: resource_delete(portal, resource), count)
+    load_until(portal, resource, tmp_path, at, via="api")
+    assert asked_by_nobody(portal, resource["id"]) == []
+    assert not has_table(portal, resource["id"])
+
+
+@pytest.mark.parametrize("delete", [resource_delete, left_out])
+@pytest.mark.parametrize(("step", "count"), API_LATER)
+def test_deleted_after_rows_were_sent(
+    portal: Portal,
+    resource: dict[str, Any],
+    tmp_path: Path,
+    step: str,
+    count: int,
+    delete: Deletion,
+):
+    """CKAN 2.12 deletes no table of a deleted resource: the error says how it goes."""
+    at = At(step, lambda: delete(portal, resource), count)
+    error = load_until(portal, resource, tmp_path, at, via="api")
+    if portal.version.startswith("2.12"):
+        assert "could not be dropped" in error.message
+        assert error.hint
+        sql(portal, error.hint[error.hint.index("DROP TABLE") :])
+    else:
+        assert error.message.endswith("its table was dropped")
+    assert asked_by_nobody(portal, resource["id"]) == []
+    assert not has_table(portal, resource["id"])
+
+
+# In between two calls
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses between the tries of a call."""
+    monkeypatch.setattr(Ckan, "pause", lambda *_: None)
+
+
+@pytest.fixture
+def front(portal: Portal) -> Iterator[Unsteady]:
+    """CKAN, with somebody in front of it who deletes at a certain call."""
+    with Unsteady(portal.url) as front:
+        yield front
+
+
+def answer(handler: Any, call: Any) -> None:
+    got = handler.proxy.forward(call)
+    handler.answer(got.status_code, got.content, {"Content-Type": got.headers["Content-Type"]})
+
+
+def after(act: Callable[[], None]) -> Callable[..., None]:
+    def fault(handler: Any, call: Any) -> None:
+        answered = handler.proxy.forward(call)
+        act()
+        kind = {"Content-Type": answered.headers["Content-Type"]}
+        handler.answer(answered.status_code, answered.content, kind)
+
+    return fault
+
+
+def before(act: Callable[[], None]) -> Callable[..., None]:
+    def fault(handler: Any, call: Any) -> None:
+        act()
+        answer(handler, call)
+
+    return fault
+
+
+def load_through(
+    front: Unsteady, portal: Portal, resource: dict[str, Any], folder: Path, **options: Any
+) -> errors.CkanNotFound:
+    path = folder / "data.csv"
+    path.write_text(NEW, encoding="utf-8")
+    given = settings(portal) | {"ckan_url": front.url}
+    with pytest.raises(errors.CkanNotFound, match="deleted while it was loaded") as caught:
+        load(path, **given, resource_id=resource["id"], batches=BATCHES, **options)
+    assert shadows(portal) == []
+    return caught.value
+
+
+def test_deleted_between_the_last_question_and_the_swap(
+    portal: Portal, front: Unsteady, resource: dict[str, Any], tmp_path: Path
+):
+    delete = after(lambda: resource_delete(portal, resource))
+    front.faults = {"datastore_upsert": [None, delete]}
+    error = load_through(front, portal, resource, tmp_path, via="copy")
+    assert error.message.endswith("its table was dropped")
+    assert asked_by_nobody(portal, resource["id"]) == []
+    assert not has_table(portal, resource["id"])
+
+
+@pytest.mark.parametrize("via", ["copy", "api"])
+@pytest.mark.usefixtures("hasty")
+def test_deleted_between_two_calls_of_registering(portal_212: Portal, tmp_path: Path, via: str):
+    """CKAN 2.12 answers the patch of a deleted resource with HTTP 500."""
+    portal, resource = portal_212, portal_212.new_resource()
+    with Unsteady(portal.url) as front:
+        delete = before(lambda: left_out(portal, resource))
+        front.faults = {"resource_create_default_resource_views": [delete]}
+        error = load_through(front, portal, resource, tmp_path, via=via)
+    assert ("was dropped" in error.message) == (via == "copy")
+    if via == "copy":
+        assert asked_by_nobody(portal, resource["id"]) == []
+
+
+# Nothing is dropped that CKAN does not say is gone
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind"),
+    [
+        (404, b"<html>not here</html>", "text/html"),
+        (403, b'{"success": false, "error": {"__type": "Authorization Error"}}', None),
+        (500, b'{"success": false, "error": {"__type": "Internal Server Error"}}', None),
+        (404, b'{"success": false, "error": {"__type": "Search Index Error"}}', None),
+        (200, b'{"success": true}', None),
+    ],
+)
+@pytest.mark.usefixtures("hasty")
+def test_no_other_answer_takes_a_table_away(
+    portal_212: Portal, tmp_path: Path, status: int, content: bytes, kind: str | None
+):
+    portal, resource = portal_212, portal_212.new_resource()
+    load_text(portal, resource["id"], OLD, tmp_path)
+
+    def refused(handler: Any, call: Any) -> None:
+        handler.answer(status, content, {"Content-Type": kind or "application/json"})
+
+    path = tmp_path / "data.csv"
+    path.write_text(NEW, encoding="utf-8")
+    with Unsteady(portal.url) as front:
+
+        def refuse() -> None:
+            front.always = refused
+
+        given = settings(portal) | {"ckan_url": front.url}
+        at = At("telling CKAN", refuse)
+        with pytest.raises(errors.CkanError, match="the rows are loaded, but CKAN was not told"):
+            load(path, **given, resource_id=resource["id"], via="copy", progress=at)
+    assert len(rows(portal, resource["id"])) == 40
+    assert shadows(portal) == []
+
+
+def test_a_ckan_that_does_not_list_the_table_takes_none_away(
+    portal_212: Portal, portal_211: Portal, tmp_path: Path
+):
+    """Another CKAN knows no such resource, which says nothing."""
+    resource_id = portal_212.new_resource()["id"]
+    report = load_text(portal_212, resource_id, OLD, tmp_path, via="copy")
+    other = settings(portal_211) | {"datastore_url": portal_212.datastore_url}
+    with pytest.raises(errors.CkanNotFound, match="could not be dropped"):
+        register(report, Options(**other, resource_id=resource_id))
+    assert len(rows(portal_212, resource_id)) == 2
+
+
+# What is left of loads that never asked again, as those that were killed
+
+
+@pytest.fixture
+def tables(portal: Portal, tmp_path: Path) -> dict[str, str]:
+    """Tables by what became of their resource since they were loaded."""
+    made = {}
+    for what in ("gone", "purged", "in a deleted dataset", "there", "private"):
+        resource = portal.new_resource(private=what == "private")
+        load_text(portal, resource["id"], OLD, tmp_path, via="copy")
+        load_text(portal, resource["id"], NEW, tmp_path, via="copy")
+        if delete := {
+            "gone": left_out,
+            "purged": dataset_purge,
+            "in a deleted dataset": package_delete,
+        }.get(what):
+            delete(portal, resource)
+        made[what] = resource["id"]
+    resource = portal.new_resource()
+    fields = [{"id": "a", "type": "text"}]
+    portal.action("datastore_create", resource_id=resource["id"], force=True, fields=fields)
+    left_out(portal, resource)
+    return made | {"of others": resource["id"]}
+
+
+def clean(*options: str, **environment: str) -> list[str]:
+    """Return the tables that ``aircan cleanup`` names."""
+    done = CliRunner().invoke(cli.app, ["cleanup", *options], env=environment)
+    assert done.exit_code == 0, done.output
+    return [line.split()[-1] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("token", ["the admin's", "none"])
+def test_cleanup_drops_the_tables_of_what_is_gone(
+    portal: Portal, tables: dict[str, str], token: str
+):
+    environment = portal.environment
+    if token == "none":
+        del environment["AIRCAN_CKAN_TOKEN"]
+    unnamed = {name: v for name, v in environment.items() if name != "AIRCAN_CKAN_URL"}
+    assert not set(clean(**unnamed)) & set(tables.values())
+    named = set(clean("--dry-run", **environment)) & set(tables.values())
+    assert named == {tables["gone"], tables["purged"]}
+    assert all(has_table(portal, one) for one in tables.values())
+    assert set(clean(**environment)) & set(tables.values()) == named
+    left = {what for what, one in tables.items() if has_table(portal, one)}
+    assert left == {"in a deleted dataset", "there", "private", "of others"}
+    assert len(rows(portal, tables["there"])) == 40
+
+
+def test_cleanup_leaves_alone_what_is_being_loaded(portal: Portal, tables: dict[str, str]):
+    url = portal.datastore_url
+    with closing(database.connect(url, "test")) as connection:
+        relation.lock(connection, relation.name(tables["gone"]))
+        assert tables["gone"] not in clean(**portal.environment)
+        assert has_table(portal, tables["gone"])
+
+
+def test_cleanup_believes_only_the_ckan_of_this_datastore(
+    portal_212: Portal, portal_211: Portal, tmp_path: Path
+):
+    resource = portal_212.new_resource()
+    load_text(portal_212, resource["id"], OLD, tmp_path, via="copy")
+    load_text(portal_211, portal_211.new_resource()["id"], OLD, tmp_path, via="copy")
+    mixed = portal_211.environment | {"AIRCAN_DATASTORE_URL": portal_212.datastore_url}
+    done = CliRunner().invoke(cli.app, ["cleanup"], env=mixed)
+    assert done.exit_code == 0
+    assert f"not known to be the DataStore of {portal_211.url}" in done.stderr
+    assert len(rows(portal_212, resource["id"])) == 2
+
+
+def test_cleanup_waits_for_nobody_who_reads(
+    portal_212: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gone, "_LOCK_TIMEOUT_S", 1)
+    portal, resource = portal_212, portal_212.new_resource()
+    load_text(portal, resource["id"], OLD, tmp_path, via="copy")
+    left_out(portal, resource)
+    with psycopg.connect(portal.datastore_url) as reader:
+        reader.execute(f'SELECT count(*) FROM "{resource["id"]}"')
+        assert resource["id"] not in clean(**portal.environment)
+    assert resource["id"] in clean(**portal.environment)
