@@ -141,7 +141,7 @@ class TestReconcile:
         (job,) = jobs.of(resource)
         assert (job["status"], job["info"]["message"]) == (
             "CANCELLED",
-            "the resource is no longer there",
+            "cancelled: the dataset was deleted",
         )
 
     @pytest.mark.parametrize(

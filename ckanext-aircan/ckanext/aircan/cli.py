@@ -127,7 +127,10 @@ def status(resource: str | None) -> None:
 
 @aircan.command()
 def reconcile() -> None:
-    """Submit what waits, and ask Airflow after what it has: for cron, every five minutes."""
+    """Submit what waits, ask Airflow after what it has, drop the tables of deleted resources.
+
+    For cron, every five minutes.
+    """
     jobs.reconcile()
 
 

@@ -73,6 +73,18 @@ def aircan_trigger(trigger: str | None) -> str:
     return words.get(trigger or "", "")
 
 
+def aircan_why(why: str) -> str:
+    """Return in words why a job was cancelled that nobody has cancelled by hand."""
+    words = {
+        "resource_deleted": _("The resource was deleted, so its load was cancelled."),
+        "dataset_deleted": _("The dataset was deleted, so the load was cancelled."),
+        "made_private": _(
+            "The dataset was made private, so the load was cancelled. It can be run again."
+        ),
+    }
+    return words.get(why, why)
+
+
 def aircan_step(name: str | None) -> str:
     """Return a step in words; those of an operator's own DAG keep their names."""
     words = {

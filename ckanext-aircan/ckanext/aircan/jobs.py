@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from ckan import model as ckan_model
 from ckan.plugins import PluginImplementations, toolkit
-from ckanext.aircan import background, config, mail, model, updates
+from ckanext.aircan import background, config, mail, model, tables, updates
 from ckanext.aircan.airflow import Airflow, AirflowError, AirflowUnreachable, Run
 from ckanext.aircan.interfaces import IAircan
 from ckanext.aircan.model import Job
@@ -82,8 +82,57 @@ def ask_for(one: Session, resource: Mapping[str, Any], wish: Wish) -> Job:
     if wish.trigger != "change" and job.info["trigger"] == "change":
         job.user = wish.user
         job.put(trigger=wish.trigger)
-    job.put(next_attempt=None)  # whoever asks again does not want to wait
+    private = model.is_private(one, job.dataset)
+    job.put(next_attempt=None, private=private)  # whoever asks again does not want to wait
     return job
+
+
+# What a job says that was cancelled since nobody may want it any more; shown by helpers.
+_WHY = {
+    "resource_deleted": "cancelled: the resource was deleted",
+    "dataset_deleted": "cancelled: the dataset was deleted",
+    "made_private": "cancelled: the dataset was made private",
+}
+
+
+def cancel_lost(which: model.Lost | None = None) -> None:
+    """Cancel the jobs of what was deleted or made private; their runs end in the background.
+
+    Args:
+        which: Where something has changed; None looks at all that go.
+    """
+    with model.session() as one:
+        found = model.lost(one, which)
+        for job, why in found:
+            _lose(job, why)
+    for job, _ in found:
+        background.enqueue(stop_lost, job.id, title="stop what was deleted or made private")
+
+
+def _lose(job: Job, why: str) -> None:
+    updates.end(job, "CANCELLED", _WHY[why])
+    # Airflow may have got it, and may be away when it is to end it.
+    job.put(why=why, to_stop=job.is_submitted or "claimed" in job.info)
+
+
+@background.logged
+def stop_lost(job_id: str) -> None:
+    """End the run of a job that was cancelled, and drop what it may have put there already."""
+    _stop_lost(job_id)
+    tables.drop_gone()
+    submit_soon()  # another of the resource may have been held
+
+
+def _stop_lost(job_id: str) -> None:
+    with model.session() as one:
+        job = model.look(one, job_id)
+    if job is None or job.status != "CANCELLED" or not job.info.get("to_stop"):
+        return
+    if _stop(job):
+        with model.session() as one:
+            job = model.get(one, job_id)
+            if job is not None:
+                job.put(to_stop=False)
 
 
 def is_taken_care_of(job: Job | None, resource: Mapping[str, Any]) -> bool:
@@ -160,7 +209,16 @@ def look_after(found: Iterable[Job]) -> None:
 
 @background.logged
 def reconcile() -> None:
-    """Submit what waits and is due; ask Airflow after what has been submitted."""
+    """Submit what waits and is due; ask Airflow after what has been submitted.
+
+    What was deleted or made private without a word to us, by SQL for one, is cancelled first.
+    """
+    cancel_lost()
+    with model.session() as one:
+        left = model.to_stop(one, _AT_A_TIME)
+    for job_id in left:  # when Airflow was away
+        _stop_lost(job_id)
+    tables.drop_gone()
     submit_due()
     end = time.monotonic() + _PASS_S
     with model.session() as one:
@@ -368,6 +426,7 @@ def _told(one: Session, update: Mapping[str, Any]) -> Job:
         info={
             "dag_id": update["dag_id"],
             "trigger": "airflow",
+            "private": model.is_private(one, resource["package_id"]),
             "submitted": model.now().isoformat(),
         },
     )
@@ -485,8 +544,8 @@ def is_alone(job: Job, airflow: Airflow) -> bool:
     return job.resource == (asked.get("resource_id") if isinstance(asked, dict) else asked)
 
 
-def _stop(job: Job) -> None:
-    """End the run of a job that has ended for CKAN, if Airflow can be told."""
+def _stop(job: Job) -> bool:
+    """End the run of a job that has ended for CKAN; return whether that need not be tried again."""
     try:
         airflow = config.airflow()
         if is_alone(job, airflow):
@@ -495,6 +554,8 @@ def _stop(job: Job) -> None:
             )
     except AirflowError as error:
         _log.warning("the run of job %s could not be stopped: %s", job.id, error)
+        return not error.retryable
+    return True
 
 
 def _timeout() -> timedelta:

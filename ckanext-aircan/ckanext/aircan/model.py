@@ -10,7 +10,7 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
 from typing import Any
@@ -130,6 +130,14 @@ class Filter:
     job_type: str | None = None
 
 
+@dataclass
+class Lost:
+    """Resources and datasets of which something has changed: they may be gone, or private."""
+
+    resources: set[str] = field(default_factory=set)
+    datasets: set[str] = field(default_factory=set)
+
+
 @contextmanager
 def session() -> Iterator[Session]:
     """Give a session that is committed in the end, unless an error comes out."""
@@ -193,6 +201,66 @@ def listed(one: Session, which: Filter, limit: int, offset: int) -> tuple[int, l
     count = one.scalar(select(func.count()).select_from(found.subquery()))
     page = found.order_by(Job.created.desc(), Job.id).limit(limit).offset(offset)
     return count or 0, list(one.scalars(page))
+
+
+def lost(one: Session, which: Lost | None = None) -> list[tuple[Job, str]]:
+    """Return jobs that go on though nobody may want them any more, and why; their rows locked.
+
+    Args:
+        one: The session.
+        which: Where something has changed; None looks at all that go.
+    """
+    resource, package = model.Resource, model.Package
+    found = (
+        select(Job, resource.state, package.state, package.private)
+        .outerjoin(resource, resource.id == Job.resource)
+        .outerjoin(package, package.id == Job.dataset)
+        .where(Job.status.in_(GOING))
+    )
+    if which is not None:
+        found = found.where(or_(Job.resource.in_(which.resources), Job.dataset.in_(which.datasets)))
+    rows = one.execute(found.order_by(Job.id).with_for_update(of=Job)).all()
+    whys = ((job, _why(job, *states)) for job, *states in rows)
+    return [(job, why) for job, why in whys if why]
+
+
+def _why(job: Job, resource: str | None, dataset: str | None, private: bool | None) -> str | None:
+    if dataset in (None, "deleted"):
+        return "dataset_deleted"
+    if resource in (None, "deleted"):
+        return "resource_deleted"
+    # Who wants the load of a dataset that is private already shall have it.
+    return "made_private" if private and job.info.get("private") is False else None
+
+
+def is_private(one: Session, dataset: str) -> bool:
+    """Return whether a dataset is private."""
+    found = select(model.Package.private).where(model.Package.id == dataset)
+    return bool(one.scalar(found))
+
+
+def to_stop(one: Session, limit: int) -> list[str]:
+    """Return the ids of cancelled jobs whose runs Airflow is still to end, the oldest first."""
+    found = select(Job.id).where(Job.status == "CANCELLED", Job.info["to_stop"].astext == "true")
+    return list(one.scalars(found.order_by(Job.updated).limit(limit)))
+
+
+def gone(one: Session) -> list[str]:
+    """Return the ids of resources that were loaded, or were to be, and are deleted or purged.
+
+    Not those of a deleted dataset: who restores it gets them back.
+    """
+    resource = model.Resource
+    found = (
+        select(Job.resource)
+        .outerjoin(resource, resource.id == Job.resource)
+        .where(
+            Job.job_type == "LOAD",
+            Job.factory_id.is_not(None),
+            or_(resource.id.is_(None), resource.state == "deleted"),
+        )
+    )
+    return list(one.scalars(found.distinct().order_by(Job.resource)))
 
 
 def datasets(one: Session, which: Filter) -> list[str]:

@@ -36,6 +36,8 @@ class AircanPlugin(plugins.SingletonPlugin, DefaultTranslation):
         changes.listen()
 
     def notify(self, entity: Any, operation: str) -> None:  # noqa: ANN401
-        """Keep resources in mind that are about to be committed."""
+        """Keep in mind what is about to be committed: resources to load, and what goes."""
+        if isinstance(entity, model.Resource | model.Package):
+            changes.note_lost(entity, is_purged=operation == "deleted")
         if isinstance(entity, model.Resource) and operation != "deleted":
             changes.note(entity, is_new=operation == "new")

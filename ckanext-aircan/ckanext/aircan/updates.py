@@ -14,7 +14,7 @@ from ckanext.aircan.model import Job, now
 
 _OF_A_RUN = (
     *("started", "warnings", "report", "artifacts"),
-    *("error", "valid", "errors", "first", "problem", "given_up", "cancelling"),
+    *("error", "valid", "errors", "first", "problem", "given_up", "cancelling", "why"),
 )
 _MESSAGES = 200  # kept of a job, the newest
 _CANCELLING = timedelta(minutes=2)  # whoever asked Airflow was interrupted, if it takes longer
@@ -52,6 +52,7 @@ def hear(job: Job, update: Mapping[str, Any]) -> bool:
         step=step,
         message=message,
         problem=None,
+        why=None,
         started=job.info.get("started") or at,
         ended=None if status == "RUNNING" else at,
         steps=_steps(job.info.get("steps", []), status, step, at),

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from ckan.plugins import PluginImplementations, toolkit
-from ckan.types import Context, DataDict, Schema
-from ckanext.aircan import config, jobs, logs, model, rejects, told
+from ckan.types import Action, Context, DataDict, Schema
+from ckanext.aircan import changes, config, jobs, logs, model, rejects, tables, told
 from ckanext.aircan.interfaces import IAircan
 from ckanext.aircan.logic import schema
 
 _NAMES = ("id", "resource_id", "resource", "dataset", "user")
 # Of a job's info, what those may see who only see the dataset.
-_OPEN = ("dag_id", "started", "ended", "step", "rows", "progress", "steps")
+_OPEN = ("dag_id", "started", "ended", "step", "rows", "progress", "steps", "why")
 
 
 def aircan_submit(context: Context, data_dict: DataDict) -> dict[str, Any]:
@@ -87,6 +87,39 @@ def aircan_columns_change(context: Context, data_dict: DataDict) -> dict[str, An
     for plugin in PluginImplementations(IAircan):
         plugin.before_columns_change(resource, data.get("before", []), data.get("after", []))
     return {"resource_id": resource["id"]}
+
+
+def aircan_table_drop(context: Context, data_dict: DataDict) -> dict[str, Any]:
+    """Drop the DataStore table of a deleted resource, which no action of CKAN 2.12 does.
+
+    A load asks for it whose resource was deleted before its last rows came.
+    """
+    data = _checked("aircan_table_drop", context, data_dict, schema.resource())
+    resource = model.model.Resource.get(data["resource_id"])
+    if resource is not None and resource.state != "deleted":
+        why = toolkit._("The resource is not deleted")
+        raise toolkit.ValidationError({"resource_id": [why]})
+    tables.drop(data["resource_id"])
+    return {"resource_id": data["resource_id"]}
+
+
+@toolkit.chained_action
+def bulk_update_private(original: Action, context: Context, data_dict: DataDict) -> Any:  # noqa: ANN401
+    """Make datasets private, of which CKAN 2.11 tells nobody; their jobs are cancelled."""
+    return _bulk_update(original, context, data_dict)
+
+
+@toolkit.chained_action
+def bulk_update_delete(original: Action, context: Context, data_dict: DataDict) -> Any:  # noqa: ANN401
+    """Delete datasets, in the same way."""
+    return _bulk_update(original, context, data_dict)
+
+
+def _bulk_update(original: Action, context: Context, data_dict: DataDict) -> Any:  # noqa: ANN401
+    meant = data_dict.get("datasets") or []
+    done = original(context, data_dict)
+    changes.cancel(model.Lost(datasets=set(map(str, meant))))
+    return done
 
 
 @toolkit.side_effect_free

@@ -20,6 +20,7 @@ __all__ = [
     "aircan_status",
     "aircan_status_update",
     "aircan_submit",
+    "aircan_table_drop",
 ]
 
 
@@ -48,7 +49,7 @@ def _may_edit(context: Context, data_dict: dict[str, Any]) -> AuthResult:
     return _may("resource_update", context, data_dict.get("resource_id", ""))
 
 
-aircan_submit = aircan_status_update = aircan_columns_change = _may_edit
+aircan_submit = aircan_status_update = aircan_columns_change = aircan_table_drop = _may_edit
 aircan_settings_show = aircan_settings_update = _may_edit
 aircan_job_cancel = aircan_job_log = aircan_rejects = _may_edit_job
 
