@@ -58,8 +58,9 @@ def everything(connection) -> dict[str, list]:
         " LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum"
         " WHERE attrelid = 'trees'::regclass AND attnum > 0",
         "relations": "SELECT relname, relkind::text, relowner::regrole::text, relacl::text,"
-        " reloptions, relreplident::text, relpersistence::text, obj_description(oid)"
-        " FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        " reloptions, relreplident::text, relpersistence::text,"
+        f" nullif(obj_description(oid), '{relation.MARK}') FROM pg_class"
+        " WHERE relnamespace = 'public'::regnamespace"
         " AND relkind IN ('r', 'v', 'S') AND left(relname, 1) <> '_'",
         "views": "SELECT schemaname, viewname, definition FROM pg_views"
         " WHERE schemaname IN ('public', 'reports')",
