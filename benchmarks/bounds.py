@@ -50,6 +50,7 @@ class Limits:
     memory_mb: float
     memory_growth: float
     time_growth: float
+    swap_s: float
 
 
 FULL = Limits(
@@ -58,6 +59,7 @@ FULL = Limits(
     memory_mb=350,
     memory_growth=1.10,
     time_growth=1.15,
+    swap_s=5,
 )
 # Small files on a busy machine: start-up weighs more and a neighbour can take a core.
 GUARD = replace(FULL, b_to_a=2.6, c_to_d={"taxi": 0.95, "311": 0.95})
@@ -102,6 +104,11 @@ def check(base: Sequence[Measured], scaled: Sequence[Measured], limits: Limits) 
             if scaled:
                 verdicts += _check_growth(one, _find(scaled, kind, way), way, limits)
     return verdicts
+
+
+def check_swaps(seconds: Sequence[float], limits: Limits) -> Verdict:
+    """Hold the slowest swap of tables that an autovacuum had in hand against its limit."""
+    return Verdict("swap while an autovacuum has the old table", max(seconds), limits.swap_s, "s")
 
 
 def _find(files: Sequence[Measured], kind: str, *ways: str) -> Measured:

@@ -83,7 +83,7 @@ def measure(server: Server, way: str, data: Data, lanes: int) -> Run:
     server.run(*_PREPARE[way](data.kind))
     server.settle()
     try:
-        run, output = run_process(_command(server, way, data, lanes), server.url)
+        run, output = run_process(command(server, way, data, lanes), server.url)
         if way in AIRCAN_WAYS:
             _check_report(json.loads(output), data.rows)
         _check_table(server, way, data)
@@ -132,8 +132,15 @@ def _environment(datastore_url: str) -> dict[str, str]:
     return {**kept, "AIRCAN_DATASTORE_URL": datastore_url}
 
 
-def _command(server: Server, way: str, data: Data, lanes: int) -> list[str]:
-    """Return the command line of the process to measure."""
+def command(server: Server, way: str, data: Data, lanes: int) -> list[str]:
+    """Return the command line of the process to measure.
+
+    Args:
+        server: Where to.
+        way: A key of ``WAYS``.
+        data: The CSV.
+        lanes: Connections that AirCan copies with.
+    """
     if way in AIRCAN_WAYS:
         full_text = "none" if way == "b" else "all"
         options = ["--resource-id", TABLE, "--lanes", str(lanes), "--full-text", full_text]

@@ -20,14 +20,16 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bounds import FULL, GUARD, Measured, Verdict, check
+from benchmarks.bounds import FULL, GUARD, Measured, Verdict, check, check_swaps
 from benchmarks.chart import draw
 from benchmarks.measure import AIRCAN_WAYS, WAYS, Data, Run, WrongResult, measure
 from benchmarks.server import Server, embedded_server
+from benchmarks.vacuumed import measure_swaps
 
 _FULL_ROWS = 1_500_000
 _LARGER_WAYS = ("a", *AIRCAN_WAYS)  # d would take half an hour
@@ -47,6 +49,12 @@ class File:
     ways: tuple[str, ...]
 
 
+# The usual files, the larger ones, and the seconds of swaps under an autovacuum.
+_All: TypeAlias = tuple[list[Measured], list[Measured], list[float]]
+# Enough pages that the slow autovacuum takes minutes.
+_VACUUMED = File("taxi", 100_000, ("b",))
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to measure, and how often."""
@@ -64,16 +72,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=110)
     plan = _plan(options)
     try:
-        machine, base, larger = _measure_all(plan, console)
+        machine, measured = _measure_all(plan, console)
     except (subprocess.CalledProcessError, WrongResult) as error:
         told = getattr(error, "stderr", None) or ""
         console.print(f"not measured: {error}\n{told}", style="bold red", markup=False)
         return 2
-    verdicts = check(base, larger, GUARD if options.guard else FULL)
-    for measured in (*base, *larger):
-        console.print(_table(measured))
+    limits = GUARD if options.guard else FULL
+    base, larger, swaps = measured
+    verdicts = [*check(base, larger, limits), check_swaps(swaps, limits)]
+    for one in (*base, *larger):
+        console.print(_table(one))
     if options.out:
-        _write(options.out, machine, plan, (base, larger), verdicts)
+        _write(options.out, machine, plan, measured, verdicts)
     return _conclude(verdicts, console)
 
 
@@ -105,8 +115,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     return Plan(files, larger, options.runs, options.lanes)
 
 
-def _measure_all(plan: Plan, console: Console) -> tuple[str, list[Measured], list[Measured]]:
-    """Measure every file, one kind after the other; return the machine and both sizes."""
+def _measure_all(plan: Plan, console: Console) -> tuple[str, _All]:
+    """Measure every file, one kind after the other; return the machine, both sizes, the swaps."""
     base, larger = [], []
     with embedded_server() as server:
         machine = describe_machine(server)
@@ -119,7 +129,17 @@ def _measure_all(plan: Plan, console: Console) -> tuple[str, list[Measured], lis
                 measured = _alternate(server, plan, work, console)
             base += measured[: len(usual)]
             larger += measured[len(usual) :]
-    return machine, base, larger
+        swaps = _measure_swaps(server, plan, console)
+    return machine, (base, larger, swaps)
+
+
+def _measure_swaps(server: Server, plan: Plan, console: Console) -> list[float]:
+    with tempfile.TemporaryDirectory(prefix="aircan-data-") as folder:
+        data = _generate(_VACUUMED, Path(folder))
+        swaps = measure_swaps(server, data, plan.lanes, plan.runs)
+    told = " ".join(f"{seconds:.2f}" for seconds in swaps)
+    console.print(f"swap while an autovacuum has the old table: {told} s", highlight=False)
+    return swaps
 
 
 def _generate(file: File, folder: Path) -> Data:
@@ -187,16 +207,17 @@ def _write(
     folder: Path,
     machine: str,
     plan: Plan,
-    measured: tuple[list[Measured], list[Measured]],
+    measured: _All,
     verdicts: Sequence[Verdict],
 ) -> None:
     """Write results.json and chart.svg."""
     folder.mkdir(parents=True, exist_ok=True)
-    base, larger = measured
+    base, larger, swaps = measured
     results = {
         "machine": machine,
         **asdict(plan),
         "measured": [asdict(one) for one in (*base, *larger)],
+        "swaps_under_autovacuum_s": list(swaps),
         "bounds": [{**asdict(verdict), "holds": verdict.holds} for verdict in verdicts],
     }
     text = json.dumps(results, indent=2) + "\n"

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from benchmarks.bounds import FULL, GUARD, Measured, check
+from benchmarks.bounds import FULL, GUARD, Measured, check, check_swaps
 from benchmarks.chart import draw
 from benchmarks.generate import CHUNK_ROWS, KINDS, lines, write
 from benchmarks.measure import WAYS, Data, Run, WrongResult, _check_report, measure, run_process
@@ -145,6 +145,11 @@ class TestBounds:
         names = [verdict.name for verdict in check([fast, slow], [], GUARD) if not verdict.holds]
         assert names == ["taxi b/a", "taxi c/d"]
 
+    @pytest.mark.parametrize("limits", [FULL, GUARD])
+    def test_the_slowest_swap_counts(self, limits) -> None:
+        assert check_swaps([0.5, 4.9], limits).holds
+        assert not check_swaps([5.1, 0.5], limits).holds
+
     def test_a_verdict_is_one_line(self) -> None:
         verdict = check([measured("taxi", a=10.0, b=28.0, c=1.0, d=50.0)], [], GUARD)[0]
         assert str(verdict) == "taxi b/a: 2.80 x, at most 2.6: BROKEN"
@@ -203,10 +208,11 @@ class TestConclusion:
     def test_results_are_written_with_every_run_and_bound(self, tmp_path: Path) -> None:
         plan = Plan((File("taxi", 1000, tuple(WAYS)),), (), runs=3, lanes=2)
         verdicts = check([GOOD], [GOOD_LARGER], FULL)
-        _write(tmp_path / "out", "machine", plan, ([GOOD], [GOOD_LARGER]), verdicts)
+        _write(tmp_path / "out", "machine", plan, ([GOOD], [GOOD_LARGER], [0.4, 1.5]), verdicts)
         results = json.loads((tmp_path / "out" / "results.json").read_text())
         assert results["measured"][0]["runs"]["d"][0] == {"seconds": 50.0, "peak_mb": 200}
         assert results["measured"][1]["rows"] == 4000
+        assert results["swaps_under_autovacuum_s"] == [0.4, 1.5]
         assert [bound["holds"] for bound in results["bounds"]] == [True] * 8
         assert (tmp_path / "out" / "chart.svg").read_text().startswith("<svg")
 
@@ -248,7 +254,9 @@ class TestWholeRun:
         [usual] = results["measured"]
         assert (usual["rows"], sorted(usual["runs"])) == (300, ["a", "b", "c", "d"])
         bounds = {bound["name"]: bound["holds"] for bound in results["bounds"]}
-        assert len(bounds) == 4
+        assert len(bounds) == 5
+        assert bounds["swap while an autovacuum has the old table"] is True
+        assert len(results["swaps_under_autovacuum_s"]) == 1
         assert bounds["taxi b/a"] is False
 
     @pytest.mark.parametrize(
