@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -163,6 +164,30 @@ def test_who_was_writing_when_the_load_began_is_waited_for(datastore_url, databa
     assert len(rows_of(database, "t")) == 1500
 
 
+def test_who_goes_on_writing_is_found_by_the_statistics(
+    datastore_url, database, table, second, monkeypatch
+):
+    monkeypatch.setattr(meanwhile, "WRITERS_S", 0.5)
+    with ExitStack() as stack:
+        early = stack.enter_context(psycopg.connect(datastore_url))
+        early.execute("INSERT INTO t (n, name) VALUES (1, 'guest, early')")
+        inserting(datastore_url, 1, 2)()
+        report = load(second, table(), AtStep("copying rows", lambda: ended(early)))
+    (warning,) = report.warnings
+    assert "which is lost: about 1 rows inserted, by the server's statistics" in warning
+
+
+def ended(connection: psycopg.Connection) -> None:
+    """Commit, end the session, and wait until the server has ended it."""
+    pid = connection.info.backend_pid
+    connection.commit()
+    with psycopg.connect(connection.info.dsn, autocommit=True) as watching:
+        connection.close()
+        query = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+        while watching.execute(query, (pid,)).fetchone() != (0,):
+            time.sleep(0.01)
+
+
 CHANGES = {
     "updates": ("UPDATE t SET name = 'guest' WHERE n < 3", "about 3 rows updated"),
     "deletions": ("DELETE FROM t WHERE n < 5", "about 5 rows deleted"),
@@ -177,13 +202,9 @@ def changing(url: str, statement: str) -> Callable[[], None]:
     """Return what changes rows in a session that tells the statistics of it by ending."""
 
     def change() -> None:
-        with psycopg.connect(url) as connection:
-            connection.execute(statement)
-            pid = connection.info.backend_pid
-        with psycopg.connect(url, autocommit=True) as watching:
-            query = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
-            while watching.execute(query, (pid,)).fetchone() != (0,):
-                time.sleep(0.01)
+        connection = psycopg.connect(url)
+        connection.execute(statement)
+        ended(connection)
 
     return change
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -29,8 +29,8 @@ from loader.options import OnConcurrentWrites
 MOST_UNDER_LOCK = 1000
 _MOST_COUNTED = 1_000_000  # under the lock; 0.2 s
 _BELOW_ALL = -(1 << 31) - 1
-# Whoever wrote when the load began is waited for that long: later it counts as writing meanwhile.
-_WRITERS_S = 5.0
+# Whoever wrote when the load began is waited for that long.
+WRITERS_S = 5.0
 _WRITERS_PAUSE_S = 0.05
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 _HINT = (
@@ -60,11 +60,13 @@ class Before:
         table: Its oid; None where there was none.
         last_id: The highest ``_id`` in it.
         statistics: How many rows the server has seen inserted, updated and deleted.
+        settled: Whether nobody was writing any more who might have rows below ``last_id``.
     """
 
     table: int | None = None
     last_id: int = _BELOW_ALL
     statistics: tuple[int, int, int] = (0, 0, 0)
+    settled: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ class Changes:
     Attributes:
         since: The rows above this ``_id`` are theirs.
         inserted: How many these are.
-        about: About how many rows they have inserted, updated and deleted; those inserted only
-            where they could not be counted.
+        about: About how many rows they have inserted, updated and deleted; of those inserted only
+            what could not be counted.
     """
 
     since: int
@@ -165,27 +167,33 @@ def _now(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
     table = _table(connection, names)
     if table is None:
         return Before()
-    last_id = _BELOW_ALL
+    last_id, settled = _BELOW_ALL, True
     if table.has_index:
         with _by_index(connection):
             row = connection.execute(
                 sql.SQL("SELECT max(_id) FROM {}").format(qualified(names.live))
             ).fetchone()
         last_id = row[0] if row and row[0] is not None else _BELOW_ALL
-        _wait_for_writers(connection, table.oid)
+        settled = _wait_for_writers(connection, table.oid)
     # Read anew, since the writers that were waited for are not to be counted.
     connection.execute("SELECT pg_stat_clear_snapshot()")
-    return Before(table.oid, last_id, (_table(connection, names) or table).statistics)
+    statistics = (_table(connection, names) or table).statistics
+    return Before(table.oid, last_id, statistics, settled)
 
 
-def _wait_for_writers(connection: psycopg.Connection[TupleRow], oid: int) -> None:
+def _wait_for_writers(connection: psycopg.Connection[TupleRow], oid: int) -> bool:
+    """Wait until all who are writing have ended; tell whether they have."""
+
     def writers() -> set[str]:
         return {row[0] for row in connection.execute(_WRITERS, (oid,))}
 
     waited_for = writers()
-    end = time.monotonic() + _WRITERS_S
-    while waited_for & writers() and time.monotonic() < end:
+    end = time.monotonic() + WRITERS_S
+    while waited_for & writers():
+        if time.monotonic() > end:
+            return False
         time.sleep(_WRITERS_PAUSE_S)
+    return True
 
 
 @dataclass(frozen=True)
@@ -215,9 +223,10 @@ def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Befor
         before = Before(table.oid)
     statistics = zip(table.statistics, before.statistics, strict=True)
     inserted, updated, deleted = (max(0, now - then) for now, then in statistics)
-    if not table.has_index:
-        return Changes(before.last_id, 0, (inserted, updated, deleted))
-    return Changes(before.last_id, _count(connection, names, before.last_id), (0, updated, deleted))
+    counted = _count(connection, names, before.last_id) if table.has_index else 0
+    sure = table.has_index and before.settled
+    uncounted = 0 if sure else max(0, inserted - counted)
+    return Changes(before.last_id, counted, (uncounted, updated, deleted))
 
 
 def _count(connection: psycopg.Connection[TupleRow], names: Names, since: int) -> int:
@@ -298,7 +307,7 @@ def catch_up(
     changes = notice(connection, names, before)
     kept, highest = keep(connection, names, changes.since, last_id)
     table = _table(connection, names)
-    return Before(table.oid if table else None, highest, before.statistics), kept
+    return replace(before, table=table.oid if table else None, last_id=highest), kept
 
 
 def _check_fit(connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed) -> None:
