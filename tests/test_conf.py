@@ -81,6 +81,14 @@ def test_a_limit_that_is_none_is_told_by_its_name(name, monkeypatch):
         on_airflow.settings()
 
 
+def test_what_the_loader_chooses_from_the_conf_does_too():
+    for name, option in conf.LOAD["options"]["properties"].items():
+        for value in option.get("enum", ()):
+            assert getattr(Options(**{name: value}), name) == value
+    choices = {"warn", "keep", "refuse"}
+    assert set(conf.LOAD["options"]["properties"]["on_concurrent_writes"]["enum"]) == choices
+
+
 @pytest.mark.parametrize("part", ["schema", "dialect"])
 def test_json_text_whose_parts_are_no_objects_is_refused(part):
     text = json.dumps({"resource_id": "r", part: "/etc/passwd"})

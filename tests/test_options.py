@@ -37,6 +37,11 @@ WRONG = {
     "full_text": ({"full_text": "gin"}, "full_text cannot be 'gin'", "all, text, none"),
     "fts_index": ({"fts_index": "btree"}, "fts_index cannot be 'btree'", "gin, gist, none"),
     "on_type_error": ({"on_type_error": None}, "on_type_error cannot be None", "fail, widen"),
+    "on_concurrent_writes": (
+        {"on_concurrent_writes": "ask"},
+        "on_concurrent_writes cannot be 'ask'",
+        "warn, keep, refuse",
+    ),
     "no lanes": ({"lanes": 0}, "lanes cannot be 0", "from 1 to 64"),
     "too many lanes": ({"lanes": 65}, "lanes cannot be 65", "from 1 to 64"),
     "half a lane": ({"lanes": 1.5}, "lanes cannot be 1.5", "from 1 to 64"),
