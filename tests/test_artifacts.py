@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -124,6 +125,32 @@ def test_a_bucket_needs_no_prefix(proxy):
     dag_id = uuid.uuid4().hex
     leave(artifacts, dag_id, "r", "t", "a")
     assert [file.parts for file in artifacts.files([dag_id])] == [(dag_id, "r", "t", "a")]
+
+
+def test_it_is_told_when_a_file_was_written(place):
+    assert place.written("report.json") is None
+    place.write("report.json", 1)
+    first = place.written("report.json")
+    assert abs(datetime.now(timezone.utc) - first) < timedelta(minutes=1)
+    time.sleep(0.05)
+    place.write("error.json", 1)
+    assert place.written("error.json") > first
+    assert place.written("report") is None
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 1, [{"a": 1}]])
+def test_what_is_no_object_is_damaged(place, value):
+    place.write("report.json", value)
+    with pytest.raises(ArtifactsError, match="is damaged: it is no JSON object") as damaged:
+        place.read_object("report.json")
+    assert damaged.value.hint == "clear the task prepare: it writes it anew"
+
+
+def test_an_object_has_what_it_has_to_have(place):
+    place.write("report.json", {"rows": 1})
+    assert place.read_object("report.json", "rows") == {"rows": 1}
+    with pytest.raises(ArtifactsError, match="is damaged: it lacks bad_rows, hash"):
+        place.read_object("report.json", "bad_rows", "rows", "hash")
 
 
 def test_what_is_written_again_replaces_what_was(place):

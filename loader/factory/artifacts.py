@@ -193,7 +193,7 @@ class Place:
         try:
             return json.loads(content)
         except ValueError:
-            raise self._damaged(name, "it is not JSON") from None
+            raise self.damaged(name, "it is not JSON") from None
 
     def exists(self, name: str) -> bool:
         """Return whether there is such a file.
@@ -202,6 +202,31 @@ class Place:
             ArtifactsError: The store does not tell.
         """
         return self._store.exists(self._file(name))
+
+    def read_object(self, name: str, *keys: str) -> dict[str, Any]:
+        """Return the value of a JSON file, which is an object.
+
+        Args:
+            name: The file.
+            keys: What it has to have.
+
+        Raises:
+            ArtifactsError: As ``read``; or it is something else, or lacks one of them.
+        """
+        value = self.read(name)
+        if not isinstance(value, dict):
+            raise self.damaged(name, "it is no JSON object")
+        if lacking := [key for key in keys if key not in value]:
+            raise self.damaged(name, f"it lacks {', '.join(lacking)}")
+        return value
+
+    def written(self, name: str) -> datetime | None:
+        """Return when a file was written, or None if it is not there.
+
+        Raises:
+            ArtifactsError: The store does not tell.
+        """
+        return self._store.written(self._file(name))
 
     def clear(self) -> None:
         """Remove all that is here: a step that runs again begins with nothing of before.
@@ -268,12 +293,13 @@ class Place:
             try:
                 yield
             except (EOFError, zlib.error, gzip.BadGzipFile):
-                raise self._damaged(name, "it cannot be unpacked") from None
+                raise self.damaged(name, "it cannot be unpacked") from None
 
     def _file(self, name: str) -> str:
         return f"{self._key}/{_encode(name)}"
 
-    def _damaged(self, name: str, reason: str) -> ArtifactsError:
+    def damaged(self, name: str, reason: str) -> ArtifactsError:
+        """Return the error for a file that is not what a step leaves."""
         uri = f"{self.uri}/{_encode(name)}"
         return ArtifactsError(f"{uri} is damaged: {reason}", hint=self._hint("writes it anew"))
 
@@ -342,6 +368,7 @@ class _Store(Protocol):
     def open(self, key: str) -> IO[bytes] | None: ...
     def writing(self, key: str) -> AbstractContextManager[IO[bytes]]: ...
     def exists(self, key: str) -> bool: ...
+    def written(self, key: str) -> datetime | None: ...
     def files(self, prefix: str) -> Iterator[tuple[str, int, datetime]]: ...
     def remove(self, key: str) -> None: ...
     def seam(self, key: str) -> AbstractContextManager[None]: ...
@@ -384,6 +411,14 @@ class _Folder:
         with self.seam(key):
             return (self._path / key).is_file()
 
+    def written(self, key: str) -> datetime | None:
+        path = self._path / key
+        with self.seam(key):
+            try:
+                return _written(path.stat()) if path.is_file() else None
+            except FileNotFoundError:  # deleted meanwhile
+                return None
+
     def files(self, prefix: str) -> Iterator[tuple[str, int, datetime]]:
         with self.seam(prefix):
             yield from self._below(self._path / prefix)
@@ -395,9 +430,8 @@ class _Folder:
             elif entry.is_file(follow_symlinks=False):
                 with suppress(FileNotFoundError):  # deleted meanwhile
                     status = entry.stat()
-                    written = datetime.fromtimestamp(status.st_mtime, timezone.utc)
                     key = Path(entry.path).relative_to(self._path).as_posix()
-                    yield key, status.st_size, written
+                    yield key, status.st_size, _written(status)
 
     def remove(self, key: str) -> None:
         with self.seam(key):
@@ -405,6 +439,10 @@ class _Folder:
 
     def seam(self, key: str) -> AbstractContextManager[None]:
         return _local_seam(f"{self.uri}/{key}")
+
+
+def _written(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(status.st_mtime, timezone.utc)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -524,6 +562,13 @@ class _Bucket:
     def exists(self, key: str) -> bool:
         with self.seam(key):
             return bool(self._blob(self._prefix + key).exists(**self._patience))
+
+    def written(self, key: str) -> datetime | None:
+        with self.seam(key):
+            bucket = self._client.bucket(self._bucket)
+            blob = bucket.get_blob(self._prefix + key, **self._patience)
+            found: datetime | None = blob.updated if blob else None
+        return found
 
     def _blob(self, name: str) -> storage.Blob:
         return self._client.bucket(self._bucket).blob(name)

@@ -60,6 +60,9 @@ _CALLS = CkanSettings()
 _STATUS_CALLS = CkanSettings(connect_timeout_s=5, read_timeout_s=15, opening_retries=6)
 _LIMITS = ("max_bytes", "max_ratio", "min_rate")  # of a conf's options, as Limits.read takes them
 _LATE_S = 60.0  # CKAN goes on with the last call of a try that was killed
+# What the reports of a load and of a validation have to have to be told.
+_OF_LOAD = ("rows", "bad_rows", "warnings")
+_OF_VALIDATION = ("valid", "stats", "tasks", "errors")
 _ERRORS_TOLD = 100  # of a validation; its report has more
 
 
@@ -73,6 +76,7 @@ class Settings:
         max_loads: How many loads a database takes at a time; None for any number.
         huge_bytes: Files from this size on leave one of those to smaller ones.
         limits: What every file has to keep to; a conf may make them tighter.
+        fault: What is wrong with the operators' settings; None if nothing is.
     """
 
     allowed_hosts: str = ""
@@ -80,6 +84,12 @@ class Settings:
     max_loads: int | None = None
     huge_bytes: int = 1 << 30
     limits: Limits = field(default_factory=Limits)
+    fault: UsageError | None = None
+
+    def require_valid(self) -> None:
+        """Raise what is wrong with them."""
+        if self.fault is not None:
+            raise self.fault
 
 
 @dataclass(frozen=True)
@@ -257,13 +267,13 @@ def convert(run: Run) -> bool:
 
 def load(run: Run) -> None:
     """Bring the rows into the DataStore, where readers see them."""
-    ckan = run.ckan()
-    once = Once(run.place("added"), ckan, run.conf)
-    if done := once.done():
-        _log.info("the rows were added before, by an earlier try of this run")
-        run.place("load").write(REPORT, done)
-        return
     with _step(run, "load") as (place, job):
+        ckan = run.ckan()
+        once = Once(run.place("added"), ckan, run.conf)
+        if done := once.done():
+            _log.info("the rows were added before, by an earlier try of this run")
+            place.write(REPORT, done)
+            return
         job.tell("RUNNING", "load", "loading the rows")
         described = _prepared(run)
         once.begin(_LATE_S if described["aircan"]["via"] == "api" else 0)
@@ -336,6 +346,7 @@ def report(run: Run, reason: str = "") -> None:
 
     Raises:
         StepFailed: One of them failed, which this is not to hide.
+        UsageError: The operators' settings cannot be any more; what was done is told.
         ArtifactsError: Nobody knows; that is told too.
     """
     try:
@@ -343,6 +354,7 @@ def report(run: Run, reason: str = "") -> None:
     except ArtifactsError as error:  # CKAN would wait for ever
         run.job().tell("FAILED", "report", str(error), error=error.to_dict())
         raise
+    run.settings.require_valid()  # all was done before they were changed
 
 
 def _report(run: Run, steps: Sequence[str], reason: str) -> None:
@@ -358,17 +370,37 @@ def _report(run: Run, steps: Sequence[str], reason: str) -> None:
         place.write(REPORT, {"step": "report", "error": error})
         _tell_failed(run, "report", error)
         raise StepFailed(reason)
-    told = run.place(steps[-1]).read(REPORT)
+    validates = steps[-1] == "validate"
+    keys = _OF_VALIDATION if validates else _OF_LOAD
+    told = run.place(steps[-1]).read_object(REPORT, *keys)
     place.write(REPORT, {"error": None} | told)
-    message, info = _validated(told) if steps[-1] == "validate" else _loaded(told)
+    try:
+        message, info = _validated(told) if validates else _loaded(told)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise run.place(steps[-1]).damaged(REPORT, "it is no report") from None
     run.job().tell("DONE", "report", message, **info, artifacts=_artifacts(run, steps))
 
 
 def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
+    """Return why the last try of a step failed, or None if it did not.
+
+    What an earlier try left may still lie beside that: somebody has put it back, or it could not be
+    deleted. Each try leaves its error, or what says that it is done, last of all: the newer counts.
+    """
     place = run.place(step)
-    if place.exists(ERROR):
-        return {name: v for name, v in place.read(ERROR).items() if name != "resource_id"}
-    return None if place.exists(_LEFT[step]) else _killed(reason or f"the task {step} left no word")
+    failed, done = place.written(ERROR), place.written(_LEFT[step])
+    if failed is not None and (done is None or failed > done):
+        return _told_error(place.read_object(ERROR, "message", "hint"))
+    # A load that fails leaves its report too, and may be kept from leaving its error.
+    if (_LEFT[step] == REPORT or done is None) and place.exists(REPORT):
+        error = place.read_object(REPORT).get("error")
+        if isinstance(error, dict) and "message" in error:
+            return _told_error({"hint": None, **error})
+    return None if done is not None else _killed(reason or f"the task {step} left no word")
+
+
+def _told_error(error: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in error.items() if name != "resource_id"}
 
 
 def _killed(message: str) -> dict[str, Any]:
@@ -428,11 +460,19 @@ def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
     """Begin with an empty place; leave the error there, if there is one."""
     place = run.place(step)
     _require_going(run)
-    place.clear()
-    run.place("report").clear()  # what it says of an earlier try is true no more
+    with _leaving_error(run, place):  # else what an earlier try left would be told
+        place.clear()
+        run.place("report").clear()  # what it says of an earlier try is true no more
     _require_going(run)  # whoever ended it meanwhile has told the last that CKAN is to hear
-    try:
+    with _leaving_error(run, place):
+        run.settings.require_valid()
         yield place, run.job()
+
+
+@contextmanager
+def _leaving_error(run: Run, place: Place) -> Iterator[None]:
+    try:
+        yield
     except AircanError as error:
         try:
             told = error.to_dict() | {"message": str(error)}
@@ -481,7 +521,7 @@ def _prepared(run: Run) -> dict[str, Any]:
     Raises:
         ArtifactsError: It found it for another resource: the list of many was made anew.
     """
-    described: dict[str, Any] = run.place("prepare").read(RESOURCE)
+    described = run.place("prepare").read_object(RESOURCE, "resource_id", "path")
     if described["resource_id"] != run.conf.resource_id:
         raise ArtifactsError(
             f"what was prepared is the resource {described['resource_id']}, not"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -359,6 +360,196 @@ def test_an_error_that_cannot_be_left_is_the_one_raised(run, server, tmp_path):
     run = replace(run, artifacts=FullArtifacts(str(folder.parent)))
     with pytest.raises(errors.SourceNotFound):
         tasks.load(run)
+
+
+LEFT = {"prepare": "resource.json", "convert": "resource.json"}  # by others: report.json
+OLD_ERROR = {"type": "SourceError", "message": "of the first try", "hint": None}
+
+
+class Lasting(Artifacts):
+    """What cannot be deleted: clearing a place leaves these files of it as they were."""
+
+    def __init__(self, base: str, *names: str) -> None:
+        super().__init__(base)
+        self.names = names
+
+    def place(self, *parts: str) -> Any:
+        place = super().place(*parts)
+        clear, folder = place.clear, Path(place.uri)
+
+        def spare() -> None:
+            kept = {n: folder / n for n in self.names if (folder / n).exists()}
+            kept = {name: (path.read_bytes(), path.stat()) for name, path in kept.items()}
+            clear()
+            for name, (content, status) in kept.items():
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+                os.utime(folder / name, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+        place.clear = spare
+        return place
+
+
+class TestTries:
+    """The end that is told is that of the last try, whatever the earlier ones have left."""
+
+    @pytest.fixture(params=["copy", "api"])
+    def run(self, run: Run, request: pytest.FixtureRequest) -> Run:
+        return run if request.param == "copy" else through_api(run)
+
+    @staticmethod
+    def end(run: Run, front: Unsteady) -> tuple[str, str, str]:
+        with suppress(errors.StepFailed):
+            tasks.report(run)
+        last = told(front)[-1]
+        return last["status"], last["step"], last["message"]
+
+    @pytest.mark.parametrize("step", STEPS)
+    def test_a_try_that_succeeds_beside_an_old_error(self, run, front, tmp_path, step):
+        run = replace(run, artifacts=Lasting(str(tmp_path / "artifacts"), "error.json"))
+        for one in STEPS[: STEPS.index(step)]:
+            getattr(tasks, one)(run)
+        run.place(step).write("error.json", OLD_ERROR)
+        for one in STEPS[STEPS.index(step) :]:
+            getattr(tasks, one)(run)
+        assert run.place(step).exists("error.json")
+        assert self.end(run, front) == ("DONE", "report", "3 rows in the DataStore")
+
+    @pytest.mark.parametrize("step", STEPS)
+    def test_a_try_that_fails_beside_what_an_old_one_left(self, run, front, tmp_path, step):
+        names = (LEFT.get(step, "report.json"),)
+        run = replace(run, artifacts=Lasting(str(tmp_path / "artifacts"), *names))
+        for one in STEPS:
+            getattr(tasks, one)(run)
+        fault = errors.UsageError("of the second try")
+        failing = replace(run, settings=replace(run.settings, fault=fault))
+        with pytest.raises(errors.UsageError):
+            getattr(tasks, step)(failing)
+        assert run.place(step).exists(names[0])
+        assert self.end(run, front) == ("FAILED", step, "of the second try")
+        getattr(tasks, step)(run)
+        assert self.end(run, front)[0] == "DONE"
+
+    @pytest.mark.parametrize("step", STEPS)
+    def test_a_try_that_cannot_clear_what_an_old_one_left(self, run, front, tmp_path, step):
+        for one in STEPS:
+            getattr(tasks, one)(run)
+        full = replace(run, artifacts=Undeletable(str(tmp_path / "artifacts"), step))
+        with pytest.raises(errors.ArtifactsError, match="permission denied"):
+            getattr(tasks, step)(full)
+        assert self.end(run, front)[:2] == ("FAILED", step)
+
+    def test_a_load_that_fails_and_cannot_leave_its_error(self, run, front, server, tmp_path):
+        if run.conf.datastore_conn_id is None:
+            return  # convert reads the file then: the next test
+        tasks.prepare(run)
+        tasks.convert(run)
+        server.content = b"a,b\n" + b"1,2,3\n" * 2000
+        full = replace(run, artifacts=FullArtifacts(str(tmp_path / "artifacts")))
+        with pytest.raises(errors.TooManyBadRows):
+            tasks.load(full)
+        status, step, message = self.end(run, front)
+        assert (status, step) == ("FAILED", "load")
+        assert "left no word" not in message
+        assert told(front)[-1]["info"]["error"]["type"] == "TooManyBadRows"
+
+    def test_a_conversion_that_fails_and_cannot_leave_its_error(
+        self, portal_212, run, front, server, tmp_path
+    ):
+        run = through_api(run)
+        tasks.prepare(run)
+        server.content = b"a,b\n" + b"1,2,3\n" * 2000
+        full = replace(run, artifacts=FullArtifacts(str(tmp_path / "artifacts")))
+        with pytest.raises(errors.TooManyBadRows):
+            tasks.convert(full)
+        assert self.end(run, front)[:2] == ("FAILED", "convert")
+        assert told(front)[-1]["info"]["error"]["type"] == "TooManyBadRows"
+
+    def test_rows_that_were_added_before_are_told_as_added(self, portal_212, run, front):
+        """The first try has added them, and failed after that."""
+        do_all(run)
+        adding = replace(run, run_id="second", conf=replace(run.conf, mode="append"))
+        for step in STEPS[:3]:
+            getattr(tasks, step)(adding)
+        adding.place("load").write("error.json", OLD_ERROR)
+        assert self.end(adding, front)[0] == "FAILED"
+        tasks.load(adding)
+        tasks.register(adding)
+        assert self.end(adding, front)[0] == "DONE"
+        assert len(rows(portal_212, run.conf.resource_id)) == 6
+
+    def test_a_validation_beside_an_old_error(self, run, front, tmp_path):
+        lasting = Lasting(str(tmp_path / "artifacts"), "error.json")
+        run = replace(run, dag_id="aircan_validate", artifacts=lasting)
+        for place in ("prepare", "validate"):
+            run.place(place).write("error.json", OLD_ERROR)
+        tasks.look_up(run)
+        tasks.validate(run)
+        assert self.end(run, front) == ("DONE", "report", "every row is valid")
+
+    @pytest.mark.parametrize("content", [None, [], "x", {}, {"rows": 1}, {"rows": "a"}])
+    def test_a_report_that_is_none_is_told_as_a_failure(self, run, front, content):
+        for step in STEPS:
+            getattr(tasks, step)(run)
+        run.place("register").write("report.json", content)
+        with pytest.raises(errors.ArtifactsError, match="is damaged"):
+            tasks.report(run)
+        assert told(front)[-1]["status"] == "FAILED"
+
+
+class Undeletable(Artifacts):
+    """A store in which the account may not delete what is in one step's place."""
+
+    def __init__(self, base: str, step: str) -> None:
+        super().__init__(base)
+        self.step = step
+
+    def place(self, *parts: str) -> Any:
+        place = super().place(*parts)
+        if parts[2] == self.step:
+
+            def refuse() -> None:
+                raise errors.ArtifactsError(f"{place.uri}: permission denied")
+
+            place.clear = refuse
+        return place
+
+
+class TestSettings:
+    """What is wrong with the operators' settings."""
+
+    FAULT = errors.UsageError("AIRCAN_TIMEOUT_HOURS cannot be 'x'", hint="a number of hours")
+
+    @pytest.mark.parametrize("step", STEPS)
+    def test_each_step_fails_with_it_and_ckan_is_told(self, run, front, step):
+        for done in STEPS[: STEPS.index(step)]:
+            getattr(tasks, done)(run)
+        wrong = replace(run, settings=replace(run.settings, fault=self.FAULT))
+        with pytest.raises(errors.UsageError, match="AIRCAN_TIMEOUT_HOURS"):
+            getattr(tasks, step)(wrong)
+        with pytest.raises(errors.StepFailed, match="AIRCAN_TIMEOUT_HOURS cannot be 'x'"):
+            tasks.report(wrong)
+        last = told(front)[-1]
+        assert (last["status"], last["step"], last["message"]) == ("FAILED", step, str(self.FAULT))
+
+    def test_what_was_done_before_is_told_as_done(self, run, front):
+        for step in STEPS:
+            getattr(tasks, step)(run)
+        with pytest.raises(errors.UsageError, match="AIRCAN_TIMEOUT_HOURS"):
+            tasks.report(replace(run, settings=replace(run.settings, fault=self.FAULT)))
+        assert told(front)[-1]["status"] == "DONE"
+
+    @pytest.mark.parametrize("step", ["look_up", "validate"])
+    def test_of_a_validation_too(self, run, front, step):
+        run = replace(run, dag_id="aircan_validate")
+        if step == "validate":
+            tasks.look_up(run)
+        wrong = replace(run, settings=replace(run.settings, fault=self.FAULT))
+        with pytest.raises(errors.UsageError):
+            getattr(tasks, step)(wrong)
+        with pytest.raises(errors.StepFailed):
+            tasks.report(wrong)
+        assert told(front)[-1]["message"] == str(self.FAULT)
 
 
 class FullArtifacts(Artifacts):
