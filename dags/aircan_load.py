@@ -4,5 +4,5 @@ from airflow.sdk import DAG
 
 from loader.factory import conf, wiring
 
-with DAG("aircan_load", **wiring.common(conf.LOAD, __doc__)):
+with DAG("aircan_load", **wiring.common("aircan_load", conf.LOAD, __doc__)):
     wiring.load_one()

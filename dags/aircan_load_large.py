@@ -1,23 +1,21 @@
 """The same for very large files: few at a time, on workers of their own if there are any."""
 
-import os
-
 from airflow.sdk import DAG
 
-from loader.factory import conf, wiring
+from loader.factory import conf, environment, wiring
 
-_COMMON = wiring.common(conf.LOAD, __doc__)
-_WORKERS = {
-    name: os.environ[variable]
-    for name, variable in (("queue", "AIRCAN_LARGE_QUEUE"), ("pool", "AIRCAN_LARGE_POOL"))
-    if os.environ.get(variable)
+_COMMON = wiring.common("aircan_load_large", conf.LOAD, __doc__)
+_NAMED = {
+    "queue": environment.LARGE_QUEUE.tolerant(),
+    "pool": environment.LARGE_POOL.tolerant(),
 }
+_WORKERS = {kind: name for kind, name in _NAMED.items() if name}
 
 with DAG(
     "aircan_load_large",
     **_COMMON
     | {
-        "max_active_runs": int(os.environ.get("AIRCAN_LARGE_RUNS", "1")),
+        "max_active_runs": environment.LARGE_RUNS.tolerant(),
         "default_args": _COMMON["default_args"] | _WORKERS,
     },
 ):

@@ -4,7 +4,7 @@ from airflow.sdk import DAG, task, task_group
 
 from loader.factory import conf, on_airflow, wiring
 
-with DAG("aircan_reload", **wiring.common(conf.RELOAD, __doc__)):
+with DAG("aircan_reload", **wiring.common("aircan_reload", conf.RELOAD, __doc__)):
 
     @task
     def find() -> list[int]:

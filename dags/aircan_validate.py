@@ -4,5 +4,5 @@ from airflow.sdk import DAG
 
 from loader.factory import conf, wiring
 
-with DAG("aircan_validate", **wiring.common(conf.VALIDATE, __doc__)):
+with DAG("aircan_validate", **wiring.common("aircan_validate", conf.VALIDATE, __doc__)):
     wiring.validate_one()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from loader.errors import AircanError, Cancelled, CkanNotFound, UsageError
+from loader.errors import AircanError, Cancelled, CkanForbidden, CkanNotFound, UsageError
 from loader.options import Options, completed, guarded
 from loader.pipeline import load
 from loader.progress import Progress, Silent
@@ -146,6 +146,9 @@ class _Each:
                 dataset = self.ckan.dataset(dataset_id)
             except CkanNotFound:
                 _log.info("the dataset %s was deleted meanwhile", dataset_id)
+                continue
+            except CkanForbidden as error:  # it was made private meanwhile
+                yield Outcome(dataset_id, "", "", "failed", reason=str(error))
                 continue
             for resource in dataset["resources"]:
                 named = (dataset["name"], resource["id"], resource.get("name") or "")

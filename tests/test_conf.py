@@ -71,14 +71,7 @@ BOUNDS = {
 def test_the_operators_set_the_limits(environment, limits, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert on_airflow.settings().limits == limits
-
-
-@pytest.mark.parametrize("name", ["AIRCAN_MAX_BYTES", "AIRCAN_MAX_RATIO", "AIRCAN_MIN_RATE"])
-def test_a_limit_that_is_none_is_told_by_its_name(name, monkeypatch):
-    monkeypatch.setenv(name, "many")
-    with pytest.raises(UsageError, match=f"{name} cannot be 'many'"):
-        on_airflow.settings()
+    assert on_airflow.settings("aircan_load").limits == limits
 
 
 def test_what_the_loader_chooses_from_the_conf_does_too():

@@ -12,7 +12,7 @@ from test_artifacts import leave, left, strange
 
 from loader.errors import ArtifactsError, CkanUnreachable
 from loader.factory.artifacts import Artifacts
-from loader.factory.failed import last_failed
+from loader.factory.failed import begun, last_failed
 from loader.factory.retention import Kept, sweep
 
 emulator, proxy, bucket = test_artifacts.emulator, test_artifacts.proxy, test_artifacts.bucket
@@ -289,6 +289,25 @@ def test_a_load_without_a_report_failed_unless_it_still_goes(artifacts):
     assert last_failed(artifacts, DAGS) == ["b", "a"]
     assert last_failed(artifacts, DAGS, lambda dag_id, run_id: run_id == "2") == ["b"]
     assert last_failed(artifacts, DAGS, ended) == ["b", "a"]
+
+
+def test_the_newer_of_what_two_tries_left_counts(artifacts):
+    """Where the first could not be deleted."""
+    load(artifacts, "first", "a", index=None)
+    assert last_failed(artifacts, DAGS[:1]) == []
+    place = artifacts.place("aircan_load", "first", "prepare")
+    place.write("error.json", {"message": "x", "resource_id": "a"})
+    assert last_failed(artifacts, DAGS[:1]) == ["a"]
+
+
+def test_what_a_run_has_begun_with(artifacts):
+    for number, name in ((10, "resource.json"), (2, "error.json"), (0, "rows.csv")):
+        place = artifacts.place("aircan_reload", "first", "resource.prepare", str(number))
+        place.write(name, {"resource_id": f"r{number}"})
+    artifacts.place("aircan_reload", "first", "resource.prepare", "3").write("error.json", "x")
+    artifacts.place("aircan_reload", "first", "find").write("resources.json", "{")
+    artifacts.place("aircan_reload", "other", "resource.prepare", "1").write("resource.json", {})
+    assert begun(artifacts, "aircan_reload", "first") == [(2, "r2"), (10, "r10")]
 
 
 def test_a_load_that_is_begun_again_has_no_report_yet(artifacts):

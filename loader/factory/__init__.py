@@ -1,6 +1,7 @@
 """The data factory: a load in steps, each a task of a DAG in a process of its own.
 
     conf          what a DagRun is asked for -> Conf
+    environment   the operators' settings    -> values, or what is wrong with them
     connections   Airflow's Connections      -> CKAN and the DataStore, secrets included
     artifacts     BASE/dag_id/run_id/task_id -> where a step leaves what the next one reads
     descriptors   what CKAN says             -> frictionless descriptors
@@ -8,6 +9,7 @@
     once          rows that are added stay added once
     status        what a step does           -> aircan_status_update of CKAN
     many          what is to be loaded again -> a mapped task for each resource
+    ending        a run that was stopped     -> the status of each of its resources
     cleanup       what nobody needs any more -> deleted
 
     failed        what runs left             -> resources whose newest load did not end well

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from loader.copy import database, gone, relation
-from loader.errors import CkanError
+from loader.errors import AircanError, CkanError
 from loader.factory.conf import STEPS
 from loader.factory.connections import NoConnection
 from loader.factory.retention import sweep
@@ -38,14 +38,24 @@ def clean_up(
         dry_run: Only list.
 
     Raises:
-        AircanError: Artifacts or tables cannot be listed.
+        AircanError: Artifacts or tables cannot be listed. What could be deleted is, all the same.
     """
     now = datetime.now(timezone.utc)
-    orphans, deleted = _tables(run, dry_run=dry_run)  # may fail: before what is told of
+    orphans: list[str] = []
+    deleted: list[str] = []
+    failure: AircanError | None = None
+    try:
+        orphans, deleted = _tables(run, dry_run=dry_run)
+    except AircanError as error:  # the artifacts need no database
+        _log.warning("the tables that nobody needs any more stay: %s", error)
+        failure = error
     for table in orphans + deleted:
         _log.info("%s %s", "would drop" if dry_run else "dropped", table)
     swept = sweep(run.artifacts, older_than, is_going, dag_ids=_DAGS, dry_run=dry_run, now=now)
-    run.place("clean_up").write(REPORT, swept.to_dict() | {"tables": orphans, "gone": deleted})
+    told = {"tables": orphans, "gone": deleted, "error": failure.to_dict() if failure else None}
+    run.place("clean_up").write(REPORT, swept.to_dict() | told)
+    if failure:
+        raise failure
 
 
 def _tables(run: Run, *, dry_run: bool) -> tuple[list[str], list[str]]:

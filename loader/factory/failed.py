@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from loader.errors import ArtifactsError, ArtifactsUnreachable
@@ -48,6 +49,23 @@ def last_failed(
     return [resource_id for resource_id, failed in outcomes.items() if failed]
 
 
+def begun(artifacts: Artifacts, dag_id: str, run_id: str) -> list[tuple[int, str]]:
+    """Return the numbers and ids of the resources that the mapped tasks of a run have begun with.
+
+    Raises:
+        ArtifactsError: The artifacts cannot be listed.
+    """
+    found: dict[int, str] = {}
+    for file in artifacts.files([dag_id]):
+        group, _, step = file.parts[2].rpartition(".")
+        named = group and step == "prepare" and file.parts[-1] in _WRITES["prepare"]
+        if file.parts[1] == run_id and named and file.parts[3].isdecimal():
+            resource_id = _text(_read(artifacts, file), "resource_id")
+            if resource_id is not None:
+                found[int(file.parts[3])] = resource_id
+    return sorted(found.items())
+
+
 def _newest_first(artifacts: Artifacts, dag_ids: Sequence[str]) -> list[tuple[File, File | None]]:
     """Return what each load, a run or a mapped part of one, was to do and what it reported."""
     written: dict[str, dict[tuple[str, ...], File]] = {step: {} for step in _WRITES}
@@ -58,12 +76,17 @@ def _newest_first(artifacts: Artifacts, dag_ids: Sequence[str]) -> list[tuple[Fi
         group, _, step = task_id.rpartition(".")
         if file.parts[-1] in _WRITES.get(step, ()):
             load = (dag_id, run_id, group, *map_index)
-            written[step][load] = file
+            other = written[step].get(load)  # of an earlier try
+            written[step][load] = file if other is None else max(other, file, key=_age)
     loads = [
         (prepared, _of_the_same_try(prepared, written["report"].get(load)))
         for load, prepared in written["prepare"].items()
     ]
     return sorted(loads, key=lambda load: (load[1] or load[0]).written, reverse=True)
+
+
+def _age(file: File) -> datetime:
+    return file.written
 
 
 def _of_the_same_try(prepared: File, reported: File | None) -> File | None:

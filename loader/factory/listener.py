@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 from loader.factory.conf import STEPS
-
-if TYPE_CHECKING:
-    from loader.factory.tasks import Run
 
 _log = logging.getLogger(__name__)
 # What Airflow's scheduler calls them.
@@ -59,46 +55,18 @@ def _hear(dag_run: Any, reason: str) -> None:  # noqa: ANN401
 
 
 def _tell(ended: _Ended) -> None:
-    from loader.errors import AircanError, StepFailed  # noqa: PLC0415  (nobody else here needs it)
-    from loader.factory import tasks  # noqa: PLC0415
-
-    try:
-        for run in _runs(ended):
-            if not _is_told(run):
-                with suppress(StepFailed):
-                    tasks.report(run, ended.reason)
-    except AircanError as error:
-        _log.warning("CKAN was not told how %s ended: %s", ended.run_id, error)
-
-
-def _is_told(run: Run) -> bool:
-    from loader.errors import ArtifactsError  # noqa: PLC0415
-    from loader.factory.tasks import REPORT  # noqa: PLC0415
-
-    try:
-        return run.place("report").exists(REPORT)
-    except ArtifactsError:
-        return False  # better twice than not at all
-
-
-def _runs(ended: _Ended) -> Iterator[Run]:
-    """Yield a run for each resource that it was to load."""
-    from loader.factory import conf, many, on_airflow  # noqa: PLC0415
+    from loader.errors import AircanError  # noqa: PLC0415  (nobody else here needs them)
+    from loader.factory import ending, on_airflow  # noqa: PLC0415
     from loader.factory.tasks import Run  # noqa: PLC0415
 
-    run = Run(
-        ended.dag_id,
-        ended.run_id,
-        on_airflow.artifacts(),
-        on_airflow.connection,
-        on_airflow.settings(),
-    )
-    if ended.dag_id != "aircan_reload":
-        yield replace(run, conf=conf.read(ended.conf))
+    try:
+        artifacts = on_airflow.artifacts()
+    except AircanError as error:
+        _log.warning("CKAN was not told how %s ended: %s", ended.run_id, error)
         return
-    for number, resource_id in enumerate(many.all_found(run)):
-        part = replace(run, group="resource.", index=str(number))
-        yield replace(part, conf=conf.of_many(ended.conf, resource_id))
+    settings = on_airflow.settings(ended.dag_id)
+    run = Run(ended.dag_id, ended.run_id, artifacts, on_airflow.connection, settings)
+    ending.tell(run, ended.conf, ended.reason)
 
 
 class AircanPlugin(AirflowPlugin):

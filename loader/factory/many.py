@@ -12,9 +12,16 @@ from typing import Any
 
 from loader import resources
 from loader.ckan import Ckan
-from loader.errors import CkanNotFound, UsageError
+from loader.errors import (
+    ArtifactsError,
+    CkanError,
+    CkanForbidden,
+    CkanNotFound,
+    CkanRefused,
+    UsageError,
+)
 from loader.factory.conf import STEPS
-from loader.factory.failed import last_failed
+from loader.factory.failed import begun, last_failed
 from loader.factory.tasks import Run
 
 _log = logging.getLogger(__name__)
@@ -59,17 +66,49 @@ def found(run: Run, number: int) -> str:
 def all_found(run: Run) -> list[str]:
     """Return the ids of all, in the order of their numbers; none if they were not found yet."""
     place = run.artifacts.place(run.dag_id, run.run_id, "find")
-    return [str(one["resource_id"]) for one in place.read(_LIST)] if place.exists(_LIST) else []
+    if not place.exists(_LIST):
+        return []
+    listed = place.read(_LIST)
+    try:
+        ids = [str(one["resource_id"]) for one in listed]
+    except (KeyError, TypeError):
+        ids = None
+    if ids is None or not isinstance(listed, list):
+        raise place.damaged(_LIST, "it is no list of resources")
+    return ids
+
+
+def known(run: Run) -> list[tuple[int, str]]:
+    """Return the numbers and ids of all; of those that were begun, where their list is unreadable.
+
+    Raises:
+        ArtifactsError: The artifacts cannot be listed.
+    """
+    try:
+        return list(enumerate(all_found(run)))
+    except ArtifactsError as error:
+        _log.warning("%s: only what was begun is known", error)
+    return begun(run.artifacts, run.dag_id, run.run_id)
 
 
 def _known(ckan: Ckan, resource_ids: Iterable[str]) -> list[dict[str, Any]]:
-    """Return those that CKAN has: one may be deleted by now, or be another CKAN's."""
-    known = []
+    """Return those that CKAN shows: one may be deleted by now, private, or another CKAN's.
+
+    Raises:
+        CkanError: CKAN shows none of them, for another reason than that it has none of them.
+    """
+    known: list[dict[str, Any]] = []
+    refused: CkanError | None = None
     for resource_id in resource_ids:
         try:
             known.append(ckan.resource(resource_id))
         except CkanNotFound as error:
             _log.info("%s is left out: %s", resource_id, error)
+        except (CkanForbidden, CkanRefused) as error:
+            _log.warning("%s is left out: %s", resource_id, error)
+            refused = refused or error
+    if refused and not known:  # the token is wrong, rather than all of them hidden
+        raise refused
     return known
 
 

@@ -16,22 +16,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loader.errors import AircanError, TooManyLoads, UsageError
-from loader.factory import conf
+from loader.factory import conf, environment
 
 if TYPE_CHECKING:
     from loader.factory.artifacts import Artifacts
     from loader.factory.connections import Connection
     from loader.factory.tasks import Run, Settings
-    from loader.source import Limits
 
 _log = logging.getLogger(__name__)
 # Of a load that finds its database busy; meanwhile it takes no worker's slot.
 _PAUSE = timedelta(seconds=15)
-_LIMITS = {
-    "max_bytes": "AIRCAN_MAX_BYTES",
-    "max_ratio": "AIRCAN_MAX_RATIO",
-    "min_rate": "AIRCAN_MIN_RATE",
-}
 
 
 def do(step: str) -> None:
@@ -54,7 +48,9 @@ def find() -> list[int]:
     with _errors():
         from loader.factory import many  # noqa: PLC0415
 
-        return many.find(run_of_task(), _params()["reload"], is_going)
+        run = run_of_task()
+        run.settings.require_valid()
+        return many.find(run, _params()["reload"], is_going)
 
 
 def clean_up() -> None:
@@ -63,14 +59,16 @@ def clean_up() -> None:
         from loader.factory import cleanup  # noqa: PLC0415
 
         days, dry_run = _params()["days"], _params()["dry_run"]
-        cleanup.clean_up(run_of_task(), timedelta(days=days), is_going, dry_run=dry_run)
+        run = run_of_task()
+        run.settings.require_valid()
+        cleanup.clean_up(run, timedelta(days=days), is_going, dry_run=dry_run)
 
 
 def run_of_task() -> Run:
     """Return the Run of the task that runs.
 
     Raises:
-        UsageError: Its conf, or the factory's settings, cannot be.
+        UsageError: Its conf cannot be, or there is no place for artifacts.
     """
     from airflow.sdk import get_current_context  # noqa: PLC0415
     from airflow.sdk.log import mask_secret  # noqa: PLC0415
@@ -83,7 +81,7 @@ def run_of_task() -> Run:
         mask_secret(key)  # as Airflow does with what it takes from a Connection
     group, dot, _ = instance.task_id.rpartition(".")
     dag_id, run_id = instance.dag_id, instance.run_id
-    run = Run(dag_id, run_id, artifacts(), connection, settings(), group + dot)
+    run = Run(dag_id, run_id, artifacts(), connection, settings(dag_id), group + dot)
     run = replace(run, is_going=partial(is_going, dag_id, run_id))
     if instance.map_index >= 0:
         run = replace(run, index=str(instance.map_index))
@@ -109,45 +107,26 @@ def artifacts() -> Artifacts:
     return Artifacts(base)
 
 
-def settings() -> Settings:
-    """Return the settings of the factory's operators."""
+def settings(dag_id: str) -> Settings:
+    """Return the settings of the factory's operators that count for a DAG.
+
+    What is wrong with them is among them: a step fails with it, and CKAN is still told.
+    """
     from loader.factory.tasks import Settings  # noqa: PLC0415
+    from loader.source import Limits  # noqa: PLC0415
 
     return Settings(
         allowed_hosts=os.environ.get("AIRCAN_ALLOWED_HOSTS", ""),
-        refuses_keys=_is_on("AIRCAN_REFUSE_API_KEYS"),
-        max_loads=_number("AIRCAN_MAX_LOADS"),
-        huge_bytes=_number("AIRCAN_HUGE_BYTES") or Settings.huge_bytes,
-        limits=_limits(),
+        refuses_keys=environment.REFUSE_API_KEYS.tolerant(),
+        max_loads=environment.MAX_LOADS.tolerant(),
+        huge_bytes=environment.HUGE_BYTES.tolerant(),
+        limits=Limits.read(
+            environment.MAX_BYTES.tolerant(),
+            environment.MAX_RATIO.tolerant(),
+            environment.MIN_RATE.tolerant(),
+        ),
+        fault=next(environment.faults(dag_id), None),
     )
-
-
-def _limits() -> Limits:
-    from loader.source import Limits  # noqa: PLC0415
-
-    given: dict[str, Any] = {}
-    for name, variable in _LIMITS.items():
-        value = os.environ.get(variable, "").strip()
-        given[name] = value or None
-        try:
-            Limits.read(**given)
-        except UsageError as error:
-            raise UsageError(f"{variable} cannot be {value!r}", hint=error.hint) from None
-    return Limits.read(**given)
-
-
-def _number(name: str) -> int | None:
-    value = os.environ.get(name, "").strip()
-    if value and not (value.isdecimal() and int(value)):
-        raise UsageError(f"{name} cannot be {value!r}", hint="a number, 1 or more")
-    return int(value) if value else None
-
-
-def _is_on(name: str) -> bool:
-    value = os.environ.get(name, "").lower()
-    if value not in ("", "0", "1", "false", "true", "no", "yes"):
-        raise UsageError(f"{name} cannot be {value!r}", hint="true, or false")
-    return value in ("1", "true", "yes")
 
 
 def connection(conn_id: str) -> Connection:

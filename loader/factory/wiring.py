@@ -5,45 +5,48 @@ In: nothing. Out: tasks. Is read with the DAG files: imports nothing of weight b
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, task
 
-from loader.factory import on_airflow
+from loader.factory import environment, on_airflow
 
 # A passing fault is tried again; what no retry can help fails at once.
 _RETRIES = {
     "retries": 4,
-    "retry_delay": timedelta(seconds=float(os.environ.get("AIRCAN_RETRY_DELAY_S", "15"))),
+    "retry_delay": environment.RETRY_DELAY.tolerant(),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=10),
 }
 
 # A load takes a slot of its database by itself; one through CKAN's API, which knows no database,
-# is counted by Airflow, with all others of its DAG. What is no number, the task complains of.
-_MAX_LOADS = os.environ.get("AIRCAN_MAX_LOADS", "").strip()
-_LOADS = {"max_active_tis_per_dag": int(_MAX_LOADS) or None} if _MAX_LOADS.isdecimal() else {}
+# is counted by Airflow, with all others of its DAG.
+_LOADS = {"max_active_tis_per_dag": environment.MAX_LOADS.tolerant()}
 
 
-def common(params: Mapping[str, Mapping[str, Any]], doc: str | None) -> dict[str, Any]:
+def common(dag_id: str, params: Mapping[str, Mapping[str, Any]], doc: str | None) -> dict[str, Any]:
     """Return what all DAGs have in common.
 
+    Settings that cannot be are left to the tasks to fail with, and shown with the DAG: the process
+    that reads DAG files may have another environment than the workers.
+
     Args:
+        dag_id: The DAG.
         params: Of ``loader.factory.conf``.
         doc: The DAG's docstring, which Airflow shows.
     """
+    faults = [f"**{error}**: {error.hint}" for error in environment.faults(dag_id)]
     return {
         "schedule": None,
         "catchup": False,
-        "max_active_runs": int(os.environ.get("AIRCAN_MAX_ACTIVE_RUNS", "16")),
-        "dagrun_timeout": timedelta(hours=float(os.environ.get("AIRCAN_TIMEOUT_HOURS", "24"))),
+        "max_active_runs": environment.MAX_ACTIVE_RUNS.tolerant(),
+        "dagrun_timeout": environment.TIMEOUT.tolerant(),
         "default_args": _RETRIES,
         "params": {name: Param(**param) for name, param in params.items()},
         "tags": ["aircan"],
-        "doc_md": doc,
+        "doc_md": "\n\n".join(filter(None, [doc, *faults])),
     }
 
 

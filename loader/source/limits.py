@@ -24,6 +24,7 @@ _DEFLATE_RATIO = 400.0
 _DENSE_RATIO = 2000.0
 
 _SIZE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?P<unit>(?:[KMGTP]I?)?B)?")
+_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _POWERS = "BKMGTP"
 _SIZE_HINT = "a number of bytes, such as 500000, 500MiB or 10GB"
 _MOST_BYTES = 1 << 62
@@ -146,7 +147,9 @@ def _size(name: str, given: float | str) -> float:
 
 
 def _number(name: str, given: float | str) -> float:
-    try:
-        return float(given)
-    except ValueError:
-        raise UsageError(f"{name} cannot be {given!r}", hint="a number, 1 or more") from None
+    if not isinstance(given, str):
+        return given
+    # float() takes 1_0, nan and digits of other scripts.
+    if not _NUMBER.fullmatch(given.strip()):
+        raise UsageError(f"{name} cannot be {given!r}", hint="a number, 1 or more")
+    return float(given)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from processes import is_running
 from standalone import DAGS, ENVIRONMENT, KEEPER, TEST_DAGS, Airflow, Refused, dag_files
+from unsteady import Unsteady
 
 import loader
 
@@ -88,6 +90,152 @@ def test_airflow_counts_the_loads_of_a_dag(said: str, most: str, tmp_path: Path)
         text=True,
     )
     assert done.stdout.splitlines()[-1:] == [most], done.stderr
+
+
+# Reads the DAG files as Airflow does, and hands the DAGs over as the scheduler gets them.
+READ = """
+import importlib.util, json, sys
+from airflow.sdk.definitions._internal.contextmanager import DagContext
+from airflow.serialization.serialized_objects import DagSerialization
+
+DagContext.current_autoregister_module_name = "json"
+for file in sys.argv[1:]:
+    spec = importlib.util.spec_from_file_location("dag_file", file)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+dags = [DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        for dag, _ in DagContext.autoregistered_dags]
+print(json.dumps({dag.dag_id: [
+    dag.max_active_runs, dag.dagrun_timeout.total_seconds(), dag.timetable.summary,
+    sorted({task.retry_delay.total_seconds() for task in dag.tasks}),
+    sorted({task.queue for task in dag.tasks}), sorted({task.pool for task in dag.tasks}),
+    dag.doc_md] for dag in dags}))
+"""
+
+
+def read_dags(home: Path, settings: dict[str, str]) -> dict[str, list[Any]]:
+    """Return what Airflow knows of each DAG where the environment has these settings."""
+    done = subprocess.run(
+        [ENVIRONMENT / "bin" / "python", "-c", READ, *dag_files(DAGS)],
+        env={"PATH": os.environ["PATH"], "AIRFLOW_HOME": str(home), **LOADER, **settings},
+        cwd=home,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+LOADER = {"PYTHONPATH": str(Path(loader.__file__).parents[1])}
+DEFAULTS = {
+    dag_id: [16, 86400, "None", [15], ["default"], ["default_pool"]]
+    for dag_id in ("aircan_load", "aircan_reload", "aircan_validate")
+} | {
+    "aircan_load_large": [1, 86400, "None", [15], ["default"], ["default_pool"]],
+    "aircan_cleanup": [1, 86400, "0 0 * * *", [15], ["default"], ["default_pool"]],
+}
+NUMBERS = ("x", " ", "-1", "nan", "inf", "1e999", "9" * 400, "1_0", "٣", "½")
+BAD = {
+    "AIRCAN_RETRY_DELAY_S": NUMBERS,
+    "AIRCAN_TIMEOUT_HOURS": (*NUMBERS, "0", "1e-12"),
+    "AIRCAN_MAX_ACTIVE_RUNS": (*NUMBERS, "0", "1.5", str(2**31)),
+    "AIRCAN_LARGE_RUNS": (*NUMBERS, "0", "1.5", str(2**31)),
+    "AIRCAN_MAX_LOADS": (*NUMBERS, "0", "1.5", str(2**31)),
+    "AIRCAN_HUGE_BYTES": (*NUMBERS, "0", "1.5", str(2**63)),
+    "AIRCAN_REFUSE_API_KEYS": (*NUMBERS, "perhaps"),
+    "AIRCAN_LARGE_QUEUE": ("x" * 300, "a\tb", " "),
+    "AIRCAN_LARGE_POOL": ("x" * 300, "a\tb", " "),
+    "AIRCAN_CLEANUP_SCHEDULE": (*NUMBERS, "every day", "@sometimes", "99 * * * *", "a b c d e"),
+}
+OF_ONE = {
+    "AIRCAN_LARGE_RUNS": "aircan_load_large",
+    "AIRCAN_LARGE_QUEUE": "aircan_load_large",
+    "AIRCAN_LARGE_POOL": "aircan_load_large",
+    "AIRCAN_CLEANUP_SCHEDULE": "aircan_cleanup",
+}
+
+
+@pytest.mark.parametrize("number", range(max(map(len, BAD.values()))))
+def test_no_setting_takes_a_dag_away(number: int, tmp_path: Path) -> None:
+    """All variables at once, each with the next of its bad values."""
+    settings = {name: values[number % len(values)] for name, values in BAD.items()}
+    found = read_dags(tmp_path, settings)
+    assert {dag_id: facts[:-1] for dag_id, facts in found.items()} == DEFAULTS
+    for dag_id, facts in found.items():
+        shown = {name for name in BAD if f"**{name} cannot be" in facts[-1]}
+        wrong = {name for name, value in settings.items() if value.strip()}
+        assert shown == {name for name in wrong if OF_ONE.get(name, dag_id) == dag_id}
+
+
+def test_settings_that_may_be_are_heeded(tmp_path: Path) -> None:
+    found = read_dags(
+        tmp_path,
+        {
+            "AIRCAN_RETRY_DELAY_S": "0",
+            "AIRCAN_TIMEOUT_HOURS": "0.5",
+            "AIRCAN_MAX_ACTIVE_RUNS": "3",
+            "AIRCAN_LARGE_RUNS": "2",
+            "AIRCAN_LARGE_QUEUE": "large",
+            "AIRCAN_LARGE_POOL": "big",
+            "AIRCAN_CLEANUP_SCHEDULE": "0 3 * * *",
+        },
+    )
+    assert found["aircan_load"][:-1] == [3, 1800, "None", [0], ["default"], ["default_pool"]]
+    assert found["aircan_load_large"][:-1] == [2, 1800, "None", [0], ["large"], ["big"]]
+    assert found["aircan_cleanup"][:3] == [1, 1800, "0 3 * * *"]
+    assert not any("cannot be" in facts[-1] for facts in found.values())
+
+
+@pytest.fixture(scope="module")
+def mistaken(servers: Path) -> Iterator[Airflow]:
+    """An Airflow whose operators have made a mistake in each setting."""
+    folder = servers / "mistaken-artifacts"
+    folder.mkdir()
+    bad = {name: values[0] for name, values in BAD.items()}
+    airflow = Airflow(servers / "mistaken", (DAGS,), bad | {"AIRCAN_ARTIFACTS": str(folder)})
+    try:
+        airflow.start()
+        yield airflow
+    finally:
+        airflow.stop()
+
+
+@pytest.fixture(scope="module")
+def hearing(mistaken: Airflow) -> Iterator[Unsteady]:
+    """The CKAN of its connection, which hears of every job."""
+
+    def heard(handler: Any, call: Any) -> None:
+        content = b'{"success": true, "result": {}}'
+        handler.answer(200, content, {"Content-Type": "application/json"})
+
+    with Unsteady("http://127.0.0.1:9", always=heard) as front:
+        mistaken.add_connection("aircan_ckan", "http", host=front.url, password="a-token")
+        yield front
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "tasks"),
+    [
+        ("aircan_load", {"resource": "a"}, ["prepare", "report"]),
+        ("aircan_load_large", {"resource": "a"}, ["prepare", "report"]),
+        ("aircan_validate", {"resource": "a"}, ["prepare", "report"]),
+        ("aircan_reload", {"reload": "a"}, ["find"]),
+        ("aircan_cleanup", {}, ["clean_up"]),
+    ],
+)
+def test_each_task_fails_with_the_setting_that_cannot_be(
+    mistaken: Airflow, hearing: Unsteady, dag_id: str, conf: dict[str, str], tasks: list[str]
+) -> None:
+    hearing.calls.clear()
+    run_id = mistaken.trigger(dag_id, conf)
+    assert mistaken.wait(dag_id, run_id) == "failed"
+    said = "AIRCAN_MAX_ACTIVE_RUNS cannot be 'x'; a whole number from 1 to"
+    for task in tasks:
+        assert said in mistaken.log(dag_id, run_id, task)
+        assert mistaken.task(dag_id, run_id, task)["try_number"] == 1
+    if "report" in tasks:
+        told = [json.loads(call.body) for call in hearing.made("aircan_status_update")][-1]
+        assert (told["status"], told["info"]["error"]["type"]) == ("FAILED", "UsageError")
+        assert told["message"] == "AIRCAN_MAX_ACTIVE_RUNS cannot be 'x'"
 
 
 def test_airflow_imports_every_dag_of_the_project(airflow: Airflow) -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from portal import Portal
+from unsteady import Unsteady
 
 from loader import errors
 from loader.factory import many
@@ -14,6 +15,7 @@ from loader.factory.artifacts import Artifacts
 from loader.factory.tasks import Run
 
 URL = "https://example.org/data.csv"
+JSON = "application/json"
 
 
 @pytest.fixture
@@ -57,6 +59,37 @@ def test_what_failed_and_is_deleted_by_now_is_left_out(portal_212, run):
     leave_failed(run, "0b6b6f2e-7d5c-4f0b-9c4e-2f8f6a1f3a11", "other")
     assert many.find(run, "failed", never) == [0]
     assert many.all_found(run) == [resource_id]
+
+
+def test_a_resource_that_ckan_hides_by_now_keeps_no_other_from_being_found(portal_212, run):
+    """As whoever has the token may not see all that somebody else's run has loaded."""
+    shown, hidden = portal_212.new_resource(URL)["id"], portal_212.new_resource(URL)["id"]
+    for number, resource_id in enumerate((shown, hidden)):
+        leave_failed(run, resource_id, str(number))
+
+    def denied(handler, call):
+        error = b'{"success": false, "error": {"__type": "Authorization Error", "message": "no"}}'
+        if hidden.encode() in call.body or all_hidden:
+            handler.answer(403, error, {"Content-Type": "application/json"})
+        else:
+            answer = handler.proxy.forward(call)
+            handler.answer(answer.status_code, answer.content, {"Content-Type": JSON})
+
+    all_hidden = False
+    with Unsteady(portal_212.url, always=denied) as front:
+        run.connection("aircan_ckan").host = front.url
+        assert many.find(run, "failed", never) == [0]
+        assert many.all_found(run) == [shown]
+        all_hidden = True  # the token is wrong
+        with pytest.raises(errors.CkanForbidden):
+            many.find(run, "failed", never)
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, {}, [1], [{}], "x", "", None])
+def test_a_list_that_is_none(run, content):
+    run.place("find").write("resources.json", content)
+    with pytest.raises(errors.ArtifactsError, match="is no list of resources"):
+        many.all_found(run)
 
 
 def test_what_is_still_loading_has_not_failed(run):

@@ -1,0 +1,66 @@
+"""A DagRun that ended without its last task -> CKAN is told how each of its resources did.
+
+In: the run, as those know it who hear of its end, and its conf. Out: the ``report`` step, done for
+each resource whose end was not told yet. Holds a line for each resource.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from loader.errors import AircanError, ArtifactsError, StepFailed
+from loader.factory import conf as confs
+from loader.factory import many, tasks
+from loader.factory.tasks import Run
+
+_log = logging.getLogger(__name__)
+
+
+def tell(run: Run, conf: Mapping[str, Any], reason: str) -> None:
+    """Tell CKAN the end of all that the run was to load; what goes wrong with that is logged.
+
+    Args:
+        run: The run, without a conf.
+        conf: What the run was asked for.
+        reason: Why it failed, where no step left an error.
+    """
+    try:
+        parts = list(_parts(run, conf))
+    except AircanError as error:
+        _log.warning("CKAN was not told how %s ended: %s", run.run_id, error)
+        return
+    for part in parts:
+        _tell_of(part, reason)
+
+
+def _tell_of(run: Run, reason: str) -> None:
+    """Tell how the load of one resource ended; those after it are told whatever happens here."""
+    try:
+        if not _is_told(run):
+            with suppress(StepFailed):
+                tasks.report(run, reason)
+    except Exception as error:  # noqa: BLE001  the outermost edge: nobody hears this thread
+        said = str(error) if isinstance(error, AircanError) else type(error).__name__
+        named = run.conf.resource_id
+        _log.warning("CKAN was not told how %s of %s ended: %s", named, run.run_id, said)
+
+
+def _is_told(run: Run) -> bool:
+    try:
+        return run.place("report").exists(tasks.REPORT)
+    except ArtifactsError:
+        return False  # better twice than not at all
+
+
+def _parts(run: Run, conf: Mapping[str, Any]) -> Iterator[Run]:
+    """Yield a run for each resource that it was to load."""
+    if run.dag_id != "aircan_reload":
+        yield replace(run, conf=confs.read(conf))
+        return
+    for number, resource_id in many.known(run):
+        part = replace(run, group="resource.", index=str(number))
+        yield replace(part, conf=confs.of_many(conf, resource_id))
