@@ -20,7 +20,7 @@ _GOOD_PER_BAD = 10  # UTF-8 with a few bad bytes is UTF-8: the rows that hold th
 _FOREIGN_SCRIPT = 0.5  # share of the bytes past ASCII that stand in runs of 3: 0 to 0.2 in Latin
 _POOR = 0.5  # a Latin alphabet that holds fewer of the letters says nothing
 
-_LINE = re.compile(rb"[^\r\n]*[\x80-\xff][^\r\n]*")
+_LINE = re.compile(rb"[^\r\n]+")
 _RUN = re.compile(rb"[\x80-\xff]{3,}")
 _PAST_ASCII = re.compile(r"[^\x00-\x7f]")
 
@@ -112,6 +112,8 @@ def _telling_lines(sample: bytes, *, cut: bool) -> bytes:
     lines: list[bytes] = []
     size = 0
     for match in _LINE.finditer(sample):
+        if match[0].isascii():
+            continue
         lines.append(match[0])
         size += len(match[0])
         if size >= _TELLING_BYTES:

@@ -23,6 +23,9 @@ import pyarrow.compute as pc
 from frictionless import Field
 
 _MAX_NUMBER_CHARACTERS = 1000  # numeric holds 131,072 digits, a lexeme 2,046
+# A number with groups and a currency, or a date in words, is not longer; frictionless takes its
+# time over what is.
+_MAX_READ_CHARACTERS = 2000
 _SAFE_BIGINT_CHARACTERS = 18  # so many always fit 64 bits
 # Without -0 and -0.0: Postgres drops their sign.
 _INTEGER = r"(?:0|-?[1-9][0-9]*)"
@@ -33,7 +36,8 @@ _TIMESTAMPTZ = (
     r"(?:Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)"
 )
 _MAX_JSON_DEPTH = 500  # Python 3.10 reads 990, Postgres's stack holds some thousands
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')
+_JSON_MARK = re.compile(r'\\.|["{}[\]]', re.DOTALL)
+_NUMBER_START = re.compile(r"[-\d]")
 _BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
 
 
@@ -85,7 +89,7 @@ def read(cells: pa.StringArray, field: Field) -> tuple[pa.StringArray, int | Non
         read (None when all could be).
     """
     encoded = cells.dictionary_encode()
-    reader = field.create_value_reader()  # it checks the type only, as for all other fields
+    reader = _reader(field)
     values = [_canonical(reader(text), text) for text in encoded.dictionary.to_pylist()]
     read_cells = pc.take(pa.array(values, pa.string()), encoded.indices)
     lost = np.flatnonzero(
@@ -94,18 +98,57 @@ def read(cells: pa.StringArray, field: Field) -> tuple[pa.StringArray, int | Non
     return read_cells, int(lost[0]) if len(lost) else None
 
 
+def _reader(field: Field) -> Callable[[str], object]:
+    """Return what reads a value of the field: its type only, as for all other fields."""
+    descriptor = field.to_descriptor()
+    bare = descriptor.pop("bareNumber", True)
+    reader = Field.from_descriptor(descriptor).create_value_reader()
+    if field.type == "boolean":  # its words may be as long as they like
+        return reader
+
+    def read(text: str) -> object:
+        if len(text) > _MAX_READ_CHARACTERS:
+            return None
+        return reader(text if bare else bare_number(text))
+
+    return read
+
+
+def bare_number(text: str) -> str:
+    """Return a number without what stands before and behind it, as ``bareNumber`` means it.
+
+    frictionless does it by an expression that takes a time quadratic in the text's length.
+    """
+    first = _NUMBER_START.search(text)
+    end = len(text)
+    while end and not text[end - 1].isdecimal():
+        end -= 1
+    return text[first.start() : end] if first else ""
+
+
 def _canonical(value: object, text: str) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Decimal):
-        return f"{value:f}" if value.is_finite() else None
+        return _written_out(value)
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ")
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     return str(value) if isinstance(value, int) else text
+
+
+def _written_out(value: Decimal) -> str | None:
+    """Return a number without an exponent; None if it is none, or longer than any may be.
+
+    ``1e999999999`` would take a gigabyte.
+    """
+    _, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int) or len(digits) + abs(exponent) > 2 * _MAX_NUMBER_CHARACTERS:
+        return None
+    return f"{value:f}"
 
 
 def _all_match(cells: pa.StringArray, pattern: str) -> bool:
@@ -204,9 +247,13 @@ def _is_json_text(text: str) -> bool:
 def _depth(text: str) -> int:
     """Return how deep brackets are nested, outside of JSON's strings."""
     depth = deepest = 0
-    for token in _JSON_TOKEN.findall(text):
-        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token, 0)
-        deepest = max(deepest, depth)
+    in_string = False
+    for mark in _JSON_MARK.finditer(text):
+        if mark[0] == '"':
+            in_string = not in_string
+        elif not in_string:
+            depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(mark[0], 0)
+            deepest = max(deepest, depth)
     return deepest
 
 

@@ -57,7 +57,7 @@ def name(written: str) -> str:
 
 def bare(kind: str) -> str:
     """Return the name of a type without its length or precision."""
-    return name(re.sub(r"\([^)]*\)", "", kind))
+    return name(re.sub(r"\([^()]*\)", "", kind))
 
 
 def verified_as(kind: str) -> str:

@@ -5,19 +5,22 @@ Holds a few blocks, at most 1,000 of the errors found, and with a primary key al
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from typing import Any
 
-from frictionless import Dialect, Resource, Schema
+from frictionless import Checklist, Dialect, Resource
 
 from loader import schema
+from loader.constraints import Constraints
 from loader.errors import SourceError
 from loader.options import Options, default_resource_id
 from loader.reading import Reading, read
 from loader.source import mask_uri
 
 _MOST_ERRORS = 1000
+_ROWS_AT_A_TIME = 1000  # a call of RE2 for each row would take longer than frictionless does
 _SCHEMA_PROPERTIES = ("missingValues", "primaryKey")
 
 
@@ -49,17 +52,20 @@ def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[
 
     Raises:
         AircanError: As ``loader.load`` raises for the source and its header.
+        UsageError: A pattern of the schema cannot be used.
     """
     uri = os.fspath(uri)
     with read(uri, options) as reading:
         lost: list[SourceError] = []
+        constraints = Constraints(_schema(reading, options))
         resource = Resource(
             name=_name(uri),
-            data=lambda: _records(reading, lost),
+            data=lambda: constraints.records(_records(reading, lost)),
             dialect=_rows_of_the_file(reading),
-            schema=Schema.from_descriptor(_schema(reading, options)),
+            schema=constraints.schema,
         )
-        report = resource.validate(limit_errors=_MOST_ERRORS).to_descriptor()
+        checklist = Checklist(checks=[constraints.check])
+        report = resource.validate(checklist, limit_errors=_MOST_ERRORS).to_descriptor()
     if lost:  # which says nothing about the rows
         raise lost[0]
     for task in report["tasks"]:
@@ -82,13 +88,16 @@ def _rows_of_the_file(reading: Reading) -> Dialect:
     return Dialect(header_rows=[header_row]) if header_row else Dialect(header=False)
 
 
-def _records(reading: Reading, lost: list[SourceError]) -> Iterator[list[str]]:
+def _records(reading: Reading, lost: list[SourceError]) -> Iterator[list[list[str]]]:
+    """Yield the records of the file from its first row on, some at a time."""
     if header_row := reading.dialect.header_row:
-        yield from [[]] * (header_row - 1)
-        yield [column.name for column in reading.columns]
+        yield [[] for _ in range(header_row - 1)]
+        yield [[column.name for column in reading.columns]]
     try:
         for block in reading.blocks:
-            yield from reading.dialect.records(block.data.decode(errors="backslashreplace"))
+            rows = reading.dialect.records(block.data.decode(errors="backslashreplace"))
+            while some := list(itertools.islice(rows, _ROWS_AT_A_TIME)):
+                yield some
     except SourceError as error:  # frictionless would take it for an error of the table
         lost.append(error)
         raise

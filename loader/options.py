@@ -36,7 +36,7 @@ _FROM_0 = range(sys.maxsize)
 _MOST_LANES = 64
 _MOST_DEFAULT_LANES = 4  # more only help a server with many cores and fast disks
 # Only these: trips.2020.csv and trips.2021.csv are two tables.
-_ENDINGS = re.compile(r"(\.(csv|tsv|tab|txt|gz|bz2|xz|zst|zip))+$", re.IGNORECASE)
+_ENDINGS = {"csv", "tsv", "tab", "txt", "gz", "bz2", "xz", "zst", "zip"}
 _MAX_NAME_BYTES = 48
 
 
@@ -129,7 +129,10 @@ class Options:
 
 def default_resource_id(uri: str) -> str:
     """Return a table's name for a source: its file's name without endings, in lower case."""
-    slug = re.sub(r"\W+", "_", _ENDINGS.sub("", file_name(uri)).lower()).strip("_")
+    parts = file_name(uri).split(".")
+    while len(parts) > 1 and parts[-1].lower() in _ENDINGS:
+        parts.pop()
+    slug = re.sub(r"\W+", "_", ".".join(parts).lower()).strip("_")
     return slug.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip("_") or "table"
 
 

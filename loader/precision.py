@@ -18,7 +18,7 @@ from loader.errors import ValueDoesNotFit
 
 # type: how many values it has below zero
 INTEGERS = {"smallint": 2**15, "integer": 2**31}
-_FRACTION = re.compile(r"\.(\d*?)0*(?!\d)")
+_FRACTION = re.compile(r"\.(\d*)")
 
 
 @dataclass(frozen=True)
@@ -113,4 +113,4 @@ def _is_longer(value: Decimal, digits: int, scale: int) -> bool:
 
 def _fraction_digits(moment: str) -> int:
     found = _FRACTION.search(moment)
-    return len(found[1]) if found else 0
+    return len(found[1].rstrip("0")) if found else 0

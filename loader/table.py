@@ -8,7 +8,6 @@ the block's cells once more, and no more rejects than the caller asks for.
 from __future__ import annotations
 
 import codecs
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -196,15 +195,26 @@ def _repair(raw: str, cells: int, dialect: Dialect, width: int) -> str | None:
     if cells < width:
         mended = record + dialect.delimiter * (width - cells)
     else:
-        quote = re.escape(dialect.quote or "")
-        empty_cell = f"{re.escape(dialect.delimiter)}(?:{quote}{quote})?"
-        surplus = re.search(f"(?:{empty_cell}){{{cells - width}}}$", record)
-        if surplus is None:
+        end = _end_without(record, cells - width, dialect)
+        if end is None:
             return None
-        mended = record[: surplus.start()]
+        mended = record[:end]
     # An escape or a quote in front may have made what was added or cut a part of a cell.
     cut = next(iter(dialect.records(mended)), [""])
     return mended if len(cut) == width else None
+
+
+def _end_without(record: str, surplus: int, dialect: Dialect) -> int | None:
+    """Return where a record ends without its last cells; None if one of them is not empty."""
+    pair = (dialect.quote or "") * 2
+    end = len(record)
+    for _ in range(surplus):
+        if pair and record.endswith(pair, 0, end):
+            end -= len(pair)
+        if not record.endswith(dialect.delimiter, 0, end):
+            return None
+        end -= len(dialect.delimiter)
+    return end
 
 
 def _unreadable(block: Block, dialect: Dialect, encoding: str) -> Iterator[tuple[int, str, bool]]:

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import re
+import tracemalloc
 from decimal import Decimal
 
 import pyarrow as pa
@@ -411,6 +412,30 @@ OWN_FORMS = {
 def test_a_form_of_its_own_is_read(field, cells, given, lost):
     values, misfit = read(strings(*cells), Field.from_descriptor({"name": "a"} | field))
     assert (values.to_pylist(), misfit) == (given, lost)
+
+
+# name: how a number is declared
+NUMBER_FORMS = {
+    "groups": {"type": "number", "groupChar": ","},
+    "a decimal comma": {"type": "number", "decimalChar": ","},
+    "text around it": {"type": "number", "bareNumber": False},
+    "all of them": {"type": "number", "groupChar": ".", "decimalChar": ",", "bareNumber": False},
+    "an integer": {"type": "integer", "bareNumber": False},
+}
+HUGE = ["1e999999999", "1e-999999999", "-1E+99999999", "0e999999999", "0e-999999999", "1e1001"]
+HUGE += ["9" * 200_000, "1e" + "9" * 1000, "1e" + "9" * 1_000_000, "1" * 1_000_000 + " EUR"]
+
+
+@pytest.mark.parametrize("form", NUMBER_FORMS.values(), ids=NUMBER_FORMS)
+@pytest.mark.parametrize("huge", HUGE, ids=lambda huge: huge[:12])
+def test_a_huge_number_is_no_value_and_takes_no_memory(form, huge):
+    cells = strings("1", huge, "2")
+    tracemalloc.start()
+    values, misfit = read(cells, Field.from_descriptor({"name": "a"} | form))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert misfit == 1 or not fits(values, "numeric")
+    assert peak < 16 << 20
 
 
 def test_missing_values_become_null():

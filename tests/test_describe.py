@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,110 @@ def test_rows_are_those_of_the_file_below_a_preamble():
     source = write('"A title\nin two lines"\n\nid,name\n1,a\n\nx,b\n')
     report = describe.validate(source, Options(schema=schema))
     assert problems(report) == [("blank-row", 5, None), ("type-error", 6, "id")]
+
+
+def test_a_pattern_is_matched_whole_and_told_as_frictionless_tells_it():
+    fields = [
+        {"name": "id", "type": "integer"},
+        {
+            "name": "code",
+            "type": "string",
+            "constraints": {"pattern": "[A-Z]{2}|x", "minLength": 1},
+        },
+        {
+            "name": "mail",
+            "type": "string",
+            "format": "email",
+            "constraints": {"pattern": ".*@b.de"},
+        },
+    ]
+    rows = "1,AB,a@b.de\n" * 3000 + "2,ABC,a@b.de\n\n3,-,\ny,b,nothing\n4,x,a@c.de\n5\n,,\n"
+    given = {"fields": fields, "missingValues": ["", "-"]}
+    report = describe.validate(write(f"id,code,mail\n{rows}"), Options(schema=given))
+    assert problems(report) == [
+        ("constraint-error", 3002, "code"),
+        ("blank-row", 3003, None),
+        ("type-error", 3005, "id"),
+        ("type-error", 3005, "mail"),
+        ("constraint-error", 3005, "code"),
+        ("constraint-error", 3006, "mail"),
+        ("missing-cell", 3007, "code"),
+        ("missing-cell", 3007, "mail"),
+        ("blank-row", 3008, None),
+    ]
+    first = report["tasks"][0]["errors"][0]
+    assert first["note"] == 'constraint "pattern" is "[A-Z]{2}|x"'
+    assert (first["cell"], first["fieldNumber"]) == ("ABC", 2)
+    assert first["cells"] == ["2", "ABC", "a@b.de"]
+    assert report["stats"]["errors"] == 9
+
+
+def test_patterns_of_a_lists_items_are_checked():
+    items = {"type": "string", "constraints": {"pattern": "a+"}}
+    schema = {"fields": [{"name": "n", "type": "array", "arrayItem": items}]}
+    rows = '"[""a"", ""aa""]"\n"[""a"", ""b"", ""c""]"\n[]\n[1\n'
+    report = describe.validate(write(f"n\n{rows}"), Options(schema=schema))
+    assert problems(report) == [("constraint-error", 3, "n"), ("type-error", 5, "n")]
+
+
+@pytest.mark.parametrize("form", [{}, {"groupChar": ","}, {"bareNumber": False}])
+def test_a_number_of_a_billion_digits_takes_no_memory(form):
+    limits = {"constraints": {"minimum": 5, "maximum": "1e99999999"}}
+    schema = {"fields": [{"name": "n", "type": "number"} | form | limits], "primaryKey": "n"}
+    source = write("n\n7\n1e999999999\n1e-999999999\n")
+    tracemalloc.start()
+    report = describe.validate(source, Options(schema=schema))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [row for _, row, _ in problems(report)] == [3, 4]
+    assert peak < 32 << 20
+
+
+def test_patterns_in_rows_longer_than_what_is_read_ahead():
+    schema = {"fields": [{"name": "n", "constraints": {"pattern": "x*", "maxLength": 10**6}}]}
+    rows = [("x" if i % 2 else "y") * 100_000 for i in range(150)]
+    report = describe.validate(write("\n".join(["n", *rows])), Options(schema=schema))
+    assert [row for _, row, _ in problems(report)] == list(range(2, 152, 2))
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)b", "(a", 5])
+def test_a_pattern_that_cannot_be_used_is_wrong_usage(pattern):
+    schema = {"fields": [{"name": "n", "type": "string", "constraints": {"pattern": pattern}}]}
+    with pytest.raises(errors.UsageError):
+        describe.validate(write("n\nb\n"), Options(schema=schema))
+
+
+def test_numbers_with_text_around_them_are_read_and_told_as_written():
+    constraints = {"minimum": "5 EUR"}
+    schema = {
+        "fields": [
+            {"name": "n", "type": "number", "bareNumber": False, "constraints": constraints},
+            {"name": "i", "type": "integer", "bareNumber": False},
+        ]
+    }
+    rows = "about -5 EUR,7 km\n$ 12.50,x8\nEUR 1 or 2,no\n- 5.5 -,--3\n"
+    report = describe.validate(write(f"n,i\n{rows}"), Options(schema=schema))
+    assert problems(report) == [
+        ("constraint-error", 2, "n"),
+        ("type-error", 4, "n"),
+        ("type-error", 4, "i"),
+        ("type-error", 5, "n"),
+        ("type-error", 5, "i"),
+    ]
+    assert [error["cell"] for error in report["tasks"][0]["errors"]][:2] == [
+        "about -5 EUR",
+        "EUR 1 or 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "kind", ["number", "integer", "date", "datetime", "time", "year", "duration"]
+)
+def test_what_is_too_long_for_its_type_is_told_short(kind):
+    schema = {"fields": [{"name": "n", "type": kind}]}
+    report = describe.validate(write(f"n\n{'1' * 100_000}\n"), Options(schema=schema))
+    assert problems(report) == [("type-error", 2, "n")]
+    assert len(json.dumps(report)) < 5000
 
 
 def test_a_quote_that_never_closes_is_an_error_of_the_table():

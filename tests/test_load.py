@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -229,6 +230,22 @@ def test_a_declared_type_gives_way_on_request(database_18, datastore_url_18, sma
     report = load(misfit, options)
     assert types(report) == ["text", "text"]
     assert as_text(database_18, "t", "n")[2400] == "twelve"
+
+
+@pytest.mark.parametrize("value", ["1e999999999", "1e-999999999", "-1e99999999 EUR"])
+@pytest.mark.parametrize("form", [{"groupChar": ","}, {"decimalChar": ","}, {"bareNumber": False}])
+def test_a_number_of_a_billion_digits_is_told_with_its_place(
+    database_18, datastore_url_18, tmp_path, form, value
+):
+    schema = {"fields": [{"name": "n", "type": "number"} | form]}
+    path = write(tmp_path / "t.csv", f"n\n1\n{value}\n")
+    options = Options("t", datastore_url_18, schema=schema)
+    with pytest.raises(ValueDoesNotFit) as raised:
+        load(path, options)
+    assert (raised.value.row, raised.value.column, raised.value.value) == (3, "n", value)
+    report = load(path, replace(options, on_type_error="widen"))
+    assert types(report) == ["text"]
+    assert as_text(database_18, "t", "n") == ["1", value]
 
 
 def test_a_header_without_rows_is_an_empty_table(database, datastore_url, tmp_path):

@@ -1,0 +1,204 @@
+"""What frictionless would take too long for in a row's cells -> found here, in linear time.
+
+A schema's patterns are taken out of what frictionless is given and checked here, a block of rows
+at a time; what they do not match is reported as frictionless does. It reads no number, date and
+the like that is longer than any can be. Holds what was found in the rows that frictionless has
+not come to yet.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from frictionless import Check, Error, Field, Row, Schema
+from frictionless.errors import ConstraintError
+
+from loader import convert
+from loader.errors import UsageError, shorten
+from loader.patterns import Pattern
+
+_MOST_CHARACTERS = 1000
+# All others may be as long as they like, and are read in linear time.
+_SHORT_TYPES = {
+    *("integer", "number", "boolean", "date", "datetime", "time", "duration"),
+    *("year", "yearmonth", "geopoint"),
+}
+_SHORT_FORMATS = {"email", "uuid"}
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A field whose cells are checked here: against its pattern, or that of its items."""
+
+    index: int
+    name: str
+    pattern: Pattern
+    of_items: bool
+    missing: frozenset[str]
+
+    @property
+    def note(self) -> str:
+        """What frictionless writes."""
+        whose = "array item " if self.of_items else ""
+        return f'{whose}constraint "pattern" is "{self.pattern.text}"'
+
+    def misses(self, rows: Sequence[Sequence[str]]) -> Iterator[int]:
+        """Yield the indices of the rows whose cell the pattern does not match."""
+        texts: list[str] = []
+        owners: list[int] = []
+        for index, row in enumerate(rows):
+            if len(row) > self.index and row[self.index] not in self.missing:
+                items = _items(row[self.index]) if self.of_items else [row[self.index]]
+                texts += items
+                owners += [index] * len(items)
+        yield from sorted({owners[miss] for miss in self.pattern.misses(texts)})
+
+
+class Constraints:
+    """A schema for frictionless, and what is checked beside it.
+
+    Args:
+        descriptor: Of a valid Table Schema that has all columns.
+
+    Attributes:
+        schema: Without patterns.
+        check: What reports cells that do not match theirs.
+
+    Raises:
+        UsageError: A pattern that cannot be used.
+    """
+
+    def __init__(self, descriptor: Mapping[str, Any]) -> None:
+        given = copy.deepcopy(dict(descriptor))
+        patterns = [_take_patterns(field) for field in given["fields"]]
+        self._not_bare = [i for i, field in enumerate(given["fields"]) if _take_not_bare(field)]
+        self.schema = Schema.from_descriptor(given)
+        self._checked = [
+            _Checked(index, field.name, pattern, of_items, frozenset(_missing(field, self.schema)))
+            for index, field in enumerate(self.schema.fields)
+            for pattern, of_items in patterns[index]
+        ]
+        self._short = [i for i, field in enumerate(self.schema.fields) if _is_short(field)]
+        self._found: dict[int, list[_Checked]] = {}
+        self.check = _PatternCheck()
+        self.check.found = self._found
+
+    def records(self, blocks: Iterable[list[list[str]]]) -> Iterator[list[Any]]:
+        """Check rows, and yield them as frictionless is to read them.
+
+        Args:
+            blocks: The rows of the file from the first on, the header's among them.
+        """
+        row_number = 1
+        for rows in blocks:
+            for checked in self._checked:
+                for index in checked.misses(rows):
+                    self._found.setdefault(row_number + index, []).append(checked)
+            for row in rows:
+                yield self._for_frictionless(row)
+            row_number += len(rows)
+
+    def _for_frictionless(self, row: Sequence[str]) -> list[Any]:
+        cells: list[Any] = list(row)
+        for index in self._short:
+            if len(row) > index and len(row[index]) > _MOST_CHARACTERS:
+                cells[index] = _TooLong(row[index])
+        for index in self._not_bare:
+            if len(row) > index and isinstance(cells[index], str):
+                cells[index] = _NotBare(row[index])
+        return cells
+
+
+class _TooLong:
+    """A cell that no field reads, as it is no text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = shorten(text)
+
+    def __str__(self) -> str:
+        return self._text
+
+
+class _NotBare(str):
+    """A number's cell: it is read without what stands around the number, and told with it."""
+
+    _text: str
+
+    def __new__(cls, text: str) -> _NotBare:
+        cell = super().__new__(cls, convert.bare_number(text.strip()))
+        cell._text = text
+        return cell
+
+    def __str__(self) -> str:
+        return self._text
+
+
+class _PatternCheck(Check):
+    """Reports, row by row, what was found before."""
+
+    type = "pattern"
+    Errors = [ConstraintError]  # noqa: RUF012  (frictionless declares it so)
+    found: dict[int, list[_Checked]]
+
+    def validate_row(self, row: Row) -> Iterable[Error]:
+        """Yield the errors of a row's cells that could be read."""
+        unread = row.error_cells
+        for checked in self.found.pop(row.row_number, ()):
+            if checked.name not in unread:
+                yield ConstraintError(
+                    note=checked.note,
+                    cells=["" if cell is None else str(cell) for cell in row.cells],
+                    row_number=row.row_number,
+                    cell=str(row.cells[checked.index]),
+                    field_name=checked.name,
+                    field_number=checked.index + 1,
+                )
+
+
+def _take_patterns(field: dict[str, Any]) -> list[tuple[Pattern, bool]]:
+    """Take a field's pattern out of its descriptor, and that of its items."""
+    taken = []
+    for holder, of_items in ((field, False), (field.get("arrayItem"), True)):
+        constraints = holder.get("constraints") if isinstance(holder, dict) else None
+        if isinstance(constraints, dict) and "pattern" in constraints:
+            text = constraints.pop("pattern")
+            if not isinstance(text, str):
+                raise UsageError(f"the schema's pattern {text!r} is not a string")
+            taken.append((Pattern(text), of_items))
+    return taken
+
+
+def _take_not_bare(field: dict[str, Any]) -> bool:
+    """Take it out of a field's descriptor that its numbers have text around them."""
+    if field.pop("bareNumber", True) or field.get("type") not in ("integer", "number"):
+        return False
+    constraints = field.get("constraints", {})
+    for name, given in constraints.items():
+        if isinstance(given, str):
+            constraints[name] = convert.bare_number(given)
+        elif isinstance(given, list):
+            constraints[name] = [
+                convert.bare_number(one) if isinstance(one, str) else one for one in given
+            ]
+    return True
+
+
+def _missing(field: Field, schema: Schema) -> Sequence[str]:
+    return field.missing_values if field.has_defined("missing_values") else schema.missing_values
+
+
+def _is_short(field: Field) -> bool:
+    return field.type in _SHORT_TYPES or field.format in _SHORT_FORMATS
+
+
+def _items(text: str) -> list[str]:
+    """Return the texts of a JSON array; what is none, frictionless tells."""
+    try:
+        items = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return [item for item in items if isinstance(item, str)] if isinstance(items, list) else []

@@ -1,0 +1,160 @@
+"""What a file or a schema holds cannot make the loader think for ever: four times as much takes
+about four times as long, where one that tries all ways would take sixteen.
+"""
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from frictionless import Field
+
+from loader import charset, convert, datatypes, describe, options, precision, schema, table
+from loader.blocks import cut
+from loader.dialect import Declared, Dialect, detect
+from loader.options import Options
+from loader.patterns import Pattern
+from loader.table import parse
+
+_LEAST_S = 0.02  # so that what is measured is not the machine's other work
+_MOST_CHARACTERS = 1 << 20
+
+
+def seconds(work: Callable[[str], object], text: str) -> float:
+    """The least that the work took, of several times."""
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        work(text)
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+def parsed(text: str) -> None:
+    blocks = cut(io.BytesIO(text.encode()), Dialect(header_row=0))
+    for block in blocks:
+        parse(block, Dialect(header_row=0), 2)
+
+
+def repaired(text: str) -> None:
+    cells = text.count(",") + 1
+    table._repair(text, cells, Dialect(), cells // 2)
+
+
+def detected(text: str) -> None:
+    detect(text.encode(), Declared(), whole=True)
+
+
+def guessed(text: str) -> None:
+    charset._telling_lines(text.encode("latin-1"), cut=False)
+
+
+def read_as(**descriptor) -> Callable[[str], object]:
+    field = Field.from_descriptor({"name": "a", **descriptor})
+    return lambda text: convert.read(pa.array([text]), field)
+
+
+def validated(**descriptor) -> Callable[[str], object]:
+    """A whole validation, of a file whose second row has the text."""
+
+    def work(text: str) -> None:
+        Path("in.csv").write_text(f'"a"\n"1"\n"{text}"\n', encoding="utf-8")
+        declared = {"fields": [{"name": "a", **descriptor}]}
+        describe.validate("in.csv", Options(schema=declared))
+
+    return work
+
+
+def precise(text: str) -> None:
+    precision._fraction_digits(text)
+
+
+# name: the work, what it is done on of about that many characters
+KINDS = {
+    "half of the cells too much, the last not empty": (repaired, lambda n: "," * n + "y"),
+    "half of the cells too much": (repaired, lambda n: "," * n),
+    "surplus that is not empty": (parsed, lambda n: "1,x" + "," * n + "y\n"),
+    "surplus": (parsed, lambda n: "1,x" + "," * n + "\n"),
+    "surplus in quotes": (parsed, lambda n: "1,x" + ',""' * (n // 3) + "\n"),
+    "surplus, odd quotes": (parsed, lambda n: "1,x" + ',"""' * (n // 4 * 2) + "\n"),
+    "a short row": (parsed, lambda n: "x" * n + "\n"),
+    "quotes": (parsed, lambda n: 'a,"' + '""' * (n // 2) + '"\n'),
+    "stray quotes": (parsed, lambda n: "a," + 'b"' * (n // 2) + "\n"),
+    "CRs": (parsed, lambda n: "a,b\n" + "x,y\r" * (n // 4) + "\n"),
+    "CRs in a cell": (parsed, lambda n: "a," + "b\r" * (n // 2) + "\n"),
+    "a head of CRs": (detected, lambda n: "a,b\n" + "\r" * n + "1,2\n"),
+    "a head of CRs and LFs": (detected, lambda n: "a,b\r1,2\n" * (n // 8)),
+    "a head of quotes": (detected, lambda n: 'a,b\n1,"' + '""' * (n // 2) + '"\n'),
+    "a head of delimiters": (detected, lambda n: "a,b\n" + ",;|\t" * (n // 4) + "\n"),
+    "a long line of ASCII": (guessed, lambda n: "x, " * (n // 3) + "\né\n"),
+    "a long line not of ASCII": (guessed, lambda n: "x, " * (n // 3) + "é\n"),
+    "many lines of ASCII": (guessed, lambda n: "x, \n" * (n // 4) + "é\n"),
+    "JSON of open brackets": (convert._is_json_text, lambda n: "[" * n),
+    "JSON of open strings": (convert._is_json_text, lambda n: "[" * 600 + '\\"' * (n // 2)),
+    "JSON of quotes": (convert._is_json_text, lambda n: "[" * 600 + '"a' * (n // 2)),
+    "JSON of escapes": (convert._is_json_text, lambda n: "[" * 600 + '"' + "\\" * n),
+    "JSON of digits": (convert._is_json_text, lambda n: "[" + "1" * n + "]"),
+    "a number with text inside": (
+        read_as(type="number", bareNumber=False),
+        lambda n: "1" + "a" * n + "1",
+    ),
+    "an integer with text inside": (
+        read_as(type="integer", bareNumber=False),
+        lambda n: "1" + "a" * n + "1",
+    ),
+    "a number's text": (convert.bare_number, lambda n: "1" + "a" * n + "1" + "b" * n),
+    "an integer of digits": (read_as(type="integer", bareNumber=False), lambda n: "1" * n),
+    "groups": (read_as(type="number", groupChar=","), lambda n: "1," * (n // 2)),
+    "a date in any form": (read_as(type="date", format="any"), lambda n: "1 Jan " * (n // 6)),
+    "a date in spaces": (read_as(type="date", format="%d %m %Y"), lambda n: "1" + " " * n),
+    "a number": (lambda text: convert.fits(pa.array([text]), "numeric"), lambda n: "1" * n),
+    "a time's fraction": (precise, lambda n: "." + "0" * n + "1"),
+    "a type's brackets": (datatypes.bare, lambda n: "(" * n),
+    "a name of colons": (lambda text: schema.name_columns([text]), lambda n: " :a" * (n // 3)),
+    "a name of spaces": (lambda text: schema.name_columns([text]), lambda n: "_ " * (n // 2)),
+    "a file's endings": (options.default_resource_id, lambda n: ".csv" * (n // 4) + "x"),
+    "a pattern": (lambda text: Pattern("(x+x+)+y").misses([text]), lambda n: "x" * n),
+    "validation, a pattern": (
+        validated(type="string", constraints={"pattern": "(x+x+)+y"}),
+        lambda n: "x" * n,
+    ),
+    "validation, a pattern of items": (
+        validated(
+            type="array", arrayItem={"type": "string", "constraints": {"pattern": "(x+x+)+y"}}
+        ),
+        lambda n: '[""' + "x" * n + '""]',
+    ),
+    "validation, a number with text inside": (
+        validated(type="number", bareNumber=False),
+        lambda n: "1" + "a" * n + "1",
+    ),
+    "validation, an integer with text inside": (
+        validated(type="integer", bareNumber=False),
+        lambda n: "1" + "a" * n + "1",
+    ),
+    "validation, a date": (
+        validated(type="date", format="any"),
+        lambda n: "1 Jan " * (n // 6),
+    ),
+    "validation, an address": (
+        validated(type="string", format="email"),
+        lambda n: "a." * (n // 2) + "@b.de",
+    ),
+    "validation, a URI": (
+        validated(type="string", format="uri"),
+        lambda n: "http://a/" + "%20a" * (n // 4) + " ",
+    ),
+    "validation, a duration": (validated(type="duration"), lambda n: "P" + "1" * n),
+}
+
+
+@pytest.mark.parametrize(("work", "make"), KINDS.values(), ids=KINDS)
+def test_four_times_as_much_takes_less_than_eight_times_as_long(tmp_path, monkeypatch, work, make):
+    monkeypatch.chdir(tmp_path)
+    n = 1 << 10
+    enough = max(_LEAST_S, 2 * seconds(work, make(16)))  # a validation has much else to do
+    while (least := seconds(work, make(n))) < enough and n < _MOST_CHARACTERS:
+        n *= 2
+    assert seconds(work, make(4 * n)) < 8 * max(least, _LEAST_S)
