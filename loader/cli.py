@@ -29,7 +29,14 @@ from typer.core import TyperCommand
 
 from loader import __version__, describe, embedded, resources
 from loader.copy import database, gone, relation
-from loader.errors import AircanError, Cancelled, DatabaseUnreachable, Unexpected, UsageError
+from loader.errors import (
+    AircanError,
+    Cancelled,
+    DatabaseUnreachable,
+    Unexpected,
+    UsageError,
+    memory_told,
+)
 from loader.options import (
     Options,
     completed,
@@ -588,7 +595,8 @@ def _errors(debug: bool, report: Report | None = None) -> Iterator[None]:
 def _ours() -> Iterator[None]:
     """Make every exception one of ours, but for those with which click ends a command."""
     try:
-        yield
+        with memory_told():
+            yield
     except (AircanError, BrokenPipeError, typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt as interrupt:

@@ -14,7 +14,7 @@ from frictionless import Checklist, Dialect, Resource
 
 from loader import schema
 from loader.constraints import Constraints
-from loader.errors import SourceError
+from loader.errors import SourceError, memory_told
 from loader.options import Options, default_resource_id
 from loader.reading import Reading, read
 from loader.source import mask_uri
@@ -31,7 +31,7 @@ def infer(uri: str | os.PathLike[str], options: Options = Options()) -> dict[str
         AircanError: As ``loader.load`` raises for the source and its header.
     """
     uri = os.fspath(uri)
-    with read(uri, options) as reading:
+    with memory_told(), read(uri, options) as reading:
         return {
             "name": _name(uri),
             "type": "table",
@@ -55,19 +55,19 @@ def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[
         UsageError: A pattern of the schema cannot be used.
     """
     uri = os.fspath(uri)
-    with read(uri, options) as reading:
-        lost: list[SourceError] = []
+    with memory_told(), read(uri, options) as reading:
+        lost: list[Exception] = []
         constraints = Constraints(_schema(reading, options))
         resource = Resource(
             name=_name(uri),
-            data=lambda: constraints.records(_records(reading, lost)),
+            data=lambda: _kept(constraints.records(_records(reading)), lost),
             dialect=_rows_of_the_file(reading),
             schema=constraints.schema,
         )
         checklist = Checklist(checks=[constraints.check])
         report = resource.validate(checklist, limit_errors=_MOST_ERRORS).to_descriptor()
-    if lost:  # which says nothing about the rows
-        raise lost[0]
+        if lost:  # which says nothing about the rows
+            raise lost[0]
     for task in report["tasks"]:
         task["place"] = mask_uri(uri)
     return report
@@ -88,16 +88,21 @@ def _rows_of_the_file(reading: Reading) -> Dialect:
     return Dialect(header_rows=[header_row]) if header_row else Dialect(header=False)
 
 
-def _records(reading: Reading, lost: list[SourceError]) -> Iterator[list[list[str]]]:
+def _records(reading: Reading) -> Iterator[list[list[str]]]:
     """Yield the records of the file from its first row on, some at a time."""
     if header_row := reading.dialect.header_row:
         yield [[] for _ in range(header_row - 1)]
         yield [[column.name for column in reading.columns]]
+    for block in reading.blocks:
+        rows = reading.dialect.records(block.data.decode(errors="backslashreplace"))
+        while some := list(itertools.islice(rows, _ROWS_AT_A_TIME)):
+            yield some
+
+
+def _kept(rows: Iterator[list[Any]], lost: list[Exception]) -> Iterator[list[Any]]:
+    """Yield rows, and keep the error that frictionless would take for one of the table."""
     try:
-        for block in reading.blocks:
-            rows = reading.dialect.records(block.data.decode(errors="backslashreplace"))
-            while some := list(itertools.islice(rows, _ROWS_AT_A_TIME)):
-                yield some
-    except SourceError as error:  # frictionless would take it for an error of the table
+        yield from rows
+    except (SourceError, MemoryError) as error:
         lost.append(error)
         raise

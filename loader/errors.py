@@ -47,6 +47,7 @@
     +-- RejectsNotWritten           the rows set aside have no place to go
     +-- ArtifactsError              what a step of a DagRun leaves for the next, or what it left
     |   +-- ArtifactsUnreachable    (a retry can help)
+    +-- OutOfMemory                 the process may take no more memory
     +-- Cancelled
     +-- Unexpected                  a fault of AirCan's own
 
@@ -55,6 +56,8 @@ Messages never hold a password or a signed URL: whoever raises masks first.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -116,6 +119,23 @@ class AircanError(Exception):
             "value": None if self.value is None else shorten(self.value),
             "retryable": self.retryable,
         }
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Turn a lack of memory, Arrow's and NumPy's among them, into ours.
+
+    Raises:
+        OutOfMemory: There was one.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemory(
+            "the memory that this process may take is used up",
+            hint="give it more, or use fewer lanes; a quote that is not closed makes one long row"
+            " of many",
+        ) from error
 
 
 def shorten(value: str) -> str:
@@ -348,6 +368,10 @@ class ArtifactsUnreachable(ArtifactsError):
     """The bucket of the artifacts does not answer, after the bounded retries."""
 
     retryable = True
+
+
+class OutOfMemory(AircanError):
+    """The machine's memory is used up, or what this process may take of it."""
 
 
 class Cancelled(AircanError):

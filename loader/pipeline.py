@@ -33,6 +33,7 @@ from loader.errors import (
     RowsLost,
     TooManyBadRows,
     UsageError,
+    memory_told,
 )
 from loader.options import Options, default_resource_id
 from loader.passes import Pass
@@ -263,7 +264,7 @@ def _reported(one: _Load) -> Iterator[None]:
     """Let an error know the report, and the report the error."""
     report = one.report
     try:
-        with report.timing("total"):
+        with report.timing("total"), memory_told():
             yield
     except AircanError as error:
         error.report, report.error = report, error

@@ -1,5 +1,6 @@
 """Whatever stops a load: the old table is intact and readable, and the next load succeeds."""
 
+import json
 import os
 import random
 import signal
@@ -395,3 +396,39 @@ def test_cleanup_drops_what_dead_loads_left_and_spares_the_living(
     assert cleanup() == f"dropped {shadow}\n"
     assert shadows(database_18) == []
     assert_old_table_is_readable(database_18)
+
+
+# Leaves the process so much memory beside what it has when everything is imported.
+SHORT_OF_MEMORY = """
+import re, resource, sys
+import pyarrow.compute, pyarrow.csv, frictionless, charset_normalizer
+from loader import cli, pipeline, via_copy
+taken = int(re.search(r"VmSize:\\s+([0-9]+) kB", open("/proc/self/status").read())[1]) << 10
+resource.setrlimit(resource.RLIMIT_AS, (taken + (int(sys.argv.pop(1)) << 20),) * 2)
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("command", ["load", "validate"])
+def test_memory_that_is_used_up_is_told_as_that(
+    database_18, datastore_url_18, tmp_path, old_table, command
+):
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "a,b\n" + "1,x\n" * 400_000 + '2,"' + '""€' * (6 << 20) + '"\n', encoding="utf-8"
+    )
+    where = ["--resource-id", "t", "--datastore-url", datastore_url_18, "--lanes", "1", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY, "200", command, str(path)]
+        + (where if command == "load" else []),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert "aircan: the memory" in done.stderr, done.stderr
+    assert "hint: give it more" in done.stderr
+    assert done.returncode == 1
+    assert rows_of(database_18, "t") == OLD
+    if command == "load":
+        assert json.loads(done.stdout)["error"]["type"] == "OutOfMemory"

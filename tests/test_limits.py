@@ -278,7 +278,7 @@ def test_a_bomb_is_refused_and_takes_no_memory(name, bombs):
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_who_allows_it_gets_all_of_it_and_it_takes_no_memory(name, bombs):
-    grown_mib, count_mib, end = read_apart(bombs[name], "1e6")
+    grown_mib, count_mib, end = read_apart(bombs[name], "1000000")
     assert (count_mib, end.strip()) == (BOMB_MIB, "whole")
     assert grown_mib < 60
 
