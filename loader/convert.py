@@ -44,6 +44,9 @@ _BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
 def fits(cells: pa.StringArray, kind: str) -> bool:
     """Tell whether every cell comes back from Postgres as it is, as this type.
 
+    A truth value and a moment come back as Postgres writes them: ``TRUE`` in lower case, ``.250``
+    of a second without its last zero.
+
     Args:
         cells: The column of one block; null means an empty cell.
         kind: A Postgres type: bigint, numeric, boolean, date, time, timestamp, timestamptz,

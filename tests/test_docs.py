@@ -139,6 +139,42 @@ def test_the_types_page_has_a_table():
     assert len(type_examples()) > 25
 
 
+def written_otherwise() -> list[list[str]]:
+    """Return type, value and what comes back, of each line of the table of types.md."""
+    section = (
+        text("docs/types.md").split("## What comes back written otherwise")[1].split("\n## ")[0]
+    )
+    return [quoted(line) for line in section.splitlines() if line.startswith("| `")]
+
+
+# type: as frictionless calls it
+DECLARED = {"timestamp": "datetime", "timestamptz": "datetime"}
+
+
+@pytest.mark.parametrize(("kind", "value", "shown"), written_otherwise(), ids=str)
+@pytest.mark.parametrize("declared", [False, True])
+def test_values_come_back_as_the_docs_say(
+    folder, datastore_url, database, kind, value, shown, declared
+):
+    schema = {"fields": [{"name": "v", "type": DECLARED.get(kind, kind)}]} if declared else None
+    (folder / "a.csv").write_text(f"k,v\nk,{value}\n")
+    report = load("a.csv", datastore_url=datastore_url, schema=schema, resource_id="a")
+    assert report.columns[1]["type"] == kind
+    database.execute("SET timezone TO 'UTC'")
+    assert database.execute("SELECT v::text FROM a").fetchone() == (shown,)
+
+
+def test_a_moment_in_a_column_that_is_declared_as_text_keeps_its_zeros(
+    folder, datastore_url_18, database_18
+):
+    schema = {"fields": [{"name": "v", "type": "string"}]}
+    values = [value for _, value, _ in written_otherwise()]
+    assert len(values) > 5
+    (folder / "a.csv").write_text("\n".join(["v", *values]))
+    load("a.csv", datastore_url=datastore_url_18, schema=schema, resource_id="a")
+    assert [row[0] for row in rows_of(database_18, "a")] == values
+
+
 def test_the_schema_of_the_types_page_loads_what_it_says(folder, datastore_url_18, database_18):
     schema = json.loads(blocks("docs/types.md", "json")[0])
     (folder / "a.csv").write_text('day,price,open,count\n31/12/2020,"1.234,50",yes,N/A\n-,,no,7\n')
