@@ -67,8 +67,10 @@ class Options:
         full_text: Which columns ``_full_text`` makes searchable.
         fts_index: The index on it.
         max_bad_rows: How many rows may be set aside.
-        rejects: Where those rows go; by default ``<resource_id>.rejects.csv`` in the current
-            folder.
+        rejects: The file that those rows go to.
+        rejects_folder: Without ``rejects``, the folder where they go to
+            ``<resource_id>.rejects.csv``, and where a load that has none removes the file of an
+            earlier one. With neither they are counted, and the report tells the first.
         on_type_error: What a value that does not fit its declared type does: ``fail``, or
             ``widen`` the column to one that holds it.
         on_concurrent_writes: What is done about rows that others write into a table while it is
@@ -100,6 +102,7 @@ class Options:
     fts_index: FtsIndex = "gin"
     max_bad_rows: int = 1000
     rejects: str | os.PathLike[str] | None = None
+    rejects_folder: str | os.PathLike[str] | None = None
     on_type_error: OnTypeError = "fail"
     on_concurrent_writes: OnConcurrentWrites = "warn"
     source: SourceSettings = field(default_factory=SourceSettings)

@@ -39,11 +39,12 @@ from loader.options import Options, default_resource_id
 from loader.passes import Pass
 from loader.progress import Progress, Silent
 from loader.reading import Reading, read
-from loader.rejects import Rejects, remove_leftovers, remove_stale
+from loader.rejects import Rejects, check_place, remove_leftovers, remove_stale
 from loader.report import BadRows, Report
 from loader.schema import Column
 from loader.source import Identity, mask_uri
 from loader.source.failures import changed
+from loader.source.local import local_path
 from loader.steps import BeforeColumnsChange, Steps
 from loader.verdict import Verdict
 from loader.way import Way
@@ -284,9 +285,12 @@ class _Load:
         self.report = report
         self.steps = Steps(report, progress)
         self.way: Way | None = None
-        self.rejects = Path(
-            options.rejects or f"{report.resource_id.replace('/', '_')}.rejects.csv"
-        )
+        self.rejects: Path | None = None
+        if options.rejects is not None:
+            self.rejects = Path(options.rejects)
+        elif options.rejects_folder is not None:
+            name = f"{report.resource_id.replace('/', '_')}.rejects.csv"
+            self.rejects = Path(options.rejects_folder, name)
 
     def run(self, *, registers: bool) -> None:
         """Take the source's rows in, let readers see them, tell CKAN."""
@@ -356,7 +360,8 @@ class _Load:
             self.report.warnings += warnings
 
     def _remove_stale_rejects(self) -> None:
-        if self.options.rejects is None and not self.report.bad_rows.rejected:
+        is_ours = self.options.rejects is None  # as it is named
+        if self.rejects is not None and is_ours and not self.report.bad_rows.rejected:
             remove_stale(self.rejects)
 
     @property
@@ -508,13 +513,16 @@ class _Load:
         return one
 
     def _rejects(self) -> Rejects:
-        if "://" not in self.uri and Path(self.uri).resolve() == self.rejects.resolve():
-            raise UsageError(
-                f"the rejects file would replace the source: {self.rejects}",
-                hint="name another place with --rejects",
-            )
-        if self.options.rejects is None:
-            remove_leftovers(self.rejects)
+        if self.rejects is not None:
+            if _is_the_file(self.uri, self.rejects):
+                raise UsageError(
+                    f"the rejects file would replace the source: {self.rejects}",
+                    hint="name another place with --rejects",
+                )
+            if self.options.rejects is None:
+                remove_leftovers(self.rejects)
+            else:
+                check_place(self.rejects)
         return Rejects(self.rejects, self.options.max_bad_rows)
 
     def _tell(self, reading: Reading, verdict: Verdict, one: Pass, rejects: Rejects) -> None:
@@ -533,7 +541,7 @@ class _Load:
         self.report.bad_rows = BadRows(
             rejected=rejects.count,
             repaired=one.rows_repaired,
-            rejects=str(rejects.path) if rejects.count else None,
+            rejects=str(rejects.path) if rejects.count and rejects.path is not None else None,
             first=[{"row": reject.row, "reason": reject.reason} for reject in rejects.first],
         )
 
@@ -568,6 +576,15 @@ def _no_row_placed(rejects: Rejects) -> TooManyBadRows:
         row=first.row,
         hint="mend the file, or name its delimiter, header row or encoding",
     )
+
+
+def _is_the_file(uri: str, path: Path) -> bool:
+    """Tell whether a source is a local file at this path, whatever names both have."""
+    source = local_path(uri)
+    try:
+        return source is not None and Path(source).samefile(path)
+    except (OSError, ValueError):  # one of them is not there
+        return False
 
 
 def _headers(columns: Sequence[Column]) -> list[str]:

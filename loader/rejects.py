@@ -2,6 +2,10 @@
 
 Lanes finish blocks out of order; the file is in the order of the source. Holds the rejects of
 the few blocks that overtook an earlier one.
+
+People open the file in a spreadsheet, and what is in it a stranger may have written: what would be
+a formula there is marked as text. It holds rows that may be nobody else's business, so that only
+its owner may read it.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import csv
 import glob
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,17 +28,37 @@ from loader.table import Reject
 _log = logging.getLogger(__name__)
 _FIRST = 10  # how many the report shows
 _HEADER = ("row", "reason", "raw")
+_OWNER_ONLY = 0o600
+
+# With which a formula begins, in the forms of East Asian keyboards too.
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+# What a spreadsheet may leave out before them: spaces, controls, quotes, marks without a width.
+_PASSED_OVER = "\\s\"'`\\x00-\\x20\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
+_FORMULA = re.compile(f"[\t\r\n]|[{_PASSED_OVER}]*[{_SIGNS}]")
+# Where the list separator is a semicolon, a comma and quotes do not keep a raw line in one cell.
+# A plain number is none: half of the cells of some files are negative.
+_LATER_FORMULA = re.compile(
+    f"(\r\n|[;\t\r\n])(?=[{_PASSED_OVER}]*[{_SIGNS}])(?![+-][0-9.,]+ *(?:[;\t\r\n]|$))"
+)
+
+
+def as_text(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: ``'`` is before what would be one."""
+    first = _FORMULA.match(cell)
+    if first is None:
+        return _LATER_FORMULA.sub(r"\1'", cell)
+    return f"'{first[0]}" + _LATER_FORMULA.sub(r"\1'", cell[first.end() :])
 
 
 class Rejects:
     """Collects what was set aside; the file appears with the first of them, whole at the end.
 
     Args:
-        path: Where the file goes.
+        path: Where the file goes; None: there is none, they are only counted.
         limit: How many rejects are accepted.
     """
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path | None, limit: int) -> None:
         self.path = path
         self.limit = limit
         self.count = 0
@@ -41,7 +66,6 @@ class Rejects:
         self._lock = threading.Lock()
         self._waiting: dict[int, Sequence[Reject]] = {}
         self._next_block = 0
-        self._partial = path.parent / f"{path.name}.{os.getpid()}.part"
         self._file: TextIO | None = None
 
     def add(self, block: int, rejects: Sequence[Reject]) -> None:
@@ -49,6 +73,7 @@ class Rejects:
 
         Raises:
             TooManyBadRows: More than the limit, in the order of the source.
+            RejectsNotWritten: The file cannot be written.
         """
         with self._lock:
             self._waiting[block] = rejects
@@ -61,57 +86,34 @@ class Rejects:
         self.count += 1
         if len(self.first) < _FIRST:
             self.first.append(reject)
-        with self._writing():
-            writer = csv.writer(self._open())
-            writer.writerow((reject.row, reject.reason, reject.raw))
+        if self.path is not None:
+            with _writing(self.path):
+                cells = (str(reject.row), as_text(reject.reason), as_text(reject.raw))
+                csv.writer(self._open(self.path)).writerow(cells)
         if self.count > self.limit:
             first = self.first[0]
+            see = f"see {self.path}; " if self.path is not None else ""
             encoding = "name the right encoding with --encoding, " if first.undecodable else ""
             raise TooManyBadRows(
                 f"more than {self.limit} rows cannot be placed; the first: {first.reason}",
                 row=first.row,
-                hint=f"see {self.path}; {encoding}mend the file, or allow more with --max-bad-rows",
+                hint=f"{see}{encoding}mend the file, or allow more with --max-bad-rows",
             )
 
-    def _open(self) -> TextIO:
+    def _open(self, path: Path) -> TextIO:
         if self._file is None:
-            self._file = self._partial.open("w", encoding="utf-8", newline="")
+            if path.is_dir():
+                raise IsADirectoryError(0, "it is a folder")
+            partial = _partial(path)
+            partial.unlink(missing_ok=True)  # of a killed process that had this number
+            opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+            self._file = os.fdopen(opened, "w", encoding="utf-8", newline="")
             csv.writer(self._file).writerow(_HEADER)
         return self._file
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RejectsNotWritten(
-                f"the rejects file cannot be written: {error.strerror}: {self.path}",
-                hint="make room, or name another place with --rejects",
-            ) from error
-
     def __enter__(self) -> Rejects:
-        """Return the collector.
-
-        Raises:
-            UsageError: The file could not be written if there were any.
-        """
-        if reason := self._obstacle():
-            raise UsageError(
-                f"the rejects file cannot be written: {reason}: {self.path}",
-                hint="name another place with --rejects",
-            )
+        """Return the collector."""
         return self
-
-    def _obstacle(self) -> str | None:
-        """Return what keeps the file from being written; only an attempt can tell."""
-        try:
-            if self.path.is_dir():
-                return "it is a folder"
-            self._partial.touch()
-            self._partial.unlink()
-        except OSError as error:
-            return error.strerror or type(error).__name__
-        return None
 
     def __exit__(
         self,
@@ -120,32 +122,69 @@ class Rejects:
         traceback: TracebackType | None,
     ) -> None:
         """Put the file in its place: also after an error, since it shows what was wrong."""
-        if self._file is None:
+        if self._file is None or self.path is None:
             return
         try:
-            with self._writing():
+            with _writing(self.path):
                 self._file.close()
-                self._partial.replace(self.path)
+                _partial(self.path).replace(self.path)
         except RejectsNotWritten as unwritten:
-            self._partial.unlink(missing_ok=True)
+            _partial(self.path).unlink(missing_ok=True)
             if error is None:
                 raise
             _log.warning("%s", unwritten)  # must not hide why the load failed
 
     def discard(self) -> None:
         """Leave no file: the load begins anew with another collector."""
-        if self._file is not None:
+        if self._file is not None and self.path is not None:
             self._file.close()
             self._file = None
-            self._partial.unlink()
+            _partial(self.path).unlink()
+
+
+def _partial(path: Path) -> Path:
+    return path.parent / f"{path.name}.{os.getpid()}.part"
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise RejectsNotWritten(
+            f"the rejects file cannot be written: {reason}: {path}",
+            hint="make room, or name another place with --rejects",
+        ) from error
+
+
+def check_place(path: Path) -> None:
+    """See that a file may lie at a path that somebody names, without writing there.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    reason = None
+    try:
+        if path.is_dir():
+            reason = "it is a folder"
+        elif not path.parent.is_dir():
+            reason = "there is no such folder"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+    if reason:
+        raise UsageError(
+            f"the rejects file cannot be written: {reason}: {path}",
+            hint="name another place with --rejects",
+        )
 
 
 def remove_stale(path: Path) -> None:
     """Remove the rejects of an earlier load, if it is such a file: this load has none."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            is_ours = next(csv.reader(file), None) == list(_HEADER)
-        if is_ours:
+        if path.is_symlink() or not path.is_file() or path.stat().st_uid != os.geteuid():
+            return
+        if _holds_rejects(path):
             path.unlink()
     except FileNotFoundError:
         pass
@@ -153,15 +192,24 @@ def remove_stale(path: Path) -> None:
         _log.warning("%s of an earlier load stays: %s", path, error)
 
 
+def _holds_rejects(path: Path) -> bool:
+    """Tell whether a file begins as one of ours does: there is none without a row."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        header, first = next(rows, None), next(rows, None)
+    is_row = first is not None and len(first) == len(_HEADER) and first[0].isdecimal()
+    return header == list(_HEADER) and is_row
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove the unfinished files beside a path whose processes are gone."""
-    for partial in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
-        pid = partial.name.split(".")[-2]
-        if pid.isdecimal() and not _is_running(int(pid)):
-            try:
+    try:
+        for partial in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+            pid = partial.name.split(".")[-2]
+            if pid.isdecimal() and not _is_running(int(pid)):
                 partial.unlink(missing_ok=True)
-            except OSError as error:  # nothing that this load needs
-                _log.warning("%s stays: %s", partial, error.strerror)
+    except OSError as error:  # nothing that this load needs
+        _log.warning("what killed loads left beside %s stays: %s", path, error.strerror)
 
 
 def _is_running(pid: int) -> bool:

@@ -29,7 +29,7 @@ class BadRows:
     Attributes:
         rejected: How many were set aside.
         repaired: How many were padded or trimmed, and loaded.
-        rejects: Where those set aside are; None when there are none.
+        rejects: Where those set aside are; None when there are none, or no place was named.
         first: Row number and reason of the first ones set aside.
     """
 

@@ -519,14 +519,6 @@ with Artifacts(sys.argv[1]).place("d", "r", "t").opened("a", "wb") as stream:
     assert list(artifacts.runs()) == []
 
 
-def test_others_may_read_what_is_written(folder):
-    place = Artifacts(str(folder)).place("d", "r", "t")
-    place.write("a", 1)
-    plain = folder / "plain"
-    plain.touch()
-    assert Path(place.uri, "a").stat().st_mode == plain.stat().st_mode
-
-
 @pytest.mark.parametrize("name", ["rows.ndjson", "rows.ndjson.gz"])
 def test_a_full_disk_is_an_error_and_leaves_nothing(folder, name):
     place = Artifacts(str(folder)).place("d", "r", "t")
@@ -771,3 +763,33 @@ artifacts.delete(next(artifacts.runs()))
 print(sorted({{"smart_open", "requests", "urllib3", "google.auth"}} & set(sys.modules)))
 """
     assert run_python(code) == "[]\n"
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_only_the_owner_may_read_what_lies_in_a_folder(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        place = Artifacts(str(tmp_path / "base")).place("dag", "run", "load")
+        place.write("report.json", {})
+        (source := tmp_path / "rejects.csv").write_text("row\n")
+        place.put("rejects.csv", source)
+        with place.opened("rows.ndjson.gz", "wb") as rows:
+            rows.write(b"[]")
+            (partial,) = Path(place.uri).glob(".*.part")
+            assert partial.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in Path(place.uri).iterdir()}
+    assert modes == dict.fromkeys(("report.json", "rejects.csv", "rows.ndjson.gz"), 0o600)
+
+
+def test_the_group_may_too_where_the_folder_is_shared_with_it(tmp_path):
+    (base := tmp_path / "base").mkdir()
+    base.chmod(0o2750)
+    before = os.umask(0o022)
+    try:
+        place = Artifacts(str(base)).place("dag", "run", "load")
+        place.write("report.json", {})
+    finally:
+        os.umask(before)
+    assert (Path(place.uri) / "report.json").stat().st_mode & 0o777 == 0o640

@@ -117,6 +117,48 @@ def test_the_report_tells_what_was_widened_set_aside_and_left_out(csv, named):
     assert "beginning again with wider columns" in done.stderr
 
 
+def gone(folder: Path) -> Path:
+    folder.mkdir()
+    os.chdir(folder)
+    folder.rmdir()
+    return Path()
+
+
+def full(folder: Path) -> Path:
+    (folder / "people.rejects.csv").mkdir(parents=True)
+    return folder
+
+
+# Where the command is called: folders that take no file of that name.
+UNWRITABLE = {
+    "a folder that takes no file": lambda folder: Path("/proc"),
+    "a folder that is gone": gone,
+    "a folder in the file's place": full,
+}
+
+
+@pytest.mark.parametrize("place", UNWRITABLE.values(), ids=UNWRITABLE)
+def test_the_current_folder_matters_only_when_there_is_a_row_for_it(
+    csv, named, database_18, tmp_path, monkeypatch, place
+):
+    good, bad = str(tmp_path / csv()), tmp_path / "bad" / "people.csv"
+    bad.parent.mkdir()
+    bad.write_text("id,name\n1,Ann\n2,Bo,3\n")
+    monkeypatch.chdir(tmp_path)  # and back in the end
+    os.chdir(place(tmp_path / "here"))
+    done = aircan("load", good)
+    assert (done.exit_code, done.stderr.count("aircan:")) == (0, 0), done.stderr
+    failed = aircan("load", str(bad))
+    assert failed.exit_code == 1
+    assert "aircan: the rejects file cannot be written" in failed.stderr
+    assert "people.rejects.csv" in failed.stderr
+    assert "--rejects" in failed.stderr
+    assert rows_of(database_18, "people") == [(1, "Ann"), (2, "Bo")]
+    named_place = tmp_path / "aside.csv"
+    assert aircan("load", str(bad), "--rejects", str(named_place)).exit_code == 0
+    assert "2,Bo,3" in named_place.read_text()
+
+
 def test_names_that_would_move_the_cursor_are_shown_without_that(csv, named):
     done = aircan("load", csv('"a\x1b[2J\nb",c\n1,2\n'))
     assert done.exit_code == 0

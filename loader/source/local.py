@@ -24,16 +24,22 @@ SCHEMES: tuple[str, ...] = ("", "file")
 
 def connect(target: Target, _offset: int, _known: Identity | None) -> Connection:
     """Open a file at its first byte: a local file does not drop, so no other is asked for."""
-    scheme, path = split_scheme(target.uri)
-    if scheme:
-        host, slash, rest = path.partition("/")
-        if host not in ("", "localhost"):
-            raise UsageError(
-                f"cannot load from {target.shown}: it names another host",
-                hint="a file:// URL begins with three slashes",
-            )
-        path = unquote(slash + rest)
+    path = local_path(target.uri)
+    if path is None:
+        raise UsageError(
+            f"cannot load from {target.shown}: it names another host",
+            hint="a file:// URL begins with three slashes",
+        )
     return LocalFile(path, target.shown)
+
+
+def local_path(uri: str) -> str | None:
+    """Return the path of a file of this machine; None where the URI names none."""
+    scheme, path = split_scheme(uri)
+    if not scheme:
+        return path
+    host, slash, rest = path.partition("/")
+    return unquote(slash + rest) if scheme == "file" and host in ("", "localhost") else None
 
 
 class LocalFile:
