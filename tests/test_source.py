@@ -3,6 +3,7 @@
 import http.client
 import importlib
 import io
+import logging
 import os
 import socket
 import ssl
@@ -19,7 +20,7 @@ import pytest
 from gcp_storage_emulator.server import create_server
 from google.cloud import storage
 from http_server import HttpServer
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from loader.errors import (
@@ -30,9 +31,10 @@ from loader.errors import (
     SourceUnreachable,
     UsageError,
 )
-from loader.source import Identity, SourceSettings, gcs, mask_uri, open_source
+from loader.source import Guard, Identity, SourceSettings, fingerprint, gcs, mask_uri, open_source
 from loader.source.failures import Passing, network_errors, seam
 from loader.source.transport import Target
+from loader.source.uri import HARMLESS
 
 DATA = b"".join(b"%07d,some name\n" % n for n in range(180_000))  # 3.2 MB
 QUICK = SourceSettings(backoff_s=0.001, max_backoff_s=0.01, read_timeout_s=10)
@@ -190,29 +192,128 @@ def test_a_malformed_url_is_an_error_at_once(uri):
 
 MASKED = {
     "/data/a?sig=1.csv": "/data/a?sig=1.csv",
+    "a file? 50%.csv": "a file? 50%.csv",
     "https://h/a.csv": "https://h/a.csv",
-    "https://h:8080/a@b.csv?x=1#y": "https://h:8080/a@b.csv?x=1#y",
-    "https://u:hunter2@h/a.csv": "https://u:***@h/a.csv",
-    "https://u:hunter2@x@h/a.csv": "https://u:***@h/a.csv",
-    "https://u:hun/ter2@h/a.csv": "https://u:***@h/a.csv",
+    "https://h:8080/a@b.csv?x=1#y": "https://h:8080/a@b.csv?x=***#***",
+    "https://[::1]:80/a?b=c": "https://[::1]:80/a?b=***",
+    "https://u:hunter2@h/a.csv": "https://***@h/a.csv",
+    "https://u:hunter2@x@h/a.csv": "https://***@h/a.csv",
+    "https://u:hun/ter2@h/a.csv": "https://***@h/a.csv",
+    "https://u:hun#ter2@h/a": "https://***@h/a",
+    "https://u:hun?ter2@h/a": "https://***@h/a",
     "https://hunter2@h/a.csv": "https://***@h/a.csv",
+    "https://hunter2:@h/a.csv": "https://***@h/a.csv",
+    "https://hunter2:x-oauth-basic@h/a.csv": "https://***@h/a.csv",
+    "https://u:hunter2%40h/a": "https://u:***/a",
+    "https://h/x/https://u:hunter2@h/a": "https://h/x/https://***@h/a",
+    "https://h/a?hunter2": "https://h/a?***",
+    "https://h/a?hunter2==": "https://h/a?***",
+    "https://h?hunter2": "https://h?***",
+    "https://h/a?pass=hunter2": "https://h/a?pass=***",
+    "https://h/a?code=hunter2": "https://h/a?code=***",
+    "https://h/a?jwt=hunter2": "https://h/a?jwt=***",
+    "https://h/a?session=hunter2": "https://h/a?session=***",
+    "https://h/a#access_token=hunter2": "https://h/a#***",
+    "https://h/a#hunter2": "https://h/a#***",
+    "https://h/a?a=1#?x=hunter2": "https://h/a?a=***#***",
     "https://h/a?sig=hunter2": "https://h/a?sig=***",
-    "https://h/a?x=1&X-Goog-Signature=hunter2&y=2": "https://h/a?x=1&X-Goog-Signature=***&y=2",
-    "https://h/a?X-Amz-Credential=hunter2": "https://h/a?X-Amz-Credential=***",
-    "https://h/a?X-Amz-Date=hunter2": "https://h/a?X-Amz-Date=***",
-    "https://h/a?AWSAccessKeyId=hunter2&Signature=hunter2": (
-        "https://h/a?AWSAccessKeyId=***&Signature=***"
-    ),
+    "https://h/a?x=1&X-Goog-Signature=hunter2&y=2": "https://h/a?x=***&X-Goog-Signature=***&y=***",
+    "https://h/a?X-Amz-Credential=hunter2&X-Amz-Date=hunter2": "https://h/a?X-Amz-Credential=***&X-Amz-Date=***",
+    "https://h/a?AWSAccessKeyId=hunter2&Signature=hunter2&Expires=1": "https://h/a?AWSAccessKeyId=***&Signature=***&Expires=***",
+    "https://h/a?sv=1&se=hunter2&sp=r": "https://h/a?sv=***&se=***&sp=***",
+    "gs://b/o?GoogleAccessId=hunter2&Signature=hunter2": "gs://b/o?GoogleAccessId=***&Signature=***",
+    "s3://b/o?Signature=hunter2": "s3://b/o?Signature=***",
     "https://h/a?access_token=hunter2;api_key=hunter2": "https://h/a?access_token=***;api_key=***",
+    "https://h/a?a=hunter2&a=hunter2": "https://h/a?a=***&a=***",
+    "https://h/a?a[]=hunter2&a%5B0%5D=hunter2": "https://h/a?a[]=***&a%5B0%5D=***",
     "https://h/a?%73ig=hunter2": "https://h/a?%73ig=***",
-    "https://h/a?client_secret=hunter2#part": "https://h/a?client_secret=***#part",
-    "https://h/a?password=hunter2&keyword=trees": "https://h/a?password=***&keyword=trees",
+    "https://h/a?token%3Dhunter2": "https://h/a?***",
+    "https://h/a%3Ftoken=hunter2": "https://h/a%3Ftoken=***",
+    "https://h/a%253Ftoken%253Dhunter2": "https://h/a%253F***",
+    "https://h/a?next=https://h/b?token=hunter2": "https://h/a?next=***",
+    "https://h/a?format=csv%26token%3Dhunter2": "https://h/a?format=***",
+    "https://h/a;jsessionid=hunter2/b.csv": "https://h/a;jsessionid=***/b.csv",
+    "https://h/a%3bjsessionid=hunter2": "https://h/a%3bjsessionid=***",
+    "https:/h/a?pass=hunter2": "https:/h/a?pass=***",
+    "https:u:hunter2@h/a": "https:***@h/a",
+    " https://h/a?pass=hunter2": " https://h/a?pass=***",
+    "h/a?pass=hunter2": "h/a?pass=***",
+    "//h/a?pass=hunter2": "//h/a?pass=***",
+    "HTTPS://h/a?FORMAT=csv&Pass=hunter2": "HTTPS://h/a?FORMAT=csv&Pass=***",
+    "https://h/a?version=1.0.0&page=2&limit=10": "https://h/a?version=1.0.0&page=2&limit=10",
+    "https://h/a?year=2020&lang=de&date=2020-01-01": (
+        "https://h/a?year=2020&lang=de&date=2020-01-01"
+    ),
+    "https://h/a?formats=csv&xpage=2": "https://h/a?formats=***&xpage=***",
+    "https://h/a?format=": "https://h/a?format=",
+    "https://h/a\nFAKE?x=hunter2\nFAKE": "https://h/a%0AFAKE?x=***",
+    "https://h/\u202ea\x1b[2J.csv": "https://h/%E2%80%AEa%1B[2J.csv",
+    "http://h:hunter2/y": "http://h:***/y",
 }
 
 
 @pytest.mark.parametrize(("uri", "shown"), MASKED.items())
 def test_secrets_in_a_uri_are_masked(uri, shown):
     assert mask_uri(uri) == shown
+    assert "hunter2" not in shown
+    assert "ter2" not in shown
+
+
+@given(
+    st.text("abcxyz%3DF26;&=?#/:@. \n", max_size=8),
+    st.text("abcxyz", max_size=8),
+    st.sampled_from(["{}?{}=hunter2", "{}#{}hunter2", "{}?hunter2{}", "{}?{}%3Dhunter2"]),
+)
+def test_whatever_is_before_it_a_value_is_masked(before, name, form):
+    assume(name not in HARMLESS)
+    assert "hunter2" not in mask_uri("https://h/" + form.format(before, name))
+
+
+@pytest.mark.parametrize("guard", [None, Guard(("127.0.0.1",))], ids=["", "guarded"])
+def test_no_log_of_any_level_shows_a_secret(guard, caplog):
+    """urllib3 logs each request, redirects too, if somebody sets the level DEBUG."""
+    caplog.set_level(logging.DEBUG)
+    with HttpServer(DATA, drop_after=1_000_000, drops=1, failures=[503]) as server:
+        server.redirects = {"/a?pass=hunter2&format=csv": "/b?jwt=hunter2#hunter2"}
+        with_user = server.url.replace("http://", "http://user:hunter2@").rpartition("/")[0]
+        headers = {"X-Token": "hunter2"}
+        settings = SourceSettings(backoff_s=0.001, guard=guard, headers=headers)
+        assert bytes_of(f"{with_user}/a?pass=hunter2&format=csv", settings) == DATA
+        assert any("hunter2" in request[":path"] for request in server.requests)
+    assert "GET /a?pass=***&format=csv" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+ASKED = {
+    "a value": ("https://h/a?id=1", "https://h/a?id=2"),
+    "a value that is masked": ("https://h/a?pass=1", "https://h/a?pass=2"),
+    "a bare one": ("https://h/a?one", "https://h/a?two"),
+    "a parameter more": ("https://h/a?a=1", "https://h/a?a=1&b=2"),
+    "its path": ("https://h/a", "https://h/b"),
+    "its host": ("https://u:p@h/a", "https://u:p@i/a"),
+    "its user": ("https://u:p@h/a", "https://v:p@h/a"),
+    "a bucket's object": ("gs://b/a#1", "gs://b/a#2"),
+    "a path": ("a?x=1", "a?x=2"),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), ASKED.values(), ids=ASKED)
+def test_a_fingerprint_tells_what_the_mask_hides(one, other):
+    assert fingerprint(one, "run") != fingerprint(other, "run")
+    assert fingerprint(one, "run") != fingerprint(one, "another run")
+    assert fingerprint(one, "run") == fingerprint(one, "run")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://h/a?id=1&{}={}", "https://h/a?{}={}&id=1", "https://h/a?{}={};id=1"]
+)
+@pytest.mark.parametrize("name", ["X-Amz-Signature", "X-Goog-Date", "Expires", "sig", "token"])
+def test_a_url_that_is_signed_again_is_the_same(url, name):
+    assert fingerprint(url.format(name, "1"), "") == fingerprint(url.format(name, "2"), "")
+
+
+def test_a_password_that_changes_leaves_the_file_the_same():
+    assert fingerprint("https://u:old@h/a", "") == fingerprint("https://u:new@h/a", "")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ from loader.factory.once import Once
 from loader.factory.status import Job, Telling, ask
 from loader.options import Options
 from loader.report import Report
-from loader.source import Guard, Limits, SourceSettings, mask_uri
+from loader.source import Guard, Limits, SourceSettings, fingerprint, mask_uri
 from loader.source.guard import WEB
 from loader.steps import BeforeColumnsChange
 
@@ -222,7 +222,8 @@ def prepare(run: Run) -> None:
     with _step(run, "prepare") as (place, job):
         ckan, described = _look_up(run, place, job)
         via, reason = pipeline.find_way(_load_options(run, ckan, described))
-        place.write(RESOURCE, described | {"aircan": {"via": via, "reason": reason}})
+        way = {"via": via, "reason": reason}
+        place.write(RESOURCE, described | {"aircan": described["aircan"] | way})
 
 
 def look_up(run: Run) -> None:
@@ -235,7 +236,10 @@ def _look_up(run: Run, place: Place, job: Job) -> tuple[Ckan, dict[str, Any]]:
     job.tell("RUNNING", "prepare", "looking the resource up in CKAN")
     ckan = run.ckan()
     shown = ckan.resource(run.conf.resource_id)
-    described = descriptors.of_resource(shown, run.conf.resource, _uri(run, ckan))
+    uri = _uri(run, ckan)
+    described = descriptors.of_resource(shown, run.conf.resource, uri)
+    # The path is masked: two of them may look the same.
+    described["aircan"] = {"file": _file(run, uri)}
     dataset = ckan.dataset(shown["package_id"])
     place.write(DATASET, descriptors.of_dataset(dataset, described))
     return ckan, described
@@ -304,7 +308,8 @@ def _send(
     asks: BeforeColumnsChange,
 ) -> Report:
     report = Report.from_dict(converted.read(REPORT))
-    if report.source != described["path"]:  # prepare was done again, and convert was not
+    written = converted.read(RESOURCE)["aircan"]["file"]
+    if written != described["aircan"]["file"]:  # prepare was done again, and convert was not
         raise ArtifactsError(
             f"the rows written down are of {report.source}, not of {described['path']}",
             hint="clear the task convert and those after it",
@@ -545,12 +550,21 @@ def _fetched(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> str:
         UsageError: The file is elsewhere by now.
     """
     uri = _uri(run, ckan)
-    if mask_uri(uri) != described["path"]:
+    if _file(run, uri) != described["aircan"]["file"]:
+        was = described["path"]
+        where = (
+            "another URL, which looks the same masked" if mask_uri(uri) == was else mask_uri(uri)
+        )
         raise UsageError(
-            f"the resource is at {mask_uri(uri)} now, no longer at {described['path']}",
+            f"the resource is at {where} now, no longer at {was}",
             hint="clear the task prepare, or trigger a new run",
         )
     return uri
+
+
+def _file(run: Run, uri: str) -> str:
+    """Return what tells within this run whether it is still the same URI, secrets apart."""
+    return fingerprint(uri, f"{run.dag_id}/{run.run_id}")
 
 
 def _options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options:

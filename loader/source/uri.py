@@ -1,21 +1,74 @@
 """What a source's URI says of itself: its scheme, the name of its file, and how it may be shown.
 
 In: a URI as the user gave it. Out: parts of it. Holds nothing and reads nothing.
+
+Nobody can know which parameter of a URL is somebody's secret, so all values are masked but those
+of a few that are known to be harmless. A secret in the path itself cannot be told from a name.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import PurePath, PurePosixPath
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)(.*)", re.DOTALL)
-_SECRET_PARAMETER = re.compile(
-    r"token|secret|passw|pwd|signature|credential|auth|key(?!word)|^sig$|^x-(goog|amz)-",
+# With too few slashes, or something before it, a URL is a path to us; it is masked all the same.
+_URL = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://|\b(?:https?|ftps?|gs|s3a?|abfss?|wasbs?):/*|^//", re.IGNORECASE
+)
+_PARTS = re.compile(r"([^/?#]*)([^#]*)(#?)(.*)", re.DOTALL)
+_NO_SCHEME = re.compile(r"(?![./\\])[^?]*\?.*=", re.DOTALL)  # host/path?name=value, to us a path
+_MASK = "***"
+
+# Their values tell what was asked for: a word, a number, a date.
+HARMLESS = frozenset(
+    {
+        "charset",
+        "count",
+        "date",
+        "day",
+        "delimiter",
+        "encoding",
+        "format",
+        "lang",
+        "language",
+        "layer",
+        "layers",
+        "limit",
+        "locale",
+        "month",
+        "offset",
+        "outputformat",
+        "page",
+        "pagesize",
+        "per_page",
+        "request",
+        "rows",
+        "service",
+        "size",
+        "sort",
+        "start",
+        "table",
+        "typename",
+        "typenames",
+        "version",
+        "year",
+    }
+)
+_HARMLESS_VALUE = re.compile(r"[A-Za-z0-9._:,+*-]{0,32}")
+_NAME = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,30}")  # what is longer may itself be a token
+_QUERY = re.compile(r"\?|%(?:25)*3F", re.IGNORECASE)  # encoded, it is one to some servers
+_EQUALS = re.compile(r"=|%(?:25)*3D", re.IGNORECASE)
+_PATH_PARAMETER = re.compile(r"(;|%3B)([^/;=?#]*)=[^/;?#]*", re.IGNORECASE)
+_PATH_USER = re.compile(r"(?<=//)[^/@?#]*@|(?<=:)[^/@:?#]*@")
+# What is new whenever a server signs the same URL again.
+_ROTATING = re.compile(
+    r"token|secret|passw|pwd|signature|credential|auth|key(?!word)|^sig$|^expires$|^x-(goog|amz)-",
     re.IGNORECASE,
 )
-_MASK = "***"
 
 
 def split_scheme(uri: str) -> tuple[str, str]:
@@ -36,27 +89,88 @@ def file_name(uri: str) -> str:
 
 
 def mask_uri(uri: str) -> str:
-    """Return the URI as it may be shown: no password, no token, no signature."""
+    """Return the URI as it may be shown: no user, no password, no token, no signature.
+
+    Of the query, the values of parameters in ``HARMLESS`` are left; of the fragment nothing is. A
+    plain path is left as it is.
+    """
+    match = _URL.search(uri)
+    if match is None:
+        return mask_path(uri) if _NO_SCHEME.match(uri) else uri
+    before, rest = uri[: match.end()], uri[match.end() :]
+    found = _PARTS.fullmatch(rest)
+    authority, tail = (found[1], rest[found.end(1) :]) if found else ("", rest)
+    if _is_broken(authority) and "@" in tail:
+        # A password with a bare / ? or #: the URL is broken, and still not to be shown.
+        host, slash, tail = tail.rpartition("@")[2].partition("/")
+        authority, tail = f"@{host}", slash + tail
+    shown = before + _mask_authority(authority) + mask_path(tail)
+    # Whoever reads a log line by line must not take a URL for several of them.
+    return "".join(c if c.isprintable() else quote(c, errors="replace") for c in shown)
+
+
+def fingerprint(uri: str, salt: str) -> str:
+    """Return what tells a URI from another without showing either, though it hides their secrets.
+
+    What a server makes anew whenever it signs a URL does not count.
+
+    Args:
+        uri: The whole of it.
+        salt: What makes it worthless to compare with those of other runs.
+    """
     match = _AUTHORITY.fullmatch(uri)
     if match is None:
-        return uri
-    scheme, authority, rest = match.groups()
-    port = authority.rpartition(":")[2]
-    if "@" not in authority and ":" in authority and not port.isdecimal() and "@" in rest:
-        # A password with a bare / ? or #: the URL is broken, and still not to be shown.
-        tail, rest = rest.rpartition("@")[0], rest.rpartition("@")[2]
-        return mask_uri(f"{scheme}{authority.partition(':')[0]}:{len(tail)}@{rest}")
-    userinfo, at, host = authority.rpartition("@")
-    if at:
+        lasting = uri
+    else:
+        scheme, authority, rest = match.groups()
+        userinfo, _, host = authority.rpartition("@")
         user, colon, _ = userinfo.partition(":")
-        authority = f"{user}:{_MASK}@{host}" if colon else f"{_MASK}@{host}"
-    path, mark, query = rest.partition("?")
-    query, sharp, fragment = query.partition("#")
-    shown = "".join(_mask_parameter(part) for part in re.split("([&;])", query))
-    return f"{scheme}{authority}{path}{mark}{shown}{sharp}{fragment}"
+        path, mark, query = rest.partition("?")
+        parts = [part for part in re.split("[&;]", query) if not _is_rotating(part)]
+        lasting = f"{scheme}{user if colon else ''}@{host}{path}{mark}{'&'.join(parts)}"
+    # Slow, since what is secret may be short; 16 MiB and 50 ms.
+    data = lasting.encode("utf-8", "surrogatepass")
+    return hashlib.scrypt(data, salt=salt.encode(), n=1 << 14, r=8, p=1, dklen=16).hex()
+
+
+def _is_rotating(parameter: str) -> bool:
+    name, equals, _ = parameter.partition("=")
+    return bool(equals and _ROTATING.search(unquote_plus(name)))
+
+
+def _is_broken(authority: str) -> bool:
+    """Tell whether what should be a port is none."""
+    port = authority.rpartition(":")[2]
+    return "@" not in authority and ":" in authority and not port.isdecimal() and port != ""
+
+
+def _mask_authority(authority: str) -> str:
+    _user, at, host = authority.rpartition("@")
+    if at:
+        return f"{_MASK}@{host}"
+    return f"{host.partition(':')[0]}:{_MASK}" if _is_broken(authority) and host[0] != "[" else host
+
+
+def mask_path(rest: str) -> str:
+    """Return what follows a URL's host as it may be shown."""
+    rest, sharp, fragment = rest.partition("#")
+    mark = _QUERY.search(rest)
+    path = rest[: mark.start()] if mark else rest
+    path = _PATH_USER.sub(f"{_MASK}@", path)
+    path = _PATH_PARAMETER.sub(rf"\1\2={_MASK}", path)
+    query = ""
+    if mark:
+        parts = re.split("([&;])", rest[mark.end() :])
+        query = mark[0] + "".join(map(_mask_parameter, parts))
+    return f"{path}{query}{sharp}{_MASK if fragment else ''}"
 
 
 def _mask_parameter(parameter: str) -> str:
-    name, equals, _ = parameter.partition("=")
-    secret = equals and _SECRET_PARAMETER.search(unquote_plus(name))
-    return f"{name}={_MASK}" if secret else parameter
+    if parameter in ("", "&", ";"):
+        return parameter
+    name, equals, value = parameter.partition("=")
+    if equals and name.lower() in HARMLESS and _HARMLESS_VALUE.fullmatch(value):
+        return parameter
+    # ?TOKEN, ?TOKEN==, and a name that holds an encoded = and a value
+    is_name = value.strip("=") and not _EQUALS.search(name) and _NAME.fullmatch(unquote_plus(name))
+    return f"{name}={_MASK}" if is_name else _MASK

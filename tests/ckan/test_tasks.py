@@ -155,7 +155,7 @@ def test_the_steps_leave_frictionless_descriptors(run, server):
     resource = run.place("prepare").read("resource.json")
     assert (resource["name"], resource["path"]) == ("data.csv", server.url)
     assert resource["resource_id"] == run.conf.resource_id
-    assert resource["aircan"] == {"via": "copy", "reason": ""}
+    assert resource["aircan"] == {"via": "copy", "reason": "", "file": resource["aircan"]["file"]}
     dataset = run.place("prepare").read("dataset.json")
     assert dataset["resources"][0]["path"] == server.url
     Resource.from_descriptor(resource)
@@ -717,6 +717,41 @@ def test_a_database_that_refuses_the_user_is_the_reason_for_the_api(portal_212, 
     assert "nobody_here" in aircan["reason"]
     warnings = run.place("report").read("report.json")["warnings"]
     assert warnings == [f"loaded through CKAN's API, since {aircan['reason']}"]
+
+
+def at(run: Run, server: HttpServer, query: str) -> Run:
+    resource = {"resource_id": run.conf.resource_id, "path": f"{server.url}?{query}"}
+    return replace(run, conf=replace(run.conf, resource=resource))
+
+
+@pytest.mark.parametrize("way", ["copy", "api"])
+@pytest.mark.parametrize("query", ["id=2", "pass=1", "id=1&more=1", "1"])
+def test_another_file_is_noticed_though_its_url_looks_the_same_masked(run, server, way, query):
+    run = run if way == "copy" else through_api(run)
+    tasks.prepare(at(run, server, "id=1"))
+    assert "id=1" not in json.dumps(run.place("prepare").read("resource.json"))
+    later = at(run, server, query)
+    with pytest.raises(errors.UsageError, match="no longer at") as refused:
+        (tasks.load if way == "copy" else tasks.convert)(later)
+    assert "clear the task prepare" in refused.value.hint
+    assert not server.requests
+
+
+def test_rows_of_a_url_that_looks_the_same_are_not_sent(run, server):
+    run = through_api(run)
+    tasks.prepare(at(run, server, "id=1"))
+    tasks.convert(at(run, server, "id=1"))
+    tasks.prepare(at(run, server, "id=2"))
+    with pytest.raises(errors.ArtifactsError, match="the rows written down are of"):
+        tasks.load(at(run, server, "id=2"))
+
+
+@pytest.mark.parametrize("way", ["copy", "api"])
+def test_a_url_that_is_signed_anew_is_the_same_file(portal_212, run, server, way):
+    run = run if way == "copy" else through_api(run)
+    for number, step in enumerate(STEPS):
+        getattr(tasks, step)(at(run, server, f"id=1&X-Amz-Signature={number}&Expires={number}"))
+    assert len(rows(portal_212, run.conf.resource_id)) == 3
 
 
 class TestColumnsChange:
