@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from time import perf_counter
-from typing import Any
-
-from loader.errors import AircanError
+from typing import Any, Protocol
 
 STEPS = (
     "infer",
@@ -39,6 +37,13 @@ class BadRows:
     first: list[dict[str, object]] = field(default_factory=list)
 
 
+class _Error(Protocol):
+    """An AircanError, which knows the report: this need not know it."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the report's ``error``."""
+
+
 @dataclass
 class Report:
     """The outcome of a load.
@@ -66,7 +71,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     timings_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     hash: str | None = None
-    error: AircanError | None = None
+    error: _Error | None = None
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Report:
