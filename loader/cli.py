@@ -27,7 +27,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from typer.core import TyperCommand
 
-from loader import __version__, describe, embedded, resources
+from loader import __version__, describe, embedded, printable, resources
 from loader.copy import database, gone, relation
 from loader.errors import (
     AircanError,
@@ -335,7 +335,8 @@ def load(
             report = load_source(source, completed(options), progress)
     _print(report, as_json)
     if not as_json and report.via == "copy" and not named_datastore(datastore_url):
-        typer.echo(f"\nQuery it:  {_called()} db psql -c {shlex.quote(_query(report))}")
+        query = printable.shown(shlex.quote(_query(report)))
+        typer.echo(f"\nQuery it:  {_called()} db psql -c {query}")
 
 
 @app.command(short_help="Load the file of a resource in CKAN.")
@@ -487,7 +488,7 @@ def cleanup(
                     )
                 left += dropped or []
     for table in left:
-        typer.echo(f"{'would drop' if dry_run else 'dropped'} {table}")
+        typer.echo(f"{'would drop' if dry_run else 'dropped'} {printable.shown(table)}")
     if not left:
         typer.echo("nothing to clean up")
 
@@ -577,19 +578,21 @@ def _errors(debug: bool, report: Report | None = None) -> Iterator[None]:
         report: What to print as JSON if nothing of the load is known; None: no JSON.
     """
     if debug:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+        handler = logging.StreamHandler()
+        handler.setFormatter(printable.LogFormatter("%(asctime)s %(name)s: %(message)s"))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         with _ours():
             yield
     except AircanError as error:
         if debug:
-            traceback.print_exc()
+            typer.echo(printable.lines(traceback.format_exc()), err=True)
         if report:
             report.error = error
             _print_json((error.report or report).to_dict())
-        typer.echo(f"aircan: {error}", err=True)
+        typer.echo(f"aircan: {error}", err=True)  # one line by itself
         if error.hint:
-            typer.echo(f"  hint: {error.hint}", err=True)
+            typer.echo(printable.shown(f"  hint: {error.hint}"), err=True)
         raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
 
 
@@ -621,7 +624,7 @@ def _progress() -> Iterator[Progress]:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(printable.to_json(value))
 
 
 def _print(report: Report, as_json: bool) -> None:
@@ -646,7 +649,7 @@ def _print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> None:
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    rows = [[_shown(cell) for cell in row] for row in rows]
+    rows = [[printable.shown(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, cells)) for cells in zip(*rows, strict=True)]
     for row in rows:
         cells = [
@@ -662,27 +665,24 @@ def _print_report(report: Report) -> None:
         rows.append((str(column["id"]), str(column["type"]), widened))
     _print_table(rows)
     typer.echo(
-        f"\n{report.rows:,} rows {_DONE[report.mode]} {_shown(report.resource_id)}"
+        f"\n{report.rows:,} rows {_DONE[report.mode]} {printable.shown(report.resource_id)}"
         f" in {report.timings_s['total']:.1f} s ({report.rows_per_second:,} rows/s)"
     )
     bad = report.bad_rows
     if bad.repaired:
         typer.echo(f"rows padded or trimmed: {bad.repaired:,}")
     if bad.rejected:
-        typer.echo(f"rows set aside: {bad.rejected:,}, in {bad.rejects}")
+        typer.echo(printable.shown(f"rows set aside: {bad.rejected:,}, in {bad.rejects}"))
         for reject in bad.first[:_REJECTS_SHOWN]:
-            typer.echo(f"  row {reject['row']}: {reject['reason']}")
+            typer.echo(printable.shown(f"  row {reject['row']}: {reject['reason']}"))
     for warning in report.warnings:
-        typer.echo(_shown(warning))
-
-
-def _shown(text: str) -> str:
-    """Return a text of the file's without what would move the cursor or change the colour."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        typer.echo(printable.shown(warning))
 
 
 def _query(report: Report) -> str:
-    names = [str(column["id"]) for column in report.columns[:_QUERIED_COLUMNS]]
+    named = [str(column["id"]) for column in report.columns]
+    # What cannot be shown cannot be pasted.
+    names = [name for name in named if printable.shown(name) == name][:_QUERIED_COLUMNS]
     chosen = ", ".join(f'"{name}"' for name in ("_id", *names))
     return f'SELECT {chosen} FROM "{report.resource_id}" ORDER BY 1 LIMIT 5'  # noqa: S608  for a person
 

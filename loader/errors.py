@@ -60,6 +60,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
+from loader import printable
+
 if TYPE_CHECKING:
     from loader.report import Report
 
@@ -88,9 +90,11 @@ class AircanError(Exception):
         column: str | None = None,
         value: str | None = None,
     ) -> None:
+        # It may quote a file or a server, and stands in logs, which are read line by line.
+        message = printable.one_line(message)
         super().__init__(message)
         self.message = message
-        self.hint = None if hint is None else _one_line(hint)
+        self.hint = None if hint is None else printable.one_line(hint)
         self.row = row
         self.column = column
         self.value = value
@@ -106,7 +110,7 @@ class AircanError(Exception):
         if self.value is not None:
             place.append(f"value {shorten(self.value)!r}")
         line = f"{', '.join(place)}: {self.message}" if place else self.message
-        return _one_line(line)
+        return printable.one_line(line)
 
     def to_dict(self) -> dict[str, object]:
         """Return the ``error`` object of the JSON report."""
@@ -141,11 +145,6 @@ def memory_told() -> Iterator[None]:
 def shorten(value: str) -> str:
     """Return a value short enough for one line."""
     return value if len(value) <= _VALUE_SHOWN else value[: _VALUE_SHOWN - 3] + "..."
-
-
-def _one_line(text: str) -> str:
-    """Return a text that breaks no line and moves no cursor: it may quote a file or a server."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
 
 
 class UsageError(AircanError):

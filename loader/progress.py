@@ -83,7 +83,7 @@ class Bar:
 
     def __init__(self, console: Console) -> None:
         self._bars = Bars(
-            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None),
             _Numbers(brief=console.width < _BRIEF_BELOW),
             console=console,

@@ -166,6 +166,35 @@ def test_names_that_would_move_the_cursor_are_shown_without_that(csv, named):
     assert "a[2J b  bigint" in done.stdout
 
 
+# Clears the screen, turns the direction, forges a line; and what might be taken for markup.
+HARM = "\x1b[2J\u202e\u2028\u200b\x9b1m[red]"
+HARMS = set("\x1b\u202e\u2028\u200b\x9b")
+
+
+@pytest.mark.parametrize("command", ["load", "infer", "validate"])
+def test_no_output_moves_the_cursor_whatever_the_file_says(csv, named, tmp_path, command):
+    rows = "".join(f"{n},{HARM}\n" for n in range(9)) + f"x{HARM},1\n1,2,{HARM}\n"
+    csv(f'n,"a{HARM}b"\n{rows}')
+    descriptor = {"fields": [{"name": "n", "type": "integer"}]}
+    csv(json.dumps(descriptor), "schema.json")
+    calls = [["--debug"], ["--schema", "schema.json", "--debug"]]
+    calls += [[*call, "--json"] for call in calls] if command == "load" else []
+    for call in calls:
+        done = run(command, "people.csv", *call, cwd=tmp_path)
+        assert not set(done.stdout + done.stderr) & HARMS, call
+        if "--json" in call:
+            columns = json.loads(done.stdout)["columns"]
+            assert HARM in columns[1]["label"] + columns[1]["id"]
+
+
+@pytest.mark.parametrize("source", [f"{HARM}.csv", f"https://127.0.0.1:9/{HARM}?a={HARM}", HARM])
+def test_nor_whatever_it_is_called(named, tmp_path, source):
+    for options in ([], ["--json", "--debug"]):
+        done = run("load", source, *options, cwd=tmp_path)
+        assert done.returncode in (1, 2)
+        assert not set(done.stdout + done.stderr) & HARMS
+
+
 WORKBOOK = "[Content_Types].xml", "xl/workbook.xml"
 
 # What people do: arguments, files there are, exit code, words on stderr.

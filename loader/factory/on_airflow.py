@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from loader import printable
 from loader.errors import AircanError, TooManyLoads, UsageError
 from loader.factory import conf, environment
 
@@ -177,7 +178,7 @@ def _errors() -> Iterator[None]:
         _log.info("%s: again in %d s", error, _PAUSE.seconds)
         raise AirflowRescheduleException(datetime.now(timezone.utc) + _PAUSE) from None
     except AircanError as error:
-        line = f"{error}; {error.hint}" if error.hint else str(error)
+        line = printable.one_line(f"{error}; {error.hint}" if error.hint else str(error))
         _log.error("%s", line)  # before Airflow's own traceback
         kind = AirflowException if error.retryable else AirflowFailException
         raise kind(line) from None

@@ -13,6 +13,8 @@ import re
 from pathlib import PurePath, PurePosixPath
 from urllib.parse import quote, unquote, unquote_plus
 
+from loader.printable import is_plain
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)(.*)", re.DOTALL)
 # With too few slashes, or something before it, a URL is a path to us; it is masked all the same.
@@ -106,7 +108,7 @@ def mask_uri(uri: str) -> str:
         authority, tail = f"@{host}", slash + tail
     shown = before + _mask_authority(authority) + mask_path(tail)
     # Whoever reads a log line by line must not take a URL for several of them.
-    return "".join(c if c.isprintable() else quote(c, errors="replace") for c in shown)
+    return "".join(c if is_plain(c) else quote(c, errors="replace") for c in shown)
 
 
 def fingerprint(uri: str, salt: str) -> str:
