@@ -168,10 +168,12 @@ class Copying:
 
     def store(self, one: Pass) -> int:
         """COPY a pass into a new shadow table."""
-        columns = [(column.name, column.type) for column in one.columns]
+        order = self._order(one.columns)
+        columns = [(one.columns[i].name, one.columns[i].type) for i in order]
+        sample = [one.reading.sample[i] for i in order]
         relation.drop(self.connection, self._names)
         with ExitStack() as stack:
-            composer, expression = self._full_text(columns, one.reading.sample, stack)
+            composer, expression = self._full_text(columns, sample, stack)
             self._create(columns, None if composer else expression)
             connections = [
                 self._connect(stack, f"lane {lane}")
@@ -183,6 +185,13 @@ class Copying:
                 return self._copy_composed(one, composer, expression, connections)
             except ValueDoesNotFit as error:
                 raise _differs(error) if self._merges else error from None
+
+    def _order(self, columns: Sequence[Column]) -> list[int]:
+        """Return the columns' places in the file, in the table's order: lexemes depend on it."""
+        places = {column.name: i for i, column in enumerate(columns)}
+        if self._live and self._merges:
+            return [places[name] for name, _ in self._live]
+        return list(places.values())
 
     def _copy(
         self,
@@ -214,6 +223,7 @@ class Copying:
         """
         blocks = one.blocks()
         kept: list[Block] = []
+        order = self._order(one.columns)
 
         def until_given_up() -> Iterator[Block]:
             while not composer.gave_up and (block := next(blocks, None)) is not None:
@@ -224,7 +234,7 @@ class Copying:
 
             def compose(cells: Sequence[pa.StringArray], left_out: Flags) -> pa.StringArray | None:
                 nonlocal vectors
-                vectors = composer.compose(cells, left_out)
+                vectors = composer.compose([cells[i] for i in order], left_out)
                 return vectors
 
             pieces = one.encode(block, compose)

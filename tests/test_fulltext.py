@@ -348,6 +348,40 @@ def test_a_file_that_changes_may_be_added_to_a_table(
     assert len(lexemes_of(database_18, "t")) == 1510
 
 
+# Texts that are others with white space beside them.
+EDGES = ["~1850 oak", "..", "oak ..", "~a", "a ~", "..b", "a/..", "~/a", "<~", None, ""]
+
+
+@pytest.mark.parametrize("way", ["composed", "left_to_copy", "filled"])
+def test_rows_added_in_another_order_have_the_triggers_lexemes(
+    request, way, database, datastore_url, tmp_path
+):
+    """Which text comes first is the table's word, not the file's."""
+    header = ["first", "n", "second", "day"]
+    rows = [
+        [first, n, second, day]
+        for first, second in zip(EDGES, EDGES[::-1], strict=True)
+        for n in ("7", None)
+        for day in ("2020-01-02", None)
+    ]
+    load(write_csv(tmp_path / "t.csv", header, rows), Options("t", datastore_url))
+    if way == "filled":
+        for fixture in ("impatient", "ways"):
+            request.getfixturevalue(fixture)
+        rows = usual(1000) + rows + [LATER["new words"](i) for i in range(500)] + rows
+    else:
+        request.getfixturevalue(way)
+    order = [3, 2, 1, 0]
+    path = write_csv(
+        tmp_path / "more.csv", [header[i] for i in order], [[row[i] for i in order] for row in rows]
+    )
+    load(path, Options("t", datastore_url, mode="append"))
+    if way == "filled":
+        assert request.getfixturevalue("ways")[-1] == "filled"
+    assert lexemes_of(database, "t").count(["1850", "oak"]) > 0
+    assert different_rows(database, "t") == []
+
+
 # What a write role may lack without being refused, and how full text is made then.
 LACKED = {
     "nothing": ("SELECT 1", "filled"),

@@ -128,6 +128,83 @@ def test_columns_are_joined_as_one_text(database_18: psycopg.Connection, rows: l
     assert differing(database_18, texts, vectors) == []
 
 
+EDGES = st.lists(
+    st.sampled_from([*"~./:@-#&<>+_", "..", "a", "1", "ü", "b.c", " "]), min_size=1, max_size=4
+).map("".join)
+NEAR = {
+    "text": st.one_of(st.none(), st.just(""), EDGES, EDGES, EDGES, TEXTS),
+    "bigint": st.sampled_from([None, "7", "-8"]),
+    "numeric": st.sampled_from([None, "15.30", "-0.5"]),
+    "date": st.sampled_from([None, "2015-08-18"]),
+    "time": st.sampled_from([None, "06:34:36"]),
+    "timestamp": st.sampled_from([None, "2015-08-18T06:34:36"]),
+    "boolean": st.sampled_from([None, "true", "FALSE"]),
+    "json": st.sampled_from([None, "[]", '{"a": "~x"}', '["..", 1]']),
+}
+
+
+def not_the_triggers(
+    connection: psycopg.Connection, kinds: Sequence[str], rows: Sequence[tuple], config: str
+) -> list[tuple]:
+    """Return the rows whose lexemes, composed or by an expression, are not those of the trigger."""
+    connection.prepare_threshold = None  # other columns each time
+    columns = list(zip(*rows, strict=True))
+    names = [(f"c{i}", kind) for i, kind in enumerate(kinds)]
+    ours = [
+        f"strip({fulltext.expression(names, 'all', config, 'UTC', literals)})"
+        for literals in (True, False)
+    ]
+    ours.append("strip(composed::tsvector)")
+    listed = ", ".join(name for name, _ in names)
+    arrays = ", ".join(f"%s::text[]::{kind}[]" for kind in kinds)
+    return connection.execute(
+        f"SELECT {listed}, trigger, {', '.join(ours)} FROM ("
+        "  SELECT t.*, coalesce(strip((SELECT to_tsvector(%s::regconfig, string_agg(value, ' '))"
+        f"   FROM json_each_text(row_to_json(t.*)) WHERE key <> 'composed')), '') AS trigger"
+        f"  FROM unnest({arrays}, %s::text[]) AS t ({listed}, composed)) AS t"
+        f" WHERE {' OR '.join(f'trigger <> {vector}' for vector in ours)}",
+        [
+            config,
+            *map(list, columns),
+            composed(composer(connection, *kinds, config=config), *columns),
+        ],
+    ).fetchall()
+
+
+@pytest.mark.usefixtures("patient")
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.data(),
+    kinds=st.lists(st.sampled_from(["text", "text", *NEAR]), min_size=1, max_size=5),
+    config=st.sampled_from(["english", "simple", "german"]),
+)
+def test_the_edges_of_a_row_are_the_triggers(
+    database: psycopg.Connection, data: st.DataObject, kinds: list[str], config: str
+):
+    rows = st.lists(st.tuples(*map(NEAR.get, kinds)), min_size=20, max_size=60)
+    given = data.draw(rows)
+    assert not_the_triggers(database, kinds, given, f"pg_catalog.{config}") == []
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("kind", NEAR)
+def test_white_space_at_the_edge_of_a_row_is_the_triggers(
+    database_18: psycopg.Connection, kind: str
+):
+    """Every mark at the begin and the end, beside a value, nothing, and an empty text."""
+    beside = {"text": [None, "", "x"], "boolean": [None, "true"], "json": [None, "[]"]}
+    values = beside.get(kind) or [None, *dict(KNOWN)[kind][:1]]
+    few = ["", ".", "/", "~"]
+    texts = [f"{mark}oak{other}" for mark in ["", *MARKS] for other in few]
+    texts += [f"{other}1850{mark}" for mark in ["", *MARKS] for other in few] + MARKS
+    rows = [
+        (before, text, None, behind) for text in texts for before in values for behind in values
+    ]
+    for turned in (rows, [(None, text, before, behind) for before, text, _, behind in rows]):
+        kinds = (kind, "text", "text" if turned is rows else kind, kind)
+        assert not_the_triggers(database_18, kinds, turned, "pg_catalog.english") == []
+
+
 @pytest.mark.usefixtures("patient")
 def test_many_words_have_the_positions_that_postgres_allows(database_18: psycopg.Connection):
     texts = ["same word " * 250, " ".join(f"w{i}" for i in range(17_000)), "end"]
@@ -207,8 +284,8 @@ def test_it_gives_up_before_too_many_rows_are_asked_for(
 def test_a_word_is_asked_for_once(datastore_url_18: str):
     with psycopg.connect(datastore_url_18, autocommit=True) as connection:
         one = composer(connection, "text", "bigint", "date")
-        first = composed(one, ["lazy dogs 7"], ["8"], ["2020-01-02"])
-    assert first == ["8 2020:1 -01:2 -02:3 lazi:4 dog:5 7:6 "]
+        first = composed(one, ["lazy dogs 7", None], ["8", "9"], ["2020-01-02", None])
+    assert first == ["8 2020:1 -01:2 -02:3 lazi:4 dog:5 7:6 ", "9  "]
     # The connection is closed.
     again = composed(one, ["lazy (99.) dogs 8", None], [None, "-5"], [None, None])
     assert again == ["  lazi:4 99:5 dog:6 8:7 ", "-5  "]

@@ -12,9 +12,10 @@ Everything in the expression must be IMMUTABLE, since it is declared
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import groupby
 
 import psycopg
 from psycopg import sql
@@ -55,17 +56,18 @@ def expression(  # noqa: PLR0913, PLR0917  (all that the text depends on)
         (row + _quoted(name), kind) for name, kind in columns if which == "all" or kind == "text"
     ]
     parsed = [(n, kind) for n, kind in chosen if not literals or kind not in _KNOWN]
+    skipped = {name for name, kind in chosen if (name, kind) not in parsed}
     zone, regconfig = _literal(time_zone), f"{_literal(config)}::regconfig"
-    known = [(name, kind) for name, kind in chosen if (name, kind) not in parsed]
+    known = [(name, kind) for name, kind in chosen if name in skipped]
     known_vector = _known_vector(known, zone)
     if not parsed:
         return known_vector
     texts = [f"{column}::text" for column, kind in parsed if kind in _UNBOUNDED]
+    fast = _parsed(regconfig, chosen, time_zone, skipped)
     if not texts:
-        return f"{known_vector} || {_parsed(regconfig, parsed, time_zone)}"
+        return f"{known_vector} || {fast}"
     lengths = _added([f"coalesce(octet_length({text}), 0)" for text in texts])
     branches = f"CASE WHEN {lengths} > {MAX_TEXT_BYTES} THEN NULL"
-    fast = _parsed(regconfig, parsed, time_zone)
     if known:
         # "<" may open a tag that swallows the numbers between two texts: then order matters.
         tags = ", ".join(f"strpos({text}, '<')" for text in texts)
@@ -207,12 +209,30 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _parsed(regconfig: str, columns: Sequence[tuple[str, str]], time_zone: str) -> str:
-    """Return ``to_tsvector`` over the columns' values in JSON form, as the trigger joins them."""
-    values = [
-        f"coalesce({_json_text(column, kind, _literal(time_zone))}, '')" for column, kind in columns
-    ]
-    return f"to_tsvector({regconfig}, {_joined(values, separator=True)})"
+def _parsed(
+    regconfig: str,
+    columns: Sequence[tuple[str, str]],
+    time_zone: str,
+    skipped: Collection[str] = (),
+) -> str:
+    """Return ``to_tsvector`` over the columns' values in JSON form, as the trigger joins them.
+
+    Args:
+        regconfig: The text search configuration.
+        columns: As they are written in SQL, and their types.
+        time_zone: As for ``expression``.
+        skipped: Columns of which only the place is parsed: whether there is white space at the
+            begin and end of a text makes it another one, ".." for one.
+    """
+    values = []
+    for skips, group in groupby(columns, key=lambda column: column[0] in skipped):
+        if skips:
+            filled = " OR ".join(f"{column} IS NOT NULL" for column, _ in group)
+            values.append(f"CASE WHEN {filled} THEN ' ' ELSE '' END")
+        else:
+            texts = (_json_text(column, kind, _literal(time_zone)) for column, kind in group)
+            values += [f"coalesce({text} || ' ', '')" for text in texts]
+    return f"to_tsvector({regconfig}, left({_joined(values)}, -1))"
 
 
 def _added(values: Sequence[str]) -> str:
@@ -222,13 +242,12 @@ def _added(values: Sequence[str]) -> str:
     return f"({_added(values[:half])} + {_added(values[half:])})"
 
 
-def _joined(values: Sequence[str], *, separator: bool) -> str:
+def _joined(values: Sequence[str]) -> str:
     """Join SQL texts pairwise: Postgres limits how deep ``a || b || c ...`` may nest."""
     if len(values) == 1:
         return values[0]
     half = len(values) // 2
-    left, right = (_joined(part, separator=separator) for part in (values[:half], values[half:]))
-    return f"({left} || ' ' || {right})" if separator else f"({left} || {right})"
+    return f"({_joined(values[:half])} || {_joined(values[half:])})"
 
 
 def _known_vector(columns: Sequence[tuple[str, str]], zone: str) -> str:
@@ -243,7 +262,7 @@ def _known_vector(columns: Sequence[tuple[str, str]], zone: str) -> str:
     if numbers:
         vectors.append(f"array_to_tsvector(array_remove(ARRAY[{', '.join(numbers)}], NULL))")
     if times:
-        vectors.append(f"{_joined(times, separator=False)}::tsvector")
+        vectors.append(f"{_joined(times)}::tsvector")
     return " || ".join(vectors) or "''::tsvector"
 
 

@@ -54,6 +54,7 @@ _SHAPES = {
     "timestamp": ("dddd-dd-dd dd:dd:dd", "dddd:1 -dd:2 -dd:3 tdd:4 dd:4 dd:4"),
 }
 _CLOCK = r"(\d\d):(\d\d):(\d\d(?:\.\d*[1-9])?)\.?0*$"
+_KNOWN = (*_NUMBERS, *_SHAPES)
 # Longer and shorter forms of them, one after the other.
 _OTHER_SHAPES = {
     "date": [],
@@ -117,7 +118,7 @@ class Composer:
         texts = [
             pc.utf8_lower(column) if kind == "boolean" else column
             for kind, column in chosen
-            if kind not in _NUMBERS and kind not in _SHAPES
+            if kind not in _KNOWN
         ]
         odd = np.zeros(len(left_out), np.bool_)
         if texts:
@@ -125,7 +126,7 @@ class Composer:
             odd = text.odd
             try:
                 self._count(odd)
-                known.append(self._words(text))
+                known.append(self._words(text, _beside(chosen)))
             except TooMuchToAsk:
                 self.gave_up = True
                 return None
@@ -144,9 +145,9 @@ class Composer:
         if self._odd > _FREE_ODD + _MOST_ODD * self._rows:
             raise TooMuchToAsk
 
-    def _words(self, text: Text) -> pa.StringArray:
+    def _words(self, text: Text, beside: tuple[Flags, Flags]) -> pa.StringArray:
         """Return what the texts' words add to each row's vector."""
-        distinct, chunks = text.encoded()
+        distinct, chunks = text.encoded(*beside)
         indices, entries = self._entries(distinct, len(chunks))
         widths, counts, firsts = (
             known.take(indices).take(chunks)
@@ -197,7 +198,7 @@ class Text:
     """The text of each row, and the chunks that it consists of.
 
     Args:
-        columns: Whose values are joined by spaces, as the trigger joins them.
+        columns: Whose values are joined by spaces, as the trigger joins them: without nulls.
         left_out: Rows that are taken to have no text.
 
     Attributes:
@@ -207,11 +208,10 @@ class Text:
     """
 
     def __init__(self, columns: Sequence[pa.StringArray], left_out: Flags) -> None:
-        texts = pc.binary_join_element_wise(
-            *columns, "", " ", null_handling="replace", null_replacement=""
-        )
-        if left_out.any():
-            texts = pc.if_else(pa.array(left_out), " ", texts)
+        texts = pc.binary_join_element_wise(*columns, "", " ", null_handling="skip")
+        blank = left_out | (np.diff(_offsets(texts)) == 0)
+        if blank.any():
+            texts = pc.if_else(pa.array(blank), " ", texts)
         self._cut(texts)
         self.odd = self._odd(texts)
         if self.odd.any():
@@ -227,19 +227,25 @@ class Text:
         """How many chunks each row has."""
         return np.diff(self.row_ends, prepend=0)
 
-    def encoded(self) -> tuple[pa.StringArray, Indices]:
+    def encoded(self, before: Flags, behind: Flags) -> tuple[pa.StringArray, Indices]:
         """Return the distinct chunks, and the index in them of each chunk.
 
-        Each has one space before it and one behind it, but not at the row's begin and end.
+        Each has one space before it and one behind it, but not at the row's begin and end, unless
+        something else than text stands there.
+
+        Args:
+            before: The rows with a number, for one, before the first text.
+            behind: Those with one behind the last text.
         """
         encoded = self.chunks.dictionary_encode()
         inside = _between(" ", pc.ascii_rtrim_whitespace(encoded.dictionary), " ")
-        firsts, lasts = self.row_starts, self.row_ends - 1
+        is_only = self.row_lengths == 1
+        firsts, lasts = self.row_starts[~before], self.row_ends[~behind] - 1
         begins, ends = (
             pc.ascii_rtrim_whitespace(self.chunks.take(pa.array(at))) for at in (firsts, lasts)
         )
-        behind = pc.if_else(pa.array(firsts == lasts), "", " ")
-        edges = pa.concat_arrays([_between(" ", ends, ""), _between("", begins, behind)])
+        closing = pc.if_else(pa.array((is_only & ~behind)[~before]), "", " ")
+        edges = pa.concat_arrays([_between(" ", ends, ""), _between("", begins, closing)])
         edges = edges.dictionary_encode()
         indices = encoded.indices.to_numpy().astype(np.intp)
         at_edges = edges.indices.to_numpy() + len(inside)
@@ -294,6 +300,25 @@ def can_compose(
     ]
     known = fulltext.keeps_numbers(connection, config) and is_word_by_word(connection, config)
     return known and (not texts or not len(texts[0]) or _is_usual(texts))
+
+
+def _beside(chosen: Sequence[tuple[str, pa.StringArray]]) -> tuple[Flags, Flags]:
+    """Return the rows with another value before the first text, and behind the last one."""
+    return _leading(chosen), _leading(chosen[::-1])
+
+
+def _leading(chosen: Sequence[tuple[str, pa.StringArray]]) -> Flags:
+    leading = np.zeros(len(chosen[0][1]), np.bool_)
+    has_text = leading.copy()
+    for kind, cells in chosen:
+        filled = cells.is_valid().to_numpy(zero_copy_only=False)
+        if kind in _KNOWN:
+            leading |= filled & ~has_text
+        else:
+            has_text |= filled
+        if has_text.all():
+            break
+    return leading
 
 
 def _is_usual(texts: Sequence[pa.StringArray]) -> bool:
