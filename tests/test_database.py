@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import uuid
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -335,7 +336,7 @@ def test_refusals_of_a_real_server(datastore_url, database, state, refused):
     with (
         closing(connections.connect(datastore_url, "test")) as connection,
         pytest.raises(DatabaseError) as failure,
-        connections.ours("testing"),
+        connections.ours("testing", with_rows=True),
     ):
         connection.execute(statement)
     assert failure.value.__cause__.sqlstate == state
@@ -494,3 +495,75 @@ def test_a_member_that_may_not_become_the_write_role(datastore_url_18, database_
         f"REASSIGN OWNED BY write{mark} TO postgres; DROP OWNED BY write{mark};"
         f" DROP ROLE write{mark}, member{mark}"
     )
+
+
+def changing(url: str, folder: Path, old: bytes, new: bytes) -> str:
+    """Return a URL of a server in front of a real one, that changes what it is told."""
+    assert len(old) == len(new)
+    place = conninfo_to_dict(url)
+    front = socket.create_server(str(folder / ".s.PGSQL.5432"), family=socket.AF_UNIX)
+
+    def pass_on(source: socket.socket, to: socket.socket, old: bytes, new: bytes) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                to.sendall(data.replace(old, new))
+            to.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client = front.accept()[0]
+                back = socket.socket(socket.AF_UNIX)
+                back.connect(f"{place['host']}/.s.PGSQL.{place['port']}")
+                for way in ((client, back, old, new), (back, client, b"", b"")):
+                    threading.Thread(target=pass_on, args=way, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return url.replace(quote(place["host"]), quote(str(folder)))
+
+
+INTERVAL = b"client_connection_check_interval"
+# What the server is told instead, and what it thinks of it.
+REFUSED_SETTINGS = {
+    "not known": (INTERVAL, b"client_connection_check_intervaX", "42704"),
+    "not possible": (INTERVAL + b" = '1s'", INTERVAL + b" = '1x'", "22023"),
+    "not to be changed": (b"idle_session_timeout", b"block_size          ", "55P02"),
+    "not understood": (b"SET client_min_messages", b"SAT client_min_messages", "42601"),
+    "forbidden": (INTERVAL, b"session_preload_libraries       ", "42501"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "state"), REFUSED_SETTINGS.values(), ids=REFUSED_SETTINGS)
+def test_a_server_may_refuse_a_setting_that_is_not_needed(
+    guarded, tmp_path, old: bytes, new: bytes, state: str
+):
+    url = as_writer(guarded, PASSWORD)
+    setting = new.decode() if b"=" in new else f"{new.decode()} = '0'"
+    with (
+        closing(psycopg.connect(url)) as connection,
+        pytest.raises(psycopg.Error) as refused,
+    ):
+        connection.execute(setting if setting.startswith("SAT") else f"SET {setting}")
+    assert refused.value.sqlstate == state
+    with closing(connections.connect(changing(url, tmp_path, old, new), "test")) as connection:
+        for name, value in (("statement_timeout", "0"), ("DateStyle", "ISO, YMD")):
+            assert connection.execute(f"SHOW {name}").fetchone() == (value,)
+
+
+def test_a_server_that_refuses_what_is_needed_is_told_apart_from_a_file(guarded, tmp_path):
+    url = changing(as_writer(guarded, PASSWORD), tmp_path, b"'ISO, YMD'", b"'IXO, YMD'")
+    with pytest.raises(DatabaseError, match="the setting datestyle: invalid value") as refused:
+        connections.connect(url, "test")
+    assert type(refused.value) is DatabaseError
+    assert "22023" in str(refused.value)
+
+
+def test_a_value_of_the_loaders_own_is_not_the_files(datastore_url_18):
+    with (
+        closing(connections.connect(datastore_url_18, "test")) as connection,
+        pytest.raises(DatabaseError) as refused,
+        connections.ours("testing"),
+    ):
+        connection.execute("SELECT 'x'::integer")
+    assert type(refused.value) is DatabaseError
+    assert "report" not in f"{refused.value} {refused.value.hint}"

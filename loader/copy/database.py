@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -52,6 +52,32 @@ _PAUSE_S = 0.5  # before the second try, and twice as long before each further o
 # SQLAlchemy writes the DDL, psycopg runs it without parameters: "%" must stay as it is.
 DDL_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
+# What a role's or database's settings may have changed: the form of COPY's text, and limits made
+# for web requests.
+_REQUIRED = {
+    "datestyle": "'ISO, YMD'",
+    "client_encoding": "'UTF8'",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+}
+# What not every server has or allows: the version may be right, and yet the system, a pooler or
+# a provider refuse it. Each with the first version that has it.
+_OPTIONAL = {
+    "client_min_messages": ("warning", 0),
+    "idle_in_transaction_session_timeout": ("0", 0),
+    "idle_session_timeout": ("0", 140000),
+    # Within a second the server stops working for a loader that was killed.
+    "client_connection_check_interval": ("'1s'", 140000),
+    "transaction_timeout": ("0", 170000),
+}
+# Unknown, of a value that the server cannot have, forbidden, or not understood by a pooler.
+_REFUSED = (
+    psycopg.ProgrammingError,
+    psycopg.DataError,
+    psycopg.NotSupportedError,
+    psycopg.errors.CantChangeRuntimeParam,
+)
+
 # SQLSTATE, or its class, -> what it means to the caller and what to do about it.
 _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
     "08": (DatabaseUnreachable, "the connection was lost: load again"),
@@ -66,26 +92,31 @@ _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
     "2BP01": (DependentObjects, "drop or move what depends on the table, then load again"),
     "23": (RowRefused, "the table's own rule forbids it: correct the file, or drop the rule"),
     "P0001": (RowRefused, "the table's trigger refuses the row: correct the file or the trigger"),
-    "22": (RowRefused, "please report this file: the value had passed every check"),
     "54": (RowRefused, "a row of Postgres holds 8 kB of numbers and dates: use fewer columns"),
 }
 
 
+# A value that Postgres does not take: of a row, while rows are put in; else one of AirCan's own.
+_VALUE = "22"
+_BY_A_ROW = (RowRefused, "please report this file: the value had passed every check")
+
+
 @contextmanager
-def ours(doing: str) -> Iterator[None]:
+def ours(doing: str, *, with_rows: bool = False) -> Iterator[None]:
     """Turn psycopg's errors into ours.
 
     Args:
         doing: What was being done, for the message: "copying rows".
+        with_rows: Whether the file's values are given to the server.
     """
     try:
         yield
     except psycopg.Error as error:
-        raise translate(error, doing) from error
+        raise translate(error, doing, with_rows=with_rows) from error
 
 
-def translate(error: psycopg.Error, doing: str) -> AircanError:
-    """Return our error for a psycopg error, by its SQLSTATE."""
+def translate(error: psycopg.Error, doing: str, *, with_rows: bool = False) -> AircanError:
+    """Return our error for a psycopg error, by its SQLSTATE; arguments as for ``ours``."""
     state = error.sqlstate or ""
     said = error.diag.message_primary or str(error)
     message = f"{doing}: {' '.join(said.split())}"
@@ -93,6 +124,9 @@ def translate(error: psycopg.Error, doing: str) -> AircanError:
         message += f" ({' '.join(error.diag.message_detail.split())})"
     if isinstance(error, psycopg.OperationalError) and not state:
         return DatabaseUnreachable(message, hint="the connection was lost: load again")
+    if with_rows and state.startswith(_VALUE):
+        kind, hint = _BY_A_ROW
+        return kind(message, hint=error.diag.message_hint or hint)
     return _by_state(state, message, error.diag.message_hint)
 
 
@@ -223,24 +257,28 @@ def check_version(version: int) -> None:
 
 
 def _prepare(connection: psycopg.Connection[TupleRow]) -> None:
-    # What a role's or database's settings may have changed: the form of COPY's text, and limits
-    # made for web requests.
-    settings = {
-        "datestyle": "'ISO, YMD'",
-        "client_encoding": "'UTF8'",
-        "client_min_messages": "warning",
-        "statement_timeout": "0",
-        "lock_timeout": "0",
-        "idle_in_transaction_session_timeout": "0",
-    }
-    if connection.info.server_version >= 140000:
-        settings["idle_session_timeout"] = "0"
-        # Within a second the server stops working for a loader that was killed.
-        settings["client_connection_check_interval"] = "'1s'"
-    if connection.info.server_version >= 170000:
-        settings["transaction_timeout"] = "0"
+    version = connection.info.server_version
+    optional = {name: value for name, (value, first) in _OPTIONAL.items() if version >= first}
     with ours("preparing the connection"):
-        connection.execute("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
+        try:
+            _set(connection, _REQUIRED | optional)  # at once, since few refuse any
+        except _REFUSED:
+            for name, value in _REQUIRED.items():
+                with ours(f"preparing the connection: the setting {name}"):
+                    _set(connection, {name: value})
+            for name, value in optional.items():
+                _try_to_set(connection, name, value)
+
+
+def _try_to_set(connection: psycopg.Connection[TupleRow], name: str, value: str) -> None:
+    try:
+        _set(connection, {name: value})
+    except _REFUSED as error:
+        _log.info("the server does not take %s = %s: %s", name, value, error.diag.message_primary)
+
+
+def _set(connection: psycopg.Connection[TupleRow], settings: Mapping[str, str]) -> None:
+    connection.execute("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
 
 
 def _become_owner(connection: psycopg.Connection[TupleRow]) -> None:

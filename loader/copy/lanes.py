@@ -200,7 +200,7 @@ def _lane(
     copy_statement: Statement,
 ) -> int:
     try:
-        with ours("copying rows"):
+        with ours("copying rows", with_rows=True):
             return _copy_blocks(feed, encode, connection, copy_statement)
     except _Abandoned:
         while (block := feed.take()) is not None:

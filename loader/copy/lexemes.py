@@ -189,7 +189,10 @@ class Composer:
         for start in range(0, len(cells[0]), _ASKED_AT_ONCE):
             some = [column.slice(start, _ASKED_AT_ONCE).to_pylist() for column in cells]
             # The statement has the columns' names in it, and "%" is a letter there.
-            with ours("asking for full text"), psycopg.RawCursor(self._connection) as cursor:
+            with (
+                ours("asking for full text", with_rows=True),
+                psycopg.RawCursor(self._connection) as cursor,
+            ):
                 vectors += [row[0] for row in cursor.execute(self._whole_rows, some)]
         return pa.array(vectors, pa.string())
 

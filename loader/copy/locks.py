@@ -98,6 +98,7 @@ def patiently(  # noqa: PLR0913  (the last two have defaults that nearly all tak
     patience: Patience | None = None,
     *,
     limit_ms: float | None = None,
+    with_rows: bool = False,
 ) -> _Result:
     """Do some work in a transaction of its own; once more whenever it had to wait for too long.
 
@@ -109,6 +110,7 @@ def patiently(  # noqa: PLR0913  (the last two have defaults that nearly all tak
         patience: What is left of another's, which this is a part of; None for one of its own.
         limit_ms: How long one lock is waited for in a try; None for as long as it takes until an
             autovacuum gives way.
+        with_rows: As for ``ours``.
 
     Returns:
         What the work returns.
@@ -120,7 +122,7 @@ def patiently(  # noqa: PLR0913  (the last two have defaults that nearly all tak
     patience = patience or Patience(connection, quoted(tables))
     while True:
         try:
-            return once(connection, doing, work, limit_ms=limit_ms)
+            return once(connection, doing, work, limit_ms=limit_ms, with_rows=with_rows)
         except TableBusy as error:
             patience.wait(error)
 
@@ -131,6 +133,7 @@ def once(
     work: Callable[[], _Result],
     *,
     limit_ms: float | None = None,
+    with_rows: bool = False,
 ) -> _Result:
     """Try some work once, as ``patiently`` does it again and again.
 
@@ -138,7 +141,7 @@ def once(
         TableBusy: A lock could not be had in time.
         AircanError: As ``patiently``.
     """
-    with ours(doing), connection.transaction():
+    with ours(doing, with_rows=with_rows), connection.transaction():
         if limit_ms is None:
             let_vacuums_give_way(connection)
         else:

@@ -390,7 +390,7 @@ def _merge(
     tables = [qualified(names.live), qualified(names.shadow)]
     try:
         merged = locks.patiently(
-            connection, _ADDING, tables, partial(_try, connection, names, work)
+            connection, _ADDING, tables, partial(_try, connection, names, work), with_rows=True
         )
     except DatabaseUnreachable as error:
         raise DatabaseUnreachable(
