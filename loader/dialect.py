@@ -250,7 +250,18 @@ def _find_delimiter(head: bytes, declared: Declared, whole: bool) -> _Tried:
     )
     delimiters = (declared.delimiter,) if declared.delimiter else DELIMITERS
     tried = [_tried(head, replace(dialect, delimiter=one), whole) for one in delimiters]
-    return tried[0] if len(tried) == 1 else max(tried, key=lambda one: one.score)
+    best = tried[0] if len(tried) == 1 else max(tried, key=lambda one: one.score)
+    return replace(best, dialect=replace(best.dialect, line_end=_usual_end(head, best.dialect)))
+
+
+def _usual_end(head: bytes, dialect: Dialect) -> str:
+    """Return what most records end in, LF or CRLF."""
+    if b"\r" not in head or dialect.universal_newlines:
+        return "\n"
+    octets = np.frombuffer(head, np.uint8)
+    newlines = quoting.Walk(octets, dialect).all(quoting.newlines)
+    in_crlf = np.count_nonzero(octets[np.maximum(newlines, 1) - 1] == _CR)
+    return "\r\n" if 2 * in_crlf > len(newlines) else "\n"
 
 
 def _first_records(
@@ -305,22 +316,18 @@ class _Tried:
 
 def _tried(head: bytes, dialect: Dialect, whole: bool) -> _Tried:
     """Cut the head with a delimiter, at the line ends that are found with it."""
-    octets = np.frombuffer(head, np.uint8)
-    if b"\r" not in head:
+    if head.count(b"\r") == head.count(b"\r\n"):
         return _with_width(head, dialect, whole)
+    octets = np.frombuffer(head, np.uint8)
     newlines = quoting.Walk(octets, dialect).all(quoting.newlines)
     returns = quoting.Walk(octets, dialect).all(quoting.returns)
     bare = returns[quoting.is_bare(octets, returns)]
     if not len(newlines) and not len(bare):  # a quote opens in the first cells: all is inside
         newlines = np.flatnonzero(octets == _LF)
         bare = returns = np.flatnonzero(octets == _CR)
-    in_crlf = np.count_nonzero(octets[np.maximum(newlines, 1) - 1] == _CR)
-    dialect = replace(dialect, line_end="\r\n" if 2 * in_crlf > len(newlines) else "\n")
-    if len(returns) == in_crlf:
-        return _with_width(head, dialect, whole)
     if not len(bare):
         return _cut_at_newlines(octets, dialect, whole)
-    universal = replace(dialect, universal_newlines=True, line_end="\n")
+    universal = replace(dialect, universal_newlines=True)
     by_returns = _with_width(head, universal, whole)
     if not len(newlines):
         return by_returns
