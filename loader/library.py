@@ -19,6 +19,7 @@ from loader.resources import Outcome
 
 def load(
     source: str | os.PathLike[str],
+    /,  # the options have a `source`, too
     *,
     progress: Progress | None = None,
     **options: Any,  # noqa: ANN401  (Options names and types them)

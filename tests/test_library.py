@@ -11,6 +11,7 @@ from http_server import HttpServer
 
 import loader
 from loader import AircanError, Options, Report, errors, load
+from loader.source import Limits, SourceSettings
 
 
 @pytest.fixture
@@ -52,6 +53,14 @@ def test_options_are_keywords(people, datastore_url_18, database_18):
         lanes=1,
     )
     assert rows_of(database_18, "others") == [("id", "name"), ("1", "Ann"), ("2", "Bo")]
+
+
+def test_every_option_is_a_keyword(people, datastore_url_18):
+    """Also `source`, which is the name of what is loaded, too."""
+    options = vars(Options(datastore_url=datastore_url_18))
+    assert load(people, **options).rows == 2
+    with pytest.raises(errors.SourceTooLarge):
+        load(people, **options | {"source": SourceSettings(limits=Limits(max_bytes=10))})
 
 
 def test_a_keyword_that_there_is_not_is_a_type_error(people):
