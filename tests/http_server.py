@@ -42,6 +42,7 @@ class HttpServer:
     redirects: dict[str, str] = field(default_factory=dict)
     credentials: tuple[str, str] | None = None
     range_shift: int = 0  # answers another range than the one that was asked for
+    told_range: str | None = None  # in place of the true Content-Range
     requests: list[dict[str, str]] = field(default_factory=list)  # headers, with ":path"
 
     def __enter__(self) -> "HttpServer":
@@ -108,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._status(416, {"Content-Range": f"bytes */{total}"})
                 return
             status, content = 206, content[start:]
-            headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+            headers["Content-Range"] = state.told_range or f"bytes {start}-{total - 1}/{total}"
         if state.content_encoding:
             headers["Content-Encoding"] = state.content_encoding
         headers.update(self._framing(content))

@@ -492,6 +492,15 @@ def test_what_a_source_is_opened_with_shows_no_secret():
     assert target.shown in repr(target)
 
 
+@pytest.mark.parametrize("told", ["9" * 5000, "\u0663", "-5", "all", "", "1e3", "1_0"])
+def test_a_range_that_is_none_is_refused(told):
+    with HttpServer(DATA, **DROPS) as server, open_source(server.url, QUICK) as source:
+        source.read(1000)
+        server.told_range = f"bytes {told}-{len(DATA) - 1}/{len(DATA)}".encode().decode("latin-1")
+        with pytest.raises(SourceError, match="the server sent others"):
+            source.readall()
+
+
 def test_another_range_than_asked_for_is_refused():
     with HttpServer(DATA, **DROPS) as server, open_source(server.url, QUICK) as source:
         source.read(1000)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 SCHEMES: tuple[str, ...] = ("http", "https")
 
 _READ_BYTES = 128 * 1024  # what a connection that breaks within one read can lose
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+# Not more digits than any file needs: Python refuses to read thousands of them.
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
 def connect(target: Target, offset: int, known: Identity | None) -> Connection:
@@ -73,7 +75,7 @@ class _HttpResponse:
         self._foreign = network_errors()
         headers = self._response.headers
         length = headers.get("Content-Length", "")
-        self._left = int(length) if length.isdecimal() else None
+        self._left = int(length) if _LENGTH.fullmatch(length) else None
         chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
         self.end_is_certain = chunked or self._left is not None
         self._skip = 0
