@@ -92,7 +92,7 @@ def test_what_is_no_name(setting, text, monkeypatch):
 @pytest.mark.parametrize("text", ["", " ", "\t\n"])
 @pytest.mark.parametrize(
     "setting",
-    [*COUNTS, *SPANS, SWITCH, *NAMES, environment.CLEANUP_SCHEDULE],
+    [*COUNTS, *SPANS, *LIMITS, SWITCH, *NAMES, environment.CLEANUP_SCHEDULE],
     ids=lambda setting: setting.name,
 )
 def test_an_empty_variable_is_none(setting, text, monkeypatch):
@@ -117,7 +117,7 @@ def test_an_empty_variable_is_none(setting, text, monkeypatch):
         (SWITCH, "no", False),
         (environment.LARGE_QUEUE, "große Dateien", "große Dateien"),
     ],
-    ids=str,
+    ids=lambda part: part.name if isinstance(part, Setting) else str(part),
 )
 def test_what_may_be(setting, text, value, monkeypatch):
     monkeypatch.setenv(setting.name, text)
