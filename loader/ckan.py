@@ -42,7 +42,7 @@ from loader.errors import (
     NotACkan,
     UsageError,
 )
-from loader.source import Guard, SourceSettings
+from loader.source import Guard, SourceSettings, has_one_reading
 from loader.source.session import new_session
 from loader.source.transport import Target
 
@@ -219,7 +219,12 @@ class Ckan:
                 return
 
     def owns(self, url: str) -> bool:
-        """Tell whether a URL has this CKAN's scheme, host and port: the token goes nowhere else."""
+        """Tell whether a URL has this CKAN's scheme, host and port: the token goes nowhere else.
+
+        Not one whose host another program, such as the one that connects, may take for another.
+        """
+        if not has_one_reading(url):
+            return False
         try:
             return _origin(urlsplit(url)) == _origin(urlsplit(self.url))
         except ValueError:

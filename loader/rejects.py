@@ -36,18 +36,31 @@ _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
 _PASSED_OVER = "\\s\"'`\\x00-\\x20\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
 _FORMULA = re.compile(f"[\t\r\n]|[{_PASSED_OVER}]*[{_SIGNS}]")
 # Where the list separator is a semicolon, a comma and quotes do not keep a raw line in one cell.
-# A plain number is none: half of the cells of some files are negative.
-_LATER_FORMULA = re.compile(
-    f"(\r\n|[;\t\r\n])(?=[{_PASSED_OVER}]*[{_SIGNS}])(?![+-][0-9.,]+ *(?:[;\t\r\n]|$))"
+# A run of separators is matched whole: looked at from each of them, a long one would take the
+# square of its length. A plain number is no formula: half of the cells of some files are negative.
+_LATER_CELL = re.compile(
+    f"([;\t\r\n][;{_PASSED_OVER}]*)(?:[+-][0-9.,]+ *(?=[;\t\r\n]|$)|([{_SIGNS}]))?"
 )
 
 
 def as_text(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula: ``'`` is before what would be one."""
     first = _FORMULA.match(cell)
-    if first is None:
-        return _LATER_FORMULA.sub(r"\1'", cell)
-    return f"'{first[0]}" + _LATER_FORMULA.sub(r"\1'", cell[first.end() :])
+    begin = first.end() if first else 0
+    marked = f"'{first[0]}" if first else ""
+    return marked + _LATER_CELL.sub(_marked, cell[begin:])
+
+
+def _marked(match: re.Match[str]) -> str:
+    """Mark what stands behind separators, if a formula begins there."""
+    separators, sign = match.groups()
+    if not sign:
+        return match[0]
+    # The cell begins behind the last of them, be it a semicolon or a tab that separates.
+    begins = {max(map(separators.rfind, kind)) + 1 for kind in (";\r\n", "\t\r\n")}
+    for begin in sorted(begins - {0}, reverse=True):
+        separators = f"{separators[:begin]}'{separators[begin:]}"
+    return separators + sign
 
 
 class Rejects:

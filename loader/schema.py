@@ -106,14 +106,16 @@ def name_columns(headers: Sequence[str]) -> list[str]:
     fails to search a table with a column whose name has a colon where SQLAlchemy sees a parameter,
     or a backslash before a colon or a quote; Postgres cuts names at 63 bytes.
     """
-    names: list[str] = []
+    names: dict[str, None] = {}
     taken = set(headers) | _SYSTEM_COLUMNS
+    numbers: dict[str, int] = {}
     for position, header in enumerate(headers, start=1):
         name = _valid_name(header) or f"column_{position}"
         if name != header or name in names or name in _SYSTEM_COLUMNS:
-            name = _free_name(name, taken | set(names))
-        names.append(name)
-    return names
+            name = _free_name(name, taken, numbers)
+            taken.add(name)
+        names[name] = None
+    return list(names)
 
 
 def _valid_name(header: str) -> str:
@@ -127,12 +129,21 @@ def _readable(name: str) -> str:
     return _PARAMETER.sub("_", _BEGIN.sub("", _ESCAPE.sub("_", name)))
 
 
-def _free_name(name: str, taken: set[str]) -> str:
-    free, number = name, 1
+def _free_name(name: str, taken: set[str], numbers: dict[str, int]) -> str:
+    """Return the name, or with the first number that makes it free.
+
+    Args:
+        name: Valid.
+        taken: What is not free.
+        numbers: The last one tried for each name, below which none is free: a thousand equal
+            headers take a thousand tries, not half a million.
+    """
+    free, number = name, numbers.get(name, 1)
     while free in taken:
         number += 1
         suffix = f"_{number}"
         free = _readable(_cut(name, _MAX_NAME_BYTES - len(suffix)) + suffix)
+    numbers[name] = number
     return free
 
 

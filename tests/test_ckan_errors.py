@@ -412,6 +412,13 @@ WRITTEN = {
     "itself": ("https://ckan.example/a/data/dataset/d/resource/r-1/download/a.csv", False),
     "another host": ("https://evil.org/data/dataset/d/resource/r-1/download/a.csv", False),
     "no URL": ("http://[", False),
+    **{
+        f"a host that programs read in two ways: {between!r}": (
+            f"https://evil.org{between}@ckan.example/data/dataset/d/resource/r-1/download/a.csv",
+            False,
+        )
+        for between in ("\\", "\\\\", "\\x", ":1\\", " ", "\t", "\n", "\x00")
+    },
 }
 
 

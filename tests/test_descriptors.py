@@ -50,6 +50,16 @@ def test_no_secret_of_a_url():
     assert "s3cr3t" not in str(told)
 
 
+@pytest.mark.parametrize("name", ["url", "homepage", "sources", "extrapaths", "title", "name"])
+def test_no_secret_of_any_url_in_it(name):
+    secret = f"{URL}?token=s3cr3t"
+    given = {"sources": [{"path": secret}], "extrapaths": [secret]}.get(name, secret)
+    told = descriptors.of_resource(SHOWN | {"description": f"See {secret}."}, {name: given}, URL)
+    dataset = descriptors.of_dataset({"id": "5d2c", "notes": f"From {secret}"}, told)
+    assert "s3cr3t" not in str(told) + str(dataset)
+    assert "example.org" in str(told["description"])
+
+
 def test_a_dataset_has_the_resource():
     resource = descriptors.of_resource(SHOWN, {}, URL)
     shown = {"id": "5d2c", "name": "trees", "title": "Trees", "notes": "All of them", "x": 1}

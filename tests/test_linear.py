@@ -3,19 +3,34 @@ about four times as long, where one that tries all ways would take sixteen.
 """
 
 import io
+import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from frictionless import Field
 
-from loader import charset, convert, datatypes, describe, options, precision, schema, table
+from loader import (
+    charset,
+    convert,
+    datatypes,
+    describe,
+    options,
+    precision,
+    printable,
+    rejects,
+    schema,
+    table,
+)
 from loader.blocks import cut
 from loader.dialect import Declared, Dialect, detect
+from loader.errors import AddressRefused, UsageError
 from loader.options import Options
 from loader.patterns import Pattern
+from loader.source import Guard, session, uri
 from loader.table import parse
 
 _LEAST_S = 0.02  # so that what is measured is not the machine's other work
@@ -69,6 +84,20 @@ def validated(**descriptor) -> Callable[[str], object]:
 
 def precise(text: str) -> None:
     precision._fraction_digits(text)
+
+
+def logged(text: str) -> None:
+    session._Masking().filter(logging.makeLogRecord({"msg": text, "args": ()}))
+
+
+def guarded(text: str) -> None:
+    with suppress(AddressRefused):
+        Guard(closed=("gs://bucket/runs",)).require_open(text)
+
+
+def translated(text: str) -> None:
+    with suppress(UsageError):
+        Pattern(text)
 
 
 # name: the work, what it is done on of about that many characters
@@ -158,3 +187,39 @@ def test_four_times_as_much_takes_less_than_eight_times_as_long(tmp_path, monkey
     while (least := seconds(work, make(n))) < enough and n < _MOST_CHARACTERS:
         n *= 2
     assert seconds(work, make(4 * n)) < 8 * max(least, _LEAST_S)
+
+
+# What a publisher, a server or a file has written, and what is put into lines and logs.
+TEXTS = {
+    "masking a URL": uri.mask_uri,
+    "masking a path": uri.mask_path,
+    "masking a log": logged,
+    "a rotating parameter": uri._is_rotating,
+    "the name of a URL's file": uri.file_name,
+    "a guarded URL": guarded,
+    "a cell of the rejects": rejects.as_text,
+    "a text shown": printable.shown,
+    "an error": lambda text: str(UsageError(text, hint=text)),
+    "a column's name": lambda text: schema.name_columns([text]),
+    "a pattern of a schema": translated,
+    "a table's default name": options.default_resource_id,
+}
+BEGINS = ("", "https://h/", "https://h/a?", "=", ";")
+ODD = [*"a/?;&=:@#%\\.-+~$ \t\n\r'\"`|,([{<\u200b\uff1d0"]
+UNITS = [*ODD, "%3B", "%25", "?a=", ";=", "; =", "\t-1", "a://", "//"]
+_CHARACTERS = 1 << 12
+
+
+@pytest.mark.parametrize("work", TEXTS.values(), ids=TEXTS)
+@pytest.mark.parametrize("begin", BEGINS)
+def test_no_text_of_one_kind_takes_the_square_of_its_length(begin, work):
+    for unit in UNITS:
+        less, more = (begin + unit * (n // len(unit)) for n in (_CHARACTERS, 4 * _CHARACTERS))
+        assert seconds(work, more) < 8 * max(seconds(work, less), _LEAST_S), unit
+
+
+def test_many_equal_headers_take_no_square_of_their_number():
+    def work(text: str) -> None:
+        schema.name_columns(text.split(","))
+
+    assert seconds(work, "a," * 8000) < 8 * max(seconds(work, "a," * 2000), _LEAST_S)

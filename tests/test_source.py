@@ -31,7 +31,16 @@ from loader.errors import (
     SourceUnreachable,
     UsageError,
 )
-from loader.source import Guard, Identity, SourceSettings, fingerprint, gcs, mask_uri, open_source
+from loader.source import (
+    Guard,
+    Identity,
+    SourceSettings,
+    fingerprint,
+    gcs,
+    mask_text,
+    mask_uri,
+    open_source,
+)
 from loader.source.failures import Passing, network_errors, seam
 from loader.source.transport import Target
 from loader.source.uri import HARMLESS
@@ -194,7 +203,14 @@ MASKED = {
     "/data/a?sig=1.csv": "/data/a?sig=1.csv",
     "a file? 50%.csv": "a file? 50%.csv",
     "https://h/a.csv": "https://h/a.csv",
-    "https://h:8080/a@b.csv?x=1#y": "https://h:8080/a@b.csv?x=***#***",
+    "https://h:8080/a@b.csv?x=1#y": "https://***@b.csv?x=***#***",
+    "https://h:8080/a.csv?x=a@b": "https://h:8080/a.csv?x=***",
+    "http://u:123/hunter2@h/x.csv": "http://***@h/x.csv",
+    "http://u:8080/hunter2/@h/x.csv": "http://***@h/x.csv",
+    "https://[::1]:hunter2/x": "https://[::1]:***/x",
+    "https://[::1]/a@b": "https://[::1]/a@b",
+    "https://u:hun/ter2@h?token=hunter2": "https://***@h?token=***",
+    "https://u:hun/ter2@h#hunter2": "https://***@h#***",
     "https://[::1]:80/a?b=c": "https://[::1]:80/a?b=***",
     "https://u:hunter2@h/a.csv": "https://***@h/a.csv",
     "https://u:hunter2@x@h/a.csv": "https://***@h/a.csv",
@@ -257,6 +273,20 @@ def test_secrets_in_a_uri_are_masked(uri, shown):
     assert mask_uri(uri) == shown
     assert "hunter2" not in shown
     assert "ter2" not in shown
+
+
+@pytest.mark.parametrize("between", ["\\", "\\\\", "\\x", "a b", "\t", "\x00", "\x7f"])
+@pytest.mark.parametrize("scheme", ["http", "https", "HTTP"])
+def test_a_host_that_programs_read_in_two_ways_is_none(scheme, between):
+    with pytest.raises(UsageError, match="programs differ in which host that is"):
+        open_source(f"{scheme}://evil.example:1{between}@ckan.example/a.csv")
+
+
+def test_urls_in_a_text_are_masked():
+    text = 'see https://h/a?pass=hunter2, or <a href="//h/b?c=hunter2">; why? because=so'
+    shown = mask_text(text)
+    assert "hunter2" not in shown
+    assert shown.endswith("; why? because=so")
 
 
 @given(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loader.resources import descriptor
-from loader.source import mask_uri
+from loader.source import mask_text, mask_uri
 
 # CKAN's word -> frictionless's.
 _RESOURCE = {
@@ -44,7 +44,8 @@ def of_resource(shown: Mapping[str, Any], given: Mapping[str, Any], uri: str) ->
     size = str(told.pop("bytes", ""))  # CKAN takes any text for one
     told |= {"bytes": int(size)} if size.isdecimal() else {}
     told["format"] = str(told.get("format", "csv")).lower()
-    title = given.get("name") or told.get("title") or told["resource_id"]
+    told = _masked(told)
+    title = mask_text(str(given.get("name") or "")) or told.get("title") or told["resource_id"]
     name = _NO_NAME.sub("-", str(title).lower()).strip("-") or "resource"
     return {**told, "name": name, "path": mask_uri(uri)}
 
@@ -52,4 +53,25 @@ def of_resource(shown: Mapping[str, Any], given: Mapping[str, Any], uri: str) ->
 def of_dataset(shown: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any]:
     """Return a Package descriptor of a dataset, with the one resource that is loaded."""
     told = {ours: shown[word] for word, ours in _DATASET.items() if shown.get(word)}
-    return {**told, "resources": [dict(resource)]}
+    return {**_masked(told), "resources": [dict(resource)]}
+
+
+def _masked(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a descriptor whose URLs, wherever they stand, may be shown.
+
+    A schema and a dialect stay as they are: they say how the file is read.
+    """
+    return {
+        name: value if name in ("schema", "dialect") else _masked_value(value)
+        for name, value in told.items()
+    }
+
+
+def _masked_value(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, str):
+        return mask_text(value)
+    if isinstance(value, list):
+        return [_masked_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _masked_value(item) for name, item in value.items()}
+    return value

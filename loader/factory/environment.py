@@ -121,6 +121,16 @@ def _maybe(name: str) -> Setting[str | None]:
     return Setting(name, None, _name, hint, None)
 
 
+def _hosts(text: str) -> str:
+    from loader.source import Guard  # noqa: PLC0415  (no DAG file needs it)
+
+    try:
+        Guard.read(text)
+    except UsageError as error:
+        raise ValueError(text) from error
+    return text
+
+
 def _limit(name: str, keyword: str, hint: str) -> Setting[str | None]:
     def read(text: str) -> str:
         from loader.source import Limits  # noqa: PLC0415  (no DAG file needs it)
@@ -164,6 +174,13 @@ MAX_LOADS: Setting[int | None] = Setting(
     "AIRCAN_MAX_LOADS", None, _count(_MOST), f"a whole number from 1 to {_MOST}", None
 )
 HUGE_BYTES = _number("AIRCAN_HUGE_BYTES", 1 << 30, _MOST_BYTES)
+ALLOWED_HOSTS = Setting(
+    "AIRCAN_ALLOWED_HOSTS",
+    "",
+    _hosts,
+    "HOST, HOST:PORT, *.DOMAIN, an IP address or a network like 10.0.0.0/8, with commas between",
+    "",
+)
 # As ``Limits.read`` takes them.
 MAX_BYTES = _limit("AIRCAN_MAX_BYTES", "max_bytes", "a number of bytes, such as 50GB or 500MiB")
 MAX_RATIO = _limit("AIRCAN_MAX_RATIO", "max_ratio", "a number, 1 or more")
@@ -179,6 +196,7 @@ _OF_ALL: tuple[Setting[Any], ...] = (
     RETRY_DELAY,
     MAX_LOADS,
     HUGE_BYTES,
+    ALLOWED_HOSTS,
     MAX_BYTES,
     MAX_RATIO,
     MIN_RATE,

@@ -117,7 +117,7 @@ def settings(dag_id: str) -> Settings:
     from loader.source import Limits  # noqa: PLC0415
 
     return Settings(
-        allowed_hosts=os.environ.get("AIRCAN_ALLOWED_HOSTS", ""),
+        allowed_hosts=environment.ALLOWED_HOSTS.tolerant(),
         refuses_keys=environment.REFUSE_API_KEYS.tolerant(),
         max_loads=environment.MAX_LOADS.tolerant(),
         huge_bytes=environment.HUGE_BYTES.tolerant(),

@@ -61,7 +61,7 @@ _STATUS_CALLS = CkanSettings(connect_timeout_s=5, read_timeout_s=15, opening_ret
 _LIMITS = ("max_bytes", "max_ratio", "min_rate")  # of a conf's options, as Limits.read takes them
 _LATE_S = 60.0  # CKAN goes on with the last call of a try that was killed
 # What the reports of a load and of a validation have to have to be told.
-_OF_LOAD = ("rows", "bad_rows", "warnings")
+_OF_LOAD = ("resource_id", "rows", "bad_rows", "warnings")
 _OF_VALIDATION = ("valid", "stats", "tasks", "errors")
 _ERRORS_TOLD = 100  # of a validation; its report has more
 
@@ -323,10 +323,27 @@ def register(run: Run) -> None:
     """Let CKAN show the table, and know its file."""
     with _step(run, "register") as (place, job):
         job.tell("RUNNING", "register", "telling CKAN")
-        report = Report.from_dict(run.place("load").read(REPORT))
+        report = Report.from_dict(_report_of(run, "load"))
         with report.timing("register"):
             pipeline.register(report, _of_ckan(run))
         place.write(REPORT, report.to_dict())
+
+
+def _report_of(run: Run, step: str) -> dict[str, Any]:
+    """Return the report that a step of a load left.
+
+    Raises:
+        ArtifactsError: It is damaged, or of another resource: the list of many was made anew.
+    """
+    place = run.place(step)
+    told = place.read_object(REPORT, *_OF_LOAD)
+    if told["resource_id"] != run.conf.resource_id:
+        raise ArtifactsError(
+            f"what the task {step} left is of the resource {told['resource_id']}, not of"
+            f" {run.conf.resource_id}",
+            hint="clear the task prepare and those after it",
+        )
+    return told
 
 
 def validate(run: Run) -> None:
@@ -366,7 +383,7 @@ def _report(run: Run, steps: Sequence[str], reason: str) -> None:
     place = run.place("report")
     place.clear()
     for step in steps:
-        if error := _error_of(run, step, reason):
+        if error := _error_of(run, step, reason) or _left_behind(run, steps, step, reason):
             place.write(REPORT, {"step": step, "error": error})
             _tell_failed(run, step, error)
             raise StepFailed(f"{step}: {error['message']}", hint=error["hint"])
@@ -377,7 +394,9 @@ def _report(run: Run, steps: Sequence[str], reason: str) -> None:
         raise StepFailed(reason)
     validates = steps[-1] == "validate"
     keys = _OF_VALIDATION if validates else _OF_LOAD
-    told = run.place(steps[-1]).read_object(REPORT, *keys)
+    told = (
+        run.place(steps[-1]).read_object(REPORT, *keys) if validates else _report_of(run, steps[-1])
+    )
     place.write(REPORT, {"error": None} | told)
     try:
         message, info = _validated(told) if validates else _loaded(told)
@@ -402,6 +421,19 @@ def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
         if isinstance(error, dict) and "message" in error:
             return _told_error({"hint": None, **error})
     return None if done is not None else _killed(reason or f"the task {step} left no word")
+
+
+def _left_behind(run: Run, steps: Sequence[str], step: str, reason: str) -> dict[str, Any] | None:
+    """Return an error if a step before this one was done again, and this one did not follow.
+
+    What it has left is of before then: its new try was killed before it could clear that.
+    """
+    done = run.place(step).written(_LEFT[step])
+    for earlier in steps[: steps.index(step)]:
+        before = run.place(earlier).written(_LEFT[earlier])
+        if done is not None and before is not None and done < before:
+            return _killed(reason or f"{earlier} was done again, and {step} left no word since")
+    return None
 
 
 def _told_error(error: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from loader.source.identity import Identity
 from loader.source.limits import Limits
 from loader.source.patience import SourceSettings
 from loader.source.stream import Source, open_source
-from loader.source.uri import file_name, fingerprint, mask_uri
+from loader.source.uri import file_name, fingerprint, has_one_reading, mask_text, mask_uri
 
 __all__ = [
     "ALLOWED_HOSTS",
@@ -34,6 +34,8 @@ __all__ = [
     "SourceSettings",
     "file_name",
     "fingerprint",
+    "has_one_reading",
+    "mask_text",
     "mask_uri",
     "open_source",
 ]

@@ -38,12 +38,8 @@ Address = IPv4Address | IPv6Address
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ENTRY = re.compile(r"(?:\[(?P<v6>[^]]+)\]|(?P<host>[^][:]+))(?::(?P<port>[0-9]+))?")
 # Where Google serves the objects of buckets: BUCKET is in the path, or before the host's name.
-_GOOGLE_HOSTS = (
-    "storage.googleapis.com",
-    "storage.cloud.google.com",
-    "commondatastorage.googleapis.com",
-    "www.googleapis.com",
-)
+_GOOGLE = (".googleapis.com", "storage.cloud.google.com")
+_BUCKET_CHARACTERS = 222  # Google's limit
 _JSON_API = re.compile(r"(?:.*/)?b/([^/]+)/o/(.*)", re.DOTALL)
 # The last part begins with a letter: 10.0.0 is half an address, and no name.
 _NAME = re.compile(r"(\*\.)?([a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*")
@@ -175,16 +171,24 @@ def _objects(url: str) -> Iterator[tuple[str, str]]:
     if scheme == "gs":
         yield host, path
         return
-    name = host.partition(":")[0]
+    name = host.partition(":")[0].rstrip(".")
+    path = posixpath.normpath(f"/{unquote(re.split('[?#]', path)[0])}").lstrip("/")
     yield name, path  # a bucket that is named as a host
-    for google in (*_GOOGLE_HOSTS, _emulator()):
-        if google and host.removesuffix(":443").removesuffix(":80").endswith(f".{google}"):
-            yield name.removesuffix(f".{google.partition(':')[0]}"), path
-    if name.endswith("googleapis.com") or name in _GOOGLE_HOSTS or host == _emulator():
-        path = unquote(path).lstrip("/")
-        yield path.partition("/")[0], path.partition("/")[2]
-        if found := _JSON_API.fullmatch(path):
-            yield found[1], found[2]
+    emulator = _emulator()
+    is_emulator = bool(emulator) and (host == emulator or host.endswith(f".{emulator}"))
+    if not (name.endswith(_GOOGLE) or is_emulator):
+        return
+    yield from ((label, path) for label in _labels(name))  # BUCKET.storage.googleapis.com
+    yield path.partition("/")[0], path.partition("/")[2]
+    if found := _JSON_API.fullmatch(path):
+        yield found[1], found[2]
+
+
+def _labels(name: str) -> Iterator[str]:
+    """Yield what a host's name may begin with as a bucket, whose name may have dots."""
+    for at, letter in enumerate(name[: _BUCKET_CHARACTERS + 1]):
+        if letter == ".":
+            yield name[:at]
 
 
 def _emulator() -> str:

@@ -12,7 +12,6 @@ import http.client
 import io
 import logging
 import os
-import re
 import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,7 +26,7 @@ from loader.source.guard import ALLOWED_HOSTS, WEB, Guard, origin
 from loader.source.limits import Limits
 from loader.source.pace import Pace
 from loader.source.transport import Target
-from loader.source.uri import mask_path, mask_uri
+from loader.source.uri import mask_text
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -39,17 +38,11 @@ class _Masking(logging.Filter):
     """Masks the queries in what urllib3 and smart_open log, each request at level DEBUG."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        masked = _LOGGED_URL.sub(_masked, record.getMessage())
+        masked = mask_text(record.getMessage())
         record.msg, record.args = masked, ()
         return True
 
 
-def _masked(match: re.Match[str]) -> str:
-    return mask_path(match[0]) if match[0][0] == "/" else mask_uri(match[0])
-
-
-# A URL, or the path that a request is for.
-_LOGGED_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+|/[^\s\"'<>]*\?[^\s\"'<>]+")
 for _name in ("urllib3.connectionpool", "urllib3.util.retry", "smart_open.http"):
     logging.getLogger(_name).addFilter(_Masking())
 # It logs the URL and all headers, as they are, whenever something is opened.

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 from loader.errors import SourceError, SourceUnreachable, UsageError
 from loader.source import gcs, http, local
 from loader.source.failures import Passing, changed
+from loader.source.guard import WEB
 from loader.source.identity import Identity
 from loader.source.local import LocalFile
 from loader.source.pace import Pace
 from loader.source.patience import Patience, SourceSettings
 from loader.source.transport import Connection, Target, Transport
-from loader.source.uri import file_name, mask_uri, split_scheme
+from loader.source.uri import file_name, has_one_reading, mask_uri, split_scheme
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -69,6 +70,11 @@ def open_source(
         raise UsageError(
             f"cannot load from {mask_uri(uri)}: {scheme}:// is not supported",
             hint=f"give {_SUPPORTED}",
+        )
+    if scheme in WEB and not has_one_reading(uri):
+        raise UsageError(
+            f"{mask_uri(uri)}: programs differ in which host that is",
+            hint="write it without backslashes, spaces and what cannot be seen before the path",
         )
     place = f"{scheme}://{rest}" if scheme else uri
     return Source(place, _TRANSPORTS[scheme], settings, expected)

@@ -18,9 +18,12 @@ from loader.printable import is_plain
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)(.*)", re.DOTALL)
 # With too few slashes, or something before it, a URL is a path to us; it is masked all the same.
+# It begins with a word: looked for from each letter, a long one takes the square of its length.
 _URL = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.-]*://|\b(?:https?|ftps?|gs|s3a?|abfss?|wasbs?):/*|^//", re.IGNORECASE
+    r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://|\b(?:https?|ftps?|gs|s3a?|abfss?|wasbs?):/*|^//",
+    re.IGNORECASE,
 )
+_WORD = re.compile(r"[^\s\"'<>]+")
 _PARTS = re.compile(r"([^/?#]*)([^#]*)(#?)(.*)", re.DOTALL)
 _NO_SCHEME = re.compile(r"(?![./\\])[^?]*\?.*=", re.DOTALL)  # host/path?name=value, to us a path
 _MASK = "***"
@@ -64,7 +67,7 @@ _HARMLESS_VALUE = re.compile(r"[A-Za-z0-9._:,+*-]{0,32}")
 _NAME = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,30}")  # what is longer may itself be a token
 _QUERY = re.compile(r"\?|%(?:25)*3F", re.IGNORECASE)  # encoded, it is one to some servers
 _EQUALS = re.compile(r"=|%(?:25)*3D", re.IGNORECASE)
-_PATH_PARAMETER = re.compile(r"(;|%3B)([^/;=?#]*)=[^/;?#]*", re.IGNORECASE)
+_PATH_PARAMETER = re.compile(r"(;|%3B)((?:(?!%3B)[^/;=?#])*)=[^/;?#]*", re.IGNORECASE)
 _PATH_USER = re.compile(r"(?<=//)[^/@?#]*@|(?<=:)[^/@:?#]*@")
 # What is new whenever a server signs the same URL again.
 _ROTATING = re.compile(
@@ -90,6 +93,29 @@ def file_name(uri: str) -> str:
     return PurePosixPath(path).name or authority.rpartition("@")[2]
 
 
+def has_one_reading(url: str) -> bool:
+    """Tell whether every program finds the same host in an http(s) URL.
+
+    A backslash ends the host for some (requests, browsers), and is a part of the user for others
+    (``urllib.parse``): what one takes for CKAN's host, the other does not connect to.
+    """
+    authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    return "\\" not in authority and all("!" <= c != "\x7f" for c in authority)
+
+
+def mask_text(text: str) -> str:
+    """Return a text with the URLs in it, and the paths that have a query, as they may be shown."""
+    return _WORD.sub(_masked_word, text)
+
+
+def _masked_word(match: re.Match[str]) -> str:
+    word = match[0]
+    if "://" in word:
+        return mask_uri(word)
+    before, slash, path = word.partition("/")
+    return before + mask_path(slash + path) if "?" in path else word
+
+
 def mask_uri(uri: str) -> str:
     """Return the URI as it may be shown: no user, no password, no token, no signature.
 
@@ -102,10 +128,13 @@ def mask_uri(uri: str) -> str:
     before, rest = uri[: match.end()], uri[match.end() :]
     found = _PARTS.fullmatch(rest)
     authority, tail = (found[1], rest[found.end(1) :]) if found else ("", rest)
-    if _is_broken(authority) and "@" in tail:
-        # A password with a bare / ? or #: the URL is broken, and still not to be shown.
-        host, slash, tail = tail.rpartition("@")[2].partition("/")
-        authority, tail = f"@{host}", slash + tail
+    # A password with a bare / ? or #: the URL is broken, and still not to be shown. One that
+    # begins with digits looks like a port.
+    is_user = _port(authority) != "" and "@" in re.split("[?#]", tail, maxsplit=1)[0]
+    if "@" not in authority and (is_user or (_is_broken(authority) and "@" in tail)):
+        behind = tail.rpartition("@")[2]
+        host = re.split("[/?#]", behind, maxsplit=1)[0]
+        authority, tail = f"@{host}", behind[len(host) :]
     shown = before + _mask_authority(authority) + mask_path(tail)
     # Whoever reads a log line by line must not take a URL for several of them.
     return "".join(c if is_plain(c) else quote(c, errors="replace") for c in shown)
@@ -142,15 +171,23 @@ def _is_rotating(parameter: str) -> bool:
 
 def _is_broken(authority: str) -> bool:
     """Tell whether what should be a port is none."""
-    port = authority.rpartition(":")[2]
-    return "@" not in authority and ":" in authority and not port.isdecimal() and port != ""
+    port = _port(authority)
+    return "@" not in authority and port != "" and not port.isdecimal()
+
+
+def _port(authority: str) -> str:
+    """Return what follows the host's colon; an IPv6 address has colons of its own in brackets."""
+    return authority.rpartition("]")[2].partition(":")[2]
 
 
 def _mask_authority(authority: str) -> str:
     _user, at, host = authority.rpartition("@")
     if at:
         return f"{_MASK}@{host}"
-    return f"{host.partition(':')[0]}:{_MASK}" if _is_broken(authority) and host[0] != "[" else host
+    if not _is_broken(authority):
+        return host
+    name = f"{host.partition(']')[0]}]" if host.startswith("[") else host.partition(":")[0]
+    return f"{name}:{_MASK}"
 
 
 def mask_path(rest: str) -> str:

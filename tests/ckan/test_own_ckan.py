@@ -104,7 +104,10 @@ LIMITS = {
     "AIRCAN_LARGE_QUEUE",
     "AIRCAN_LARGE_RUNS",
     "AIRCAN_MAX_ACTIVE_RUNS",
+    "AIRCAN_MAX_BYTES",
     "AIRCAN_MAX_LOADS",
+    "AIRCAN_MAX_RATIO",
+    "AIRCAN_MIN_RATE",
     "AIRCAN_REFUSE_API_KEYS",
     "AIRCAN_RETRY_DELAY_S",
     "AIRCAN_TIMEOUT_HOURS",
@@ -235,12 +238,17 @@ def test_a_database_of_ours_is_refused_to_it(run, theirs, trap, given, said, cka
     assert refused.value.hint
     # Nor does a later step, should somebody clear it by itself.
     place = run.place("prepare")
-    place.write("resource.json", place.read("dataset.json")["resources"][0] | {"aircan": COPIES})
+    described = place.read("dataset.json")["resources"][0]
     for step in ("load", "convert"):
-        place.write("resource.json", place.read("resource.json") | {"aircan": WAYS[step]})
+        place.write("resource.json", described | {"aircan": WAYS[step] | file_of(run)})
         with pytest.raises(errors.UsageError, match="the conf brings a CKAN"):
             getattr(tasks, step)(run)
     assert is_kept(theirs, trap)
+
+
+def file_of(run: Run) -> dict[str, str]:
+    """What ``prepare`` notes of the file, by which a later step knows it again."""
+    return {"file": tasks._file(run, tasks._uri(run, run.ckan()))}
 
 
 COPIES = {"via": "copy", "reason": ""}
@@ -251,7 +259,8 @@ def test_a_run_that_was_prepared_otherwise_does_not_copy_either(run, theirs, tra
     run = asked(run, theirs)
     tasks.prepare(run)
     place = run.place("prepare")
-    place.write("resource.json", place.read("resource.json") | {"aircan": COPIES})
+    described = place.read("resource.json")
+    place.write("resource.json", described | {"aircan": COPIES | file_of(run)})
     with pytest.raises(errors.UsageError):
         tasks.load(run)
     assert is_kept(theirs, trap)
@@ -294,10 +303,7 @@ def test_its_ckan_is_judged_in_every_step(run, theirs, trap, monkeypatch):
             getattr(tasks, step)(inner)
         getattr(tasks, step)(run)
     with pytest.raises(errors.AddressRefused):
-        loader.pipeline.register(
-            loader.Report(theirs.resource_id, ""),
-            tasks._of_ckan(inner.ckan()),
-        )
+        loader.pipeline.register(loader.Report(theirs.resource_id, ""), tasks._of_ckan(inner))
     assert is_kept(theirs, trap)
 
 
@@ -333,10 +339,14 @@ HARMLESS = {
     "fts_index": "none",
     "max_bad_rows": 0,
     "on_type_error": "widen",
+    "on_concurrent_writes": "warn",
     "via": "auto",
     "encoding": "utf-8",
     "delimiter": ",",
     "header_row": 1,
+    "max_bytes": "10MB",
+    "max_ratio": 100,
+    "min_rate": "2KiB",
 }
 
 

@@ -223,7 +223,7 @@ class TestSeen:
         token = people[role].token if role in people else ""
         shown = factory_portal.action("aircan_job_show", token, id=failed["id"])
         assert (shown["status"], shown["user"], shown["factory_id"]) == ("FAILED", None, None)
-        assert set(shown["info"]) == {"dag_id", "started", "ended", "step", "rows", "steps"}
+        assert set(shown["info"]) == {"dag_id", "started", "ended", "step", "rows", "steps", "why"}
         listed = factory_portal.action("aircan_job_list", token, resource=failed["resource"])
         assert listed == {"count": 1, "jobs": [shown]}
         status = factory_portal.action("aircan_status", token, resource_id=failed["resource"])
