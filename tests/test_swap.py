@@ -379,6 +379,50 @@ def test_what_is_lost_with_the_old_table_is_named(datastore_url, database, first
     assert load(first, Options("t", datastore_url)).warnings == []
 
 
+class AfterTheSwap(logging.Handler):
+    """Does something when the log says that the swap is done."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        super().__init__()
+        self._action = action
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("swapping the tables: "):
+            self._action()
+
+
+FAULTS = {
+    "the connection is cut": (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name LIKE '%load t%'"
+    ),
+    "the comments cannot be read": (
+        "ALTER FUNCTION pg_catalog.col_description(oid, integer) RENAME TO gone"
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "another"])
+def test_what_fails_once_the_rows_are_shown_is_a_warning(
+    datastore_url, database, first, second, caplog, is_first, fault
+):
+    if not is_first:
+        load(first, Options("t", datastore_url))
+    caplog.set_level(logging.INFO, "loader.steps")
+    handler = AfterTheSwap(lambda: database.execute(fault))
+    logging.getLogger("loader.steps").addHandler(handler)
+    try:
+        report = load(second, Options("t", datastore_url))
+    finally:
+        logging.getLogger("loader.steps").removeHandler(handler)
+    unknown = "whether the Data Dictionary's types changed during the load is unknown: "
+    assert report.warnings[0].startswith(unknown)
+    assert (report.error, report.rows) == (None, 1500)
+    assert database.execute("SELECT count(*) FROM t").fetchone() == (1500,)
+    assert shadows(database) == []
+
+
 def test_a_connection_lost_at_the_commit_leaves_open_which_table_is_there(
     datastore_url_18, database_18, first, second
 ):
