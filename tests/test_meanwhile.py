@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import psycopg
 import pytest
-from datastore import create, install_ckan, rows_of, shadows
+from datastore import create, install_ckan, rows_of, shadows, wait_for
 from test_swap import AtStep, Reader, write
 
-from loader.copy import meanwhile
+from loader.copy import locks, meanwhile
 from loader.errors import TableChanged
 from loader.options import Options
 from loader.pipeline import load
@@ -111,6 +111,55 @@ def test_many_rows_are_kept_while_readers_go_on(datastore_url, database, table, 
     assert theirs(database) == [(i, f"guest {i}") for i in range(count)]
 
 
+class Flood(threading.Thread):
+    """Inserts more rows than are copied under the swap's lock, between any two tries."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.count = 0
+        self.begun, self.ending = threading.Event(), threading.Event()
+        self._url = url
+
+    def run(self) -> None:
+        while not self.ending.is_set():
+            more = meanwhile.MOST_UNDER_LOCK + 1
+            inserting(self._url, more, self.count)()
+            self.count += more
+            self.begun.set()
+
+
+@pytest.mark.parametrize("patience_s", [0.5, 600.0])
+def test_who_inserts_without_end_does_not_keep_a_load_going(
+    datastore_url, database, table, second, monkeypatch, patience_s
+):
+    """Neither is the load given up: in the end writers wait for the swap, as for any lock."""
+    monkeypatch.setattr(locks, "PATIENCE_S", patience_s)
+    caught_up = []
+    flood = Flood(datastore_url)
+
+    def catch_up(*args):
+        caught_up.append(args)
+        more = meanwhile.MOST_UNDER_LOCK + 1
+        if len(caught_up) > 50:
+            flood.ending.set()
+        done = original(*args)
+        # Whatever the writer's speed: unless the lock keeps it out, it comes in between.
+        threading.Thread(target=inserting(datastore_url, more, -more)).start()
+        return done
+
+    original = meanwhile.catch_up
+    monkeypatch.setattr(meanwhile, "catch_up", catch_up)
+    progress = AtStep("swapping the tables", lambda: (flood.start(), flood.begun.wait()))
+    report = load(second, table(on_concurrent_writes="keep"), progress)
+    flood.ending.set()
+    flood.join()
+    assert len(caught_up) < 50
+    (warning,) = report.warnings
+    assert int(warning.rsplit(" ", 1)[1]) == report.rows - 1500 > meanwhile.MOST_UNDER_LOCK
+    found = sorted(n for n, _ in theirs(database) if n >= 0)
+    assert found[: flood.count] == list(range(len(found)))
+
+
 class Writer(threading.Thread):
     """Inserts rows one by one, as fast as it can, with two sessions in turns."""
 
@@ -175,6 +224,38 @@ def test_who_goes_on_writing_is_found_by_the_statistics(
         report = load(second, table(), AtStep("copying rows", lambda: ended(early)))
     (warning,) = report.warnings
     assert "which is lost: about 1 rows inserted, by the server's statistics" in warning
+
+
+@pytest.mark.parametrize("count", [1, meanwhile.MOST_UNDER_LOCK + 1, 5000])
+@pytest.mark.parametrize(
+    "also", ["SELECT 1", "UPDATE t SET name = 'x' WHERE name IN ('name 0', 'name 1', 'name 2')"]
+)
+def test_rows_that_are_kept_are_not_told_as_lost_too(
+    datastore_url, database, table, second, monkeypatch, count, also
+):
+    """However many come, and though the statistics are asked, since one began before the load."""
+    monkeypatch.setattr(meanwhile, "WRITERS_S", 0.5)
+    insert = (
+        f"INSERT INTO t (n, name) SELECT i, 'guest ' || i FROM generate_series(0, {count - 1}) i"
+    )
+
+    def act() -> None:
+        changing(datastore_url, insert)()
+        changing(datastore_url, also)()
+        ended(early)
+
+    with ExitStack() as stack:
+        early = stack.enter_context(psycopg.connect(datastore_url))
+        early.execute("INSERT INTO t (n, name) VALUES (1, 'early')")
+        inserting(datastore_url, 1, 2)()
+        report = load(
+            second, table(on_concurrent_writes="keep"), AtStep("swapping the tables", act)
+        )
+    kept, lost = report.warnings
+    assert kept == KEPT.format(count)
+    updated = "" if also == "SELECT 1" else ", about 3 rows updated"
+    assert f"which is lost: about 1 rows inserted{updated}, by the server's" in lost
+    assert len(theirs(database)) == count
 
 
 def ended(connection: psycopg.Connection) -> None:
@@ -284,6 +365,62 @@ def test_a_kept_row_with_a_key_of_the_file_is_refused(datastore_url, database, t
     assert len(theirs(database)) == 1
 
 
+DROPPED = "others dropped the old table during the load: its Data Dictionary, aliases and grants"
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("again", [False, True], ids=["dropped", "and made again, empty"])
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_a_table_that_is_dropped_during_the_load(
+    datastore_url, database, table, second, policy, again, step
+):
+    def drop() -> None:
+        database.execute("DROP TABLE t")
+        if again:
+            create(database, "t", "n bigint, name text")
+
+    options = table(on_concurrent_writes=policy)
+    if policy == "refuse":
+        with pytest.raises(TableChanged, match="the table was dropped") as refused:
+            load(second, options, AtStep(step, drop))
+        assert "the old table is as it was" not in refused.value.hint
+        assert shadows(database) == []
+        found = database.execute("SELECT to_regclass('t') IS NOT NULL").fetchone()
+        assert found == (again,)
+    else:
+        (warning,) = load(second, options, AtStep(step, drop)).warnings
+        assert warning.startswith(DROPPED)
+        assert len(rows_of(database, "t")) == 1500
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["dropped", "and made again, empty"])
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_a_table_that_is_dropped_while_the_swap_waits_for_it(
+    datastore_url, database, table, second, policy, again
+):
+    options = table(on_concurrent_writes=policy)
+    with psycopg.connect(datastore_url) as dropping:
+
+        def drop_soon() -> None:
+            dropping.execute("DROP TABLE t")
+            if again:
+                create(dropping, "t", "n bigint, name text")
+            threading.Thread(target=commit).start()
+
+        def commit() -> None:
+            wait_for(database, "wait_event_type = 'Lock'")
+            dropping.commit()
+
+        progress = AtStep("swapping the tables", drop_soon)
+        if policy == "refuse":
+            with pytest.raises(TableChanged, match="the table was dropped"):
+                load(second, options, progress)
+        else:
+            (warning,) = load(second, options, progress).warnings
+            assert warning.startswith(DROPPED)
+            assert len(rows_of(database, "t")) == 1500
+
+
 def made_anew(database, url: str) -> Callable[[], None]:
     def make() -> None:
         database.execute("DROP TABLE IF EXISTS t")
@@ -309,7 +446,9 @@ def test_a_table_that_is_made_during_the_load(
         assert len(rows_of(database, "t")) == 3
     else:
         told = KEPT if policy == "keep" else INSERTED
-        assert load(second, options, progress).warnings == [told.format(3)]
+        warnings = load(second, options, progress).warnings
+        assert warnings[-1] == told.format(3)
+        assert [line.startswith(DROPPED) for line in warnings[:-1]] == ([] if first else [True])
         assert len(theirs(database)) == (3 if policy == "keep" else 0)
 
 

@@ -88,14 +88,22 @@ class Patience:
         self._give_up_at = time.monotonic() + PATIENCE_S
         self._has_told = False
 
-    def wait(self, error: TableBusy) -> None:
-        """Let others go ahead before the next try; log who is waited for, once.
+    def check(self, error: TableBusy) -> None:
+        """See whether there is to be another try.
 
         Raises:
             TableBusy: The patience is at its end; says who holds the lock.
         """
         if time.monotonic() > self._give_up_at:
             raise _by_whom(error, self._connection, self._tables) from error
+
+    def wait(self, error: TableBusy) -> None:
+        """Let others go ahead before the next try; log who is waited for, once.
+
+        Raises:
+            TableBusy: As ``check``.
+        """
+        self.check(error)
         if not self._has_told:
             _log.warning("waiting: %s", _by_whom(error, self._connection, self._tables))
             self._has_told = True

@@ -37,6 +37,14 @@ _HINT = (
     "the old table is as it was, with these rows, which the next load replaces: save them first, or"
     " choose --on-concurrent-writes keep"
 )
+_HINT_DROPPED = (
+    "nothing is loaded: see who has dropped the table, and load again if it is to be there; a table"
+    " that they made in its place, the next load replaces"
+)
+_DROPPED = (
+    "others dropped the old table during the load: its Data Dictionary, aliases and grants are gone"
+    " with it"
+)
 _TABLE = """
     SELECT c.oid, pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid),
         pg_stat_get_tuples_deleted(c.oid), EXISTS (
@@ -91,15 +99,17 @@ class Changes:
         inserted: How many these are.
         about: About how many rows they have inserted, updated and deleted; of those inserted only
             what could not be counted.
+        dropped: Whether they have dropped the table; there may be another one in its place.
     """
 
     since: int
     inserted: int
     about: tuple[int, int, int] = (0, 0, 0)
+    dropped: bool = False
 
     def __bool__(self) -> bool:
         """Tell whether there are any."""
-        return bool(self.inserted or any(self.about))
+        return bool(self.inserted or any(self.about) or self.dropped)
 
     def told(self, kept: int = 0) -> list[str]:
         """Return warnings.
@@ -107,7 +117,7 @@ class Changes:
         Args:
             kept: How many of the rows inserted are in the new table.
         """
-        warnings = []
+        warnings = [_DROPPED] if self.dropped else []
         if kept:
             warnings.append(
                 f"rows that others inserted during the load, kept behind those of the file: {kept}"
@@ -135,10 +145,11 @@ class Changes:
 
     def refused(self, names: Names) -> TableChanged:
         """Return the error that tells of them."""
-        done = [f"{self._many} rows inserted"] if self.inserted else []
+        done = ["the table was dropped"] if self.dropped else []
+        done += [f"{self._many} rows inserted"] if self.inserted else []
         return TableChanged(
             f"others changed {names.live} during the load: {', '.join(done + self._hints())}",
-            hint=_HINT,
+            hint=_HINT_DROPPED if self.dropped else _HINT,
         )
 
 
@@ -213,20 +224,25 @@ def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Befor
 
     Args:
         connection: In a transaction that keeps writers from the table.
-        names: The table is there.
+        names: Of the table, which need not be there any more.
         before: As it was.
     """
     table = _table(connection, names)
+    dropped = before.table is not None and (table is None or table.oid != before.table)
     if table is None:
-        return Changes(_BELOW_ALL, 0)
-    if table.oid != before.table:  # all of it has come meanwhile
-        before = Before(table.oid)
+        return Changes(_BELOW_ALL, 0, dropped=dropped)
+    before = _of_table(before, table)
     statistics = zip(table.statistics, before.statistics, strict=True)
     inserted, updated, deleted = (max(0, now - then) for now, then in statistics)
     counted = _count(connection, names, before.last_id) if table.has_index else 0
     sure = table.has_index and before.settled
     uncounted = 0 if sure else max(0, inserted - counted)
-    return Changes(before.last_id, counted, (uncounted, updated, deleted))
+    return Changes(before.last_id, counted, (uncounted, updated, deleted), dropped)
+
+
+def _of_table(before: Before, table: _Table) -> Before:
+    """Return what the table was before; of another one all has come meanwhile."""
+    return before if table.oid == before.table else Before(table.oid)
 
 
 def _count(connection: psycopg.Connection[TupleRow], names: Names, since: int) -> int:
@@ -295,7 +311,8 @@ def catch_up(
         last_id: The highest ``_id`` of the shadow.
 
     Returns:
-        What the live table is now, and how many rows were kept.
+        What the live table is now, and how many rows were kept. Rows changed and deleted are still
+        counted from the load's beginning.
 
     Raises:
         TableChanged: As ``keep``.
@@ -307,7 +324,13 @@ def catch_up(
     changes = notice(connection, names, before)
     kept, highest = keep(connection, names, changes.since, last_id)
     table = _table(connection, names)
-    return replace(before, table=table.oid if table else None, last_id=highest), kept
+    assert table is not None  # noqa: S101  # it is locked
+    before = _of_table(before, table)
+    inserted, updated, deleted = before.statistics
+    # Those kept are no longer among the rows inserted that may be lost. The statistics of now may
+    # not have them yet, and would hide what else was done.
+    statistics = (inserted + kept, updated, deleted)
+    return replace(before, last_id=highest, statistics=statistics), kept
 
 
 def _check_fit(connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed) -> None:

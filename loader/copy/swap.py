@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -117,7 +119,10 @@ def swap(
                 partial(_catch_up, connection, names, state),
                 patience,
             )
+            # Whoever inserts that many again until the next try would keep this going for ever.
+            state = replace(state, keeps_writers_out=True)
         except _Outdated:
+            patience.check(_restless(names))
             # Built while nobody has to wait; what cannot be built is told, and not tried again.
             warnings += keep.build_indexes(connection, names)
             left_out = locks.patiently(
@@ -125,9 +130,13 @@ def swap(
                 "looking at the live table",
                 tables,
                 partial(keep.missing, connection, names),
+                patience,
             )
+            state = replace(state, keeps_writers_out=False)
         except TableBusy as error:
             patience.wait(error)
+            # The rows that come while a reader is waited for are copied once, not in every try.
+            state = replace(state, keeps_writers_out=False)
         except DatabaseUnreachable as error:
             raise _unknown(error) from error
         else:
@@ -146,8 +155,15 @@ def _unknown(error: DatabaseUnreachable) -> DatabaseUnreachable:
     )
 
 
+def _restless(names: Names) -> TableBusy:
+    return TableBusy(
+        f"swapping the tables: others keep on changing {names.live}, its indexes or its views",
+        hint="load again later",
+    )
+
+
 class _Outdated(Exception):
-    """The live table has something that the shadow has not got yet: the try is given up."""
+    """The live table is not what the shadow was made for: the try is given up."""
 
 
 class _Behind(Exception):
@@ -163,21 +179,25 @@ class _State:
         rows: How many rows it has, if that is known.
         others: As ``swap`` takes it; the rows kept already are before it.
         kept: How many rows of others are in it.
+        keeps_writers_out: Whether the next try keeps writers waiting from the last rows that it
+            copies on, so that no more can come before the swap.
     """
 
     last_id: int
     rows: int | None
     others: meanwhile.Others | None
     kept: int = 0
+    keeps_writers_out: bool = False
 
     def with_more(self, before: meanwhile.Before, kept: int) -> _State:
         """Return the state when more rows have been kept."""
         assert self.others is not None  # noqa: S101  # without, nothing is kept
-        return _State(
-            self.last_id + kept,
-            None if self.rows is None else self.rows + kept,
-            replace(self.others, before=before),
-            self.kept + kept,
+        return replace(
+            self,
+            last_id=self.last_id + kept,
+            rows=None if self.rows is None else self.rows + kept,
+            others=replace(self.others, before=before),
+            kept=self.kept + kept,
         )
 
 
@@ -191,7 +211,13 @@ def _catch_up(connection: psycopg.Connection[TupleRow], names: Names, state: _St
 def _settle_others(
     connection: psycopg.Connection[TupleRow], names: Names, state: _State
 ) -> tuple[_State, list[str]]:
-    """Keep or refuse what others have written, under the locks; return warnings too."""
+    """Keep or refuse what others have written; return warnings too.
+
+    Args:
+        connection: With the locks, if the live table is still there.
+        names: Of both tables.
+        state: How far the shadow is.
+    """
     others = state.others
     if others is None:
         return state, []
@@ -220,7 +246,12 @@ def _swap(
     live = _oid(connection, names.live)
     if live is not None:
         check_live(connection, names)
+        if state.keeps_writers_out:
+            with _outdated_if_dropped():
+                state = _catch_up(connection, names, state)
         found = _lock_all(connection, names)
+        if _oid(connection, names.live) != live:
+            raise _Outdated
         check_live(connection, names)
         if keep.missing(connection, names) - left_out:
             raise _Outdated
@@ -229,6 +260,7 @@ def _swap(
         finish = keep.afterwards(connection, names)
         _replace(connection, names, live, found)
     else:
+        state, lost = _settle_others(connection, names, state)
         locks.limit(connection, locks.READERS_WAIT_MS)
         _rename(connection, "TABLE", names.shadow, names.live)
     for kind, old, new in (
@@ -312,21 +344,31 @@ def _tell_count(connection: psycopg.Connection[TupleRow], names: Names, rows: in
         )
 
 
+@contextmanager
+def _outdated_if_dropped() -> Iterator[None]:
+    """Give the try up if others drop the table, or a view, while its lock is waited for."""
+    try:
+        yield
+    except psycopg.errors.UndefinedTable as error:
+        raise _Outdated from error
+
+
 def _lock_all(connection: psycopg.Connection[TupleRow], names: Names) -> list[views.View]:
     """Lock the views and the table, in the order of those who read through a view."""
     live = qualified(names.live)
-    locks.keep_vacuums_away(connection, live)
-    found = views.find(connection, names)
-    end = time.monotonic() + locks.READERS_WAIT_MS / 1000
-    for view in reversed(found):
+    with _outdated_if_dropped():
+        locks.keep_vacuums_away(connection, live)
+        found = views.find(connection, names)
+        end = time.monotonic() + locks.READERS_WAIT_MS / 1000
+        for view in reversed(found):
+            locks.limit(connection, (end - time.monotonic()) * 1000)
+            # LOCK TABLE would lock all that the view reads too, and so would the tables of others
+            # be. To give it the owner that it has changes nothing and locks the view alone.
+            connection.execute(
+                sql.SQL("ALTER VIEW {} OWNER TO {}").format(view.identifier, sql.SQL(view.owner))
+            )
         locks.limit(connection, (end - time.monotonic()) * 1000)
-        # LOCK TABLE would lock all that the view reads too, and so would the tables of others be.
-        # To give it the owner that it has changes nothing and locks the view alone.
-        connection.execute(
-            sql.SQL("ALTER VIEW {} OWNER TO {}").format(view.identifier, sql.SQL(view.owner))
-        )
-    locks.limit(connection, (end - time.monotonic()) * 1000)
-    connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(live))
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(live))
     # Not before the live table: pg_dump, which locks all tables, could have that one already.
     locks.limit(connection, (end - time.monotonic()) * 1000)
     shadow = qualified(names.shadow)
