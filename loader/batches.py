@@ -86,8 +86,8 @@ def _tell_nobody(_: int, /) -> None:
     """Take the number of rows sent so far."""
 
 
-def _ask_nobody(_: Table, /) -> None:
-    """Take the table that is to be replaced."""
+def _ask_nobody(_: Table | None, /) -> None:
+    """Take the table that is to be replaced, if there is one."""
 
 
 def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
@@ -98,7 +98,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     settings: BatchSettings = BatchSettings(),
     keys: Sequence[str] = (),
     on_sent: Callable[[int], None] = _tell_nobody,
-    before: Callable[[Table], None] = _ask_nobody,
+    before: Callable[[Table | None], None] = _ask_nobody,
 ) -> Sent:
     """Replace a resource's rows; its table is made if there is none.
 
@@ -112,7 +112,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
         settings: How much one call takes.
         keys: The columns of a unique key that is asked for.
         on_sent: Is told how many rows are in.
-        before: Is given the old table, if there is one, before anything is done to it.
+        before: Is given the old table, or None if there is none, before anything is done.
 
     Returns:
         How many rows are in the table now.
@@ -127,8 +127,8 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     old = ckan.table(resource_id)
     change = shape.change(resource_id, columns, old) if old else None
     warnings = change.warnings if change else []
+    before(old)
     if old is not None:
-        before(old)
         _clear(ckan, resource_id)
     inserter = _Inserter(ckan, resource_id, settings)
     with _or_nothing(inserter, old):

@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -111,6 +111,16 @@ class Table:
     fields: tuple[Field, ...]
     aliases: tuple[str, ...]
     rows: int
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Table:
+        """Return the table that ``to_dict`` told of."""
+        fields = tuple(Field(**field) for field in told["fields"])
+        return cls(fields, tuple(told["aliases"]), told["rows"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON object."""
+        return asdict(self)
 
 
 class Ckan:

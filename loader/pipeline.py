@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
@@ -50,7 +50,7 @@ from loader.verdict import Verdict
 from loader.way import Way
 
 if TYPE_CHECKING:
-    from loader.ckan import Ckan
+    from loader.ckan import Ckan, Table
     from loader.via_api import Batching
 
 _log = logging.getLogger(__name__)
@@ -65,6 +65,25 @@ _OUTCOMES = {
     None: "nobody can know whether the new rows are in: look at the table",
     True: "the new rows are in",
 }
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What ``convert`` has found.
+
+    Attributes:
+        report: Of the rows.
+        table: The table as it was when the load began; None if there was none.
+        is_replacing: Whether a try of ``send`` has begun to change it since.
+    """
+
+    report: Report
+    table: Table | None
+    is_replacing: bool = False
+
+
+def _tell_nobody() -> None:
+    """Do nothing."""
 
 
 def load(
@@ -104,7 +123,7 @@ def convert(
     rows: IO[bytes],
     options: Options = Options(),
     progress: Progress | None = None,
-) -> Report:
+) -> Converted:
     """Verify every row of a CSV and write them down as ``send`` takes them; no table is touched.
 
     Args:
@@ -114,33 +133,36 @@ def convert(
         progress: Is told of every step and block.
 
     Returns:
-        What was read.
+        What was read, and what ``send`` is to know of the table.
 
     Raises:
         AircanError: As ``load``.
     """
     one = _begin(uri, options, progress)
     with _reported(one):
-        one.convert(rows)
-    return one.report
+        table = one.convert(rows)
+    return Converted(one.report, table)
 
 
-def send(
+def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
     rows: IO[bytes],
-    report: Report,
+    converted: Converted,
     options: Options = Options(),
     progress: Progress | None = None,
     *,
     before_columns_change: BeforeColumnsChange | None = None,
+    on_replacing: Callable[[], None] = _tell_nobody,
 ) -> Report:
     """Send what ``convert`` wrote to CKAN's API; it is left to ``register`` to show it.
 
     Args:
         rows: What was written.
-        report: Of ``convert``.
+        converted: Of ``convert``.
         options: As for ``convert``.
         progress: Is told of every batch.
         before_columns_change: As for ``load``.
+        on_replacing: Is called directly before a table that is to be replaced is changed: what it
+            has from then on is no longer what ``convert`` has seen.
 
     Returns:
         The report of both.
@@ -148,10 +170,11 @@ def send(
     Raises:
         AircanError: Its hint says what became of the old rows.
     """
+    report = converted.report
     one = _Load(report.source, options, report, progress or Silent())
     one.steps.before_columns_change = before_columns_change
     with _reported(one):
-        one.send(rows)
+        one.send(rows, converted, on_replacing)
     return report
 
 
@@ -340,8 +363,8 @@ class _Load:
         if not way.settled and ckan is not None and ckan.is_gone(self.report.resource_id):
             raise CkanNotFound(f"the resource {self.report.resource_id} was deleted")
 
-    def convert(self, rows: IO[bytes]) -> None:
-        """Write the source's rows down, as CKAN's API shall have them."""
+    def convert(self, rows: IO[bytes]) -> Table | None:
+        """Write the source's rows down, as CKAN's API shall have them; return the old table."""
         ckan = self._named_ckan()
         with ExitStack() as stack:
             self.way = way = self._open_api(stack, ckan)
@@ -349,12 +372,15 @@ class _Load:
             self.report.rows, warnings = way.write(done, rows)
             self.report.warnings += warnings
         self._remove_stale_rejects()
+        return way.table
 
-    def send(self, rows: IO[bytes]) -> None:
+    def send(self, rows: IO[bytes], converted: Converted, on_replacing: Callable[[], None]) -> None:
         """Send rows that were written down."""
         ckan = self._named_ckan()
         with ExitStack() as stack:
             self.way = way = self._open_api(stack, ckan)
+            table = way.table if converted.is_replacing else converted.table
+            way.go_on(table, on_replacing)
             with self._withdrawn_if_gone(ckan, way):
                 self.report.rows, warnings = way.send(self.report.columns, rows)
             self.report.warnings += warnings

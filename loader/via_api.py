@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -83,9 +83,10 @@ class Batching:
         self._spool = spool
         self._read = 0  # bytes of it
         self._overtaken = np.zeros(0, dtype=bool)  # its rows with the key of a later one
-        self._table: Table | None = ckan.table(resource_id)
+        self.table: Table | None = ckan.table(resource_id)  # when the load began
+        self._on_replacing: Callable[[], None] = lambda: None
         self._warnings: list[str] = []
-        self.existed = self._table is not None
+        self.existed = self.table is not None
         self.loaded: bool | None = False
         self.settled = True  # CKAN indexes the rows as they come
         self._merges = self.existed and options.mode != "replace"
@@ -96,7 +97,7 @@ class Batching:
 
     def declared(self) -> Mapping[str, str]:
         """Return the table's types for a merge, else those of its Data Dictionary."""
-        fields = self._table.fields if self._table else ()
+        fields = self.table.fields if self.table else ()
         if self._merges:
             return {field.id: datatypes.verified_as(field.type) for field in fields}
         overrides = {field.id: field.info.get("type_override") for field in fields}
@@ -107,10 +108,10 @@ class Batching:
         self._check([(column.name, column.type) for column in columns])
 
     def _check(self, columns: Sequence[tuple[str, str]]) -> None:
-        if self._table and self._merges:
-            have = [(field.id, field.type) for field in self._table.fields]
+        if self.table and self._merges:
+            have = [(field.id, field.type) for field in self.table.fields]
             merge.check_columns(have, columns)
-            _refuse_nested(self._table)
+            _refuse_nested(self.table)
 
     def store(self, one: Pass) -> int:
         """Write a pass's rows into the file."""
@@ -149,9 +150,9 @@ class Batching:
 
     def _limits(self, columns: Sequence[Column]) -> list[tuple[int, Limit]]:
         """Return the columns whose type in the table may change a value."""
-        if not (self._table and self._merges):
+        if not (self.table and self._merges):
             return []
-        types = {field.id: field.type for field in self._table.fields}
+        types = {field.id: field.type for field in self.table.fields}
         limits = [(i, limit_of(one.name, types[one.name])) for i, one in enumerate(columns)]
         return [(i, limit) for i, limit in limits if limit]
 
@@ -176,6 +177,20 @@ class Batching:
             rows.write(_line(row))
             count += 1
         return count, self._told()
+
+    def go_on(self, table: Table | None, on_replacing: Callable[[], None]) -> None:
+        """Take up a load that began in another process, before ``send``.
+
+        Args:
+            table: As it was when ``write`` was called there.
+            on_replacing: Is called before anything is done to a table that is to be replaced.
+        """
+        self._on_replacing = on_replacing
+        # Where rows are to be added, a table that somebody has made meanwhile gets them.
+        if table is not None or self._options.mode == "replace":
+            self.table = table
+            self.existed = table is not None
+            self._merges = self.existed and self._options.mode != "replace"
 
     def send(
         self, columns: Sequence[Mapping[str, object]], rows: IO[bytes]
@@ -220,7 +235,7 @@ class Batching:
 
     def _check_unchanged(self, table: Table) -> None:
         """Refuse a table whose columns are not those that the rows were verified for."""
-        before = {field.id: field.type for field in self._table.fields} if self._table else {}
+        before = {field.id: field.type for field in self.table.fields} if self.table else {}
         now = {field.id: field.type for field in table.fields}
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if changed:
@@ -229,14 +244,20 @@ class Batching:
                 hint="load again",
             )
 
-    def _ask(self, columns: Columns, old: Table) -> None:
+    def _ask(self, columns: Columns, old: Table | None) -> None:
         self._look_at_others(old)
-        have = [(field.id, field.type) for field in old.fields]
-        self._steps.ask(have, [(name, kind) for name, kind, _ in columns])
+        if old is not None:
+            have = [(field.id, field.type) for field in old.fields]
+            self._steps.ask(have, [(name, kind) for name, kind, _ in columns])
+        self._on_replacing()
 
-    def _look_at_others(self, old: Table) -> None:
+    def _look_at_others(self, old: Table | None) -> None:
         """Compare how many rows the table had when the load began; the rows are still there."""
-        came = old.rows - (self._table.rows if self._table else 0)
+        if old is None:
+            if self.table is not None:
+                self._tell_dropped()
+            return
+        came = old.rows - (self.table.rows if self.table else 0)
         if came == 0:
             return
         done = f"{abs(came)} rows {'inserted' if came > 0 else 'deleted'}"
@@ -249,6 +270,14 @@ class Batching:
             + (", which CKAN's API cannot keep" if kept else ""),
             hint="the old table is as it was, with these rows, which the next load replaces",
         )
+
+    def _tell_dropped(self) -> None:
+        if self._options.on_concurrent_writes == "refuse":
+            raise TableChanged(
+                f"others changed {self._resource_id} during the load: the table was dropped",
+                hint="nothing is loaded: see who has dropped it; load again if it is to be there",
+            )
+        self._warnings.append("others dropped the old table during the load")
 
     def _rows(self) -> Iterator[Sequence[str | None]]:
         for line, is_overtaken in zip_longest(self._spool, self._overtaken):

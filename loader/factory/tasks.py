@@ -1,7 +1,7 @@
 """What each task of a DagRun does. Each reads what the one before left, and leaves what it found.
 
     prepare    the conf, CKAN             -> resource.json, dataset.json
-    convert    the source, for CKAN's API -> rows.ndjson.gz, report.json, rejects.csv
+    convert    the source, for CKAN's API -> rows.ndjson.gz, table.json, report.json, rejects.csv
     load       the source, or those rows  -> report.json, rejects.csv
     register   the load's report          -> report.json; CKAN shows the table
     report     what they left             -> report.json; CKAN knows how the job ended
@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from loader import describe, pipeline, resources
-from loader.ckan import Ckan, CkanSettings
+from loader.ckan import Ckan, CkanSettings, Table
 from loader.errors import (
     AircanError,
     ArtifactsError,
+    SchemaDiffers,
     StepFailed,
+    TableChanged,
     Unexpected,
     UsageError,
 )
@@ -46,6 +48,7 @@ from loader.steps import BeforeColumnsChange
 _log = logging.getLogger(__name__)
 
 RESOURCE, DATASET, REPORT = "resource.json", "dataset.json", "report.json"
+TABLE = "table.json"
 ROWS, REJECTS, ERROR = "rows.ndjson.gz", "rejects.csv", "error.json"
 # What each step leaves last: without it, it was killed.
 _LEFT = {
@@ -262,7 +265,10 @@ def convert(run: Run) -> bool:
         with _left(place) as left, Telling(job, "convert") as progress:
             options = replace(_load_options(run, ckan, described), rejects=left.rejects)
             with place.opened(ROWS, "wb") as rows:
-                left.report = pipeline.convert(uri, rows, options, progress)
+                converted = pipeline.convert(uri, rows, options, progress)
+            left.report = converted.report
+            table = converted.table
+            place.write(TABLE, {"before": table.to_dict() if table else None})
             if reason := described["aircan"]["reason"]:
                 left.report.warnings.append(f"loaded through CKAN's API, since {reason}")
         place.write(RESOURCE, described | {"path": ROWS, "format": "ndjson"})
@@ -314,9 +320,33 @@ def _send(
             f"the rows written down are of {report.source}, not of {described['path']}",
             hint="clear the task convert and those after it",
         )
+    found = _converted(converted, report)
     with converted.opened(ROWS, "rb") as rows:
-        options = replace(options, via="api")
-        return pipeline.send(rows, report, options, progress, before_columns_change=asks)
+        try:
+            return pipeline.send(
+                rows,
+                found,
+                replace(options, via="api"),
+                progress,
+                before_columns_change=asks,
+                on_replacing=lambda: converted.write(TABLE, {"is_replacing": True}),
+            )
+        except (SchemaDiffers, TableChanged) as error:
+            again = "to load all the same, clear the task convert and those after it"
+            error.hint = f"{error.hint}; {again}"
+            raise
+
+
+def _converted(place: Place, report: Report) -> pipeline.Converted:
+    """Return what ``convert`` has found; not the table, if an earlier try has changed that."""
+    told = place.read_object(TABLE)
+    if told.get("is_replacing"):
+        return pipeline.Converted(report, None, is_replacing=True)
+    try:
+        before = told["before"]
+        return pipeline.Converted(report, Table.from_dict(before) if before else None)
+    except (LookupError, TypeError):
+        raise place.damaged(TABLE, "it tells of no table") from None
 
 
 def register(run: Run) -> None:

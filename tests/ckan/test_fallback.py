@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from pathlib import Path
 
@@ -375,6 +376,29 @@ def test_rows_that_others_insert_before_the_old_ones_go(
         with pytest.raises(errors.TableChanged, match="2 rows inserted"):
             load_text(portal, resource_id, "a,b\n4,y\n", tmp_path, progress=progress, **given)
         assert len(rows(portal, resource_id)) == 3
+
+
+@pytest.mark.parametrize("step", ["reading the header", "copying rows"])
+@pytest.mark.parametrize("count", [1, 200])
+def test_rows_that_others_insert_while_rows_are_written_down(
+    portal_212: Portal, tmp_path: Path, step: str, count: int
+):
+    resource_id = portal_212.new_resource()["id"]
+    load_text(portal_212, resource_id, "a,b\n1,x\n", tmp_path, via="api")
+    records = [{"a": str(i), "b": "theirs"} for i in range(count)]
+
+    def insert() -> None:
+        data = {"resource_id": resource_id, "method": "insert", "records": records}
+        portal_212.action("datastore_upsert", force=True, **data)
+
+    given = settings(portal_212) | {"via": "api", "on_concurrent_writes": "refuse"}
+    options = Options(**given, resource_id=resource_id)
+    written = io.BytesIO()
+    converted = pipeline.convert(tmp_path / "data.csv", written, options, AtStep(step, insert))
+    written.seek(0)
+    with pytest.raises(errors.TableChanged, match=f"{count} rows inserted"):
+        pipeline.send(written, converted, options)
+    assert len(rows(portal_212, resource_id)) == 1 + count
 
 
 SHAPES = {

@@ -754,6 +754,130 @@ def test_a_url_that_is_signed_anew_is_the_same_file(portal_212, run, server, way
     assert len(rows(portal_212, run.conf.resource_id)) == 3
 
 
+class TestBetweenTheTasks:
+    """The load begins with `convert`: what others do until the rows are sent is noticed."""
+
+    COUNTS = (1, 200)
+
+    @staticmethod
+    def again(run: Run, policy: str, mode: str = "replace") -> Run:
+        """Return another run of a resource that has been loaded."""
+        do_all(run)
+        keys = ["id"] if mode == "upsert" else []
+        given = {"options": {"on_concurrent_writes": policy}, "mode": mode, "unique_keys": keys}
+        return replace(run, run_id="second", conf=replace(run.conf, **given))
+
+    @staticmethod
+    def insert(portal: Portal, resource_id: str, count: int) -> None:
+        records = [{"id": 10 + i, "name": "theirs", "when": "2020-01-01"} for i in range(count)]
+        data = {"resource_id": resource_id, "method": "insert", "records": records}
+        portal.action("datastore_upsert", force=True, **data)
+
+    @pytest.mark.parametrize("count", COUNTS)
+    @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+    def test_rows_that_others_insert(self, portal_212, run, policy, count):
+        second = self.again(through_api(run), policy)
+        tasks.prepare(second)
+        tasks.convert(second)
+        self.insert(portal_212, run.conf.resource_id, count)
+        if policy == "warn":
+            tasks.load(second)
+            said = f"others changed the old table during the load: {count} rows inserted"
+            assert said in second.place("load").read("report.json")["warnings"]
+            assert len(rows(portal_212, run.conf.resource_id)) == 3
+            return
+        for _ in range(2):  # also when it is tried again
+            with pytest.raises(errors.TableChanged, match=f"{count} rows inserted") as refused:
+                tasks.load(second)
+            assert refused.value.hint.endswith("clear the task convert and those after it")
+        assert len(rows(portal_212, run.conf.resource_id)) == 3 + count
+        tasks.convert(second)
+        tasks.load(second)
+        assert len(rows(portal_212, run.conf.resource_id)) == 3
+
+    @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+    def test_a_table_that_others_make(self, portal_212, run, policy):
+        run = through_api(run)
+        conf = replace(run.conf, options={"on_concurrent_writes": policy})
+        run = replace(run, conf=conf)
+        tasks.prepare(run)
+        tasks.convert(run)
+        fields = [{"id": "id", "type": "int8"}]
+        made = {"resource_id": conf.resource_id, "fields": fields, "records": [{"id": 1}]}
+        portal_212.action("datastore_create", force=True, **made)
+        if policy == "warn":
+            tasks.load(run)
+            assert len(rows(portal_212, conf.resource_id)) == 3
+        else:
+            with pytest.raises(errors.TableChanged, match="1 rows inserted"):
+                tasks.load(run)
+            assert len(rows(portal_212, conf.resource_id)) == 1
+
+    @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+    def test_a_table_that_others_drop(self, portal_212, run, policy):
+        second = self.again(through_api(run), policy)
+        tasks.prepare(second)
+        tasks.convert(second)
+        portal_212.action("datastore_delete", resource_id=run.conf.resource_id, force=True)
+        if policy == "refuse":
+            with pytest.raises(errors.TableChanged, match="the table was dropped"):
+                tasks.load(second)
+            assert not has_table(portal_212, run.conf.resource_id)
+        else:
+            tasks.load(second)
+            said = "others dropped the old table during the load"
+            assert said in second.place("load").read("report.json")["warnings"]
+            assert len(rows(portal_212, run.conf.resource_id)) == 3
+
+    @pytest.mark.parametrize("is_first", [True, False], ids=["first", "another"])
+    def test_what_an_earlier_try_has_done_is_not_that_of_others(
+        self, portal_212, run, monkeypatch, is_first
+    ):
+        run = through_api(run)
+        if is_first:
+            conf = replace(run.conf, options={"on_concurrent_writes": "refuse"})
+            second = replace(run, conf=conf)
+        else:
+            second = self.again(run, "refuse")
+        tasks.prepare(second)
+        tasks.convert(second)
+
+        def refuse(*_: object) -> None:
+            raise errors.CkanRefused("no", hint="try")
+
+        with monkeypatch.context() as broken:
+            broken.setattr("loader.batches._count", refuse)
+            with pytest.raises(errors.CkanRefused):
+                tasks.load(second)
+        assert rows(portal_212, run.conf.resource_id) == []
+        tasks.load(second)
+        report = second.place("load").read("report.json")
+        assert (report["rows"], report["error"]) == (3, None)
+        assert not [line for line in report["warnings"] if "others" in line]
+
+    @pytest.mark.parametrize("mode", ["append", "upsert"])
+    @pytest.mark.parametrize(
+        ("column", "kind"),
+        [
+            ("name", "varchar(8)"),
+            ("id", "numeric(5,2)"),
+            ("id", "smallint"),
+            ("when", "timestamp(0)"),
+        ],
+    )
+    def test_a_column_of_another_type(self, portal_212, run, mode, column, kind):
+        second = self.again(through_api(run), "warn", mode)
+        tasks.prepare(second)
+        tasks.convert(second)
+        table = run.conf.resource_id
+        sql(portal_212, f'ALTER TABLE "{table}" ALTER "{column}" TYPE {kind}')
+        before = rows(portal_212, table)
+        with pytest.raises(errors.SchemaDiffers, match=f"have changed .*: {column}") as refused:
+            tasks.load(second)
+        assert refused.value.hint.endswith("clear the task convert and those after it")
+        assert rows(portal_212, table) == before
+
+
 class TestColumnsChange:
     """CKAN is asked before the columns of a table change."""
 
