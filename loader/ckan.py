@@ -32,6 +32,7 @@ from ckanapi.errors import (  # type: ignore[import-untyped]
 )
 
 from loader import datatypes
+from loader.answers import ENCODINGS, Answers
 from loader.errors import (
     AircanError,
     CkanError,
@@ -73,6 +74,8 @@ class CkanSettings:
         opening_retries: As long as CKAN never answered: a wrong address is to be told soon.
         backoff_s: Before the first retry; doubled for every other.
         max_backoff_s: Also the longest ``Retry-After`` that is heeded.
+        longest_s: How long a call may take, retries apart, to a CKAN that is called with a guard:
+            whoever named it could otherwise hold a worker with a byte a minute.
     """
 
     connect_timeout_s: float = 10.0
@@ -81,6 +84,7 @@ class CkanSettings:
     opening_retries: int = 2
     backoff_s: float = 1.0
     max_backoff_s: float = 30.0
+    longest_s: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,10 @@ class Ckan:
         self.guard = guard
         self._answered = False
         self._status = int(requests.codes.ok)  # of the last answer
-        session = new_session(Target(self.url, self.url, (0, 0), guard=guard))
+        self._answers = Answers(self.url, settings.longest_s if guard else None)
+        target = Target(self.url, self.url, (0, 0), guard=guard, pace=self._answers)
+        session = new_session(target)
+        session.headers["Accept-Encoding"] = ", ".join(ENCODINGS)
         # A password in ~/.netrc must not take the token's place.
         session.auth = _unchanged
         session.hooks["response"].append(self._check)
@@ -181,6 +188,7 @@ class Ckan:
         while True:
             try:
                 with self._ours(action):
+                    self._answers.begin()
                     return self._api.call_action(action, dict(data), requests_kwargs=self._kwargs())
             except CkanUnreachable as error:
                 failures += 1
@@ -482,7 +490,8 @@ class Ckan:
         return tuple(map(int, numbers.groups())) if numbers else None
 
     def _kwargs(self) -> dict[str, Any]:
-        return {"timeout": (self.settings.connect_timeout_s, self.settings.read_timeout_s)}
+        timeout = (self.settings.connect_timeout_s, self.settings.read_timeout_s)
+        return {"timeout": timeout, "stream": True}
 
     def _retries(self) -> int:
         settings = self.settings
@@ -490,6 +499,13 @@ class Ckan:
 
     def _check(self, response: requests.Response, **_: object) -> None:
         """Refuse an answer that is none of CKAN's API, before ckanapi reads it."""
+        try:
+            self._take(response)
+        except Exception:
+            response.close()  # what else comes of it is not waited for
+            raise
+
+    def _take(self, response: requests.Response) -> None:
         self._status = status = response.status_code
         if status in _PASSING_STATUSES:
             raise _passing(f"CKAN at {self.url} answers HTTP {status}", response)
@@ -500,6 +516,7 @@ class Ckan:
             )
         if "json" not in response.headers.get("Content-Type", ""):
             raise _foreign(status, self.url)
+        self._answers.read(response)
         if status == requests.codes.bad_request:
             raise CkanRefused(
                 f"CKAN at {self.url} answers HTTP 400: {self._quote(response.text)}",
@@ -660,7 +677,7 @@ def _not_connected(error: Exception, url: str, settings: CkanSettings) -> CkanEr
             f"no connection to {url} in {settings.connect_timeout_s:g} s",
             hint="is the URL right, and CKAN running?",
         )
-    timed_out = isinstance(error, requests.Timeout)
+    timed_out = isinstance(error, requests.Timeout | urllib3.exceptions.ReadTimeoutError)
     lost = CkanUnreachable(
         f"{url} did not answer in {settings.read_timeout_s:g} s"
         if timed_out

@@ -10,9 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from loader.errors import SourceTooSlow
 from loader.source.limits import Limits
+
+
+class Arrivals(Protocol):
+    """Who is told of what arrives."""
+
+    def arrived(self, count: int) -> None:
+        """Note that something came: so many bytes of a body, 0 for what precedes it."""
 
 
 class Pace:

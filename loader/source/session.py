@@ -24,7 +24,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from loader.errors import AddressRefused
 from loader.source.guard import ALLOWED_HOSTS, WEB, Guard, origin
 from loader.source.limits import Limits
-from loader.source.pace import Pace
+from loader.source.pace import Arrivals, Pace
 from loader.source.transport import Target
 from loader.source.uri import mask_text
 
@@ -55,7 +55,7 @@ def new_session(target: Target) -> requests.Session:
     No password of ~/.netrc takes our Authorization's place, and of what redirects only the headers
     are read: requests would read its body into memory, however long it is.
     """
-    pace = target.pace or Pace(Limits(min_rate=0), target.shown)
+    pace: Arrivals = target.pace or Pace(Limits(min_rate=0), target.shown)
     session = _Session(target, pace)
     if target.guard is not None:
         session = _GuardedSession(target, pace, target.guard)
@@ -68,7 +68,7 @@ def new_session(target: Target) -> requests.Session:
 class _Session(requests.Session):
     """Keeps the token where it belongs when it is redirected."""
 
-    def __init__(self, target: Target, pace: Pace) -> None:
+    def __init__(self, target: Target, pace: Arrivals) -> None:
         super().__init__()
         self._token_stays = target.token_stays
         self.connect_by(_PacedAdapter(pace))
@@ -96,7 +96,7 @@ def _close_redirect(response: requests.Response, **_: object) -> None:
 class _PacedAdapter(HTTPAdapter):
     """Gives urllib3 connections that tell a pace of what arrives, a proxy's too."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Arrivals) -> None:
         self._pace = pace
         super().__init__()
 
@@ -130,7 +130,7 @@ def _derived(pool: Any, attributes: dict[str, Any]) -> Any:  # noqa: ANN401
 class _PacedResponse(http.client.HTTPResponse):
     """A response whose socket tells a pace of each piece that arrives."""
 
-    pace: Pace
+    pace: Arrivals
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **options)
@@ -146,7 +146,7 @@ class _PacedResponse(http.client.HTTPResponse):
 class _Telling(io.RawIOBase):
     """A socket's bytes, of which a pace is told as they come; headers are none of the source."""
 
-    def __init__(self, raw: Any, pace: Pace) -> None:  # noqa: ANN401
+    def __init__(self, raw: Any, pace: Arrivals) -> None:  # noqa: ANN401
         super().__init__()
         self.is_body = False
         self._raw = raw
@@ -176,7 +176,7 @@ class _GuardedSession(_Session):
     not of whoever wrote the URL: of the environment only the CA bundle is used.
     """
 
-    def __init__(self, target: Target, pace: Pace, guard: Guard) -> None:
+    def __init__(self, target: Target, pace: Arrivals, guard: Guard) -> None:
         super().__init__(target, pace)
         self._guard, self._shown = guard, target.shown
         self.trust_env = False
@@ -187,6 +187,12 @@ class _GuardedSession(_Session):
         self._own: HTTPAdapter | None = None
         if guard.own:
             self._own = _GuardedAdapter(pace, guard.allowing(guard.own), self._shown)
+
+    def close(self) -> None:
+        """Close the connections, also those of the adapter that is not mounted."""
+        super().close()
+        if self._own:
+            self._own.close()
 
     def get_adapter(self, url: str) -> requests.adapters.BaseAdapter:
         """Return what connects to a URL; it is asked for each, a redirect's too."""
@@ -206,7 +212,7 @@ class _GuardedSession(_Session):
 class _GuardedAdapter(_PacedAdapter):
     """Gives urllib3 connections that heed a guard, too."""
 
-    def __init__(self, pace: Pace, guard: Guard, shown: str) -> None:
+    def __init__(self, pace: Arrivals, guard: Guard, shown: str) -> None:
         self._heeding = {"guard": guard, "shown": shown, "pace": pace}
         super().__init__(pace)
 
@@ -223,7 +229,7 @@ class _Connection(HTTPConnection):
 
     guard: Guard
     shown: str
-    pace: Pace
+    pace: Arrivals
 
     def _new_conn(self) -> socket.socket:
         failure = OSError("the name has no address")

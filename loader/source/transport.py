@@ -12,7 +12,7 @@ from typing import Protocol
 
 from loader.source.guard import Guard
 from loader.source.identity import Identity
-from loader.source.pace import Pace
+from loader.source.pace import Arrivals
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     token_stays: bool = False  # whether Authorization goes to this very URL only
     guard: Guard | None = None  # where its bytes may come from; None: from anywhere
-    pace: Pace | None = None  # is told of what arrives while a read still waits for more
+    pace: Arrivals | None = None  # is told of what arrives while a read still waits for more
 
 
 class Connection(Protocol):
