@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from loader import embedded, errors
 from loader.copy import database as connections
-from loader.copy import lanes, relation
+from loader.copy import lanes, refusal, relation
 from loader.errors import (
     AuthenticationFailed,
     DatabaseError,
@@ -283,6 +283,34 @@ def test_where_the_refusal_cannot_be_asked_for_it_may_pass(guarded, monkeypatch)
     with pytest.raises(DatabaseUnreachable) as refused:
         connections.connect(as_writer(guarded, "wrong"), "test")
     assert "password" in refused.value.hint
+
+
+# What keeps the server from being asked once more how it refuses: who fails, and how.
+CANNOT_ASK = {
+    "no file in memory": (os, "memfd_create", PermissionError(1, "Operation not permitted")),
+    "no file left": (os, "memfd_create", OSError(24, "Too many open files")),
+    "an old libpq": (refusal, "_try", psycopg.NotSupportedError("libpq 13")),
+    "no other connection": (refusal, "_wait", psycopg.OperationalError("no socket")),
+    "no words": (refusal, "conninfo_to_dict", psycopg.ProgrammingError("invalid")),
+}
+
+
+@pytest.mark.parametrize(("owner", "name", "error"), CANNOT_ASK.values(), ids=CANNOT_ASK)
+def test_where_asking_fails_the_first_error_is_told(guarded, monkeypatch, owner, name, error):
+    def fail(*_: object) -> None:
+        raise error
+
+    url = as_writer(guarded, "wrong")
+    monkeypatch.setattr(owner, name, fail)
+    assert refusal.ask(url) is None
+    with pytest.raises(DatabaseUnreachable, match="password") as refused:
+        connections.connect(url, "test")
+    assert "password" in refused.value.hint
+
+
+def test_where_there_are_no_files_in_memory_nothing_is_asked(guarded, monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+    assert refusal.ask(as_writer(guarded, "wrong")) is None
 
 
 def test_a_server_that_is_too_old():

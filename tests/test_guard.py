@@ -24,6 +24,8 @@ from loader.errors import (
 )
 from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, open_source
 from loader.source.guard import is_public
+from loader.source.session import new_session
+from loader.source.transport import Target
 
 DATA = b"".join(b"%07d,some name\n" % n for n in range(180_000))  # 3.2 MB
 NOTHING = Guard()  # beside the public internet
@@ -328,6 +330,18 @@ def test_a_redirect_to_the_own_url_is_followed():
         elsewhere.redirects["/data.csv"] = ckan.url
         guard = Guard((f"127.0.0.1:{elsewhere.port}",), own=ckan.url)
         assert bytes_of(elsewhere.url, guard) == DATA
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "another's"])
+def test_a_session_that_is_closed_has_no_connection_left(own):
+    with HttpServer(DATA) as server:
+        guard = Guard((f"127.0.0.1:{server.port}",), own=server.url if own else None)
+        session = new_session(Target(server.url, "shown", (5, 5), guard=guard))
+        assert session.get(server.url, timeout=5).content == DATA
+        pools = session.get_adapter(server.url).poolmanager.pools
+        assert len(pools) == 1
+        session.close()
+        assert len(pools) == 0
 
 
 def test_the_own_url_is_not_shown():

@@ -7,6 +7,7 @@ password too, and stays in memory: some hundred bytes.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import select
@@ -15,8 +16,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ConnStatus, PGconn, PollingStatus, Trace, abc
+
+_log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 10.0
 _LISTS = ("host", "hostaddr", "port")
@@ -45,11 +49,16 @@ def ask(conninfo: str) -> Refusal | None:
         conninfo: As libpq takes it.
 
     Returns:
-        How that ended; None where psycopg cannot tell: anywhere but on Linux.
+        How that ended; None where that cannot be told: anywhere but on Linux, with an old libpq, or
+        where this process may make no file in memory.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not hasattr(os, "memfd_create"):
         return None
-    refusals = list(map(_ask, _attempts(conninfo)))
+    try:
+        refusals = list(map(_ask, _attempts(conninfo)))
+    except (OSError, psycopg.Error) as error:  # the error that this is asked for is the one to tell
+        _log.info("how the server refuses cannot be asked: %s", type(error).__name__)
+        return None
     return Refusal(
         tuple(state for one in refusals for state in one.states),
         any(one.lacks_password for one in refusals),
