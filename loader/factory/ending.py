@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from loader.errors import AircanError, ArtifactsError, StepFailed
+from loader.errors import AircanError, ArtifactsError
 from loader.factory import conf as confs
 from loader.factory import many, tasks
 from loader.factory.tasks import Run
@@ -30,8 +29,8 @@ def tell(run: Run, conf: Mapping[str, Any], reason: str) -> None:
     """
     try:
         parts = list(_parts(run, conf))
-    except AircanError as error:
-        _log.warning("CKAN was not told how %s ended: %s", run.run_id, error)
+    except Exception as error:  # noqa: BLE001  the outermost edge: nobody hears this thread
+        _log.warning("CKAN was not told how %s ended: %s", run.run_id, said(error))
         return
     for part in parts:
         _tell_of(part, reason)
@@ -40,13 +39,16 @@ def tell(run: Run, conf: Mapping[str, Any], reason: str) -> None:
 def _tell_of(run: Run, reason: str) -> None:
     """Tell how the load of one resource ended; those after it are told whatever happens here."""
     try:
-        if not _is_told(run):
-            with suppress(StepFailed):
-                tasks.report(run, reason)
-    except Exception as error:  # noqa: BLE001  the outermost edge: nobody hears this thread
-        said = str(error) if isinstance(error, AircanError) else type(error).__name__
+        if not _is_told(run) and isinstance(end := tasks.tell_end(run, reason), ArtifactsError):
+            _log.warning("how %s of %s ended is unknown: %s", run.conf.resource_id, run.run_id, end)
+    except Exception as error:  # noqa: BLE001  as above
         named = run.conf.resource_id
-        _log.warning("CKAN was not told how %s of %s ended: %s", named, run.run_id, said)
+        _log.warning("CKAN was not told how %s of %s ended: %s", named, run.run_id, said(error))
+
+
+def said(error: Exception) -> str:
+    """Return what a log may say of an error: the texts of others may hold secrets."""
+    return str(error) if isinstance(error, AircanError) else type(error).__name__
 
 
 def _is_told(run: Run) -> bool:

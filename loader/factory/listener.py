@@ -55,16 +55,14 @@ def _hear(dag_run: Any, reason: str) -> None:  # noqa: ANN401
 
 
 def _tell(ended: _Ended) -> None:
-    from loader.errors import AircanError  # noqa: PLC0415  (nobody else here needs them)
-    from loader.factory import ending, on_airflow  # noqa: PLC0415
+    from loader.factory import ending, on_airflow  # noqa: PLC0415  (nobody else here needs them)
     from loader.factory.tasks import Run  # noqa: PLC0415
 
     try:
-        artifacts = on_airflow.artifacts()
-    except AircanError as error:
-        _log.warning("CKAN was not told how %s ended: %s", ended.run_id, error)
+        artifacts, settings = on_airflow.artifacts(), on_airflow.settings(ended.dag_id)
+    except Exception as error:  # noqa: BLE001  the outermost edge: nobody hears this thread
+        _log.warning("CKAN was not told how %s ended: %s", ended.run_id, ending.said(error))
         return
-    settings = on_airflow.settings(ended.dag_id)
     run = Run(ended.dag_id, ended.run_id, artifacts, on_airflow.connection, settings)
     ending.tell(run, ended.conf, ended.reason)
 

@@ -389,24 +389,41 @@ def validate(run: Run) -> None:
         place.write(REPORT, describe.validate(uri, options))
 
 
-def report(run: Run, reason: str = "") -> None:
+def report(run: Run) -> None:
     """Tell CKAN how the job ended; the last step before leaves the report of all.
-
-    Args:
-        run: The run.
-        reason: Why it failed, where no step left an error.
 
     Raises:
         StepFailed: One of them failed, which this is not to hide.
         UsageError: The operators' settings cannot be any more; what was done is told.
         ArtifactsError: Nobody knows; that is told too.
     """
+    if error := tell_end(run):
+        raise error
+    run.settings.require_valid()  # all was done before they were changed
+
+
+def tell_end(run: Run, reason: str = "") -> AircanError | None:
+    """Tell CKAN how the job ended.
+
+    Args:
+        run: The run.
+        reason: Why it failed, where no step left an error.
+
+    Returns:
+        What was told: StepFailed if a step failed, ArtifactsError if nobody knows; None of an end
+        without an error.
+
+    Raises:
+        AircanError: CKAN could not be told.
+    """
     try:
         _report(run, STEPS[run.dag_id], reason)
+    except StepFailed as error:
+        return error
     except ArtifactsError as error:  # CKAN would wait for ever
         run.job().tell("FAILED", "report", str(error), error=error.to_dict())
-        raise
-    run.settings.require_valid()  # all was done before they were changed
+        return error
+    return None
 
 
 def _report(run: Run, steps: Sequence[str], reason: str) -> None:

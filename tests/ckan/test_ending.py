@@ -13,8 +13,9 @@ from portal import Portal
 from test_tasks import Connection, heard
 from unsteady import Unsteady
 
+from loader.errors import UsageError
 from loader.factory import conf, ending
-from loader.factory.artifacts import Artifacts
+from loader.factory.artifacts import Artifacts, Place
 from loader.factory.tasks import Run, Settings
 
 DONE = {"rows": 3, "bad_rows": {"rejected": 0}, "warnings": [], "error": None}
@@ -150,6 +151,43 @@ def test_a_conf_that_is_none_is_one_line(run, front, asked, caplog):
     ending.tell(replace(run, dag_id="aircan_load"), asked, REASON)
     assert told(front) == {}
     assert "CKAN was not told how manual ended" in caplog.text
+
+
+FAULT = UsageError("AIRCAN_TIMEOUT_HOURS cannot be 'x'")
+
+
+@pytest.mark.parametrize("reason", [REASON, ""], ids=["failed", "done"])
+def test_settings_of_the_scheduler_that_cannot_be_keep_nobody_from_being_told(
+    run, front, reason, caplog
+):
+    run = replace(run, settings=Settings(fault=FAULT))
+    ending.tell(run, {"reload": "dataset"}, reason)
+    assert told(front) == dict.fromkeys(("r0", "r1", "r2", "r3"), "FAILED" if reason else "DONE")
+    assert "CKAN was not told" not in caplog.text
+
+
+def test_an_end_of_which_nobody_knows_is_told_and_logged(run, front, caplog):
+    put(Path(part(run, 1).place("register").uri), "report.json", b"{")
+    ending.tell(run, {"reload": "dataset"}, "")
+    assert told(front) == {"r0": "DONE", "r1": "FAILED", "r2": "DONE", "r3": "DONE"}
+    assert "CKAN was not told" not in caplog.text
+    assert "how r1 of manual ended is unknown" in caplog.text
+
+
+class Breaking(Artifacts):
+    """Artifacts whose storage fails in a way that nobody expects."""
+
+    def place(self, *_: str) -> Place:
+        raise RuntimeError("a secret")
+
+
+@pytest.mark.parametrize("dag_id", ["aircan_reload", "aircan_load", "aircan_validate"])
+def test_whatever_goes_wrong_is_a_line_of_the_log(run, dag_id, caplog):
+    run = replace(run, dag_id=dag_id, artifacts=Breaking(run.artifacts.uri))
+    ending.tell(run, {"resource": "r0"}, REASON)
+    assert "CKAN was not told how" in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert "a secret" not in caplog.text
 
 
 def test_one_resource_is_told(run, front, caplog):
