@@ -603,12 +603,17 @@ class TestLoads:
             small = factory_portal.new_resource(upload=b"n\n1\n")["id"]
             large = factory_portal.new_resource(upload=b"n\n" + b"1\n" * 1000)["id"]
             ended = [jobs.ended(resource)[0] for resource in (small, large)]
+            own = {"max_bytes": 2, "max_ratio": 1000, "min_rate": "1B"}
+            factory_portal.action("aircan_submit", resource_id=small, options=own)
+            tighter = jobs.ended(small)[0]
         finally:
             factory_portal.reconfigure(dict.fromkeys(keys, ""))
         assert [job["status"] for job in ended] == ["DONE", "FAILED"]
         assert ended[1]["info"]["error"]["type"] == "SourceTooLarge"
         assert "1,000 are allowed" in ended[1]["info"]["error"]["message"]
         assert ended[0]["info"]["options"] == limits
+        assert tighter["info"]["options"] == limits | {"max_bytes": 2}
+        assert " 2 are allowed" in tighter["info"]["error"]["message"]
 
     def test_a_page_of_each_step_s_log(self, factory_portal, jobs, people):
         resource = factory_portal.new_resource(upload=b"n\n1\n")["id"]

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from ckan import model as ckan_model
 from ckan.plugins import PluginImplementations, toolkit
-from ckanext.aircan import background, config, mail, model, tables, updates
+from ckanext.aircan import background, config, limits, mail, model, tables, updates
 from ckanext.aircan.airflow import Airflow, AirflowError, AirflowUnreachable, Run
 from ckanext.aircan.interfaces import IAircan
 from ckanext.aircan.model import Job
@@ -40,8 +40,6 @@ _PATIENCE = timedelta(minutes=2)
 _NO_NAME = re.compile(r"[^a-z0-9._-]+")
 # Of the settings, those that are no options of the load in the factory's conf.
 _OWN_KEYS = ("mode", "unique_keys")
-# Of the portal's settings, those that limit what a load may fetch.
-_LIMITS = ("max_bytes", "max_ratio", "min_rate")
 
 
 @dataclass(frozen=True)
@@ -357,7 +355,10 @@ def _conf(one: Session, job: Job, resource: Mapping[str, Any]) -> dict[str, Any]
     }
     options = {name: v for name, v in settings.items() if name not in _OWN_KEYS}
     options |= wish.get("options", {})
-    options |= {name: value for name in _LIMITS if (value := config.option(name))}
+    for name in limits.TIGHTER:
+        limit = limits.tighter(name, options.get(name), config.option(name))
+        if limit is not None:
+            options[name] = limit
     title = resource.get("name") or resource["id"]
     conf = {
         "resource": {
