@@ -740,6 +740,49 @@ class TestWords:
             assert text in shown
 
 
+# Options of the command that a load of the factory has, or its DataStore tab, or the portal.
+OPTIONS = {
+    "--encoding": ("Encoding", "Zeichenkodierung"),
+    "another --key": ("another &#34;Key&#34;", "einen anderen „Schlüssel“"),
+    "--key": ("Key", "Schlüssel"),
+    "--header-row": ("Header row", "Kopfzeile"),
+    "--on-concurrent-writes keep": ("if they fit", "wenn sie passen"),
+    "--mode replace": ("Replaced by those of the file", "Werden durch die der Datei ersetzt"),
+    "--mode upsert": ("with the same key", "„DataStore“"),
+    "--max-bytes": ("limit of a file", "Grenze für die Größe einer Datei"),
+    "--max-ratio": ("may unpack to", "ausgepackt"),
+    "--min-rate": ("least speed", "Mindestgeschwindigkeit"),
+    "--max-bad-rows": ("max_bad_rows", "max_bad_rows"),
+    "--on-type-error widen": ("on_type_error", "on_type_error"),
+    "--via api": ("aircan_submit", "aircan_submit"),
+}
+# A load of a resource has none of these: its name and the place of its rejects are given.
+OF_THE_COMMAND = {"--resource-id", "--rejects"}
+
+
+def test_every_option_that_the_loader_names_in_a_hint_has_words():
+    named = {
+        option
+        for path in (EXTENSION.parents[2] / "loader").rglob("*.py")
+        if path.name != "cli.py"
+        for hint in re.findall(r"hint=[^\n]*(?:\n +f?\"[^\n]*)*", path.read_text("utf-8"))
+        for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", hint)
+    }
+    assert {"--max-bytes", "--max-ratio", "--min-rate"} <= named
+    assert named - OF_THE_COMMAND <= {option for one in OPTIONS for option in one.split()}
+
+
+@pytest.mark.parametrize(("language", "path"), [(0, ""), (1, "/de")], ids=["en", "de"])
+def test_a_hint_names_no_option_of_the_command(
+    factory_portal, factory, resource, visit, language, path
+):
+    hints = "; ".join(OPTIONS)
+    job = factory.a_run(resource, "FAILED", error=ERROR | {"hint": hints})
+    shown = visit("editor", f"{path}{run(factory_portal, job)}").text
+    assert not [option for option in OPTIONS if option in shown]
+    assert not [words for words in OPTIONS.values() if words[language] not in shown]
+
+
 def messages(catalogue: str) -> set[str]:
     """Return the msgids of a catalogue."""
     found = re.findall(r'^msgid(?:_plural)? ((?:".*"\n)+)', catalogue, re.MULTILINE)

@@ -163,6 +163,18 @@ def aircan_hint(hint: str) -> str:
             '"Added to those of the file, if they fit" on the DataStore tab'
         ),
         "--mode replace": _('"Replaced by those of the file" on the DataStore tab'),
+        "--mode upsert": _(
+            '"Kept; those of the file are added, or change the row with the same key"'
+            " on the DataStore tab"
+        ),
+        "--max-bytes": _("a higher limit of a file's size, which the portal's operators set"),
+        "--max-ratio": _(
+            "a higher limit of what a packed file may unpack to, which the portal's operators set"
+        ),
+        "--min-rate": _("a lower least speed of servers, which the portal's operators set"),
+        "--max-bad-rows": _('"max_bad_rows" among the options of aircan_submit'),
+        "--on-type-error widen": _('"on_type_error": "widen" among the options of aircan_submit'),
+        "--via api": _('"via": "api" among the options of aircan_submit'),
     }
     for option, place in places.items():
         hint = hint.replace(option, place)
