@@ -54,6 +54,7 @@ _PASSING_STATUSES = {408, 425, 429} | set(range(500, 600)) - {501, 505}
 _STATUSES_IN_DOUBT = {408, 502, 504}
 _PAGE = 100  # datasets in an answer
 _TABLES_COMPARED = 100
+_TABLES_LISTED = 1000
 _SAID_SHOWN = 300  # characters of what CKAN says that a one-line error shows
 # What people copy instead of the start page's URL.
 _API_PATH = re.compile(r"/api(/\d+)?(/action)?/?$")
@@ -209,7 +210,8 @@ class Ckan:
         """Return a resource.
 
         Raises:
-            CkanNotFound: There is none, or the token may not see it.
+            CkanNotFound: There is none, or it was deleted.
+            CkanForbidden: The token may not see it.
         """
         shown: dict[str, Any] = self.call("resource_show", {"id": resource_id})
         return shown
@@ -217,8 +219,11 @@ class Ckan:
     def dataset(self, name_or_id: str) -> dict[str, Any]:
         """Return a dataset with its resources.
 
+        One that was deleted is still returned to those who may restore it.
+
         Raises:
-            CkanNotFound: There is none, or the token may not see it.
+            CkanNotFound: There is none.
+            CkanForbidden: The token may not see it.
         """
         shown: dict[str, Any] = self.call("package_show", {"id": name_or_id})
         return shown
@@ -359,8 +364,8 @@ class Ckan:
         """See whether the resource is there and the token may edit it, before hours of work.
 
         Raises:
-            CkanNotFound: There is none, or the token may not see it.
-            CkanForbidden: The token may not edit it.
+            CkanNotFound: There is none, or it was deleted.
+            CkanForbidden: The token may not see it, or not edit it.
         """
         self.resource(resource_id)
         self._check_right(resource_id)
@@ -370,7 +375,7 @@ class Ckan:
 
         Raises:
             CkanNotFound: The resource or its dataset was deleted meanwhile.
-            CkanForbidden: The token may no longer edit it.
+            CkanForbidden: The token may no longer see or edit it.
         """
         try:
             dataset = self.dataset(self.resource(resource_id)["package_id"])
@@ -386,39 +391,79 @@ class Ckan:
             )
         self._check_right(resource_id)
 
-    def is_gone(self, resource_id: str, *, repeat: bool = True) -> bool:
-        """Tell whether CKAN says that a resource was deleted, or purged.
+    def is_gone(self, resource_id: str) -> bool:
+        """Tell whether CKAN says that it has no such resource: it was deleted, or purged.
 
-        No other answer says that: not that it is hidden from this token, not a web page with a
-        404, not a CKAN that fails. Nor is a resource gone whose dataset was deleted: who restores
-        the dataset gets it back, and until then CKAN shows its rows to nobody else.
+        CKAN 2.11 and 2.12 answer 404 then, and 403 where the resource is hidden from this token. No
+        other answer says that it is gone: not a web page with a 404, nor a CKAN that fails. Nor is
+        a resource gone whose dataset was deleted: who restores the dataset gets it back, and until
+        then CKAN shows its rows to nobody else.
+
+        CKAN is asked once: whoever cannot be told may ask another time.
 
         Args:
-            resource_id: The resource, which this CKAN once had.
-            repeat: As for ``call``.
+            resource_id: The resource. CKAN tells one that was purged from one that it never had
+                no more than anybody can: that it was there, the caller has to know.
+
+        Raises:
+            CkanUnreachable: CKAN cannot be asked now.
         """
         try:
-            self.call("resource_show", {"id": resource_id}, repeat=repeat)
+            self.call("resource_show", {"id": resource_id}, repeat=False)
         except CkanNotFound:
             return True
+        except CkanUnreachable:
+            raise
         except CkanError as error:
             _log.info("whether %s is gone is unknown: %s", resource_id, error)
         return False
 
-    def table_oid(self, resource_id: str) -> int | None:
-        """Return the oid of a resource's table in CKAN's DataStore; None if CKAN lists none."""
+    def table_oids(self, resource_ids: Sequence[str]) -> dict[str, int]:
+        """Return the oids of resources' tables in CKAN's DataStore, by resource.
+
+        CKAN is asked once.
+
+        Args:
+            resource_ids: A hundred or so; those whose table CKAN does not list are left out.
+
+        Raises:
+            CkanUnreachable: CKAN cannot be asked now.
+        """
         asked: dict[str, Any] = {
             "resource_id": "_table_metadata",
-            "filters": {"name": resource_id},
+            "filters": {"name": list(resource_ids)},
             "fields": ["name", "oid"],
+            "limit": _TABLES_LISTED,
             "include_total": False,
         }
         try:
-            records = self.call("datastore_search", asked)["records"]
+            records = self.call("datastore_search", asked, repeat=False)["records"]
         except (CkanNotFound, CkanForbidden, CkanRefused) as error:
-            _log.info("whether CKAN has the table %s is unknown: %s", resource_id, error)
+            _log.info("which tables CKAN has is unknown: %s", error)
+            return {}
+        meant = set(resource_ids)
+        return {one["name"]: int(one["oid"]) for one in records if one["name"] in meant}
+
+    def site(self) -> str | None:
+        """Return CKAN's own URL, ``ckan.site_url``, in one spelling; None if it does not tell.
+
+        It is the same from every machine, whatever URL CKAN is reached at from there.
+
+        Raises:
+            CkanUnreachable: CKAN cannot be asked now.
+        """
+        try:
+            said = self.call("status_show", {}).get("site_url")
+            parts = urlsplit(_checked_url(said or ""))
+        except CkanUnreachable:
+            raise
+        except (CkanError, UsageError) as error:
+            _log.info("which CKAN it is, is unknown: %s", error)
             return None
-        return next((int(one["oid"]) for one in records if one["name"] == resource_id), None)
+        scheme, host, port = _origin(parts)
+        shown = f"[{host}]" if ":" in (host or "") else host
+        shown = shown if port == _DEFAULT_PORTS[scheme] else f"{shown}:{port}"
+        return f"{scheme}://{shown}{parts.path}"
 
     def drop_table(self, resource_id: str) -> bool:
         """Have CKAN drop the table of a resource that is gone; return whether none can be read."""
@@ -537,7 +582,7 @@ class Ckan:
         except ckanapi.NotFound as error:
             raise CkanNotFound(
                 f"{action}: {self._quote(*error.args) or 'not found'}",
-                hint="check the id, and whether the token may see it",
+                hint="check the id: is it of this CKAN, and was it deleted?",
             ) from None
         except ckanapi.ValidationError as error:
             raise self._refused(action, error.error_dict) from None

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import pyarrow as pa
 import typer
@@ -49,6 +49,10 @@ from loader.progress import Bar, Lines, Progress
 from loader.report import Report
 from loader.resources import Outcome
 from loader.source import Limits, SourceSettings, mask_uri
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg.rows import TupleRow
 
 _COMMANDS = "COMMAND [ARGS]..."
 _REJECTS_SHOWN = 3
@@ -470,27 +474,37 @@ def cleanup(
     debug: DebugOption = False,
 ) -> None:
     """Drop the tables that killed loads have left, and those of deleted resources."""
+    left = False
     with _errors(debug):
         url = database.normalise_url(datastore_url or default_datastore())
         with closing(database.connect(url, "cleanup")) as connection:
-            left = relation.drop_all_orphans(connection, dry_run=dry_run)
-            options = completed(Options(ckan_url=ckan_url))
-            if options.ckan_url:
-                from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
-
-                ckan = Ckan(options.ckan_url, options.ckan_token)
-                dropped = gone.drop_all(connection, ckan, dry_run=dry_run)
-                if dropped is None:
-                    typer.echo(
-                        "aircan: no tables of deleted resources are looked for: the database is not"
-                        f" known to be the DataStore of {ckan.url}",
-                        err=True,
-                    )
-                left += dropped or []
-    for table in left:
-        typer.echo(f"{'would drop' if dry_run else 'dropped'} {printable.shown(table)}")
+            # Each at once: a fault with the next one is not to hide that it is dropped.
+            for table in _drop_unneeded(connection, ckan_url, dry_run=dry_run):
+                left = True
+                typer.echo(f"{'would drop' if dry_run else 'dropped'} {printable.shown(table)}")
     if not left:
         typer.echo("nothing to clean up")
+
+
+def _drop_unneeded(
+    connection: psycopg.Connection[TupleRow], ckan_url: str | None, *, dry_run: bool
+) -> Iterator[str]:
+    """Drop what killed loads have left, and the tables of resources that are gone."""
+    yield from relation.drop_all_orphans(connection, dry_run=dry_run)
+    options = completed(Options(ckan_url=ckan_url))
+    if not options.ckan_url:
+        return
+    from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
+
+    ckan = Ckan(options.ckan_url, options.ckan_token)
+    if gone.is_datastore_of(connection, ckan):
+        yield from gone.drop_all(connection, ckan, dry_run=dry_run)
+        return
+    typer.echo(
+        "aircan: no tables of deleted resources are looked for: the database is not"
+        f" known to be the DataStore of {ckan.url}",
+        err=True,
+    )
 
 
 @db.command()

@@ -316,11 +316,11 @@ class CkanUnreachable(CkanError):
 
 
 class CkanForbidden(CkanError):
-    """The token may not do this, or is none of this CKAN."""
+    """The token may not do or see this, or is none of this CKAN."""
 
 
 class CkanNotFound(CkanError):
-    """CKAN knows no such dataset, resource or table, or does not show it to this token."""
+    """CKAN has no such dataset, resource or table, or has it no more."""
 
 
 class CkanRefused(CkanError):

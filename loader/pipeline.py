@@ -196,7 +196,7 @@ def register(report: Report, options: Options = Options()) -> None:
     try:
         _register(ckan, report)
     except AircanError as error:
-        if not _is_gone(ckan, report.resource_id, error):
+        if not _is_gone(ckan, report.resource_id):
             raise
         dropped = _withdraw(ckan, report, options)
         raise _gone(report.resource_id, dropped=dropped) from error
@@ -221,9 +221,13 @@ def _withdraw(ckan: Ckan, report: Report, options: Options) -> bool:
         return False
 
 
-def _is_gone(ckan: Ckan, resource_id: str, error: AircanError) -> bool:
-    # After a failure that has passed all retries, once is enough.
-    return ckan.is_gone(resource_id, repeat=not isinstance(error, CkanUnreachable))
+def _is_gone(ckan: Ckan, resource_id: str) -> bool:
+    """Tell whether CKAN says so; where it cannot be asked, the load's own error is to be told."""
+    try:
+        return ckan.is_gone(resource_id)
+    except CkanUnreachable as error:  # the cleanup asks again
+        _log.info("whether %s is gone is unknown: %s", resource_id, error)
+        return False
 
 
 def _gone(resource_id: str, *, dropped: bool) -> CkanNotFound:
@@ -308,6 +312,7 @@ class _Load:
         self.report = report
         self.steps = Steps(report, progress)
         self.way: Way | None = None
+        self._has_gone = False  # CKAN has said so, and need not be asked again
         self.rejects: Path | None = None
         if options.rejects is not None:
             self.rejects = Path(options.rejects)
@@ -340,7 +345,7 @@ class _Load:
         try:
             yield
         except AircanError as error:
-            if ckan is None or way.loaded is False or not _is_gone(ckan, resource_id, error):
+            if ckan is None or way.loaded is False or not self._is_gone(ckan):
                 raise
             try:
                 dropped = way.withdraw()
@@ -354,14 +359,18 @@ class _Load:
         try:
             self._register(ckan)
         except CkanError as error:
-            if registers or (ckan and _is_gone(ckan, self.report.resource_id, error)):
+            if registers or (ckan and self._is_gone(ckan)):
                 raise
             _log.warning("not shown before it is registered: %s", error)
 
     def _check_indexed(self, ckan: Ckan | None, way: Way) -> None:
         """See whether the rows have no index because CKAN has dropped the table."""
-        if not way.settled and ckan is not None and ckan.is_gone(self.report.resource_id):
+        if not way.settled and ckan is not None and self._is_gone(ckan):
             raise CkanNotFound(f"the resource {self.report.resource_id} was deleted")
+
+    def _is_gone(self, ckan: Ckan) -> bool:
+        self._has_gone = self._has_gone or _is_gone(ckan, self.report.resource_id)
+        return self._has_gone
 
     def convert(self, rows: IO[bytes]) -> Table | None:
         """Write the source's rows down, as CKAN's API shall have them; return the old table."""

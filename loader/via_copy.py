@@ -65,8 +65,10 @@ def opened(
     """
     names = relation.name(resource_id)
     with closing(database.connect(url, f"load {names.live}")) as connection:
+        site = None
         if ckan is not None:
             _check_shared(ckan, connection, steps)
+            site = ckan.site()
         relation.check_rights(connection, names)
         relation.lock(connection, names)
         if options.max_loads is not None:
@@ -74,7 +76,7 @@ def opened(
         swap.check_live(connection, names, replaced=options.mode == "replace")
         for orphan in relation.drop_orphans(connection, names):
             _log.info("dropped %s, left by a load that was killed", orphan)
-        way = Copying(connection, url, names, options, steps, ckan)
+        way = Copying(connection, url, names, options, steps, ckan, site)
         try:
             yield way
         finally:
@@ -103,16 +105,17 @@ def withdraw(url: str, ckan: Ckan, resource_id: str) -> bool:
         resource_id: The resource.
 
     Returns:
-        Whether the table is no longer there.
+        Whether the table is no longer there: it stays if no load into that CKAN has made it.
 
     Raises:
         DatabaseError: The database cannot be had, or another load of the resource is running.
     """
     names = relation.name(resource_id)
     url = database.normalise_url(url)
+    site = ckan.site()
     with closing(database.connect(url, f"withdraw {names.live}")) as connection:
         relation.lock(connection, names)
-        return gone.drop(connection, ckan, names)
+        return gone.drop(connection, ckan, names, site, was_there=False)
 
 
 class Copying:
@@ -126,9 +129,11 @@ class Copying:
         options: Options,
         steps: Steps,
         ckan: Ckan | None,
+        site: str | None,
     ) -> None:
         self.connection = connection
         self._ckan = ckan
+        self._site = site
         self._url = url
         self._names = names
         self._options = options
@@ -255,7 +260,14 @@ class Copying:
         return stack.enter_context(closing(database.connect_another(self._url, purpose)))
 
     def _create(self, columns: Sequence[tuple[str, str]], full_text: str | None) -> None:
-        relation.create(self.connection, self._names, columns, full_text, unlogged=self._merges)
+        relation.create(
+            self.connection,
+            self._names,
+            columns,
+            full_text,
+            unlogged=self._merges,
+            site=self._site,
+        )
         if not self._merges:
             views.check(self.connection, self._names)
             keep.add_triggers(self.connection, self._names)
@@ -388,7 +400,10 @@ class Copying:
 
     def withdraw(self) -> bool:
         """Drop the live table of a resource that is gone."""
-        return self._ckan is not None and gone.drop(self.connection, self._ckan, self._names)
+        if self._ckan is None:
+            return False
+        ckan, names = self._ckan, self._names
+        return gone.drop(self.connection, ckan, names, self._site, was_there=True)
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""

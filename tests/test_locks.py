@@ -170,7 +170,7 @@ def test_a_lock_is_not_waited_for_forever(
     if not holder.first:
         assert database_18.execute("SELECT count(*) FROM t").fetchone() == (1000,)
     with closing(connections.connect(datastore_url_18, "test")) as cleaning:
-        relation.drop_all_orphans(cleaning, dry_run=False)
+        list(relation.drop_all_orphans(cleaning, dry_run=False))
     assert shadows(database_18) == []
 
 
@@ -250,10 +250,10 @@ def test_cleanup_drops_what_it_can_and_waits_for_the_rest(
         for name in "abcdef":
             orphan(datastore_url_18, name)
         with pytest.raises(TableBusy, match=r"locked by pid \d+ \(postgres, dump"):
-            relation.drop_all_orphans(cleaning, dry_run=False)
+            list(relation.drop_all_orphans(cleaning, dry_run=False))
         assert shadows(database_18) == [left]
         threading.Timer(0.5, held.let_go).start()
-        assert relation.drop_all_orphans(cleaning, dry_run=False) == [left]
+        assert list(relation.drop_all_orphans(cleaning, dry_run=False)) == [left]
     assert shadows(database_18) == []
 
 

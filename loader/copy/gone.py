@@ -1,122 +1,214 @@
 """The tables of resources that are gone -> dropped: CKAN would show their rows to everybody.
 
 CKAN lets whoever sees a dataset search the tables of its deleted resources too. In: a connection,
-the CKAN whose DataStore it is to. Out: tables dropped, but none of which CKAN does not say that
-it has it, and that its resource is gone. Holds one line for each table.
+and a portal that tells what it has. Out: tables dropped, but only those that a load into that very
+portal has made, that it lists, and whose resource it says it has not. Holds one line for each
+table.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Protocol
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import dictionary, relation
+from loader.copy import dictionary, locks, relation
 from loader.copy.database import ours
-from loader.copy.relation import MARK, SCHEMA, Names, qualified
-from loader.errors import DatabaseError
-
-if TYPE_CHECKING:
-    from loader.ckan import Ckan
+from loader.copy.relation import SCHEMA, Names, qualified
+from loader.errors import DatabaseError, DatabaseUnreachable, TableBusy
 
 _log = logging.getLogger(__name__)
 
-_LOCK_TIMEOUT_S = 30  # a long report may read the rows; nobody has to wait behind us for longer
+_DROPPING = "dropping the table of a resource that is gone"
+_AT_ONCE = 100  # tables that the portal is asked for in one call
+# The sequence of a table's _id is what bears the mark.
+_TABLES = """
+    SELECT t.relname, t.oid, obj_description(s.oid, 'pg_class') FROM pg_class s
+    JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid
+        AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a'
+    JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        AND a.attname = '_id'
+    JOIN pg_class t ON t.oid = d.refobjid
+    WHERE s.relkind = 'S' AND t.relkind = 'r' AND t.relnamespace = %s::regnamespace
+        AND left(t.relname, 1) <> '_' AND t.oid = coalesce(%s, t.oid)
+    ORDER BY 1
+"""
 
 
-def drop(connection: psycopg.Connection[TupleRow], ckan: Ckan, names: Names) -> bool:
-    """Drop the live table of a resource that is gone.
+class Portal(Protocol):
+    """What is asked of the CKAN that a DataStore may belong to."""
+
+    def site(self) -> str | None:
+        """Return the URL by which it calls itself, the same from every machine."""
+
+    def shares_datastore(self, tables: Mapping[str, int] | None) -> bool | None:
+        """Tell whether a database with these tables, by name and oid, is its DataStore."""
+
+    def is_gone(self, resource_id: str) -> bool:
+        """Tell whether it says that it has no such resource; raise if it cannot be asked."""
+
+    def table_oids(self, resource_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return the oids of those tables that are in its DataStore, by name."""
+
+
+def drop(
+    connection: psycopg.Connection[TupleRow],
+    portal: Portal,
+    names: Names,
+    site: str | None,
+    *,
+    was_there: bool,
+) -> bool:
+    """Drop the live table of a resource that is gone, however long others read it.
 
     Args:
         connection: In autocommit mode; holds the resource's lock.
-        ckan: Has said that the resource is gone.
+        portal: Has said that the resource is gone.
         names: Of the table.
+        site: Of the portal.
+        was_there: Whether this process has seen that the portal had the resource. If not, only the
+            table's mark tells: an id that the portal never had is "gone" too.
 
     Returns:
-        Whether there is no table any more: this one stays if it is none that CKAN lists.
+        Whether there is no table any more: this one stays if it is none that the portal lists, or
+        of another portal.
 
     Raises:
         DatabaseError: It cannot be dropped.
+        CkanError: The portal cannot be asked which tables it has.
     """
-    oid = _oid(connection, names.live)
+    table = names.live
+    oid = _oid(connection, table)
     if oid is None:
         return True
-    if ckan.table_oid(names.live) != oid:
-        _log.warning("%s stays: CKAN does not list this very table", names.live)
+    if not _is_of(_mark(connection, oid), site, was_there=was_there):
+        _log.warning("%s stays: no load into this CKAN has made it", table)
         return False
-    with ours("dropping the table"), connection.transaction():
-        _drop(connection, names.live)
-    _log.warning("dropped %s, whose resource is gone", names.live)
-    return True
+    if portal.table_oids([table]).get(table) != oid:
+        _log.warning("%s stays: CKAN does not list this very table", table)
+        return False
+    dropped = locks.patiently(
+        connection,
+        _DROPPING,
+        [qualified(table)],
+        lambda: _drop(connection, table, oid),
+        limit_ms=locks.READERS_WAIT_MS,
+    )
+    if dropped:
+        _log.warning("dropped %s, whose resource is gone", table)
+    return dropped or _oid(connection, table) is None
+
+
+def is_datastore_of(connection: psycopg.Connection[TupleRow], portal: Portal) -> bool:
+    """Tell whether a database is known to be a portal's DataStore.
+
+    Raises:
+        CkanError: The portal cannot be asked.
+    """
+    return bool(portal.shares_datastore(dictionary.tables(connection)))
 
 
 def drop_all(
-    connection: psycopg.Connection[TupleRow], ckan: Ckan, *, dry_run: bool = False
-) -> list[str] | None:
-    """Drop the tables that loads have made and whose resources are gone.
+    connection: psycopg.Connection[TupleRow], portal: Portal, *, dry_run: bool = False
+) -> Iterator[str]:
+    """Drop the tables that loads into a portal have made and whose resources are gone.
+
+    One that is being loaded is left alone: its load finds out. One that somebody reads stays for
+    the next time.
 
     Args:
         connection: In autocommit mode.
-        ckan: The CKAN whose DataStore it is to.
+        portal: The CKAN whose DataStore it is to be. A table with the mark of another one, or with
+            none, is not asked for.
         dry_run: Only list.
 
-    Returns:
-        The tables' names. One that is being loaded is left alone: its load finds out. None, and
-        nothing is dropped, where the database is not known to be the DataStore of that CKAN.
+    Yields:
+        The name of each table, once it is dropped.
 
     Raises:
-        CkanError: CKAN cannot be asked.
+        CkanError: The portal cannot be asked; it is asked for no further table.
+        DatabaseUnreachable: The database is away.
     """
-    if not ckan.shares_datastore(dictionary.tables(connection)):
-        return None
-    found = []
-    for table, oid in _loaded(connection):
-        if not ckan.is_gone(table) or ckan.table_oid(table) != oid:
-            continue
-        if dry_run or _drop_unless_loading(connection, table, oid):
-            found.append(table)
-    return found
+    site = portal.site()
+    if site is None:
+        _log.warning("no tables of deleted resources are looked for: CKAN does not tell its URL")
+        return
+    loaded = iter(_loaded(connection, site))
+    while some := dict(islice(loaded, _AT_ONCE)):
+        lost = [table for table in some if portal.is_gone(table)]
+        listed = portal.table_oids(lost) if lost else {}
+        for table in lost:
+            oid = some[table]
+            if listed.get(table) == oid and _may_go(connection, table, oid, dry_run=dry_run):
+                yield table
 
 
-def _drop_unless_loading(connection: psycopg.Connection[TupleRow], table: str, oid: int) -> bool:
+def _may_go(
+    connection: psycopg.Connection[TupleRow], table: str, oid: int, *, dry_run: bool
+) -> bool:
+    """Drop a table that nobody loads, unless ``dry_run``; tell whether it is dropped, or would."""
+
+    def work() -> bool:
+        if not relation.lock_for_now(connection, table):
+            return False
+        return dry_run or _drop(connection, table, oid)
+
     try:
-        with ours(f"dropping {table}"), connection.transaction():
-            if not relation.lock_for_now(connection, table) or _oid(connection, table) != oid:
-                return False
-            _drop(connection, table)
+        return locks.once(connection, _DROPPING, work, limit_ms=locks.READERS_WAIT_MS)
+    except DatabaseUnreachable:
+        raise
+    except TableBusy as error:
+        told = locks.by_whom(error, connection, locks.quoted([qualified(table)]))
+        _log.warning("%s stays: %s", table, told)
     except DatabaseError as error:  # the others are to go all the same
-        _log.warning("%s", error)
-        return False
-    return True
+        _log.warning("%s stays: %s", table, error)
+    return False
 
 
-def _loaded(connection: psycopg.Connection[TupleRow]) -> list[tuple[str, int]]:
-    """Return name and oid of the live tables that loads have made, by the mark on the sequence."""
+def _loaded(connection: psycopg.Connection[TupleRow], site: str) -> list[tuple[str, int]]:
+    """Return name and oid of the live tables that loads into a portal have made."""
     with ours("looking for the tables of loads"):
-        return connection.execute(
-            "SELECT t.relname, t.oid FROM pg_class s"
-            " JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid"
-            "  AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a'"
-            " JOIN pg_class t ON t.oid = d.refobjid"
-            " WHERE s.relkind = 'S' AND t.relkind = 'r' AND t.relnamespace = %s::regnamespace"
-            "  AND obj_description(s.oid, 'pg_class') = %s AND left(t.relname, 1) <> '_'"
-            " ORDER BY 1",
-            (SCHEMA, MARK),
-        ).fetchall()
+        found = connection.execute(_TABLES, (SCHEMA, None)).fetchall()
+    return [(table, oid) for table, oid, mark in found if mark == relation.mark(site)]
 
 
-def _drop(connection: psycopg.Connection[TupleRow], table: str) -> None:
-    connection.execute(
-        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{_LOCK_TIMEOUT_S}s"))
-    )
+def _mark(connection: psycopg.Connection[TupleRow], oid: int) -> str | None:
+    with ours("looking whose table it is"):
+        row = connection.execute(_TABLES, (SCHEMA, oid)).fetchone()
+    return row[2] if row else None
+
+
+def _is_of(mark: str | None, site: str | None, *, was_there: bool) -> bool:
+    if site is not None and mark == relation.mark(site):
+        return True
+    # CKAN itself may have made it, and the load has only added rows.
+    return was_there and not relation.names_a_site(mark)
+
+
+def _drop(connection: psycopg.Connection[TupleRow], table: str, oid: int) -> bool:
+    """Drop a table in a transaction, if it is still the very same; tell whether it was."""
+    try:
+        with connection.transaction():
+            if _oid(connection, table) != oid:
+                return False
+            lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(qualified(table))
+            connection.execute(lock)
+    except psycopg.errors.UndefinedTable:  # who held the lock has dropped it
+        return False
+    # Who held the lock may have made it anew.
+    if _oid(connection, table) != oid:
+        return False
     # With the views over it, as CKAN does when it deletes a table: they show its rows.
     connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(qualified(table)))
     row = connection.execute("SELECT to_regclass('public._table_stats') IS NOT NULL").fetchone()
     if row and row[0]:
         connection.execute("DELETE FROM public._table_stats WHERE resource_id = %s", (table,))
+    return True
 
 
 def _oid(connection: psycopg.Connection[TupleRow], table: str) -> int | None:

@@ -22,7 +22,7 @@ from psycopg.rows import TupleRow
 
 from loader.copy import locks
 from loader.copy.database import ours
-from loader.copy.relation import SCHEMA, Names, qualified
+from loader.copy.relation import MARK, SCHEMA, Names, qualified
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
 
 _Result = TypeVar("_Result")
@@ -261,6 +261,7 @@ _CARRY = """
     UNION
     SELECT 3, format('COMMENT ON %%s %%s IS %%L', kind, named, obj_description(old.oid, 'pg_class'))
     FROM old, new WHERE obj_description(old.oid, 'pg_class') IS NOT NULL
+        AND NOT (kind = 'SEQUENCE' AND starts_with(obj_description(old.oid, 'pg_class'), %(mark)s))
     UNION
     SELECT 3, format('ALTER TABLE %%s SET (%%s%%I = %%L)', named, space, option_name, option_value)
     FROM old LEFT JOIN pg_class t ON t.oid = old.reltoastrelid, new,
@@ -498,9 +499,10 @@ def carry(connection: psycopg.Connection[TupleRow], old: int, new: int) -> None:
     """Give a new table, sequence or view what its old self has.
 
     Owner, privileges on it and on its columns, comments, storage parameters. A comment of the old
-    one wins over the label of this load: an editor may have written it.
+    one wins over the label of this load: an editor may have written it. But for the mark on a
+    sequence, which tells whose load has made the table: that is this one.
     """
-    relations = {"old": old, "new": new}
+    relations = {"old": old, "new": new, "mark": MARK}
     for (statement,) in connection.execute(_OWNER, relations).fetchall():
         connection.execute(statement)
     statements = [row[1] for row in connection.execute(_CARRY, relations)]

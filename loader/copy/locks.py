@@ -95,7 +95,7 @@ class Patience:
             TableBusy: The patience is at its end; says who holds the lock.
         """
         if time.monotonic() > self._give_up_at:
-            raise _by_whom(error, self._connection, self._tables) from error
+            raise by_whom(error, self._connection, self._tables) from error
 
     def wait(self, error: TableBusy) -> None:
         """Let others go ahead before the next try; log who is waited for, once.
@@ -105,7 +105,7 @@ class Patience:
         """
         self.check(error)
         if not self._has_told:
-            _log.warning("waiting: %s", _by_whom(error, self._connection, self._tables))
+            _log.warning("waiting: %s", by_whom(error, self._connection, self._tables))
             self._has_told = True
         time.sleep(_PAUSE_S)
 
@@ -206,10 +206,16 @@ def keep_vacuums_away(connection: psycopg.Connection[TupleRow], table: sql.Ident
         connection.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(row[0])))
 
 
-def _by_whom(
+def by_whom(
     error: TableBusy, connection: psycopg.Connection[TupleRow], tables: Sequence[str]
 ) -> TableBusy:
-    """Return the error with who holds locks; no queries, they may hold secrets."""
+    """Return the error with who holds locks; no queries, they may hold secrets.
+
+    Args:
+        error: That a lock could not be had.
+        connection: In no transaction that failed.
+        tables: Their names, quoted.
+    """
     with ours("looking for who keeps the table locked"):
         rows = connection.execute(_HOLDERS, (list(tables),)).fetchall()
     if not rows:

@@ -14,7 +14,7 @@ import logging
 import secrets
 import time
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _PREFIX = "_aircan_"
 MARK = "of a table that AirCan has loaded"
+_FOR = f"{MARK} for "
 _MAX_RESOURCE_ID_BYTES = 63 - len("__id_seq")
 # The server takes a moment to notice that the last load has closed its connection.
 _LOCK_PATIENCE_S = 1.0
@@ -176,13 +177,28 @@ def check_rights(connection: psycopg.Connection[TupleRow], names: Names) -> None
         )
 
 
-def create(
+def mark(site: str) -> str:
+    """Return the comment of the ``_id`` sequence of a table that a load into a CKAN has made.
+
+    Args:
+        site: The URL by which that CKAN calls itself.
+    """
+    return f"{_FOR}{site}"
+
+
+def names_a_site(comment: str | None) -> bool:
+    """Tell whether a sequence's comment is the ``mark`` of some CKAN."""
+    return comment is not None and comment.startswith(_FOR)
+
+
+def create(  # noqa: PLR0913  (the last two have defaults)
     connection: psycopg.Connection[TupleRow],
     names: Names,
     columns: Sequence[tuple[str, str]],
     full_text: str | None,
     *,
     unlogged: bool = False,
+    site: str | None = None,
 ) -> None:
     """Create the shadow table, without keys and indexes.
 
@@ -195,6 +211,7 @@ def create(
         columns: Name and Postgres type of each.
         full_text: The expression that fills ``_full_text``; None leaves it NULL.
         unlogged: Spare the write-ahead log, for rows that go on into another table.
+        site: The URL by which the CKAN calls itself that is loaded into; None without a CKAN.
     """
     generated = [sa.Computed(sa.literal_column(full_text), persisted=True)] if full_text else []
     table = sa.Table(
@@ -219,10 +236,12 @@ def create(
                 shadow, sql.Literal(sequence.as_string(None))
             )
         )
-        # Tells the tables of loads from those that others have made, also when they are live.
-        connection.execute(
-            sql.SQL("COMMENT ON SEQUENCE {} IS {}").format(sequence, sql.Literal(MARK))
-        )
+        # Tells whose table it is, also when it is live: one that an operator has loaded by hand,
+        # or into another CKAN that has the same database, is not to go with a resource of this one.
+        if site is not None:
+            connection.execute(
+                sql.SQL("COMMENT ON SEQUENCE {} IS {}").format(sequence, sql.Literal(mark(site)))
+            )
 
 
 def let_autovacuum_come(connection: psycopg.Connection[TupleRow], names: Names) -> None:
@@ -353,22 +372,22 @@ def drop_orphans(connection: psycopg.Connection[TupleRow], names: Names) -> list
     return dropped
 
 
-def drop_all_orphans(connection: psycopg.Connection[TupleRow], *, dry_run: bool) -> list[str]:
+def drop_all_orphans(connection: psycopg.Connection[TupleRow], *, dry_run: bool) -> Iterator[str]:
     """Drop every shadow table whose resource is not being loaded.
 
-    Returns:
-        The names of the tables dropped, or with ``dry_run`` of those that would be.
+    Yields:
+        The name of each, once it is dropped, or with ``dry_run`` of each that would be.
 
     Raises:
         TableBusy: Somebody kept one of them locked; all others are dropped by then.
     """
-    orphans, busy = [], []
+    busy = []
     for table in _shadows(connection):
         # Not for long: a load that begins meanwhile would be refused.
         work = partial(_drop_orphan, connection, table, dry_run=dry_run)
         try:
             if locks.once(connection, _DROPPING, work, limit_ms=locks.READERS_WAIT_MS):
-                orphans.append(table)
+                yield table
         except TableBusy:
             busy.append(table)
     for table in busy:
@@ -380,8 +399,7 @@ def drop_all_orphans(connection: psycopg.Connection[TupleRow], *, dry_run: bool)
             work,
             limit_ms=locks.READERS_WAIT_MS,
         ):
-            orphans.append(table)
-    return sorted(orphans)
+            yield table
 
 
 def _drop_orphan(connection: psycopg.Connection[TupleRow], table: str, *, dry_run: bool) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 import psycopg
@@ -24,6 +25,19 @@ from loader.factory.tasks import REPORT, Run
 
 _log = logging.getLogger(__name__)
 _DAGS = (*STEPS, "aircan_cleanup")
+
+
+@dataclass
+class _Tables:
+    """What became of tables, as far as it came: what fails later does not hide it."""
+
+    orphans: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, message: str) -> None:
+        _log.warning("%s", message)
+        self.warnings.append(message)
 
 
 def clean_up(
@@ -41,42 +55,47 @@ def clean_up(
         AircanError: Artifacts or tables cannot be listed. What could be deleted is, all the same.
     """
     now = datetime.now(timezone.utc)
-    orphans: list[str] = []
-    deleted: list[str] = []
+    found = _Tables()
     failure: AircanError | None = None
     try:
-        orphans, deleted = _tables(run, dry_run=dry_run)
+        _drop_tables(run, found, dry_run=dry_run)
     except AircanError as error:  # the artifacts need no database
         _log.warning("the tables that nobody needs any more stay: %s", error)
         failure = error
-    for table in orphans + deleted:
+    for table in found.orphans + found.gone:
         _log.info("%s %s", "would drop" if dry_run else "dropped", table)
     swept = sweep(run.artifacts, older_than, is_going, dag_ids=_DAGS, dry_run=dry_run, now=now)
-    told = {"tables": orphans, "gone": deleted, "error": failure.to_dict() if failure else None}
+    told = {
+        "tables": found.orphans,
+        "gone": found.gone,
+        "warnings": found.warnings,
+        "error": failure.to_dict() if failure else None,
+    }
     run.place("clean_up").write(REPORT, swept.to_dict() | told)
     if failure:
         raise failure
 
 
-def _tables(run: Run, *, dry_run: bool) -> tuple[list[str], list[str]]:
+def _drop_tables(run: Run, found: _Tables, *, dry_run: bool) -> None:
     """Drop what killed loads have left, and the tables of resources that are gone."""
     url = run.datastore_url()
     if url is None:
-        return [], []
+        return
     with closing(database.connect(database.normalise_url(url), "cleanup")) as connection:
-        orphans = relation.drop_all_orphans(connection, dry_run=dry_run)
-        return orphans, _drop_gone(run, connection, dry_run=dry_run)
+        for table in relation.drop_all_orphans(connection, dry_run=dry_run):
+            found.orphans.append(table)
+        try:
+            _drop_gone(run, connection, found, dry_run=dry_run)
+        except (NoConnection, CkanError) as error:  # the artifacts are to go all the same
+            found.warn(f"tables of deleted resources may be left: {error}")
 
 
-def _drop_gone(run: Run, connection: psycopg.Connection[TupleRow], *, dry_run: bool) -> list[str]:
-    try:
-        ckan = run.ckan()
-        dropped = gone.drop_all(connection, ckan, dry_run=dry_run)
-        if dropped is not None:
-            return dropped
-        _log.warning(
-            "no tables of deleted resources are dropped: is this %s's DataStore?", ckan.url
-        )
-    except (NoConnection, CkanError) as error:  # the artifacts are to go all the same
-        _log.warning("no tables of deleted resources are dropped: %s", error)
-    return []
+def _drop_gone(
+    run: Run, connection: psycopg.Connection[TupleRow], found: _Tables, *, dry_run: bool
+) -> None:
+    ckan = run.ckan()
+    if not gone.is_datastore_of(connection, ckan):
+        found.warn(f"no tables of deleted resources are dropped: is this {ckan.url}'s DataStore?")
+        return
+    for table in gone.drop_all(connection, ckan, dry_run=dry_run):
+        found.gone.append(table)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,12 +16,12 @@ import pytest
 from loads import load_text, rows, settings, sql
 from portal import Portal, Refused
 from typer.testing import CliRunner
-from unsteady import Unsteady
+from unsteady import Unsteady, cut_before, refused
 
-from loader import Options, cli, errors, load
+from loader import Options, cli, errors, load, pipeline
 from loader.batches import BatchSettings
 from loader.ckan import Ckan
-from loader.copy import database, gone, relation
+from loader.copy import database, gone, locks, relation
 from loader.pipeline import register
 
 OLD = "tree,height\nLinde,12\nEiche,20\n"
@@ -438,13 +442,272 @@ def test_cleanup_believes_only_the_ckan_of_this_datastore(
 
 
 def test_cleanup_waits_for_nobody_who_reads(
-    portal_212: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    portal_212: Portal, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(gone, "_LOCK_TIMEOUT_S", 1)
     portal, resource = portal_212, portal_212.new_resource()
     load_text(portal, resource["id"], OLD, tmp_path, via="copy")
     left_out(portal, resource)
     with psycopg.connect(portal.datastore_url) as reader:
         reader.execute(f'SELECT count(*) FROM "{resource["id"]}"')
         assert resource["id"] not in clean(**portal.environment)
+        assert f"{resource['id']} stays: " in caplog.text
+        assert f"locked by pid {reader.info.backend_pid} (" in caplog.text
     assert resource["id"] in clean(**portal.environment)
+
+
+def test_a_drop_waits_for_a_reader_and_lets_others_go_ahead(
+    portal_212: Portal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    portal, resource = portal_212, portal_212.new_resource()
+    count = f'SELECT count(*) FROM "{resource["id"]}"'
+    counted = []
+    with psycopg.connect(portal.datastore_url) as reader:
+
+        def read() -> None:
+            """Read while the drop waits, then let it go on."""
+            until_logged(caplog, "waiting: dropping the table")
+            for _ in range(3):
+                with psycopg.connect(portal.datastore_url) as another:
+                    another.execute("SET lock_timeout = '10s'")
+                    counted.extend(another.execute(count).fetchone() or ())
+            reader.rollback()
+
+        def delete() -> None:
+            reader.execute(count)
+            left_out(portal, resource)
+            reading.start()
+
+        reading = threading.Thread(target=read)
+        at = At("telling CKAN", delete)
+        error = load_until(portal, resource, tmp_path, at, via="copy")
+        reading.join()
+    assert counted == [40, 40, 40]
+    assert error.message.endswith("its table was dropped")
+    assert not has_table(portal, resource["id"])
+
+
+def until_logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    end = time.monotonic() + 60
+    while text not in caplog.text:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+# Whose tables they are
+
+
+def told_site(url: str) -> Callable[..., None]:
+    """CKAN tells that this is its own URL."""
+    content = json.dumps({"success": True, "result": {"site_url": url}}).encode()
+    return lambda handler, call: handler.answer(200, content, {"Content-Type": "application/json"})
+
+
+def by_hand(portal: Portal, resource_id: str, folder: Path) -> None:
+    """Load without a CKAN."""
+    path = folder / "data.csv"
+    path.write_text(NEW, encoding="utf-8")
+    load(path, datastore_url=portal.datastore_url, resource_id=resource_id)
+
+
+def into_another(portal: Portal, resource_id: str, folder: Path) -> None:
+    """Load into another CKAN that has the same database."""
+    path = folder / "data.csv"
+    path.write_text(NEW, encoding="utf-8")
+    with Unsteady(portal.url) as other:
+        other.faults = {"status_show": [told_site("https://other.org")]}
+        given = settings(portal) | {"ckan_url": other.url}
+        load(path, **given, resource_id=resource_id, via="copy")
+        assert other.faults == {"status_show": []}
+
+
+def as_before(portal: Portal, resource_id: str, folder: Path) -> None:
+    """Load as an AirCan did that did not tell CKANs apart."""
+    by_hand(portal, resource_id, folder)
+    sql(portal, f'COMMENT ON SEQUENCE "{resource_id}__id_seq" IS $${relation.MARK}$$')
+
+
+Loading = Callable[[Portal, str, Path], None]
+OF_OTHERS = [by_hand, into_another, as_before]
+
+
+@pytest.mark.parametrize("was_ours", [True, False], ids=["replaced", "new"])
+@pytest.mark.parametrize("way", OF_OTHERS)
+def test_no_cleanup_drops_what_was_not_loaded_into_this_ckan(
+    portal: Portal, tmp_path: Path, way: Loading, was_ours: bool
+):
+    resource = portal.new_resource()
+    if was_ours:
+        load_text(portal, resource["id"], OLD, tmp_path, via="copy")
+    way(portal, resource["id"], tmp_path)
+    left_out(portal, resource)
+    assert resource["id"] not in clean("--dry-run", **portal.environment)
+    assert resource["id"] not in clean(**portal.environment)
+    assert len(rows(portal, resource["id"])) == 40
+
+
+@pytest.mark.parametrize("name", ["measurements", str(uuid.uuid4())])
+def test_a_table_that_never_had_a_resource_stays(portal: Portal, tmp_path: Path, name: str):
+    by_hand(portal, name, tmp_path)
+    try:
+        assert name not in clean("--dry-run", **portal.environment)
+        assert name not in clean(**portal.environment)
+        report = load_text(portal, portal.new_resource()["id"], OLD, tmp_path, via="copy")
+        report.resource_id = name
+        with pytest.raises(errors.CkanNotFound, match="could not be dropped"):
+            register(report, Options(**settings(portal), resource_id=name))
+        assert len(rows(portal, name)) == 40
+    finally:
+        sql(portal, f'DROP TABLE "{name}"')
+
+
+def test_a_ckan_is_known_again_by_whatever_url_it_is_reached(portal: Portal, tmp_path: Path):
+    resource = portal.new_resource()
+    path = tmp_path / "data.csv"
+    path.write_text(OLD, encoding="utf-8")
+    with Unsteady(portal.url) as front:
+        given = settings(portal) | {"ckan_url": front.url}
+        load(path, **given, resource_id=resource["id"], via="copy")
+    left_out(portal, resource)
+    assert resource["id"] in clean(**portal.environment)
+
+
+SITES = {
+    "as it is": ("https://demo.org", "https://demo.org"),
+    "a slash": ("https://demo.org/", "https://demo.org"),
+    "capitals": ("HTTPS://Demo.ORG/Data", "https://demo.org/Data"),
+    "a port that is meant anyway": ("https://demo.org:443", "https://demo.org"),
+    "another port": ("http://demo.org:443/a", "http://demo.org:443/a"),
+    "an address": ("http://[2001:DB8::1]:5000", "http://[2001:db8::1]:5000"),
+    "none": ("", None),
+    "no URL": ("demo", None),
+    "a user": ("https://me:secret@demo.org", None),
+}
+
+
+@pytest.mark.parametrize(("said", "site"), SITES.values(), ids=SITES)
+def test_the_url_by_which_a_ckan_calls_itself(portal_212: Portal, said: str, site: str | None):
+    with Unsteady(portal_212.url) as front:
+        front.faults = {"status_show": [told_site(said)]}
+        assert Ckan(front.url).site() == site
+
+
+# CKAN fails
+
+
+@pytest.mark.parametrize("fault", [refused(503), refused(502), cut_before])
+def test_a_cleanup_stops_when_ckan_goes_away_and_says_what_it_did(
+    portal_212: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Any
+):
+    monkeypatch.setattr(gone, "_AT_ONCE", 1)
+    portal, lost = portal_212, []
+    for _ in range(4):
+        resource = portal.new_resource()
+        load_text(portal, resource["id"], OLD, tmp_path, via="copy")
+        left_out(portal, resource)
+        lost.append(resource["id"])
+    lost.sort()
+    there = sql(portal, MARKED_BEFORE, f"{lost[0]}__id_seq")[0][0]
+    with closing(database.connect(portal.datastore_url, "test")) as connection:
+        names = relation.name("killed")
+        relation.create(connection, names, [("a", "text")], None)
+    with Unsteady(portal.url) as front:
+        front.faults = {"resource_show": [*[None] * (there + 1), *[fault] * 20]}
+        environment = portal.environment | {"AIRCAN_CKAN_URL": front.url}
+        done = CliRunner().invoke(cli.app, ["cleanup"], env=environment)
+        assert len(front.made("resource_show")) == there + 2
+    assert done.exit_code == 1
+    dropped = [line.split()[-1] for line in done.stdout.splitlines()]
+    assert dropped == [names.shadow, lost[0]]
+    assert "aircan: " in done.stderr
+    assert [has_table(portal, one) for one in lost] == [False, True, True, True]
+    assert set(clean(**portal.environment)) >= set(lost[1:])
+
+
+MARKED_BEFORE = (
+    "SELECT count(*) FROM pg_class c WHERE relkind = 'S'"
+    f" AND starts_with(obj_description(oid, 'pg_class'), '{relation.MARK}') AND relname < %s"
+    " AND EXISTS (SELECT FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid"
+    " WHERE d.objid = c.oid AND d.deptype = 'a' AND left(t.relname, 1) <> '_')"
+)
+
+
+def test_a_cleanup_asks_which_tables_there_are_a_hundred_at_a_time(
+    portal_212: Portal, tmp_path: Path
+):
+    portal, lost = portal_212, set()
+    for _ in range(3):
+        resource = portal.new_resource()
+        load_text(portal, resource["id"], OLD, tmp_path, via="copy")
+        left_out(portal, resource)
+        lost.add(resource["id"])
+    with Unsteady(portal.url) as front:
+        environment = portal.environment | {"AIRCAN_CKAN_URL": front.url}
+        assert set(clean("--dry-run", **environment)) >= lost
+        assert len(front.made("datastore_search")) == 2  # is it its DataStore, and which are there
+
+
+def test_after_a_swap_a_ckan_that_is_away_is_asked_once_whether_it_is_gone(
+    portal_212: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Here the index cannot be made: CKAN might have dropped the table."""
+    monkeypatch.setattr(Ckan, "pause", lambda *_: None)
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(locks, "VACUUM_GIVES_WAY_MS", 100)
+    portal, resource = portal_212, portal_212.new_resource()
+    path = tmp_path / "data.csv"
+    path.write_text(NEW, encoding="utf-8")
+    with Unsteady(portal.url) as front, psycopg.connect(portal.datastore_url) as other:
+
+        def go_away() -> None:
+            other.execute(f'LOCK TABLE "{resource["id"]}" IN SHARE ROW EXCLUSIVE MODE')
+            front.calls.clear()
+            front.always = refused(503)
+
+        at = At("indexing the full text", go_away)
+        given = settings(portal) | {"ckan_url": front.url}
+        with pytest.raises(errors.CkanUnreachable):
+            load(path, **given, resource_id=resource["id"], via="copy", progress=at)
+        assert at.acted
+        tried = [call.action for call in front.calls]
+    assert len(rows(portal, resource["id"])) == 40
+    # Is it gone, since there is no index? Registering it, and its failure, ask for themselves.
+    assert tried == []
+
+
+@pytest.mark.parametrize("registers", [True, False])
+def test_after_a_swap_it_is_asked_once_whether_a_resource_is_gone(
+    portal_212: Portal, tmp_path: Path, registers: bool
+):
+    portal, resource = portal_212, portal_212.new_resource()
+    path = tmp_path / "data.csv"
+    path.write_text(NEW, encoding="utf-8")
+    with Unsteady(portal.url) as front:
+
+        def delete() -> None:
+            left_out(portal, resource)
+            front.calls.clear()
+
+        at = At("telling CKAN", delete)
+        options = Options(
+            **settings(portal) | {"ckan_url": front.url}, resource_id=resource["id"], via="copy"
+        )
+        with pytest.raises(errors.CkanNotFound, match="its table was dropped"):
+            pipeline.load(path, options, at, registers=registers)
+        asked = [call.action for call in front.calls]
+    assert asked.count("resource_show") == 2  # by the registering, and whether it is gone
+    assert not has_table(portal, resource["id"])
+
+
+@pytest.mark.parametrize("is_private", [True, False])
+def test_what_is_hidden_is_forbidden_and_not_gone(portal: Portal, is_private: bool):
+    resource = portal.new_resource(private=is_private)
+    if not is_private:
+        package_delete(portal, resource)
+    ckan = Ckan(portal.url)
+    with pytest.raises(errors.CkanForbidden):
+        ckan.resource(resource["id"])
+    with pytest.raises(errors.CkanForbidden):
+        ckan.dataset(resource["package_id"])
+    assert not ckan.is_gone(resource["id"])
+    with pytest.raises(errors.CkanNotFound):
+        ckan.resource(str(uuid.uuid4()))

@@ -22,7 +22,7 @@ from portal import PASSWORD, Portal
 from unsteady import Unsteady
 
 from loader import errors
-from loader.copy import relation, slots
+from loader.copy import database, locks, relation, slots
 from loader.factory import conf, many, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.cleanup import clean_up
@@ -1169,6 +1169,7 @@ def another(portal: Portal, run: Run) -> conf.Conf:
 @pytest.mark.parametrize("fault", ["no connection", "away"])
 def test_the_cleanup_goes_on_without_a_ckan(portal_212, run, front, fault):
     do_all(run)
+    orphan = killed(portal_212)
     cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.of_many({}))
     if fault == "away":
         front.always = away_for_good
@@ -1177,7 +1178,31 @@ def test_the_cleanup_goes_on_without_a_ckan(portal_212, run, front, fault):
     clean_up(cleanup_run, timedelta(days=-1), lambda *_: False, dry_run=False)
     report = cleanup_run.place("clean_up").read("report.json")
     assert (report["gone"], report["runs"]) == ([], 1)
+    assert orphan in report["tables"]
+    assert "tables of deleted resources" in report["warnings"][0]
     assert has_table(portal_212, run.conf.resource_id)
+
+
+def killed(portal: Portal) -> str:
+    """Return the table that a killed load has left."""
+    names = relation.name("killed")
+    with closing(database.connect(portal.datastore_url, "test")) as connection:
+        relation.create(connection, names, [("a", "text")], None)
+    return names.shadow
+
+
+def test_the_cleanup_tells_what_it_dropped_before_it_failed(portal_212, run, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
+    busy, orphan = killed(portal_212), killed(portal_212)
+    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.of_many({}))
+    with closing(psycopg.connect(portal_212.datastore_url)) as reader:
+        reader.execute(f'SELECT count(*) FROM "{busy}"')
+        with pytest.raises(errors.TableBusy):
+            clean_up(cleanup_run, timedelta(days=1), lambda *_: False, dry_run=False)
+    report = cleanup_run.place("clean_up").read("report.json")
+    assert orphan in report["tables"]
+    assert busy not in report["tables"]
+    assert report["error"]["type"] == "TableBusy"
 
 
 def away_for_good(handler: Any, call: Any) -> None:

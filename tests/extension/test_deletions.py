@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -343,6 +344,73 @@ def test_only_editors_drop_tables_and_of_deleted_resources_only(
     assert has_table(factory_portal, resource["id"])
     factory_portal.action("aircan_table_drop", people["editor"].token, **ask)
     assert not has_table(factory_portal, resource["id"])
+
+
+OWN_TABLES = {
+    "the DataStore's": ('CREATE TABLE "{}" (_id serial, _full_text tsvector, n text)', 404),
+    "another application's": ('CREATE TABLE "{}" (id integer)', 404),
+    "hidden": ('CREATE TABLE "_{}" (_id serial, _full_text tsvector)', 404),
+    "a view": ('CREATE VIEW "{}" AS SELECT 1 AS _id, 2 AS _full_text', 404),
+}
+
+
+@pytest.mark.parametrize(("statement", "status"), OWN_TABLES.values(), ids=OWN_TABLES)
+def test_a_table_that_never_had_a_resource_is_not_dropped(
+    factory_portal: Portal, statement: str, status: int
+):
+    """Not even by a sysadmin."""
+    name = str(uuid.uuid4())
+    sql(factory_portal, statement.format(name))
+    name = f"_{name}" if '"_' in statement else name
+    with pytest.raises(Refused, match=str(status)):
+        factory_portal.action("aircan_table_drop", resource_id=name)
+    assert has_table(factory_portal, name)
+
+
+IDS = {
+    "another application's": ("{}", 'CREATE TABLE "{}" (id integer)'),
+    "hidden": ("_{}", 'CREATE TABLE "{}" (_id serial, _full_text tsvector)'),
+}
+
+
+@pytest.mark.parametrize(("form", "statement"), IDS.values(), ids=IDS)
+@pytest.mark.parametrize("asks", ["aircan_table_drop", "reconcile"])
+def test_an_id_that_an_editor_has_chosen_drops_no_other_table(
+    factory_portal: Portal, paused: None, form: str, statement: str, asks: str
+):
+    name = form.format(uuid.uuid4())
+    sql(factory_portal, statement.format(name))
+    resource = factory_portal.new_resource(id=name, format="TXT")
+    add_job(factory_portal, resource)
+    left_out(factory_portal, resource)
+    if asks == "reconcile":
+        factory_portal.ckan("aircan", "reconcile")
+    else:
+        factory_portal.action("aircan_table_drop", resource_id=name)
+    assert has_table(factory_portal, name)
+
+
+def test_the_table_of_a_purged_resource_is_dropped_if_it_had_a_load(factory_portal: Portal):
+    resource = factory_portal.new_resource(format="TXT")
+    fields = [{"id": "a", "type": "text"}]
+    factory_portal.action("datastore_create", resource_id=resource["id"], force=True, fields=fields)
+    dataset_purge(factory_portal, resource)
+    with pytest.raises(Refused, match="404"):
+        factory_portal.action("aircan_table_drop", resource_id=resource["id"])
+    assert has_table(factory_portal, resource["id"])
+    add_job(factory_portal, resource)
+    factory_portal.action("aircan_table_drop", resource_id=resource["id"])
+    assert not has_table(factory_portal, resource["id"])
+
+
+def add_job(portal: Portal, resource: dict[str, Any]) -> None:
+    """A load that has ended."""
+    with psycopg.connect(portal.main_url) as connection:
+        connection.execute(
+            "INSERT INTO aircan_job (id, factory_id, job_type, created, updated, dataset, resource,"
+            " status, info) VALUES (%s, 'a run', 'LOAD', now(), now(), %s, %s, 'DONE', '{}')",
+            [str(uuid.uuid4()), resource["package_id"], resource["id"]],
+        )
 
 
 def test_the_page_says_why_in_both_languages(

@@ -19,6 +19,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 _log = logging.getLogger(__name__)
 
+# Of a DataStore, and of no other application that has tables in the same database.
+_IS_TABLE = """
+    SELECT relname FROM pg_class c
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname = ANY(:ids)
+        AND left(relname, 1) <> '_'
+        AND (SELECT count(*) FROM pg_attribute WHERE attrelid = c.oid
+            AND attname IN ('_id', '_full_text') AND NOT attisdropped) = 2
+    ORDER BY 1
+"""
 _LOCK_TIMEOUT = "10s"  # a long report may read the rows; nobody has to wait behind us for longer
 
 
@@ -34,6 +43,9 @@ def drop_gone() -> list[str]:
 def drop(resource: str) -> None:
     """Drop a resource's table, and let CKAN know, should the resource come back.
 
+    Nothing is dropped that the DataStore has not made for a resource: an editor may choose an id,
+    and that could be the name of one of CKAN's own tables.
+
     Args:
         resource: The id of one that is gone.
     """
@@ -42,9 +54,11 @@ def drop(resource: str) -> None:
     from ckanext.datastore.backend.postgres import get_write_engine, identifier  # noqa: PLC0415
 
     with get_write_engine().begin() as connection:
+        if not _tables(connection, [resource]):
+            return
         connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
         # As CKAN does it: the views over it show its rows.
-        connection.execute(text(f"DROP TABLE IF EXISTS {identifier(resource)} CASCADE"))
+        connection.execute(text(f"DROP TABLE IF EXISTS public.{identifier(resource)} CASCADE"))
         if _has_stats(connection):
             forget = text("DELETE FROM _table_stats WHERE resource_id = :id")
             connection.execute(forget, {"id": resource})
@@ -67,14 +81,11 @@ def _with_table(resources: list[str]) -> list[str]:
     if not resources:
         return []
     with get_write_engine().connect() as connection:
-        found = connection.execute(
-            text(
-                "SELECT relname FROM pg_class WHERE relkind = 'r'"
-                " AND relnamespace = 'public'::regnamespace AND relname = ANY(:ids) ORDER BY 1"
-            ),
-            {"ids": resources},
-        )
-        return [row[0] for row in found]
+        return _tables(connection, resources)
+
+
+def _tables(connection: Connection, resources: list[str]) -> list[str]:
+    return [row[0] for row in connection.execute(text(_IS_TABLE), {"ids": resources})]
 
 
 def _has_stats(connection: Connection) -> bool:

@@ -92,13 +92,18 @@ def aircan_columns_change(context: Context, data_dict: DataDict) -> dict[str, An
 def aircan_table_drop(context: Context, data_dict: DataDict) -> dict[str, Any]:
     """Drop the DataStore table of a deleted resource, which no action of CKAN 2.12 does.
 
-    A load asks for it whose resource was deleted before its last rows came.
+    A load asks for it whose resource was deleted before its last rows came. Of one that was purged,
+    only a job tells that it was there: without one, the table may be whose it will.
     """
     data = _checked("aircan_table_drop", context, data_dict, schema.resource())
     resource = model.model.Resource.get(data["resource_id"])
     if resource is not None and resource.state != "deleted":
         why = toolkit._("The resource is not deleted")
         raise toolkit.ValidationError({"resource_id": [why]})
+    with model.session() as one:
+        was_there = resource is not None or data["resource_id"] in model.gone(one)
+    if not was_there:
+        raise toolkit.ObjectNotFound(toolkit._("Resource not found"))
     tables.drop(data["resource_id"])
     return {"resource_id": data["resource_id"]}
 

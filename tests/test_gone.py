@@ -1,0 +1,124 @@
+"""Which tables may be dropped with their resources: those of loads into that very CKAN."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from loader import load
+from loader.copy import database, gone, relation
+
+SITE = "https://demo.ckan.org"
+
+
+def mark_of(connection: psycopg.Connection, table: str) -> str | None:
+    return connection.execute(
+        "SELECT obj_description(to_regclass(%s), 'pg_class')", [f'"{table}__id_seq"']
+    ).fetchone()[0]
+
+
+MARKS = {
+    "of a CKAN": relation.mark(SITE),
+    "of an AirCan that named no CKAN": relation.MARK,
+    "somebody's": "of a table that somebody has made",
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("mark", MARKS.values(), ids=MARKS)
+def test_a_load_without_a_ckan_leaves_no_mark(
+    datastore_url_18: str, database_18: psycopg.Connection, tmp_path: Path, mark: str | None
+):
+    """Neither its own, nor that of the table that it replaces."""
+    path = tmp_path / "trees.csv"
+    path.write_text("n\n1\n")
+    load(path, resource_id="trees", datastore_url=datastore_url_18)
+    assert mark_of(database_18, "trees") is None
+    if mark:
+        database_18.execute(f"COMMENT ON SEQUENCE trees__id_seq IS $${mark}$$")
+    load(path, resource_id="trees", datastore_url=datastore_url_18)
+    kept = mark if mark and not mark.startswith(relation.MARK) else None
+    assert mark_of(database_18, "trees") == kept
+
+
+@pytest.fixture
+def table(database_18: psycopg.Connection) -> int:
+    """A table, by its oid."""
+    make(database_18)
+    return database_18.execute("SELECT 'trees'::regclass::oid").fetchone()[0]
+
+
+def make(connection: psycopg.Connection) -> None:
+    connection.execute("CREATE TABLE trees (_id serial PRIMARY KEY, n integer)")
+    connection.execute("INSERT INTO trees (n) VALUES (7)")
+
+
+def stays(connection: psycopg.Connection) -> None:
+    pass
+
+
+def goes(connection: psycopg.Connection) -> None:
+    connection.execute("DROP TABLE trees")
+
+
+def is_made_anew(connection: psycopg.Connection) -> None:
+    goes(connection)
+    make(connection)
+
+
+def becomes_a_view(connection: psycopg.Connection) -> None:
+    goes(connection)
+    connection.execute("CREATE VIEW trees AS SELECT 1 AS _id, 7 AS n")
+
+
+@pytest.mark.parametrize("change", [stays, goes, is_made_anew, becomes_a_view])
+def test_only_the_very_table_is_dropped_once_its_lock_is_had(
+    datastore_url_18: str,
+    database_18: psycopg.Connection,
+    table: int,
+    change: Callable[[psycopg.Connection], None],
+):
+    with (
+        closing(database.connect(datastore_url_18, "cleanup")) as connection,
+        psycopg.connect(datastore_url_18) as other,
+    ):
+        other.execute("LOCK TABLE trees IN ACCESS EXCLUSIVE MODE")
+
+        def let_go() -> None:
+            change(other)
+            other.commit()
+
+        later = threading.Timer(0.3, let_go)
+        later.start()
+        with connection.transaction():
+            assert gone._drop(connection, "trees", table) == (change is stays)
+        later.join()
+    if change in (is_made_anew, becomes_a_view):
+        assert database_18.execute("SELECT n FROM trees").fetchall() == [(7,)]
+    else:
+        found = database_18.execute("SELECT to_regclass('trees')").fetchone()
+        assert found == (None,)
+
+
+BELONGS = {
+    "its own": (relation.mark(SITE), SITE, True, True),
+    "of another CKAN": (relation.mark("https://other.org"), SITE, False, False),
+    "of one whose URL begins like it": (relation.mark(f"{SITE}/x"), SITE, False, False),
+    "none": (None, SITE, False, True),
+    "older": (relation.MARK, SITE, False, True),
+    "somebody's": ("mine", SITE, False, True),
+    "of a CKAN, and this one does not tell": (relation.mark(SITE), None, False, False),
+    "none, and this one does not tell": (None, None, False, True),
+    "of None, and this one does not tell": (relation.mark("None"), None, False, False),
+}
+
+
+@pytest.mark.parametrize(("mark", "site", "cleaned", "loaded"), BELONGS.values(), ids=BELONGS)
+def test_whose_table_it_is(mark: str | None, site: str | None, cleaned: bool, loaded: bool):
+    assert gone._is_of(mark, site, was_there=False) == cleaned
+    assert gone._is_of(mark, site, was_there=True) == loaded
