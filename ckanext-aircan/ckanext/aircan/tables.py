@@ -8,12 +8,13 @@ jobs, which tell what AirCan has loaded. Out: tables dropped; those of others ar
 
 from __future__ import annotations
 
+import hashlib
 import logging
 
 from ckan import model as ckan_model
 from ckan.plugins import plugin_loaded
 from ckanext.aircan import model
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -40,7 +41,7 @@ def drop_gone() -> list[str]:
     return [resource for resource in _with_table(gone) if _try(resource)]
 
 
-def drop(resource: str) -> None:
+def drop(resource: str) -> bool:
     """Drop a resource's table, and let CKAN know, should the resource come back.
 
     Nothing is dropped that the DataStore has not made for a resource: an editor may choose an id,
@@ -48,31 +49,56 @@ def drop(resource: str) -> None:
 
     Args:
         resource: The id of one that is gone.
+
+    Returns:
+        Whether there was a table to drop. One stays whose resource has come back, or is being
+        loaded by COPY: that load finds out by itself what became of its resource.
     """
     if not plugin_loaded("datastore"):
-        return
+        return False
     from ckanext.datastore.backend.postgres import get_write_engine, identifier  # noqa: PLC0415
 
     with get_write_engine().begin() as connection:
-        if not _tables(connection, [resource]):
-            return
+        if not _tables(connection, [resource]) or not _lock_loads(connection, resource):
+            return False
         connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
+        table = f"public.{identifier(resource)}"
+        connection.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+        if _is_back(resource):  # while the lock was waited for
+            return False
         # As CKAN does it: the views over it show its rows.
-        connection.execute(text(f"DROP TABLE IF EXISTS public.{identifier(resource)} CASCADE"))
+        connection.execute(text(f"DROP TABLE {table} CASCADE"))
         if _has_stats(connection):
             forget = text("DELETE FROM _table_stats WHERE resource_id = :id")
             connection.execute(forget, {"id": resource})
     _let_know(resource)
     _log.warning("dropped the table of %s, which is deleted", resource)
+    return True
+
+
+def _lock_loads(connection: Connection, resource: str) -> bool:
+    """Keep loads of the resource away to the transaction's end; False if one is running.
+
+    The lock is the one that `aircan load` takes: the first 8 bytes of the id's SHA-256.
+    """
+    key = int.from_bytes(hashlib.sha256(resource.encode()).digest()[:8], "big", signed=True)
+    return bool(
+        connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": key}).scalar()
+    )
+
+
+def _is_back(resource: str) -> bool:
+    known = ckan_model.Resource
+    with model.session() as one:
+        return one.scalar(select(known.state).where(known.id == resource)) == "active"
 
 
 def _try(resource: str) -> bool:
     try:
-        drop(resource)
+        return drop(resource)
     except SQLAlchemyError as error:  # it is locked, for one: the others are to go all the same
         _log.warning("the table of %s stays: %s", resource, str(error).partition("\n")[0])
         return False
-    return True
 
 
 def _with_table(resources: list[str]) -> list[str]:

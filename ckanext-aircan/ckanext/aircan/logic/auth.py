@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ckan import model as ckan_model
 from ckan.plugins import toolkit
 from ckan.types import AuthResult, Context
 from ckanext.aircan import model
@@ -45,8 +46,19 @@ def _may_edit_job(context: Context, data_dict: dict[str, Any]) -> AuthResult:
     return _may("package_update", context, _job(data_dict).dataset)
 
 
+def _may_with(action: str, context: Context, resource: object) -> AuthResult:
+    """Ask for a right on the resource of this very id.
+
+    CKAN also finds a resource by its name, which its editor chooses: it could be another's id.
+    """
+    found = ckan_model.Resource.get(resource) if isinstance(resource, str) else None
+    if found is not None and found.id != resource:
+        raise toolkit.ObjectNotFound(toolkit._("Resource not found"))
+    return _may(action, context, str(resource or ""))
+
+
 def _may_edit(context: Context, data_dict: dict[str, Any]) -> AuthResult:
-    return _may("resource_update", context, data_dict.get("resource_id", ""))
+    return _may_with("resource_update", context, data_dict.get("resource_id"))
 
 
 aircan_submit = aircan_status_update = aircan_columns_change = aircan_table_drop = _may_edit
@@ -57,7 +69,7 @@ aircan_job_cancel = aircan_job_log = aircan_rejects = _may_edit_job
 @toolkit.auth_allow_anonymous_access
 def aircan_status(context: Context, data_dict: dict[str, Any]) -> AuthResult:
     """Whoever sees the resource."""
-    return _may("resource_show", context, data_dict.get("resource_id", ""))
+    return _may_with("resource_show", context, data_dict.get("resource_id"))
 
 
 @toolkit.auth_allow_anonymous_access
@@ -70,7 +82,7 @@ def aircan_job_show(context: Context, data_dict: dict[str, Any]) -> AuthResult:
 def aircan_job_list(context: Context, data_dict: dict[str, Any]) -> AuthResult:
     """Whoever sees the dataset or resource; all jobs of a user, that user; all, a sysadmin."""
     if resource := data_dict.get("resource"):
-        return _may("resource_show", context, resource)
+        return _may_with("resource_show", context, resource)
     if dataset := data_dict.get("dataset"):
         return _may("package_show", context, dataset)
     user = context.get("auth_user_obj")
