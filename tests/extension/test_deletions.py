@@ -367,19 +367,13 @@ def test_a_table_that_never_had_a_resource_is_not_dropped(
     assert has_table(factory_portal, name)
 
 
-IDS = {
-    "another application's": ("{}", 'CREATE TABLE "{}" (id integer)'),
-    "hidden": ("_{}", 'CREATE TABLE "{}" (_id serial, _full_text tsvector)'),
-}
-
-
-@pytest.mark.parametrize(("form", "statement"), IDS.values(), ids=IDS)
 @pytest.mark.parametrize("asks", ["aircan_table_drop", "reconcile"])
 def test_an_id_that_an_editor_has_chosen_drops_no_other_table(
-    factory_portal: Portal, paused: None, form: str, statement: str, asks: str
+    factory_portal: Portal, paused: None, asks: str
 ):
-    name = form.format(uuid.uuid4())
-    sql(factory_portal, statement.format(name))
+    """CKAN takes whatever has the form of its ids; other applications may have such tables."""
+    name = str(uuid.uuid4())
+    sql(factory_portal, f'CREATE TABLE "{name}" (id integer)')
     resource = factory_portal.new_resource(id=name, format="TXT")
     add_job(factory_portal, resource)
     left_out(factory_portal, resource)
