@@ -153,7 +153,7 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
 
     Raises:
         EmptySource: There is no record at all.
-        NotATable: The text is another kind of document.
+        NotATable: The text is another kind of document, or rows may stand in its header.
         UsageError: The header row asked for is not there.
     """
     _refuse_other_kinds(head.decode("utf-8", errors="replace"))
@@ -169,10 +169,36 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
     if not any(records):
         raise EmptySource("the file is empty", hint="was the upload or export complete?")
     if declared.header_row is not None:
-        return _with_given_header(dialect, records, declared.header_row)
-    header_row = _find_header(records)
-    skipped = sum(1 for record in records[: header_row - 1] if record)
-    return replace(dialect, header_row=header_row), records[header_row - 1], skipped
+        found = _with_given_header(dialect, records, declared.header_row)
+    else:
+        header_row = _find_header(records)
+        skipped = sum(1 for record in records[: header_row - 1] if record)
+        found = replace(dialect, header_row=header_row), records[header_row - 1], skipped
+    _refuse_rows_in_the_header(head, found[0], whole)
+    return found
+
+
+def _refuse_rows_in_the_header(head: bytes, dialect: Dialect, whole: bool) -> None:
+    """Refuse a header with a CR that ends no record: rows may stand behind it.
+
+    Of any other row, ``table`` finds that out.
+    """
+    if dialect.universal_newlines or not dialect.header_row or b"\r" not in head:
+        return
+    octets = np.frombuffer(head, np.uint8)
+    newlines = quoting.Walk(octets, dialect).all(quoting.newlines)
+    ending = quoting.ending_returns(octets, dialect, newlines, whole)
+    ends = np.sort(np.concatenate((newlines, ending)))[: dialect.header_row]
+    start = ends[dialect.header_row - 2] + 1 if dialect.header_row > 1 else 0
+    stop = ends[dialect.header_row - 1] if len(ends) >= dialect.header_row else len(octets)
+    returns = quoting.Walk(octets, dialect).all(quoting.returns)
+    bare = np.setdiff1d(returns[quoting.is_bare(octets, returns)], ending)
+    if ((bare >= start) & (bare < stop)).any():
+        raise NotATable(
+            "the header has a carriage return outside quotes, behind which rows may stand",
+            row=dialect.header_row,
+            hint="let all rows end in the same way, or put the cell into quotes",
+        )
 
 
 def _refuse_unknown(given: Mapping[str, object], known: set[str], prefix: str) -> None:

@@ -333,7 +333,7 @@ class _Load:
                     self.report.warnings += way.settle()
                     self._check_indexed(ckan, way)
                     registers = registers and way.settled
-                self.report.hash = md5 if way.settled else None
+                self.report.hash = (md5 or None) if way.settled else None
                 if registers:
                     self._register(ckan)
         self._remove_stale_rejects()

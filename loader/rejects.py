@@ -115,8 +115,8 @@ class Rejects:
 
     def _open(self, path: Path) -> TextIO:
         if self._file is None:
-            if path.is_dir():
-                raise IsADirectoryError(0, "it is a folder")
+            if path.exists() and not path.is_file():
+                raise OSError(0, "it is a folder, a device or a pipe")
             partial = _partial(path)
             partial.unlink(missing_ok=True)  # of a killed process that had this number
             opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
@@ -181,6 +181,8 @@ def check_place(path: Path) -> None:
     try:
         if path.is_dir():
             reason = "it is a folder"
+        elif path.exists() and not path.is_file():
+            reason = "it is a device or a pipe"  # which a file would take the place of
         elif not path.parent.is_dir():
             reason = "there is no such folder"
     except (OSError, ValueError) as error:

@@ -96,9 +96,9 @@ def unpack(source: Source) -> BinaryIO:
     if magic.startswith(_GZIP_MAGIC):
         return _stream(gzip.GzipFile(fileobj=packed, mode="rb"), source, packed, dense=False)
     if magic.startswith(_BZ2_MAGIC) and magic[4:10] in _BZ2_BLOCKS:
-        return _stream(bz2.BZ2File(packed), source, packed)
+        return _stream(_Streams(packed, bz2.BZ2Decompressor), source, packed)
     if magic.startswith(_XZ_MAGIC):
-        return _stream(_XzFile(packed), source, packed)
+        return _stream(_Streams(packed, _xz_decompressor), source, packed)
     if magic.startswith(_ZSTD_MAGIC) or _ZSTD_SKIPPABLE.match(magic):
         return _open_zstd(source, packed)
     return packed
@@ -163,13 +163,33 @@ class _Unpacked(io.RawIOBase):
             self._parts.release()
 
 
-class _XzFile(io.RawIOBase):
-    """What lzma.LZMAFile reads, with a limit to the memory that the file may ask for."""
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
-    def __init__(self, packed: BinaryIO) -> None:
+
+class _Streams(io.RawIOBase):
+    """What was packed in one stream or several, as ``cat`` or pbzip2 put them together.
+
+    The readers of Python's own modules end at the first stream that they cannot read, damaged ones
+    too: what follows would be lost without a word. NULs between streams and behind the last one are
+    padding.
+
+    Args:
+        packed: The file.
+        new: Makes a decompressor of one stream.
+    """
+
+    def __init__(self, packed: BinaryIO, new: Callable[[], _Decompressor]) -> None:
         super().__init__()
         self._packed = packed
-        self._decompressor = _xz_decompressor()
+        self._new = new
+        self._decompressor = new()
         self._ended = False
 
     def readable(self) -> bool:
@@ -186,20 +206,24 @@ class _XzFile(io.RawIOBase):
 
     def _next(self, size: int) -> bytes:
         if self._decompressor.eof:
-            rest = self._decompressor.unused_data or self._packed.read(_PIECE_BYTES)
-            if not rest:
+            begin = self._behind_padding(self._decompressor.unused_data)
+            if not begin:
                 self._ended = True
                 return b""
-            self._decompressor = _xz_decompressor()
-            try:
-                return self._decompressor.decompress(rest, size)
-            except lzma.LZMAError:  # what follows is no stream: padding
-                self._ended = True
-                return b""
+            self._decompressor = self._new()
+            return self._decompressor.decompress(begin, size)
         rest = self._packed.read(_PIECE_BYTES) if self._decompressor.needs_input else b""
         if not rest and self._decompressor.needs_input:
             raise EOFError
         return self._decompressor.decompress(rest, size)
+
+    def _behind_padding(self, rest: bytes) -> bytes:
+        """Return the begin of the next stream, or nothing at the end of the file."""
+        while not (begin := rest.lstrip(b"\0")):
+            rest = self._packed.read(_PIECE_BYTES)
+            if not rest:
+                break
+        return begin
 
 
 def _xz_decompressor() -> lzma.LZMADecompressor:

@@ -42,6 +42,7 @@ class HttpServer:
     redirects: dict[str, str] = field(default_factory=dict)
     credentials: tuple[str, str] | None = None
     range_shift: int = 0  # answers another range than the one that was asked for
+    part_bytes: int | None = None  # of what a request for a range asks for, at most
     told_range: str | None = None  # in place of the true Content-Range
     requests: list[dict[str, str]] = field(default_factory=list)  # headers, with ":path"
 
@@ -108,8 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
             if start >= total:
                 self._status(416, {"Content-Range": f"bytes */{total}"})
                 return
-            status, content = 206, content[start:]
-            headers["Content-Range"] = state.told_range or f"bytes {start}-{total - 1}/{total}"
+            status, content = 206, content[start:][: state.part_bytes]
+            last = start + len(content) - 1
+            headers["Content-Range"] = state.told_range or f"bytes {start}-{last}/{total}"
         if state.content_encoding:
             headers["Content-Encoding"] = state.content_encoding
         headers.update(self._framing(content))

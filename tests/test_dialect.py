@@ -325,3 +325,25 @@ def test_the_descriptor_that_comes_out_is_valid_and_goes_in_again(dialect):
     assert declared.header_row == (None if dialect.header_row == 1 else dialect.header_row)
     assert (declared.delimiter, declared.quote) == (dialect.delimiter, dialect.quote)
     assert (declared.double_quote, declared.escape) == (dialect.double_quote, dialect.escape)
+
+
+# A text whose header would swallow what stands behind a CR.
+SWALLOWED = {
+    "one column": "h0\rr1\rr2\nr3\nr4\nr5\nr6\nr7\n",
+    "one column, CRLF": "h\rx\r\ny\r\nz\r\n",
+    "a short row": "a,b,c\r1,2\n3,4,5\n6,7,8\n",
+    "a long row": "a,b\r1,2,3\n3,4\n6,7\n",
+    "a title above": "Trees\na,b,c\r1,2\n3,4,5\n6,7,8\n",
+    "quotes": '"a","b\nc"\r"1"\n2,3\n4,5\n',
+}
+
+
+@pytest.mark.parametrize("header_row", [None, 1, 2])
+@pytest.mark.parametrize("text", SWALLOWED.values(), ids=SWALLOWED)
+def test_a_header_swallows_no_row(text, header_row):
+    text = text.removeprefix("Trees\n") if header_row else text
+    text = f"Notes\n{text}" if header_row == 2 else text
+    with pytest.raises(NotATable, match="a carriage return outside quotes") as refused:
+        detect(text.encode(), Declared(header_row=header_row), whole=True)
+    assert refused.value.row
+    assert refused.value.hint

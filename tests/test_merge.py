@@ -6,6 +6,7 @@ from contextlib import closing
 import psycopg
 import pytest
 from datastore import create, fill_shadow, install_ckan, rows_of, shadows, wait_for
+from psycopg import sql
 from test_swap import AtStep
 
 from loader import datatypes
@@ -448,3 +449,32 @@ def test_a_type_that_shrinks_takes_what_it_can_hold(datastore_url, database, tmp
     with pytest.raises(ValueDoesNotFit, match="70000"):
         load(str(tmp_path / "t.csv"), Options("t", datastore_url, mode="append"), progress)
     assert rows_of(database, "t") == []
+
+
+# Settings of a role or database that change what a catalog or a statement says.
+SETTINGS = (
+    "quote_all_identifiers = on",
+    "standard_conforming_strings = off",
+    "default_transaction_read_only = on",
+    "datestyle = 'SQL, DMY'",
+    "search_path = ''",
+)
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_no_setting_of_the_database_is_in_the_way(
+    datastore_url_18, database_18, tmp_path, setting, mode
+):
+    source = tmp_path / "t.csv"
+    source.write_text("select,b,at\n1,it's \\,2020-01-31\n2,y,2021-12-01\n")
+    key = ("select",) if mode == "upsert" else ()
+    name = sql.Identifier(database_18.info.dbname)
+    database_18.execute(sql.SQL("ALTER DATABASE {} SET ").format(name) + sql.SQL(setting))
+    load(str(source), Options("t", datastore_url_18, key=key))
+    load(str(source), Options("t", datastore_url_18, mode=mode, key=key))
+    found = database_18.execute(
+        'SELECT "select", b, at::text FROM public.t ORDER BY _id'
+    ).fetchall()
+    rows = [(1, "it's \\", "2020-01-31"), (2, "y", "2021-12-01")]
+    assert found == (rows if mode == "upsert" else rows * 2)

@@ -326,3 +326,16 @@ def test_any_raw_text_comes_back(tmp_path_factory, raws):
     assert (written(path)[1:] if raws else []) == [
         [str(i), "why", as_text(r)] for i, r in enumerate(raws)
     ]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+def test_what_is_no_file_is_not_replaced_by_one(path, make):
+    """Nor is /dev/null, by a load that root runs."""
+    make(path)
+    kind = path.stat().st_mode
+    with pytest.raises(UsageError, match="it is a"):
+        check_place(path)
+    with pytest.raises(RejectsNotWritten, match="a device or a pipe"), Rejects(path, 3) as rejects:
+        rejects.add(0, [a_reject(1)])
+    assert path.stat().st_mode == kind
+    assert files(path) == [path.name]

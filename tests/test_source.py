@@ -531,6 +531,18 @@ def test_a_range_that_is_none_is_refused(told):
             source.readall()
 
 
+@pytest.mark.parametrize("part_bytes", [1_000_000, 2_000_000, len(DATA)])
+def test_a_part_of_the_range_asked_for_is_not_taken_for_all_of_it(part_bytes):
+    with HttpServer(DATA, **DROPS | {"drops": 1, "part_bytes": part_bytes}) as server:
+        assert bytes_of(server.url) == DATA
+
+
+def test_a_server_that_gives_next_to_nothing_of_a_range_is_given_up():
+    stingy = HttpServer(DATA, **DROPS | {"drops": 1, "part_bytes": 10})
+    with stingy as server, pytest.raises(SourceUnreachable, match="the answer ended early"):
+        bytes_of(server.url)
+
+
 def test_another_range_than_asked_for_is_refused():
     with HttpServer(DATA, **DROPS) as server, open_source(server.url, QUICK) as source:
         source.read(1000)

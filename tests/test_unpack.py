@@ -297,3 +297,51 @@ def test_a_zip_that_changes_while_it_is_read_is_an_error(tmp_path):
             file.write(b"x")
         with pytest.raises(SourceChanged):
             stream.read()
+
+
+STREAMS = {name: COMPRESSED[name] for name in ("gzip", "bz2", "xz", "zstd")}
+HALF = len(TEXT) // 2
+
+
+@pytest.mark.parametrize("pack", STREAMS.values(), ids=STREAMS)
+def test_all_streams_of_a_file_are_read(write, pack):
+    assert content_of(write(pack(TEXT[:HALF]) + pack(b"") + pack(TEXT[HALF:]))) == TEXT
+
+
+@pytest.mark.parametrize("nulls", [4, 8, 512, 1 << 17])
+@pytest.mark.parametrize("name", ["gzip", "bz2", "xz"])
+def test_padding_between_and_behind_streams_ends_nothing(write, name, nulls):
+    pack, padding = STREAMS[name], b"\0" * nulls
+    packed = pack(TEXT[:HALF]) + padding + pack(TEXT[HALF:]) + padding
+    assert content_of(write(packed)) == TEXT
+
+
+@pytest.mark.parametrize("pack", STREAMS.values(), ids=STREAMS)
+@pytest.mark.parametrize("at", ["first", "middle", "last"])
+def test_a_later_stream_that_is_damaged_is_no_end(write, pack, at):
+    second = bytearray(pack(TEXT[HALF:]))
+    offset = {"first": 0, "middle": len(second) // 2, "last": len(second) - 5}[at]
+    second[offset] ^= 0xFF
+    with pytest.raises(CompressionError):
+        content_of(write(pack(TEXT[:HALF]) + bytes(second)))
+
+
+@pytest.mark.parametrize("pack", STREAMS.values(), ids=STREAMS)
+def test_a_later_stream_that_is_cut_off_is_no_end(write, pack):
+    second = pack(TEXT[HALF:])
+    for length in (1, 5, len(second) // 2, len(second) - 1):
+        with pytest.raises(CompressionError):
+            content_of(write(pack(TEXT[:HALF]) + second[:length]))
+
+
+@pytest.mark.parametrize("pack", STREAMS.values(), ids=STREAMS)
+def test_what_follows_the_streams_and_is_none_is_damage(write, pack):
+    with pytest.raises(CompressionError):
+        content_of(write(pack(TEXT) + b"id,name\n1,a\n"))
+
+
+def test_a_later_stream_that_asks_for_too_much_memory_is_no_end(write):
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": 256 << 20}]
+    second = lzma.compress(TEXT[HALF:], filters=filters)
+    with pytest.raises(CompressionError, match="LZMAError"):
+        content_of(write(lzma.compress(TEXT[:HALF]) + second))

@@ -59,11 +59,14 @@ _REQUIRED = {
     "client_encoding": "'UTF8'",
     "statement_timeout": "0",
     "lock_timeout": "0",
+    "quote_all_identifiers": "off",  # types' names are compared
+    "standard_conforming_strings": "on",
 }
 # What not every server has or allows: the version may be right, and yet the system, a pooler or
 # a provider refuse it. Each with the first version that has it.
 _OPTIONAL = {
     "client_min_messages": ("warning", 0),
+    "default_transaction_read_only": ("off", 0),
     "idle_in_transaction_session_timeout": ("0", 0),
     "idle_session_timeout": ("0", 140000),
     # Within a second the server stops working for a loader that was killed.

@@ -235,6 +235,10 @@ class Source(io.RawIOBase):
 
     def _read(self, connection: Connection, view: memoryview) -> int:
         count = connection.readinto(view)
+        is_short = self.size is not None and self.bytes_read < self.size
+        if not count and is_short and not self.seekable():
+            # A server may answer a request for the rest with a part of it.
+            raise Passing(f"{self.uri}: the answer ended early")
         if not connection.tells_pace:
             self._pace.arrived(count)
         return count

@@ -23,6 +23,7 @@ from typing import Any
 
 import psycopg
 import requests
+from psycopg import sql
 from solr_stand_in import SolrStandIn
 
 from loader import embedded
@@ -289,6 +290,17 @@ class Portal:
     def ckan(self, *arguments: str) -> str:
         """Run CKAN's own command; return what it printed."""
         return self._run(*self._ckan_command, *arguments)
+
+    def drop_tables_of_deleted_resources(self) -> None:
+        """Drop what tests of deletions have left: CKAN would ask before it purges."""
+        with psycopg.connect(self.main_url) as connection:
+            there = connection.execute("SELECT id FROM resource WHERE state = 'active'").fetchall()
+        with psycopg.connect(self.datastore_url) as connection:
+            found = connection.execute("SELECT DISTINCT name FROM _table_metadata").fetchall()
+            for (name,) in set(found) - set(there):
+                if not name.startswith("_"):
+                    table = sql.Identifier(name)
+                    connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(table))
 
     def set_permissions(self) -> str:
         """Run `ckan datastore set-permissions` and its SQL; return what psql complained of."""

@@ -372,5 +372,6 @@ def test_permissions_can_be_set_again(portal: Portal, own_trees: str):
 
 
 def test_purging_the_datastore_keeps_what_is_loaded(portal: Portal, own_trees: str):
+    portal.drop_tables_of_deleted_resources()
     portal.ckan("datastore", "purge")
     assert ids(portal, own_trees, sort="_id") == EVERYONE
