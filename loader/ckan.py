@@ -253,14 +253,11 @@ class Ckan:
         except ValueError:
             return False
 
-    def location(self, resource: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        """Tell where a resource's file is.
+    def location(self, resource: Mapping[str, Any]) -> str:
+        """Return the URL of a resource's file.
 
         An uploaded file is asked for at the URL that this CKAN was named by: its own idea of its
         URL may be another one, where the token must not go.
-
-        Returns:
-            Its URL, and the HTTP headers to send there.
         """
         url = str(resource.get("url") or "")
         if resource.get("url_type") == "upload":
@@ -269,7 +266,7 @@ class Ckan:
                 f"{self.url}/dataset/{resource['package_id']}/resource/{resource['id']}"
                 f"/download/{name}"
             )
-        return url, self.headers_of(url, str(resource["id"]))
+        return url
 
     def headers_of(self, url: str, resource_id: str) -> dict[str, str]:
         """Return the HTTP headers for the URL of a resource's file.

@@ -58,6 +58,7 @@ _log = logging.getLogger(__name__)
 # Who may not copy may still call CKAN's API. It empties the table first: a fault that may pass,
 # such as a restart of the database, is no reason to take it.
 _CLOSED_WAYS = (AuthenticationFailed, PermissionDenied)
+_NOT_NAMED = "the DataStore's database is not named"
 _UNTOUCHED = "the old table is as it was"
 # What has become of the table, by Way.loaded.
 _OUTCOMES = {
@@ -260,7 +261,7 @@ def find_way(options: Options) -> tuple[Literal["copy", "api"], str]:
         return options.via, ""
     url = options.datastore_url
     if not url:
-        return "api", "the DataStore's database is not named"
+        return "api", _NOT_NAMED
     names = relation.name(options.resource_id or "")
     try:
         with closing(database.connect(database.normalise_url(url), "rights")) as connection:
@@ -438,15 +439,20 @@ class _Load:
                     "the database of CKAN's DataStore is not named", hint="set AIRCAN_DATASTORE_URL"
                 )
             return self._open_copy(stack, url, ckan)
-        if url and self.options.via == "auto":
+        if self.options.via == "auto":
             try:
-                return self._open_copy(stack, url, ckan)
+                if url:
+                    return self._open_copy(stack, url, ckan)
+                self._warn_of_api(_NOT_NAMED)
             except _CLOSED_WAYS as error:
-                self.report.warnings.append(f"loaded through CKAN's API, since {error}")
+                self._warn_of_api(error)
             except (DatabaseFull, DatabaseUnreachable) as error:
                 error.hint = f"{error.hint}; --via api goes through CKAN's API instead"
                 raise
         return self._open_api(stack, ckan)
+
+    def _warn_of_api(self, reason: object) -> None:
+        self.report.warnings.append(f"loaded through CKAN's API, since {reason}")
 
     def _open_copy(self, stack: ExitStack, url: str, ckan: Ckan | None) -> Way:
         url = database.normalise_url(url)

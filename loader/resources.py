@@ -193,8 +193,8 @@ def _has_file(resource: Mapping[str, Any]) -> bool:
     return bool(resource.get("url")) and resource.get("url_type") not in _WITHOUT_FILE
 
 
-def location(ckan: Ckan, resource: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return what ``ckan.location`` does: an editor may not name a file of this machine.
+def location(ckan: Ckan, resource: Mapping[str, Any]) -> str:
+    """Return the URL of a resource's file: an editor may not name a file of this machine.
 
     Raises:
         UsageError: It has no file, or its URL leads to neither a web server nor a bucket.
@@ -204,19 +204,19 @@ def location(ckan: Ckan, resource: Mapping[str, Any]) -> tuple[str, dict[str, st
             f"the resource {resource['id']} has no file",
             hint="load a file into it: aircan load SOURCE --resource-id ID",
         )
-    uri, headers = ckan.location(resource)
+    uri = ckan.location(resource)
     if urlsplit(uri).scheme.lower() not in _SCHEMES:
         raise UsageError(
             f"the resource {resource['id']} is at none of {', '.join(_SCHEMES)}: {mask_uri(uri)}",
             hint="correct its URL in CKAN; a local file is loaded by aircan load",
         )
-    return uri, headers
+    return uri
 
 
 def _load(
     ckan: Ckan, resource: Mapping[str, Any], options: Options, progress: Progress | None
 ) -> Report:
-    uri = location(ckan, resource)[0]
+    uri = location(ckan, resource)
     described = replace(
         options,
         resource_id=resource["id"],

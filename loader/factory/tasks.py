@@ -619,7 +619,7 @@ def _uri(run: Run, ckan: Ckan) -> str:
     """Return where the file is, secrets included."""
     if path := run.conf.resource.get("path"):
         return str(path)
-    return resources.location(ckan, ckan.resource(run.conf.resource_id))[0]
+    return resources.location(ckan, ckan.resource(run.conf.resource_id))
 
 
 def _fetched(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> str:
@@ -672,7 +672,8 @@ def _load_options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options
     return replace(
         options,
         datastore_url=datastore_url,
-        via="api" if datastore_url is None else options.via,
+        # There is no other way to such a CKAN, so none is missed.
+        via="api" if run.brings_its_ckan() else options.via,
         mode=run.conf.mode,
         key=tuple(run.conf.unique_keys),
         max_loads=_max_loads(run.settings, described),

@@ -73,7 +73,8 @@ def test_all_datasets_that_a_token_may_see_are_listed(portal: Portal, monkeypatc
 def test_a_private_upload_is_had_where_ckan_was_named(portal: Portal, named: str):
     made = portal.new_resource(upload=CSV, **SECRET)
     ckan = Ckan(portal.url.replace("127.0.0.1", named), portal.token)
-    url, headers = ckan.location(made)
+    url = ckan.location(made)
+    headers = ckan.headers_of(url, made["id"])
     assert url.startswith(f"http://{named}:")
     assert requests.get(url, headers=headers, timeout=60).content == CSV
     assert requests.get(url, timeout=60).content != CSV

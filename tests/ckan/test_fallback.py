@@ -64,7 +64,12 @@ def test_without_a_datastore_url_the_api_is_taken(portal_212: Portal, tmp_path: 
     resource_id = portal_212.new_resource()["id"]
     report = load_text_without_database(portal_212, resource_id, tmp_path, None)
     assert report.via == "api"
+    assert report.warnings == [
+        "loaded through CKAN's API, since the DataStore's database is not named"
+    ]
     assert portal_212.search(resource_id)["total"] == 1
+    report = load_text_without_database(portal_212, resource_id, tmp_path, None, via="api")
+    assert report.warnings == []
 
 
 def load_text_without_database(

@@ -693,7 +693,16 @@ def test_without_a_database_connection_rows_go_through_the_api(
     run = replace(run, conf=replace(run.conf, datastore_conn_id=conn_id))
     do_all(run)
     report = run.place("report").read("report.json")
-    assert (report["via"], report["warnings"]) == ("api", [])
+    reason = "the DataStore's database is not named"
+    assert report["via"] == "api"
+    assert report["warnings"] == [f"loaded through CKAN's API, since {reason}"]
+    assert run.place("prepare").read("resource.json")["aircan"]["reason"] == reason
+
+
+def test_who_asks_for_the_api_is_not_warned_of_it(run):
+    asked = {**run.conf.options, "via": "api"}
+    do_all(replace(run, conf=replace(run.conf, options=asked)))
+    assert run.place("report").read("report.json")["warnings"] == []
 
 
 def test_a_database_that_cannot_be_reached_is_tried_again_later(portal_212, front, run):
