@@ -397,17 +397,19 @@ def report(run: Run) -> None:
         UsageError: The operators' settings cannot be any more; what was done is told.
         ArtifactsError: Nobody knows; that is told too.
     """
-    if error := tell_end(run):
+    if error := tell_end(run, in_order=True):
         raise error
     run.settings.require_valid()  # all was done before they were changed
 
 
-def tell_end(run: Run, reason: str = "") -> AircanError | None:
+def tell_end(run: Run, reason: str = "", *, in_order: bool = False) -> AircanError | None:
     """Tell CKAN how the job ended.
 
     Args:
         run: The run.
         reason: Why it failed, where no step left an error.
+        in_order: Whether each step has to follow those before it. One that was cleared by itself
+            may be done again alone; but where the last step is done again too, all between are.
 
     Returns:
         What was told: StepFailed if a step failed, ArtifactsError if nobody knows; None of an end
@@ -417,7 +419,7 @@ def tell_end(run: Run, reason: str = "") -> AircanError | None:
         AircanError: CKAN could not be told.
     """
     try:
-        _report(run, STEPS[run.dag_id], reason)
+        _report(run, STEPS[run.dag_id], reason, in_order=in_order)
     except StepFailed as error:
         return error
     except ArtifactsError as error:  # CKAN would wait for ever
@@ -426,11 +428,14 @@ def tell_end(run: Run, reason: str = "") -> AircanError | None:
     return None
 
 
-def _report(run: Run, steps: Sequence[str], reason: str) -> None:
+def _report(run: Run, steps: Sequence[str], reason: str, *, in_order: bool) -> None:
     place = run.place("report")
     place.clear()
     for step in steps:
-        if error := _error_of(run, step, reason) or _left_behind(run, steps, step, reason):
+        error = _error_of(run, step, reason)
+        if error is None and in_order:
+            error = _left_behind(run, steps, step)
+        if error:
             place.write(REPORT, {"step": step, "error": error})
             _tell_failed(run, step, error)
             raise StepFailed(f"{step}: {error['message']}", hint=error["hint"])
@@ -470,7 +475,7 @@ def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
     return None if done is not None else _killed(reason or f"the task {step} left no word")
 
 
-def _left_behind(run: Run, steps: Sequence[str], step: str, reason: str) -> dict[str, Any] | None:
+def _left_behind(run: Run, steps: Sequence[str], step: str) -> dict[str, Any] | None:
     """Return an error if a step before this one was done again, and this one did not follow.
 
     What it has left is of before then: its new try was killed before it could clear that.
@@ -479,7 +484,7 @@ def _left_behind(run: Run, steps: Sequence[str], step: str, reason: str) -> dict
     for earlier in steps[: steps.index(step)]:
         before = run.place(earlier).written(_LEFT[earlier])
         if done is not None and before is not None and done < before:
-            return _killed(reason or f"{earlier} was done again, and {step} left no word since")
+            return _killed(f"{earlier} was done again, and {step} left no word since")
     return None
 
 

@@ -296,7 +296,9 @@ class Portal:
         with psycopg.connect(self.main_url) as connection:
             there = connection.execute("SELECT id FROM resource WHERE state = 'active'").fetchall()
         with psycopg.connect(self.datastore_url) as connection:
-            found = connection.execute("SELECT DISTINCT name FROM _table_metadata").fetchall()
+            found = connection.execute(
+                "SELECT DISTINCT name FROM _table_metadata WHERE alias_of IS NULL"
+            ).fetchall()
             for (name,) in set(found) - set(there):
                 if not name.startswith("_"):
                     table = sql.Identifier(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
@@ -337,7 +338,7 @@ def test_rows_written_down_of_another_file_are_not_sent(portal_212, run, server)
     tasks.convert(run)
     portal_212.action("resource_patch", id=run.conf.resource_id, url=f"{server.url}?v=2")
     tasks.prepare(run)
-    with pytest.raises(errors.ArtifactsError, match=r"not of .*\?v=2"):
+    with pytest.raises(errors.ArtifactsError, match=r"not of .*\?v=\*\*\*"):
         tasks.load(run)
 
 
@@ -427,8 +428,30 @@ class TestTries:
             getattr(tasks, step)(failing)
         assert run.place(step).exists(names[0])
         assert self.end(run, front) == ("FAILED", step, "of the second try")
-        getattr(tasks, step)(run)
+        for one in STEPS[STEPS.index(step) :]:
+            getattr(tasks, one)(run)
         assert self.end(run, front)[0] == "DONE"
+
+    @pytest.mark.parametrize(("again", "lost"), list(itertools.combinations(STEPS, 2)))
+    def test_a_step_that_did_not_follow_one_that_was_done_again(self, run, front, again, lost):
+        """It was killed before it began: what lies there is of the try before."""
+        for one in STEPS:
+            getattr(tasks, one)(run)
+        for one in STEPS[STEPS.index(again) : STEPS.index(lost)]:
+            getattr(tasks, one)(run)
+        status, step, message = self.end(run, front)
+        assert (status, step) == ("FAILED", lost)
+        assert message.endswith(f"was done again, and {lost} left no word since")
+
+    def test_a_report_of_another_resource_is_not_told(self, run, front):
+        for one in STEPS:
+            getattr(tasks, one)(run)
+        for step in ("load", "register"):
+            place = run.place(step)
+            place.write("report.json", place.read("report.json") | {"resource_id": "another"})
+        with pytest.raises(errors.ArtifactsError, match="is of the resource another"):
+            tasks.register(run)
+        assert self.end(run, front)[0] == "FAILED"
 
     @pytest.mark.parametrize("step", STEPS)
     def test_a_try_that_cannot_clear_what_an_old_one_left(self, run, front, tmp_path, step):
