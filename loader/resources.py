@@ -173,7 +173,7 @@ class _Each:
         """Tell whether the DataStore has this very file, which is read for that."""
         if not (resource.get("datastore_active") and resource.get("hash")):
             return False
-        uri = location(self.ckan, resource)[0]
+        uri = location(self.ckan, resource)
         self.progress.begin("comparing the file with the last one loaded")
         settings = self.ckan.fetching(uri, resource["id"], self.options.source)
         with open_source(uri, settings) as source:

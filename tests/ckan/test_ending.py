@@ -53,7 +53,7 @@ def leave(run: Run, number: int) -> None:
     for step in STEPS:
         place = part(run, number).place(step)
         place.write("resource.json", {"resource_id": f"r{number}", "path": "http://a/b.csv"})
-        place.write("report.json", DONE)
+        place.write("report.json", DONE | {"resource_id": f"r{number}"})
 
 
 def told(front: Unsteady) -> dict[str, str]:
