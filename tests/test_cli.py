@@ -418,7 +418,7 @@ def test_a_wrong_password_is_told_and_not_shown(csv, locked_url, debug, as_json)
     done = aircan("load", csv(), "--datastore-url", url, *debug, *as_json)
     assert done.exit_code == 1
     assert 'password authentication failed for user "writer"' in done.stderr
-    assert "check user, password and database in AIRCAN_DATASTORE_URL" in done.stderr
+    assert "check user and password in AIRCAN_DATASTORE_URL" in done.stderr
     assert SECRET not in done.stdout + done.stderr
 
 

@@ -19,6 +19,7 @@ from loader.copy import lanes
 from loader.errors import (
     EmptySource,
     NoRows,
+    NotATable,
     RowsLost,
     SourceChanged,
     TooManyBadRows,
@@ -263,7 +264,7 @@ ROWLESS = {
     "the same, CR": ('a,"b\r1,2\r3,4"\r', NoRows, 1),
     "the header alone in quotes": ('"a\n1\n2"\n', NoRows, 1),
     "all above the header": ("Trees,,\nof 2020,,\na,b,c\n", NoRows, 3),
-    "a CR in the header": ("a,b\r1,2,3\n\n\n", NoRows, 1),
+    "a CR in the header": ("a,b\r1,2,3\n\n\n", NotATable, 1),
 }
 
 
