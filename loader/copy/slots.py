@@ -6,12 +6,17 @@ connection, however that ends. Holds nothing.
 
 from __future__ import annotations
 
+import time
+
 import psycopg
 from psycopg.rows import TupleRow
 
 from loader.copy.database import ours
 from loader.errors import TooManyLoads
 
+# The server takes a moment to notice that a load has closed its connection.
+_PATIENCE_S = 1.0
+_PAUSE_S = 0.05
 _CLASS = 0x41697243  # "AirC": advisory locks of two numbers are apart from those of one
 
 
@@ -25,14 +30,26 @@ def take(connection: psycopg.Connection[TupleRow], most: int) -> None:
     Raises:
         TooManyLoads: None is free.
     """
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while not _try(connection, most):
+        if time.monotonic() > give_up_at:
+            raise _too_many(most)
+        time.sleep(_PAUSE_S)
+
+
+def _try(connection: psycopg.Connection[TupleRow], most: int) -> bool:
     for slot in reversed(range(most)):
         with ours("looking for a free slot"):
             row = connection.execute(
                 "SELECT pg_try_advisory_lock(%s, %s)", (_CLASS, slot)
             ).fetchone()
         if row and row[0]:
-            return
-    raise TooManyLoads(
+            return True
+    return False
+
+
+def _too_many(most: int) -> TooManyLoads:
+    return TooManyLoads(
         f"{most} loads into this database are running already",
         hint="wait until one has ended, or allow more",
     )
