@@ -30,8 +30,8 @@ NEW = [(i, f"row {i}") for i in range(1, 5001)]
 # The command itself, with blocks so small that a file of these tests has many.
 COMMAND = """
 import functools
-from loader import blocks, cli, pipeline
-pipeline._HEAD_BYTES = 4096
+from loader import blocks, cli, reading
+reading._HEAD_BYTES = 4096
 blocks.cut = functools.partial(blocks.cut, block_bytes=65536)
 cli.main()
 """
