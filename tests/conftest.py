@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -22,10 +21,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import emulator as emulators
 import hypothesis
 import psycopg
 import pytest
-from gcp_storage_emulator.server import create_server
 from portal import Portal
 from processes import is_running
 from pytest_postgresql import factories
@@ -227,15 +226,16 @@ def portal(request: pytest.FixtureRequest) -> Portal:
 
 
 @pytest.fixture(scope="session")
-def bucket() -> Iterator[str]:
+def emulator() -> Iterator[int]:
+    """The port of a storage emulator with the bucket "bucket"."""
+    with emulators.running() as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def bucket(emulator: int) -> str:
     """The address of a storage emulator with the bucket "bucket"."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
-    server.start()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
+    return f"http://127.0.0.1:{emulator}"
 
 
 @pytest.fixture(scope="session")

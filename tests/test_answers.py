@@ -71,6 +71,10 @@ class Sending:
                     if self._ended.wait(self.pause_s):
                         return
                     connection.sendall(piece)
+                # Closing it while a part of the request is unread would take the answer back.
+                connection.shutdown(socket.SHUT_WR)
+                while not self._ended.is_set() and connection.recv(65536):
+                    pass
             except OSError:
                 return  # the client has had enough
 

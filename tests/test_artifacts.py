@@ -17,11 +17,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from gcp_storage_emulator.server import create_server
 from google.cloud import storage
 from hypothesis import given
 from hypothesis import strategies as st
-from test_source import Proxy, free_port
+from test_source import Proxy
 
 from loader.errors import ArtifactsError, ArtifactsUnreachable, UsageError
 from loader.factory import artifacts as module
@@ -29,15 +28,6 @@ from loader.factory.artifacts import Artifacts
 
 RUN = "manual__2026-01-02T03:04:05+00:00"
 BIG = os.urandom(20 * 1024 * 1024)  # three chunks of an upload
-
-
-@pytest.fixture(scope="module")
-def emulator():
-    port = free_port()
-    server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
-    server.start()
-    yield port
-    server.stop()
 
 
 @pytest.fixture

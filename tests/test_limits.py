@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import math
 import resource
 import socket
 import subprocess
@@ -83,6 +84,17 @@ def test_what_is_no_size_is_wrong_usage(text):
     with pytest.raises(UsageError, match="max_bytes cannot be") as refused:
         Limits.read(max_bytes=text)
     assert "10GB" in refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["max_bytes", "max_ratio", "min_rate"])
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, -math.inf, 10**400, -(10**400), True, [1], {}, b"1"],
+    ids=["nan", "inf", "-inf", "googol^4", "-googol^4", "true", "list", "object", "bytes"],
+)
+def test_what_is_no_number_is_wrong_usage(name, value):
+    with pytest.raises(UsageError, match=f"{name} cannot be"):
+        Limits.read(**{name: value})
 
 
 @pytest.mark.parametrize("ratio", ["0.5", "0", "-3", "nan", "inf", "x", "", 0])

@@ -15,7 +15,7 @@ from loader.factory.artifacts import Artifacts
 from loader.factory.failed import begun, last_failed
 from loader.factory.retention import Kept, sweep
 
-emulator, proxy, bucket = test_artifacts.emulator, test_artifacts.proxy, test_artifacts.bucket
+proxy, bucket = test_artifacts.proxy, test_artifacts.bucket
 base, artifacts = test_artifacts.base, test_artifacts.artifacts
 others_folder = test_artifacts.others_folder
 

@@ -17,7 +17,6 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
-from gcp_storage_emulator.server import create_server
 from google.cloud import storage
 from http_server import HttpServer
 from hypothesis import assume, given, settings
@@ -847,11 +846,14 @@ class Proxy:
         with suppress(OSError):  # closed
             while True:
                 client = self._listener.accept()[0]
-                server = socket.create_connection(("127.0.0.1", self._upstream))
-                threading.Thread(target=self._pass, args=(client, server), daemon=True).start()
-                threading.Thread(
-                    target=self._pass, args=(server, client, True), daemon=True
-                ).start()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._upstream)) as server:
+            asking = threading.Thread(target=self._pass, args=(client, server), daemon=True)
+            asking.start()
+            self._pass(server, client, answers=True)
+            asking.join()
 
     def _pass(self, receiver: socket.socket, sender: socket.socket, answers: bool = False) -> None:
         passed = 0
@@ -863,21 +865,13 @@ class Proxy:
                     self.made += 1
                     receiver.shutdown(socket.SHUT_RDWR)
                     break
-        with suppress(OSError):
-            sender.shutdown(socket.SHUT_RDWR)
+        for end in (sender, receiver):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-
-
-@pytest.fixture(scope="module")
-def emulator():
-    port = free_port()
-    server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
-    server.start()
-    yield port
-    server.stop()
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ or hold a load, its lock and its worker for ever with a byte a minute.
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from dataclasses import dataclass, replace
 
 from loader.errors import SourceTooLarge, UsageError
@@ -78,7 +78,9 @@ class Limits:
         """
         limits = bound or cls()
         if max_bytes is not None:
-            limits = replace(limits, max_bytes=int(_size("max_bytes", max_bytes)))
+            size = _size("max_bytes", max_bytes)
+            _check("max_bytes", size, 1, _SIZE_HINT)
+            limits = replace(limits, max_bytes=int(size))
         if max_ratio is not None:
             ratio = _number("max_ratio", max_ratio)
             limits = replace(limits, max_ratio=ratio, max_dense_ratio=ratio)
@@ -131,7 +133,8 @@ class Limits:
 
 def _check(name: str, value: object, least: int, hint: str) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator]
+    # A whole number may be too great to become a float, and NaN is not less than anything.
+    if not is_number or not least <= value <= sys.float_info.max:  # type: ignore[operator]
         raise UsageError(f"{name} cannot be {value!r}", hint=hint)
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 from ckanext.aircan import limits
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loader.errors import UsageError
@@ -49,19 +49,22 @@ def test_the_tighter_one_counts(name, wished, allowed, counts):
 
 
 @pytest.mark.parametrize("name", limits.TIGHTER)
-@pytest.mark.parametrize("wished", [math.nan, math.inf])
+@pytest.mark.parametrize("wished", [math.nan, math.inf, 10**400], ids=["nan", "inf", "googol^4"])
 def test_what_is_no_number_is_refused_by_the_factory(name, wished):
     assert limits.tighter(name, wished, "1") is wished
 
 
-NUMBERS = st.from_regex(r"[0-9]{1,4}(\.[0-9]{1,3})?", fullmatch=True)
+NUMBERS = st.from_regex(r"[0-9]{1,15}(\.[0-9]{1,3})?", fullmatch=True)
 UNITS = st.sampled_from(["", "B", "KB", "KiB", "mb", "MIB", "GB", "TiB", "PB", "IB", "K", "iB"])
 WRITTEN = st.one_of(st.builds("{}{}{}".format, NUMBERS, st.sampled_from(["", " ", "  "]), UNITS))
-VALUES = st.one_of(WRITTEN, st.text(max_size=6), st.integers(-5, 10**12), st.floats(0, 1e9))
+VALUES = st.one_of(WRITTEN, st.text(max_size=6), st.integers(-5, 10**400), st.floats(0, 1e9))
 
 
 @pytest.mark.parametrize("name", limits.TIGHTER)
 @given(value=VALUES)
+@example(value="4612 PB")
+@example(value="4096PiB")
+@example(value="999999999999999PiB")
 def test_what_is_read_is_what_the_factory_reads(name, value):
     try:
         theirs = getattr(Limits.read(**{name: value}), name)

@@ -18,13 +18,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
-from ckan import model as ckan_model
 from ckan.plugins import PluginImplementations, toolkit
 from ckanext.aircan import background, config, limits, mail, model, tables, updates
 from ckanext.aircan.airflow import Airflow, AirflowError, AirflowUnreachable, Run
 from ckanext.aircan.interfaces import IAircan
 from ckanext.aircan.model import Job
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 _log = logging.getLogger(__name__)
@@ -290,9 +288,12 @@ def _submit(job_id: str) -> Job | None:
 
 def _claim(one: Session, job: Job) -> dict[str, Any] | None:
     """Return the conf of a job's run, and note that it is being submitted; None if it is not."""
-    resource = _resource(one, job)
-    if resource is None:
-        updates.end(job, "CANCELLED", "the resource is no longer there")
+    if why := model.why_lost(one, job):
+        _lose(job, why)
+        return None
+    resource = _resource(job)
+    if resource is None:  # deleted just now
+        _lose(job, "resource_deleted")
         return None
     if job.info["trigger"] == "change" and not is_wanted(resource):
         one.delete(job)
@@ -303,16 +304,15 @@ def _claim(one: Session, job: Job) -> dict[str, Any] | None:
     return _conf(one, job, resource)
 
 
-def _resource(one: Session, job: Job) -> dict[str, Any] | None:
-    """Return the resource of a job, unless it or its dataset was deleted."""
-    package = ckan_model.Package
-    state = one.scalar(select(package.state).where(package.id == job.dataset))
+def _resource(job: Job) -> dict[str, Any] | None:
     context = {"ignore_auth": True, "user": ""}
     try:
-        resource = toolkit.get_action("resource_show")(context, {"id": job.resource})
+        resource: dict[str, Any] = toolkit.get_action("resource_show")(
+            context, {"id": job.resource}
+        )
     except toolkit.ObjectNotFound:
         return None
-    return resource if state not in (None, "deleted") else None
+    return resource
 
 
 def is_wanted(resource: Mapping[str, Any]) -> bool:

@@ -6,8 +6,8 @@ The factory reads it, and refuses what is none: this only compares.
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Callable
 
 # Of each limit, which of two is the tighter one.
@@ -20,6 +20,7 @@ TIGHTER: dict[str, Callable[[float, float], float]] = {
 _SIZES = ("max_bytes", "min_rate")
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?:(?:([KMGTP])(I?))?B)?")
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
+_MOST_BYTES = 1 << 62
 
 
 def tighter(name: str, wished: object, allowed: object) -> object:
@@ -46,7 +47,8 @@ def read(name: str, value: object) -> float | None:
     if isinstance(value, str):
         return _read(name, value.strip())
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number and math.isfinite(value) and value >= 0 else None
+    # A whole number may be too great to become a float; NaN is not less than anything.
+    return value if is_number and 0 <= value <= sys.float_info.max else None
 
 
 def _read(name: str, text: str) -> float | None:
@@ -56,4 +58,5 @@ def _read(name: str, text: str) -> float | None:
     if match is None:
         return None
     number, power, binary = match.groups(default="")
-    return float(number) * (1024 if binary else 1000) ** " KMGTP".index(power or " ")
+    size = float(number) * (1024 if binary else 1000) ** " KMGTP".index(power or " ")
+    return min(size, _MOST_BYTES)  # as the factory does

@@ -224,6 +224,16 @@ def lost(one: Session, which: Lost | None = None) -> list[tuple[Job, str]]:
     return [(job, why) for job, why in whys if why]
 
 
+def why_lost(one: Session, job: Job) -> str | None:
+    """Return why nobody may want a job any more, as ``lost`` does; None if somebody may."""
+    resource, package = model.Resource, model.Package
+    state = one.scalar(select(resource.state).where(resource.id == job.resource))
+    dataset = one.execute(
+        select(package.state, package.private).where(package.id == job.dataset)
+    ).one_or_none()
+    return _why(job, state, *(dataset or (None, None)))
+
+
 def _why(job: Job, resource: str | None, dataset: str | None, private: bool | None) -> str | None:
     if dataset in (None, "deleted"):
         return "dataset_deleted"
