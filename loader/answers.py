@@ -50,12 +50,13 @@ class Answers:
         """Note that something came.
 
         Args:
-            count: Bytes of the body as it was sent; 0 for what only precedes it.
+            count: Bytes of the body as it was sent; 0 for what only precedes it. Nothing is taken
+                back: what frames a body takes time and room too.
 
         Raises:
             NotACkan: It is too much, or too late.
         """
-        self._bytes += count
+        self._bytes += max(count, 0)
         self._check_size(self._bytes)
         if time.monotonic() >= self._end:
             raise NotACkan(

@@ -154,6 +154,7 @@ class Ckan:
         self.settings = settings
         self.guard = guard
         self._answered = False
+        self._homes: dict[str, str | None] = {}  # the dataset that each resource was seen in
         self._status = int(requests.codes.ok)  # of the last answer
         self._answers = Answers(self.url, settings.longest_s if guard else None)
         target = Target(self.url, self.url, (0, 0), guard=guard, pace=self._answers)
@@ -206,15 +207,32 @@ class Ckan:
         _log.warning("%s; again in %.1f s", error, wait_s)
         time.sleep(wait_s)
 
-    def resource(self, resource_id: str) -> dict[str, Any]:
+    def resource(self, resource_id: str, *, repeat: bool = True) -> dict[str, Any]:
         """Return a resource.
+
+        CKAN gives the id of a deleted resource to whoever asks for it, in any dataset: that is not
+        the resource that was seen before.
+
+        Args:
+            resource_id: The resource.
+            repeat: Whether a call that failed for a passing reason is repeated.
 
         Raises:
             CkanNotFound: There is none, or it was deleted.
             CkanForbidden: The token may not see it.
         """
-        shown: dict[str, Any] = self.call("resource_show", {"id": resource_id})
+        shown: dict[str, Any] = self.call("resource_show", {"id": resource_id}, repeat=repeat)
+        home = self._homes.setdefault(resource_id, shown.get("package_id"))
+        if shown.get("package_id") != home:
+            raise CkanNotFound(
+                f"the resource {resource_id} was deleted, and one of another dataset has its id",
+                hint="load that one anew if its rows are wanted",
+            )
         return shown
+
+    def expect(self, resource_id: str, dataset_id: str) -> None:
+        """Say which dataset a resource was in before: the one of its id in another is not it."""
+        self._homes[resource_id] = dataset_id
 
     def dataset(self, name_or_id: str) -> dict[str, Any]:
         """Return a dataset with its resources.
@@ -301,8 +319,9 @@ class Ckan:
 
     def _is_upload(self, url: str, resource_id: str) -> bool:
         uploads = rf"{re.escape(urlsplit(self.url).path)}/dataset/[\w.-]+/resource"
-        upload = rf"{uploads}/{re.escape(resource_id)}/download/(?!.*%2f)[^/\\]+"
-        return self.owns(url) and bool(re.fullmatch(upload, urlsplit(url).path, re.IGNORECASE))
+        upload = rf"{uploads}/{re.escape(resource_id)}/download/(?!.*%2[fF])[^/\\]+"
+        # Letter by letter: `R1` and `r1` are two resources.
+        return self.owns(url) and bool(re.fullmatch(upload, urlsplit(url).path))
 
     def table(self, resource_id: str) -> Table | None:
         """Return a resource's table in the DataStore, or None where there is none."""
@@ -406,7 +425,7 @@ class Ckan:
             CkanUnreachable: CKAN cannot be asked now.
         """
         try:
-            self.call("resource_show", {"id": resource_id}, repeat=False)
+            self.resource(resource_id, repeat=False)
         except CkanNotFound:
             return True
         except CkanUnreachable:

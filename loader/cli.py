@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import io
-import json
 import logging
 import os
 import shlex
@@ -29,6 +28,7 @@ from typer.core import TyperCommand
 
 from loader import __version__, describe, embedded, printable, resources
 from loader.copy import database, gone, relation
+from loader.descriptor import from_json
 from loader.errors import (
     AircanError,
     Cancelled,
@@ -559,11 +559,12 @@ def _source(max_bytes: str | None, max_ratio: str | None, min_rate: str | None) 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        descriptor = json.loads(path.read_text(encoding="utf-8-sig"))
+        written = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
+    descriptor = from_json(written, str(path))
     known = {"fields", "schema", "dialect", "encoding"}
     if not isinstance(descriptor, dict) or not known & descriptor.keys():
         raise UsageError(

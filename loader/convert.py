@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import warnings
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -37,6 +38,7 @@ _TIMESTAMPTZ = (
 )
 _MAX_JSON_DEPTH = 500  # Python 3.10 reads 990, Postgres's stack holds some thousands
 _JSON_MARK = re.compile(r'\\.|["{}[\]]', re.DOTALL)
+_BELOW_MICROSECONDS = re.compile(r"[.,]\d{6}0*[1-9]")
 _NUMBER_START = re.compile(r"[-\d]")
 _BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
 
@@ -114,7 +116,24 @@ def _reader(field: Field) -> Callable[[str], object]:
             return None
         return reader(text if bare else bare_number(text))
 
-    return read
+    return _exactly(read) if descriptor.get("format") == "any" else read
+
+
+def _exactly(read: Callable[[str], object]) -> Callable[[str], object]:
+    """Return a reader of moments in any form that gives up what it would change.
+
+    dateutil drops a zone that it does not know, with a warning, and digits below a microsecond.
+    """
+    from dateutil.parser import UnknownTimezoneWarning  # noqa: PLC0415  (frictionless has it)
+
+    def exact(text: str) -> object:
+        if _BELOW_MICROSECONDS.search(text):
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UnknownTimezoneWarning)
+            return read(text)
+
+    return exact
 
 
 def bare_number(text: str) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loader import quoting
+from loader.descriptor import check_levels
 from loader.errors import EmptySource, NotATable, UsageError
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -118,6 +119,7 @@ def declare(
         UsageError: A property that the loader does not know, or a value that cannot be.
     """
     descriptor = descriptor or {}
+    check_levels(descriptor, "the dialect")
     properties = _csv_properties(descriptor)
     if header_row is None:
         header_row = _declared_header_row(descriptor)

@@ -78,6 +78,9 @@ class Options:
             ``refuse`` to replace it.
         source: Timeouts and retries of the source, and the limits that it has to keep to.
         batches: How many rows and bytes one call of CKAN's API takes.
+        dataset_id: The dataset that the resource is in, as CKAN said when its file was found; by
+            default CKAN is asked when the load begins. Should the id be another dataset's
+            resource's by then, or later, it is not loaded.
 
     Raises:
         UsageError: A value that cannot be.
@@ -107,12 +110,13 @@ class Options:
     on_concurrent_writes: OnConcurrentWrites = "warn"
     source: SourceSettings = field(default_factory=SourceSettings)
     batches: BatchSettings = field(default_factory=BatchSettings)
+    dataset_id: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse early what a step would stumble over late."""
         for name, choices in _CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
-        for name in ("resource_id", "ckan_url", "encoding", "delimiter"):
+        for name in ("resource_id", "dataset_id", "ckan_url", "encoding", "delimiter"):
             _check_text(name, getattr(self, name))
         _check_number("max_bad_rows", self.max_bad_rows, _FROM_0, "a number, 0 or more")
         if self.header_row is not None:

@@ -38,7 +38,7 @@ from loader.errors import (
 from loader.options import Options, default_resource_id
 from loader.passes import Pass
 from loader.progress import Progress, Silent
-from loader.reading import Reading, read
+from loader.reading import Reading, is_certain, read
 from loader.rejects import Rejects, check_place, remove_leftovers, remove_stale
 from loader.report import BadRows, Report
 from loader.schema import Column
@@ -208,7 +208,10 @@ def _named(options: Options) -> Ckan | None:
         return None
     from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
 
-    return Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
+    ckan = Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
+    if options.resource_id and options.dataset_id:
+        ckan.expect(options.resource_id, options.dataset_id)
+    return ckan
 
 
 def _withdraw(ckan: Ckan, report: Report, options: Options) -> bool:
@@ -485,6 +488,7 @@ class _Load:
         """Take in the source with the guessed types, and again if the rows proved one wrong."""
         verdict: Verdict | None = None
         identity: Identity | None = None
+        seen: tuple[int, int, str] | None = None
         types = self._declared(way)
         while True:
             with ExitStack() as stack:
@@ -508,10 +512,14 @@ class _Load:
                 self.steps.progress.expect(reading.source.size)
                 with self.steps.step("copy", "copying rows"):
                     done = self._take(way, reading, verdict)
-                md5 = reading.source.md5() if hashed and not verdict.widened else ""
+                uncertain = not is_certain(identity)
+                md5 = reading.source.md5() if uncertain or (hashed and not verdict.widened) else ""
+            before, seen = seen, (done.rows_read, done.blank_lines, md5 if uncertain else "")
+            if before not in (None, seen):
+                raise changed(reading.source.uri)
             self.report.warnings += verdict.reasons
             if not verdict.widened:
-                return done, md5
+                return done, md5 if hashed else ""
 
     def _check_key(self, columns: Sequence[Column]) -> None:
         names = [column.name for column in columns]

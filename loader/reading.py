@@ -7,6 +7,7 @@ block, which the guessed types are held against.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from frictionless import Schema
 from loader import blocks, convert, dialect, schema, table, text, unpack
 from loader.blocks import Block
 from loader.dialect import Dialect
-from loader.errors import NoRows, TooManyColumns
+from loader.errors import EncodingError, NoRows, TooManyColumns
 from loader.options import Options
 from loader.schema import Column
 from loader.source import Identity, Source, open_source
@@ -29,6 +30,12 @@ MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
 _HEAD_BYTES = 1 << 20  # what the dialect is found in
 _FIRST_TIMES = 2  # the more rows types are guessed from, the seldomer one proves wrong later
 _SAMPLED_ROWS = 5000
+# What other systems end lines in: vertical tab, form feed, the separators of ASCII, next line (a
+# control character too where EBCDIC is taken for another encoding), those of Unicode; or a line
+# end that was written in its escaped form.
+_OTHER_END = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]|\\[nr]")
+_TEXT_OF_EBCDIC = re.compile(r"[\t\n\x85 -~]")
+_LIKELY_TEXT = 0.9  # of a text in Cyrillic or Greek letters it is little more than half
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,8 @@ def read(
         options: How to read it.
         expected: The identity that an earlier reading of it had.
         types: The Postgres types that columns must have, by name: they win over the schema.
-        hashed: Whether the source shall be hashed as it is read.
+        hashed: Whether the source shall be hashed as it is read. It is, too, if its identity is
+            not certain.
 
     Raises:
         SourceError, TableError, UsageError: See ``loader.errors``.
@@ -72,7 +80,7 @@ def read(
     declared_schema = schema.read_descriptor(options.schema)
     with ExitStack() as stack:
         source = stack.enter_context(open_source(uri, options.source, expected))
-        if hashed:
+        if hashed or not is_certain(source.identity):
             source.hash_as_read()
         content = stack.enter_context(unpack.unpack(source))
         stream = text.decode(content, options.encoding)
@@ -86,6 +94,8 @@ def read(
         cut = blocks.cut(_Rejoined(head, stream), found, first_times=_FIRST_TIMES)
         first = next(cut, None)
         if first is None:
+            if options.encoding is None:
+                _refuse_ebcdic(head, stream.encoding)
             _check_header_alone(head, found, declared)
         missing = declared_schema.missing_values if declared_schema else [""]
         rows = None
@@ -106,13 +116,20 @@ def read(
         )
 
 
+def is_certain(identity: Identity | None) -> bool:
+    """Tell whether an identity says which bytes a source has."""
+    return identity is not None and identity.is_certain
+
+
 def _check_header_alone(head: bytes, found: Dialect, declared: dialect.Declared) -> None:
     """Refuse a text without a row that has more in it than a header, blank lines aside.
 
-    A quote in the header, say, may have taken all rows into it: that is no empty table.
+    A quote in the header, say, may have taken all rows into it, or they end in what no CSV ends
+    in: that is no empty table.
 
     Raises:
-        NoRows: It has more lines, in quotes or not, than those up to a header row that was given.
+        NoRows: It has more lines, in quotes or not, than those up to a header row that was given;
+            or something in it may be the end of a line.
     """
     lines = sum(1 for line in head.replace(b"\r", b"\n").split(b"\n") if line)
     if lines > max(1, declared.header_row or 1):
@@ -120,6 +137,30 @@ def _check_header_alone(head: bytes, found: Dialect, declared: dialect.Declared)
             f"below the header there is no row, though the file has {lines} lines",
             row=found.header_row,
             hint="mend the quotes in the header; or name its row with --header-row",
+        )
+    written = head.decode("utf-8", errors="replace").replace(found.delimiter, "")
+    if end := _OTHER_END.search(written):
+        shown = end[0] if end[0].isprintable() else f"U+{ord(end[0]):04X}"
+        raise NoRows(
+            f"below the header there is no row, but in it {shown}, which may end rows",
+            row=found.header_row,
+            hint="end all rows in a newline; or name the encoding with --encoding",
+        )
+
+
+def _refuse_ebcdic(head: bytes, guessed: str) -> None:
+    """Refuse a text without a row whose bytes make sense as EBCDIC: it has other line ends.
+
+    Raises:
+        EncodingError: It looks so.
+    """
+    if guessed == "utf-8":
+        return
+    other = head.decode("utf-8", errors="replace").encode(guessed, "replace").decode("cp037")
+    if len(_TEXT_OF_EBCDIC.findall(other)) > _LIKELY_TEXT * len(other):
+        raise EncodingError(
+            "the text looks like EBCDIC, of which there are several",
+            hint="name the right one with --encoding, such as cp037 or cp500",
         )
 
 

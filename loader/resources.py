@@ -5,7 +5,6 @@ Holds one resource at a time beside what its load holds.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from loader.descriptor import from_json
 from loader.errors import AircanError, Cancelled, CkanForbidden, CkanNotFound, UsageError
 from loader.options import Options, completed, guarded
 from loader.pipeline import load
@@ -167,6 +167,10 @@ class _Each:
         except AircanError as error:
             _log.warning("%s: %s", outcome.resource_id, error)
             return replace(outcome, status="failed", report=error.report, reason=str(error))
+        except Exception as error:  # noqa: BLE001  (the others are loaded all the same)
+            _log.exception("%s", outcome.resource_id)
+            reason = f"unexpected {type(error).__name__}: please report this, with the log"
+            return replace(outcome, status="failed", reason=reason)
         return replace(outcome, status="loaded", report=report)
 
     def _is_loaded(self, resource: Mapping[str, Any]) -> bool:
@@ -220,6 +224,7 @@ def _load(
     described = replace(
         options,
         resource_id=resource["id"],
+        dataset_id=resource["package_id"],
         schema=options.schema or descriptor(resource, "schema"),
         dialect=options.dialect or descriptor(resource, "dialect"),
         encoding=options.encoding or resource.get("encoding") or None,
@@ -231,8 +236,5 @@ def descriptor(resource: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """Return a descriptor that the resource has, as an object or as JSON text."""
     found = resource.get(name)
     if isinstance(found, str) and found.lstrip().startswith("{"):
-        try:
-            found = json.loads(found)
-        except ValueError as error:
-            raise UsageError(f"the resource's {name} is not JSON: {error}") from error
+        found = from_json(found, f"the resource's {name}")
     return found if isinstance(found, dict) else None

@@ -19,6 +19,7 @@ from frictionless import Detector, Field, Schema
 from frictionless.exception import FrictionlessException
 
 from loader import convert
+from loader.descriptor import check_levels
 from loader.errors import UsageError
 
 _MAX_NAME_BYTES = 63
@@ -159,6 +160,7 @@ def read_descriptor(descriptor: Mapping[str, object] | None) -> Schema | None:
     """
     if not descriptor:
         return None
+    check_levels(descriptor, "the schema")
     _check_fields(descriptor.get("fields"))
     try:
         return Schema.from_descriptor(dict(descriptor))
@@ -176,8 +178,23 @@ def _check_fields(fields: object) -> None:
         if not isinstance(field, Mapping):
             raise UsageError(f"the schema's field {field!r} is not an object")
         for form in ("decimalChar", "groupChar"):
-            if not isinstance(field.get(form, ""), str):
-                raise UsageError(f"the schema's {form} {field[form]!r} is not a string")
+            _check_form(form, field.get(form, ""))
+        if field.get("groupChar") and field["groupChar"] == field.get("decimalChar", "."):
+            raise UsageError(
+                f"the schema's groupChar {field['groupChar']!r} is the decimalChar too",
+                hint="declare both: the decimalChar is a full stop unless it is declared",
+            )
+
+
+def _check_form(form: str, value: object) -> None:
+    """Refuse what would change a number without a word: ``-`` as groupChar makes 5 of -5."""
+    if not isinstance(value, str):
+        raise UsageError(f"the schema's {form} {value!r} is not a string")
+    if any(one.isalnum() or one in "+-" for one in value):
+        raise UsageError(
+            f"the schema's {form} {value!r} is a part of numbers themselves",
+            hint="give what stands between digits, such as a comma, a full stop or a space",
+        )
 
 
 def infer(

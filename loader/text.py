@@ -192,11 +192,17 @@ class TextStream:
                 text = text.removeprefix("\ufeff")
             return text.encode()
         except UnicodeDecodeError as error:
-            if error.encoding == "charmap":  # as Python calls all single-byte ones but ASCII
+            # Python calls all single-byte ones but ASCII so.
+            if error.encoding == "charmap" and _keeps_ascii(self.encoding):
                 return _with_raw_bytes(data, self.encoding)
             raise _undecodable(self.encoding, start - len(pending) + error.start) from None
         except UnicodeError:  # half a surrogate pair, which UTF-7 for one lets pass
             raise _undecodable(self.encoding, start) from None
+
+
+def _keeps_ascii(encoding: str) -> bool:
+    """Tell whether bytes below 0x80 are ASCII: those that are not stand for no raw byte."""
+    return bytes(range(0x80)).decode(encoding, "replace").isascii()
 
 
 def _with_raw_bytes(data: bytes, encoding: str) -> bytes:

@@ -45,6 +45,8 @@ _BZ2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # the first block, or the end of an 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # how pzstd begins a file
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_ZIP_MARKER = b"PK00"  # before one that was to be split, and fitted into one part
+_ZIP_END_BYTES = 22 + 65535  # of its last record, which ends in a comment
 _OLD_WORKBOOK_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED = 0x1  # of a zip member's flags
 _OFFICE_FILES = (
@@ -270,6 +272,7 @@ def _open_zip(source: Source, packed: BinaryIO) -> BinaryIO:
         with _seam(source.uri, _DAMAGE):
             contents = _Contents(place, source.uri)
             archive = resources.enter_context(zipfile.ZipFile(cast("BinaryIO", contents)))
+            _check_whole(place, archive, source.uri)
             member = _only_file(archive, source.uri)
             _check_memory(place, member)
             content = resources.enter_context(_open_member(archive, member, source.uri))
@@ -360,6 +363,27 @@ def _only_file(archive: zipfile.ZipFile, uri: str) -> zipfile.ZipInfo:
             hint="pack one CSV file alone",
         )
     return files[0]
+
+
+def _check_whole(place: BinaryIO, archive: zipfile.ZipFile, uri: str) -> None:
+    """Refuse a zip with something before or behind it: of two, zipfile reads the last alone.
+
+    NULs behind it are padding.
+    """
+    place.seek(0)
+    begin = len(_ZIP_MARKER) if place.read(len(_ZIP_MARKER)) in (_ZIP_MAGICS[2], _ZIP_MARKER) else 0
+    size = place.seek(0, io.SEEK_END)
+    place.seek(max(0, size - _ZIP_END_BYTES))
+    tail = place.read(_ZIP_END_BYTES)
+    end = tail.rfind(_ZIP_MAGICS[1]) + 20
+    behind = tail[end + 2 + int.from_bytes(tail[end : end + 2], "little") :]
+    first = min((member.header_offset for member in archive.infolist()), default=begin)
+    if first != begin or behind.strip(b"\0"):
+        raise CompressionError(
+            f"{uri} is a zip with something {'before' if first != begin else 'behind'} it,"
+            " such as another zip",
+            hint="pack one CSV file alone",
+        )
 
 
 def _is_by_the_way(member: zipfile.ZipInfo) -> bool:

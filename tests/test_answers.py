@@ -241,12 +241,13 @@ def test_each_call_has_all_of_the_time_and_of_the_bytes(monkeypatch):
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "the operator's"])
 @pytest.mark.parametrize("packing", ["identity", "gzip", "GZIP", "x-gzip", "deflate"])
 def test_a_packed_answer_is_unpacked(packing, guarded):
-    body = b'{"success": true, "result": {"id": "%s"}}' % (b"r" * 3 * MIB)
+    text = b"r" * 3 * MIB
+    body = b'{"success": true, "result": {"id": "r", "description": "%s"}}' % text
     pack = {"identity": bytes, "deflate": zlib.compress}.get(packing, gzip.compress)(body)
     head = OK + b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n"
     with Sending(lambda: iter([head % (packing.encode(), len(pack)) + pack])) as server:
         found = ckan(server, SETTINGS, guarded=guarded).resource("r")
-    assert found == {"id": "r" * 3 * MIB}
+    assert found == {"id": "r", "description": text.decode()}
 
 
 def test_only_what_is_unpacked_is_asked_for():

@@ -399,15 +399,26 @@ WRITTEN = {
         True,
     ),
     "another's upload": ("https://ckan.example/data/dataset/d/resource/r-2/download/a.csv", False),
+    "another's, whose id differs in its case": (
+        "https://ckan.example/data/dataset/d/resource/R-1/download/a.csv",
+        False,
+    ),
+    "another CKAN's on this host, whose path differs in its case": (
+        "https://ckan.example/DATA/dataset/d/resource/r-1/download/a.csv",
+        False,
+    ),
     "another's rows": ("https://ckan.example/data/datastore/dump/r-2", False),
     "out of its upload": (
         "https://ckan.example/data/dataset/d/resource/r-1/download/../../../../datastore/dump/r-2",
         False,
     ),
-    "out of it, encoded": (
-        "https://ckan.example/data/dataset/d/resource/r-1/download/..%2F..%2F..%2Fdump",
-        False,
-    ),
+    **{
+        f"out of it by {slash}": (
+            f"https://ckan.example/data/dataset/d/resource/r-1/download/..{slash}..{slash}dump",
+            False,
+        )
+        for slash in ("%2F", "%2f", "\\")
+    },
     "itself": ("https://ckan.example/a/data/dataset/d/resource/r-1/download/a.csv", False),
     "another host": ("https://evil.org/data/dataset/d/resource/r-1/download/a.csv", False),
     "no URL": ("http://[", False),

@@ -12,6 +12,10 @@ from loader.factory import conf, on_airflow
 from loader.source import Limits
 
 
+def nested(levels: int) -> list[object]:
+    return [nested(levels - 1)] if levels else []
+
+
 def test_a_resource_as_an_object_or_as_text():
     resource = {"resource_id": "a", "path": "https://example.org/a.csv"}
     assert conf.read({"resource": resource}).resource == resource
@@ -40,7 +44,24 @@ def test_no_database_is_none():
 
 
 @pytest.mark.parametrize(
-    "resource", ["{", "[]", "a/b", {}, {"resource_id": 1}, {"path": "a.csv"}, None]
+    "resource",
+    [
+        "{",
+        "[]",
+        "a/b",
+        "abc\n",
+        {},
+        {"resource_id": 1},
+        {"resource_id": "abc\n"},
+        {"resource_id": "a/b"},
+        '{"resource_id": "a\\n"}',
+        {"path": "a.csv"},
+        None,
+        "[" * 100_000,
+        '{"resource_id": "a", "schema": ' + "[" * 1000 + "]" * 1000 + "}",
+        {"resource_id": "a", "schema": {"x": nested(60)}},
+    ],
+    ids=range(14),
 )
 def test_a_resource_that_is_none(resource):
     with pytest.raises(UsageError, match="the conf's resource"):

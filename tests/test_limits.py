@@ -433,6 +433,12 @@ SLOW: dict[str, Callable[[socket.socket, int], None]] = {
     "a body without length": lambda c, _: trickle(c, OK + b"\r\n", b"x"),
     "chunks": lambda c, _: trickle(c, OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
     "a chunk's head": lambda c, _: trickle(c, OK + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x"),
+    "what is added to chunks' heads": lambda c, _: trickle(
+        c, OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"x" * 2000 + b"\r\nx\r\n", 0.01
+    ),
+    "what follows the last chunk": lambda c, _: trickle(
+        c, OK + b"Transfer-Encoding: chunked\r\n\r\n4\r\na\n1\n\r\n0\r\n", b"X: y\r\n" * 500, 0.01
+    ),
     "the status": lambda c, _: trickle(c, b"HTTP/1.1 200 ", b"O"),
     "headers": lambda c, _: trickle(c, OK, b"X-A: b\r\n"),
     "one header": lambda c, _: trickle(c, OK + b"X-A: ", b"b"),

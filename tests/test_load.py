@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from datastore import rows_of, shadows
-from http_server import HttpServer
+from http_server import LAST_MODIFIED, HttpServer
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +18,7 @@ from loader import blocks, errors
 from loader.copy import lanes
 from loader.errors import (
     EmptySource,
+    EncodingError,
     NoRows,
     NotATable,
     RowsLost,
@@ -265,6 +266,12 @@ ROWLESS = {
     "the header alone in quotes": ('"a\n1\n2"\n', NoRows, 1),
     "all above the header": ("Trees,,\nof 2020,,\na,b,c\n", NoRows, 3),
     "a CR in the header": ("a,b\r1,2,3\n\n\n", NotATable, 1),
+    **{
+        f"rows that end in {end!r}": (f"a,b{end}1,x{end}2,y{end}", NoRows, 1)
+        for end in ("\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029", r"\n", r"\r\n")
+    },
+    "the separators of ASCII": ("a\x1fb\x1e1\x1fx\x1e", NoRows, 1),
+    "the same, further on": ("a," + "b" * 100 + " \x1e1,x\x1e", NoRows, 1),
 }
 
 
@@ -284,6 +291,23 @@ def test_a_file_that_gives_no_row_and_is_more_than_a_header_leaves_the_table(
     assert shadows(database_18) == []
 
 
+@pytest.mark.parametrize("encoding", ["cp037", "cp273", "cp500", "cp875", "cp1026", "cp1140"])
+@pytest.mark.parametrize("end", ["\n", "\x85"])
+@pytest.mark.parametrize("rows", [2, 2000])
+def test_ebcdic_is_no_empty_table(datastore_url_18, database_18, tmp_path, encoding, end, rows):
+    options = Options("t", datastore_url_18)
+    load(write(tmp_path / "old.csv", "a,b\n1,2\n"), options)
+    text = f"id,name{end}" + "".join(f"{n},Tree {n}{end}" for n in range(rows))
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    with pytest.raises(EncodingError, match="looks like EBCDIC") as raised:
+        load(tmp_path / "t.csv", options)
+    assert "--encoding" in raised.value.hint
+    assert rows_of(database_18, "t") == [(1, 2)]
+    if end == "\n":
+        report = load(tmp_path / "t.csv", replace(options, encoding=encoding))
+        assert (report.rows, types(report)) == (rows, ["bigint", "text"])
+
+
 # name: text, options
 HEADER_ALONE = {
     "LF": ("a,b\n", {}),
@@ -293,6 +317,11 @@ HEADER_ALONE = {
     "LF, CR, blank lines": ("a,b\n\r\n\r\r", {}),
     "in quotes": ('"a","b"\n', {}),
     "below notes, where its row is given": ("Trees\nof 2020\na,b\n", {"header_row": 3}),
+    "a separator of ASCII that is the delimiter": (
+        "a\x1fb\n",
+        {"dialect": {"delimiter": "\x1f"}},
+    ),
+    "Cyrillic": ("номер,название улицы\n", {}),
 }
 
 
@@ -501,6 +530,37 @@ def test_a_source_without_validators_that_has_another_header_at_the_restart(
         with pytest.raises(SourceChanged, match="changed while it was being read"):
             load(server.url, Options("t", datastore_url_18, source=QUICK), ChangeAtTheEnd())
         assert len(server.requests) == 2
+    assert rows_of(database_18, "t") == [(1,)]
+    assert shadows(database_18) == []
+
+
+CHANGES = {
+    "longer": numbers(60_000, "n/a") + b"1,a\n",
+    "cut": numbers(30_000, "1"),
+    "of the same length": numbers(59_999, "n/a") + b"1,another\n",
+    "as many rows": numbers(60_000, "nil"),
+}
+
+
+@pytest.mark.parametrize("after", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("last_modified", [None, LAST_MODIFIED], ids=["", "a time"])
+def test_a_second_reading_is_of_the_same_bytes_whatever_the_server_tells(
+    database_18, datastore_url_18, tmp_path, small_blocks, after, last_modified
+):
+    load(write(tmp_path / "old.csv", "n\n1\n"), Options("t", datastore_url_18))
+    before = numbers(60_000, "n/a")
+    with HttpServer(before, etag=None, last_modified=last_modified) as server:
+
+        class ChangeAtTheEnd(Silent):
+            def advance(self, bytes_read: int, rows: int) -> None:
+                if rows == 60_001:
+                    server.content = after
+
+        with pytest.raises(SourceChanged):
+            load(server.url, Options("t", datastore_url_18, source=QUICK), ChangeAtTheEnd())
+        assert len(server.requests) == 2
+        server.content = before
+        assert load(server.url, Options("t2", datastore_url_18, source=QUICK)).rows == 60_001
     assert rows_of(database_18, "t") == [(1,)]
     assert shadows(database_18) == []
 

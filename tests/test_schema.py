@@ -15,6 +15,11 @@ from loader.schema import Column, describe, infer, name_columns, read_descriptor
 
 LONG = "a" * 70
 
+
+def nested(levels: int) -> list[object]:
+    return [nested(levels - 1)] if levels else []
+
+
 # name: headers, names
 NAMES = {
     "valid ones stay": (["a", "Straße 1", "x.y-z/%"], ["a", "Straße 1", "x.y-z/%"]),
@@ -186,6 +191,14 @@ INVALID = {
     "missingValues is no list": {"fields": [], "missingValues": "NA"},
     "a format that is no string": {"fields": [{"name": "a", "type": "date", "format": 5}]},
     "a decimalChar that is no string": {"fields": [{"name": "a", "decimalChar": 5}]},
+    **{
+        f"{form} {char!r}, which is in numbers": {"fields": [{"name": "a", form: char}]}
+        for form in ("decimalChar", "groupChar")
+        for char in ("-", "+", "5", "e", "E", "x", ",-", "\u0663")
+    },
+    "groupChar alone is decimalChar too": {"fields": [{"name": "a", "groupChar": "."}]},
+    "both are the same": {"fields": [{"name": "a", "groupChar": ",", "decimalChar": ","}]},
+    "nested too deep": {"fields": [], "x": nested(60)},
 }
 
 

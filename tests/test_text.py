@@ -3,6 +3,8 @@
 
 import codecs
 import io
+from contextlib import suppress
+from encodings.aliases import aliases
 
 import pytest
 from hypothesis import example, given
@@ -285,6 +287,18 @@ def test_the_place_of_a_bad_byte_counts_from_the_first_byte_of_the_file():
     packed = good.encode("shift_jis")
     with pytest.raises(EncodingError, match=f"byte {len(packed)} of the text is not shift_jis"):
         text_of(packed + b"\x81\x20", "shift_jis", size=10_000)
+
+
+@pytest.mark.parametrize(
+    "encoding", sorted({*aliases.values(), "cp424", "cp875"} - {"mbcs", "oem"})
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_whatever_the_bytes_no_encoding_ends_in_an_error_of_python(encoding, size):
+    for data in (*(b"a" + bytes([n]) for n in range(256)), bytes(range(256))):
+        with suppress(EncodingError, UsageError):
+            stream = decode(io.BytesIO(data), encoding)
+            while stream.read(size):
+                pass
 
 
 def test_a_surrogate_smuggled_in_by_an_odd_encoding_is_refused():

@@ -30,6 +30,14 @@ def zipped(*members, method=zipfile.ZIP_DEFLATED):
     return packed.getvalue()
 
 
+def commented(comment: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("data.csv", TEXT)
+        archive.comment = comment
+    return packed.getvalue()
+
+
 PACKERS = {
     "plain": lambda data: data,
     "gzip": gzip.compress,
@@ -251,6 +259,37 @@ def test_a_zip_without_exactly_one_file_is_refused(members, message, write):
     with pytest.raises(CompressionError, match=message) as caught:
         content_of(write(zipped(*members)))
     assert "one CSV file" in caught.value.hint
+
+
+ONE, OTHER = zipped(("a.csv", TEXT)), zipped(("b.csv", TEXT))
+
+
+BESIDE = {
+    "two": (ONE + OTHER, "before"),
+    "three": (ONE + OTHER + ONE, "before"),
+    "an empty one, and one": (zipped() + ONE, "before"),
+    "a zip, and text": (ONE + TEXT[:1000], "behind"),
+    "a zip, and a gzip": (ONE + gzip.compress(b"a,b\n1,2\n"), "behind"),
+    "a comment, and text": (commented(b"of 2020") + b"a,b\n", "behind"),
+}
+
+
+@pytest.mark.parametrize(("packed", "where"), BESIDE.values(), ids=BESIDE)
+def test_a_zip_with_something_beside_it_is_refused(packed, where, write):
+    with pytest.raises(CompressionError, match=f"something {where} it") as caught:
+        content_of(write(packed))
+    assert "one CSV file" in caught.value.hint
+    with HttpServer(packed) as server, pytest.raises(CompressionError):
+        content_of(server.url)
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [ONE + bytes(10), ONE + bytes(70_000), commented(b"of 2020"), commented(b"x" * 65535)],
+    ids=["padded", "padded much", "a comment", "a long comment"],
+)
+def test_a_zip_may_be_padded_and_have_a_comment(packed, write):
+    assert content_of(write(packed)) == TEXT
 
 
 def test_an_encrypted_zip_is_refused(write):

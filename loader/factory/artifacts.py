@@ -14,7 +14,6 @@ import io
 import json
 import logging
 import os
-import re
 import shutil
 import stat
 import zlib
@@ -37,7 +36,7 @@ from loader.errors import (
     UsageError,
 )
 from loader.source import failures, mask_uri
-from loader.source.gcs import foreign_errors
+from loader.source.gcs import BUCKET, foreign_errors
 from loader.source.uri import split_scheme
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SAFE = ":+=@,"  # beside letters, digits and -._~; run ids hold the first two
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 # Of files in a local folder. Who sets the folder's setgid bit shares it with its group: that of a
 # CKAN, say, which gives out the rejected rows.
 _OWNER_ONLY, _GROUP_TOO = 0o600, 0o640
@@ -618,7 +616,7 @@ def _store(base: str) -> _Store:
     scheme, rest = split_scheme(base)
     if scheme == "gs":
         bucket, _, prefix = rest.rstrip("/").partition("/")
-        if _BUCKET.fullmatch(bucket) and (not prefix or _is_path(prefix)):
+        if BUCKET.fullmatch(bucket) and (not prefix or _is_path(prefix)):
             return _Bucket(bucket, prefix)
     elif scheme in ("", "file"):
         path = unquote(rest.removeprefix("localhost")) if scheme else rest

@@ -6,12 +6,12 @@ imports nothing of weight: DAG files read it whenever they are parsed.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from loader.descriptor import check_levels, from_json
 from loader.errors import UsageError
 
 CKAN_CONN_ID = "aircan_ckan"
@@ -38,6 +38,7 @@ _CONNECTIONS: dict[str, dict[str, Any]] = {
         " Without it, rows go through CKAN's API.",
     },
 }
+_LARGEST = 2**62  # Airflow hands a task no greater number
 _OPTIONS: dict[str, Any] = {
     "section": "Options",
     "default": {},
@@ -48,29 +49,30 @@ _OPTIONS: dict[str, Any] = {
     "properties": {
         "full_text": {"enum": ["all", "text", "none"]},
         "fts_index": {"enum": ["gin", "gist", "none"]},
-        "max_bad_rows": {"type": "integer", "minimum": 0},
+        "max_bad_rows": {"type": "integer", "minimum": 0, "maximum": _LARGEST},
         "on_type_error": {"enum": ["fail", "widen"]},
         "on_concurrent_writes": {"enum": ["warn", "keep", "refuse"]},
         "via": {"enum": ["auto", "copy", "api"]},
         "encoding": {"type": "string"},
         "delimiter": {"type": "string"},
-        "header_row": {"type": "integer", "minimum": 0},
+        "header_row": {"type": "integer", "minimum": 0, "maximum": _LARGEST},
         # No looser than the factory's own: those are its operators' to set.
-        "max_bytes": {"type": ["integer", "string"], "minimum": 1},
-        "max_ratio": {"type": ["number", "string"], "minimum": 1},
-        "min_rate": {"type": ["number", "string"], "minimum": 0},
+        "max_bytes": {"type": ["integer", "string"], "minimum": 1, "maximum": _LARGEST},
+        "max_ratio": {"type": ["number", "string"], "minimum": 1, "maximum": _LARGEST},
+        "min_rate": {"type": ["number", "string"], "minimum": 0, "maximum": _LARGEST},
     },
     "additionalProperties": False,
 }
 _ID = "[0-9A-Za-z_-]{1,100}"
+_END = r"(?![\s\S])"  # where `$` would allow a newline
 _RESOURCE: dict[str, Any] = {
     "type": ["object", "string"],
     "title": "Resource",
     "description": "The id of a resource in CKAN; or a frictionless Resource descriptor, JSON, with"
     " that resource_id: what it leaves out, the path above all, CKAN is asked for.",
-    "pattern": rf"^({_ID}|\s*\{{[\s\S]*\}}\s*)$",
+    "pattern": rf"^({_ID}|\s*\{{[\s\S]*\}}\s*){_END}",
     "properties": {
-        "resource_id": {"type": "string", "pattern": f"^{_ID}$"},
+        "resource_id": {"type": "string", "pattern": f"^{_ID}{_END}"},
         "path": {"type": "string"},
         "schema": {"type": "object"},
         "dialect": {"type": "object"},
@@ -152,6 +154,7 @@ CLEANUP: Mapping[str, Mapping[str, Any]] = {
         "default": 30,
         "type": "number",
         "minimum": 0,
+        "maximum": 36_500,
         "title": "Days that a run's artifacts are kept",
     },
     "dry_run": {"default": False, "type": "boolean", "title": "Only list"},
@@ -237,15 +240,18 @@ def _options(conf: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(_ID, value) is not None
+
+
 def _descriptor(resource: object) -> Mapping[str, Any]:
-    if isinstance(resource, str) and re.fullmatch(_ID, resource):
+    if _is_id(resource):
         return {"resource_id": resource}
     if isinstance(resource, str):
-        try:
-            resource = json.loads(resource)
-        except ValueError as error:
-            raise UsageError(f"the conf's resource is not JSON: {error}") from error
-    if not isinstance(resource, dict) or not isinstance(resource.get("resource_id"), str):
+        resource = from_json(resource, "the conf's resource")
+    else:
+        check_levels(resource, "the conf's resource")
+    if not isinstance(resource, dict) or not _is_id(resource.get("resource_id")):
         raise UsageError(
             "the conf's resource names no resource_id", hint='{"resource": {"resource_id": "..."}}'
         )

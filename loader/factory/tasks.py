@@ -242,7 +242,7 @@ def _look_up(run: Run, place: Place, job: Job) -> tuple[Ckan, dict[str, Any]]:
     uri = _uri(run, ckan)
     described = descriptors.of_resource(shown, run.conf.resource, uri)
     # The path is masked: two of them may look the same.
-    described["aircan"] = {"file": _file(run, uri)}
+    described["aircan"] = {"file": _file(run, uri), "dataset": shown["package_id"]}
     dataset = ckan.dataset(shown["package_id"])
     place.write(DATASET, descriptors.of_dataset(dataset, described))
     return ckan, described
@@ -610,7 +610,7 @@ def _prepared(run: Run) -> dict[str, Any]:
     Raises:
         ArtifactsError: It found it for another resource: the list of many was made anew.
     """
-    described = run.place("prepare").read_object(RESOURCE, "resource_id", "path")
+    described = run.place("prepare").read_object(RESOURCE, "resource_id", "path", "aircan")
     if described["resource_id"] != run.conf.resource_id:
         raise ArtifactsError(
             f"what was prepared is the resource {described['resource_id']}, not"
@@ -664,6 +664,7 @@ def _options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options:
     return replace(
         Options(**given),
         resource_id=run.conf.resource_id,
+        dataset_id=described["aircan"]["dataset"],
         ckan_url=ckan.url,
         ckan_token=ckan.token,
         ckan_guard=ckan.guard,
@@ -694,6 +695,8 @@ def _max_loads(settings: Settings, described: Mapping[str, Any]) -> int | None:
 def _of_ckan(run: Run) -> Options:
     ckan, datastore_url = run.ckan(), run.datastore_url()
     return Options(
+        resource_id=run.conf.resource_id,
+        dataset_id=_prepared(run)["aircan"]["dataset"],
         ckan_url=ckan.url,
         ckan_token=ckan.token,
         ckan_guard=ckan.guard,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -23,13 +24,15 @@ _log = logging.getLogger(__name__)
 
 SCHEMES: tuple[str, ...] = ("gs",)
 
+BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _CHUNK_BYTES = 4 * 1024 * 1024  # of one request; the client holds about three of them
 
 
 def connect(target: Target, offset: int, known: Identity | None) -> Connection:
     """Open the known generation of an object, or the newest."""
     bucket, _, key = target.uri.partition("://")[2].partition("/")
-    if not bucket or not key:
+    # Google's client puts the bucket's name into its URLs as it is.
+    if not BUCKET.fullmatch(bucket) or not key:
         raise UsageError(
             f"{target.shown} does not name an object", hint="give gs://BUCKET/PATH/TO/FILE.csv"
         )

@@ -24,6 +24,11 @@ class Identity:
         """Return the ETag if it promises the same bytes, not only the same meaning."""
         return None if self.etag is None or self.etag.startswith("W/") else self.etag
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether two that match are of the same bytes; a time may be that of two versions."""
+        return bool(self.strong_etag or self.generation is not None or self.inode is not None)
+
     def matches(self, other: Identity | None) -> bool:
         """Tell whether both are of the same bytes; a size that is not known fits any."""
         if other is None or (self.size != other.size and None not in (self.size, other.size)):

@@ -20,7 +20,10 @@ class Arrivals(Protocol):
     """Who is told of what arrives."""
 
     def arrived(self, count: int) -> None:
-        """Note that something came: so many bytes of a body, 0 for what precedes it."""
+        """Note that something came: so many bytes of a body, 0 for what precedes it.
+
+        Fewer than none take back some that were none of the source: what frames it.
+        """
 
 
 class Pace:
@@ -51,7 +54,8 @@ class Pace:
         """Note that something came.
 
         Args:
-            count: Bytes of the source itself: 0 for what only precedes them, such as headers.
+            count: Bytes of the source itself: 0 for what only precedes them, such as headers;
+                less for some that turned out to be none.
 
         Raises:
             SourceTooSlow: It was too little for the time it took.

@@ -136,7 +136,7 @@ class _PacedResponse(http.client.HTTPResponse):
         super().__init__(*args, **options)
         # What the buffered reader wraps reads the socket once for each call.
         self._telling = _Telling(self.fp.detach(), self.pace)
-        self.fp = io.BufferedReader(self._telling)
+        self.fp = _Buffer(self._telling)
 
     def begin(self) -> None:
         super().begin()
@@ -160,6 +160,11 @@ class _Telling(io.RawIOBase):
         self._pace.arrived(count if count and self.is_body else 0)
         return count
 
+    def take_back(self, count: int) -> None:
+        """Tell the pace that so many bytes were none of the source."""
+        if self.is_body:
+            self._pace.arrived(-count)
+
     def fileno(self) -> int:
         return int(self._raw.fileno())
 
@@ -167,6 +172,23 @@ class _Telling(io.RawIOBase):
         if not self.closed:
             super().close()
             self._raw.close()
+
+
+class _Buffer(io.BufferedReader):
+    """A socket's buffer, of which lines are no bytes of the source.
+
+    In a body these are the sizes of chunks, with whatever a server adds to them, and what follows
+    the last chunk: both may be as long as it likes.
+    """
+
+    def __init__(self, telling: _Telling) -> None:
+        super().__init__(telling)
+        self._telling = telling
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(-1 if size is None else size)
+        self._telling.take_back(len(line))
+        return line
 
 
 class _GuardedSession(_Session):

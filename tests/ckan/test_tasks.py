@@ -332,6 +332,25 @@ def test_what_was_prepared_for_another_resource_is_not_loaded(portal_212, run):
     assert refused.value.hint == "clear the task prepare and those after it"
 
 
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_a_resource_whose_id_another_dataset_has_taken_is_not_loaded(portal_212, run, step):
+    if step == "convert":
+        run = through_api(run)
+    steps = {name: getattr(tasks, name) for name in STEPS}
+    for name in STEPS[: STEPS.index(step)]:
+        steps[name](run)
+    resource_id = run.conf.resource_id
+    shown = portal_212.action("resource_show", id=resource_id)
+    portal_212.action("package_patch", id=shown["package_id"], resources=[])
+    public = portal_212.new_dataset()["id"]
+    portal_212.action(
+        "resource_create", package_id=public, id=resource_id, url=shown["url"], format="CSV"
+    )
+    with pytest.raises(errors.CkanNotFound, match="deleted"):
+        steps[step](run)
+    assert not sql(portal_212, "SELECT to_regclass(quote_ident(%s)) IS NOT NULL", resource_id)[0][0]
+
+
 def test_rows_written_down_of_another_file_are_not_sent(portal_212, run, server):
     run = through_api(run)
     tasks.prepare(run)

@@ -373,6 +373,34 @@ class TestSettings:
                 factory_portal.action(action, people["member"].token, resource_id=resource["id"])
 
 
+def nested(levels: int) -> list[Any]:
+    """Return lists in lists."""
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("ask", [1, 0, "no", False])
+def test_whether_airflow_is_asked_may_be_said_in_any_way(factory_portal, resource, ask):
+    job = factory_portal.action("aircan_status_update", **update(resource))
+    assert factory_portal.action("aircan_job_show", id=job["id"], ask=ask)["id"] == job["id"]
+
+
+@pytest.mark.parametrize("levels", [10, 600])
+@pytest.mark.parametrize("action", ["aircan_status_update", "aircan_columns_change"])
+def test_who_may_not_ask_is_told_so_whatever_he_asks(factory_portal, resource, action, levels):
+    asked = update(resource, info={"x": nested(levels)}, before=nested(levels))
+    with pytest.raises(Refused, match=r"40[39]"):
+        factory_portal.action(action, "", **asked)
+
+
+def test_what_is_told_too_deep_is_left_out(factory_portal, resource):
+    told = {"report": {"rows": 3, "odd": nested(600)}}
+    job = factory_portal.action("aircan_status_update", **update(resource, info=told))
+    assert job["info"]["report"]["rows"] == 3
+
+
 @pytest.mark.parametrize(
     ("action", "asked", "field"),
     [
@@ -390,6 +418,10 @@ class TestSettings:
         ("aircan_submit", {"options": {"x": "\0"}}, "options"),
         ("aircan_submit", {"options": {"x": 2**70}}, "options"),
         ("aircan_submit", {"unique_keys": ["\ud800"]}, "unique_keys"),
+        ("aircan_submit", {"options": {"x": nested(600)}}, "options"),
+        ("aircan_submit", {"force": []}, "force"),
+        ("aircan_submit", {"force": {}}, "force"),
+        ("aircan_submit", {"force": 1.5}, "force"),
     ],
 )
 def test_what_cannot_be_is_refused_by_its_name(factory_portal, resource, action, asked, field):

@@ -218,13 +218,50 @@ class TestTables:
         assert jobs.ended(resource["id"])[0]["status"] == "DONE"
         return factory_portal.action("resource_show", id=resource["id"])
 
-    def test_go_with_their_resource(self, factory_portal: Portal, loaded: dict[str, Any]):
+    @pytest.mark.parametrize("way", [resource_delete, left_out, dataset_purge])
+    def test_go_with_their_resource(self, factory_portal: Portal, loaded: dict[str, Any], way: Way):
         """CKAN leaves the table of a resource that a dataset is saved without."""
-        left_out(factory_portal, loaded)
-        assert has_table(factory_portal, loaded["id"])
-        factory_portal.ckan("aircan", "reconcile")
-        assert not has_table(factory_portal, loaded["id"])
+        way(factory_portal, loaded)
+        until(lambda: not has_table(factory_portal, loaded["id"]))
         assert asked_by_nobody(factory_portal, loaded["id"]) == []
+
+    def test_are_not_passed_on_with_an_id(
+        self, factory_portal: Portal, jobs: Jobs, server: HttpServer
+    ):
+        """CKAN gives the id of a deleted resource to whoever asks for it, in any dataset."""
+        private = factory_portal.new_resource(server.url, private=True)
+        assert jobs.ended(private["id"])[0]["status"] == "DONE"
+        with psycopg.connect(factory_portal.main_url) as connection:  # as if nobody had noticed
+            connection.execute(
+                "UPDATE resource SET state = 'deleted' WHERE id = %s", [private["id"]]
+            )
+        taken = {"id": private["id"], "package_id": factory_portal.new_dataset()["id"]}
+        factory_portal.action("resource_create", url="http://a.org/b.pdf", format="PDF", **taken)
+        asked = {"resource": private["id"]}
+        assert factory_portal.action("aircan_job_list", "", **asked)["count"] == 0
+        both = {**asked, "dataset": private["package_id"]}
+        assert factory_portal.action("aircan_job_list", "", **both)["count"] == 0
+        status = factory_portal.action("aircan_status", "", resource_id=private["id"])
+        assert status == {"status": "NONE", "job": None}
+        factory_portal.ckan("aircan", "reconcile")
+        assert not has_table(factory_portal, private["id"])
+        fields = [{"id": "a", "type": "text"}]
+        given = {"fields": fields, "records": [{"a": "x"}], "force": True}
+        factory_portal.action("datastore_create", resource_id=private["id"], **given)
+        factory_portal.ckan("aircan", "reconcile")
+        assert factory_portal.search(private["id"])["total"] == 1
+
+    def test_of_who_has_the_id_now_stay(
+        self, factory_portal: Portal, jobs: Jobs, loaded: dict[str, Any], server: HttpServer
+    ):
+        left_out(factory_portal, loaded)
+        until(lambda: not has_table(factory_portal, loaded["id"]))
+        taken = {"id": loaded["id"], "package_id": factory_portal.new_dataset()["id"]}
+        factory_portal.action("resource_create", url=server.url, format="CSV", **taken)
+        (job,) = jobs.ended(loaded["id"])
+        assert (job["status"], job["dataset"]) == ("DONE", taken["package_id"])
+        factory_portal.ckan("aircan", "reconcile")
+        assert factory_portal.search(loaded["id"])["total"] == 2
 
     def test_come_back_with_it(self, factory_portal: Portal, jobs: Jobs, loaded: dict[str, Any]):
         before = factory_portal.action("package_show", id=loaded["package_id"])

@@ -101,14 +101,23 @@ def cancel_lost(which: model.Lost | None = None) -> None:
         found = model.lost(one, which)
         for job, why in found:
             _lose(job, why)
+        gone = [] if which is None else model.gone(one, which)
     for job, _ in found:
         background.enqueue(stop_lost, job.id, title="stop what was deleted or made private")
+    if gone and not found:  # soon: whoever takes the id of one would get its table
+        background.enqueue(drop_gone, title="drop the tables of what was deleted")
 
 
 def _lose(job: Job, why: str) -> None:
     updates.end(job, "CANCELLED", _WHY[why])
     # Airflow may have got it, and may be away when it is to end it.
     job.put(why=why, to_stop=job.is_submitted or "claimed" in job.info)
+
+
+@background.logged
+def drop_gone() -> None:
+    """Drop the tables of what was deleted."""
+    tables.drop_gone()
 
 
 @background.logged

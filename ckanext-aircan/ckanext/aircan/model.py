@@ -188,7 +188,7 @@ def add(one: Session, **values: Any) -> Job:  # noqa: ANN401
 
 def newest(one: Session, resources: Sequence[str], job_type: str | None = None) -> dict[str, Job]:
     """Return the newest job of each of the resources that have one."""
-    found = select(Job).where(Job.resource.in_(resources))
+    found = select(Job).where(Job.resource.in_(resources), ~_of_a_former())
     if job_type is not None:
         found = found.where(Job.job_type == job_type)
     found = found.distinct(Job.resource).order_by(Job.resource, Job.created.desc())
@@ -213,7 +213,8 @@ def lost(one: Session, which: Lost | None = None) -> list[tuple[Job, str]]:
     resource, package = model.Resource, model.Package
     found = (
         select(Job, resource.state, package.state, package.private)
-        .outerjoin(resource, resource.id == Job.resource)
+        # CKAN gives the id of a deleted resource to whoever asks for it, in any dataset.
+        .outerjoin(resource, and_(resource.id == Job.resource, resource.package_id == Job.dataset))
         .outerjoin(package, package.id == Job.dataset)
         .where(Job.status.in_(GOING))
     )
@@ -227,7 +228,11 @@ def lost(one: Session, which: Lost | None = None) -> list[tuple[Job, str]]:
 def why_lost(one: Session, job: Job) -> str | None:
     """Return why nobody may want a job any more, as ``lost`` does; None if somebody may."""
     resource, package = model.Resource, model.Package
-    state = one.scalar(select(resource.state).where(resource.id == job.resource))
+    state = one.scalar(
+        select(resource.state).where(
+            resource.id == job.resource, resource.package_id == job.dataset
+        )
+    )
     dataset = one.execute(
         select(package.state, package.private).where(package.id == job.dataset)
     ).one_or_none()
@@ -255,22 +260,56 @@ def to_stop(one: Session, limit: int) -> list[str]:
     return list(one.scalars(found.order_by(Job.updated).limit(limit)))
 
 
-def gone(one: Session) -> list[str]:
+def gone(one: Session, which: Lost | None = None) -> list[str]:
     """Return the ids of resources that were loaded, or were to be, and are deleted or purged.
 
-    Not those of a deleted dataset: who restores it gets them back.
+    Also those whose id another dataset's resource has taken, until that one is loaded or
+    ``note_dropped`` is called. Not those of a deleted dataset: who restores it gets them back.
+
+    Args:
+        one: The session.
+        which: Where to look; None looks at all.
     """
-    resource = model.Resource
+    resource, newer = model.Resource, aliased(Job)
+    replaced = select(newer.id).where(
+        newer.resource == Job.resource,
+        newer.dataset == resource.package_id,
+        newer.job_type == "LOAD",
+        newer.status == "DONE",
+        newer.created > Job.created,
+    )
+    is_anothers = and_(
+        resource.package_id != Job.dataset,
+        Job.info["dropped"].astext.is_(None),
+        ~replaced.exists(),
+    )
     found = (
         select(Job.resource)
         .outerjoin(resource, resource.id == Job.resource)
         .where(
             Job.job_type == "LOAD",
             Job.factory_id.is_not(None),
-            or_(resource.id.is_(None), resource.state == "deleted"),
+            or_(resource.id.is_(None), resource.state == "deleted", is_anothers),
         )
     )
+    if which is not None:
+        found = found.where(or_(Job.resource.in_(which.resources), Job.dataset.in_(which.datasets)))
     return list(one.scalars(found.distinct().order_by(Job.resource)))
+
+
+def note_dropped(one: Session, resource: str) -> None:
+    """Note that what former resources of an id had in the DataStore is there no more."""
+    for job in one.scalars(select(Job).where(Job.resource == resource, _of_a_former())):
+        job.info = {**job.info, "dropped": True}
+
+
+def _of_a_former() -> Any:  # noqa: ANN401
+    """Whether a job is of a resource whose id is another dataset's resource's by now."""
+    resource = model.Resource
+    taken = select(resource.id).where(
+        resource.id == Job.resource, resource.package_id != Job.dataset
+    )
+    return taken.exists()
 
 
 def datasets(one: Session, which: Filter) -> list[str]:
@@ -288,6 +327,8 @@ def _criteria(which: Filter) -> list[Any]:
     criteria = [column == value for column, value in pairs.items() if value is not None]
     if which.datasets is not None:
         criteria.append(Job.dataset.in_(which.datasets))
+    if which.resource is not None:  # who may see this one, may not see what had its id before
+        criteria.append(~_of_a_former())
     return criteria
 
 

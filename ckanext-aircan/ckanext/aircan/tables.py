@@ -73,6 +73,8 @@ def drop(resource: str) -> bool:
             connection.execute(forget, {"id": resource})
     _let_know(resource)
     _log.warning("dropped the table of %s, which is deleted", resource)
+    with model.session() as one:
+        model.note_dropped(one, resource)
     return True
 
 
@@ -90,6 +92,8 @@ def _lock_loads(connection: Connection, resource: str) -> bool:
 def _is_back(resource: str) -> bool:
     known = ckan_model.Resource
     with model.session() as one:
+        if resource in model.gone(one, model.Lost(resources={resource})):
+            return False
         return one.scalar(select(known.state).where(known.id == resource)) == "active"
 
 
@@ -126,6 +130,6 @@ def _let_know(resource: str) -> None:
     if known is None or not known.extras.get("datastore_active"):
         return
     extras = {**known.extras, "datastore_active": False}
-    found = session.query(ckan_model.Resource).filter_by(id=resource, state="deleted")
+    found = session.query(ckan_model.Resource).filter_by(id=resource, state=known.state)
     found.update({"extras": extras}, synchronize_session=False)
     session.commit()

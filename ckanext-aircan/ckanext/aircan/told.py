@@ -15,21 +15,26 @@ _Form = Callable[[Any], Any]
 
 _LARGEST = 2**63 - 1  # of Postgres, and of what people count
 _TEXT, _LIST = 2_000, 2_000  # characters, members
+_DEEPEST = 50  # levels; what is told has eight, and Python gives up at some hundreds
 
 
-def storable(value: Any) -> Any:  # noqa: ANN401
-    """Return JSON without NUL, half characters, Infinity, NaN and what is no bigint."""
+def storable(value: Any, *, levels: int = _DEEPEST) -> Any:  # noqa: ANN401
+    """Return JSON without NUL, half characters, Infinity, NaN, what is no bigint or very deep."""
     if isinstance(value, str):
         return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int):
         return value if abs(value) <= _LARGEST else None
-    if isinstance(value, Mapping):
-        return {storable(name): storable(one) for name, one in value.items()}
+    return _storable_parts(value, levels - 1) if isinstance(value, (Mapping, list)) else value
+
+
+def _storable_parts(value: Mapping[str, Any] | list[Any], levels: int) -> Any:  # noqa: ANN401
+    if levels < 0:
+        return None
     if isinstance(value, list):
-        return [storable(one) for one in value]
-    return value
+        return [storable(one, levels=levels) for one in value]
+    return {storable(name): storable(one, levels=levels) for name, one in value.items()}
 
 
 def info(given: Mapping[str, Any]) -> dict[str, Any]:
