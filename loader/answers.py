@@ -1,7 +1,7 @@
 """An answer of CKAN's API as it arrives -> its body, if that is small enough and comes in time.
 
 In: each piece that a connection receives, and the answer whose body is still to be read. Out: the
-same answer with its body, or NotACkan. Holds that body, at most MAX_BYTES of it.
+same answer with its body, or NotACkan. Holds that body, as far as it may be that long.
 
 requests alone would take in whatever comes, however long that is and however slowly it does, and
 unpack it: what a few megabytes unpack to fills the memory of a worker.
@@ -20,6 +20,9 @@ from loader.errors import NotACkan
 # A dataset with 10,000 resources has 20 MB, a resource 2 kB. What we ask the DataStore for is
 # limited to some thousand ids, and a batch of rows that it refuses to a few megabytes.
 MAX_BYTES = 64 * 1024 * 1024
+# Of a CKAN that somebody else has named: as lists without anything in them, 64 MiB of JSON take
+# 1.6 GB.
+MAX_OTHERS_BYTES = 8 * 1024 * 1024
 
 # Others unpack a hundred times more from each byte, and several may be named, one in the other.
 ENCODINGS = ("gzip", "deflate")
@@ -33,11 +36,15 @@ class Answers:
         url: Of the CKAN.
         longest_s: How long a call may take as long as something still arrives; None for as long
             as it does.
+        most_bytes: Of one of them, unpacked.
     """
 
-    def __init__(self, url: str, longest_s: float | None) -> None:
+    def __init__(
+        self, url: str, longest_s: float | None = None, most_bytes: int = MAX_BYTES
+    ) -> None:
         self._url = url
         self._longest_s = longest_s
+        self._most_bytes = most_bytes
         self._end = math.inf
         self._bytes = 0
 
@@ -83,8 +90,8 @@ class Answers:
         response.raw = io.BytesIO(body)
 
     def _check_size(self, count: int) -> None:
-        if count > MAX_BYTES:
+        if count > self._most_bytes:
             raise NotACkan(
-                f"no CKAN at {self._url}: its answer has more than {MAX_BYTES:,} bytes",
+                f"no CKAN at {self._url}: its answer has more than {self._most_bytes:,} bytes",
                 hint="check the URL: no answer of CKAN's API is as large",
             )

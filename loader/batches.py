@@ -485,7 +485,7 @@ def newest_id(ckan: Ckan, resource_id: str) -> int:
 
 
 def _newest_ids(ckan: Ckan, resource_id: str, limit: int) -> list[int]:
-    found = ckan.call(
+    return ckan.ask(
         "datastore_search",
         {
             "resource_id": resource_id,
@@ -494,8 +494,8 @@ def _newest_ids(ckan: Ckan, resource_id: str, limit: int) -> list[int]:
             "limit": limit,
             "include_total": False,
         },
+        lambda found: [int(record["_id"]) for record in found["records"]],
     )
-    return [record["_id"] for record in found["records"]]
 
 
 def _upsert_methods(ckan: Ckan) -> tuple[str, ...]:

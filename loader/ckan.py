@@ -14,10 +14,10 @@ import logging
 import random
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 
 import ckanapi  # type: ignore[import-untyped]
@@ -31,8 +31,7 @@ from ckanapi.errors import (  # type: ignore[import-untyped]
     ServerIncompatibleError,
 )
 
-from loader import datatypes
-from loader.answers import ENCODINGS, Answers
+from loader import answers, datatypes
 from loader.errors import (
     AircanError,
     CkanError,
@@ -47,6 +46,8 @@ from loader.source import Guard, SourceSettings, has_one_reading
 from loader.source.session import new_session
 from loader.source.transport import Target
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 
 _PASSING_STATUSES = {408, 425, 429} | set(range(500, 600)) - {501, 505}
@@ -58,6 +59,7 @@ _TABLES_LISTED = 1000
 _SAID_SHOWN = 300  # characters of what CKAN says that a one-line error shows
 # What people copy instead of the start page's URL.
 _API_PATH = re.compile(r"/api(/\d+)?(/action)?/?$")
+_TEXTS_OF_RESOURCE = ("name", "description", "url", "url_type", "format", "encoding", "hash")
 _COMPLETE = "datastore_contains_all_records_of_source_file"
 # Of AirCan's extension: CKAN 2.12 has no action for the table of a resource that is gone.
 _DROP_TABLE = "aircan_table_drop"
@@ -156,10 +158,14 @@ class Ckan:
         self._answered = False
         self._homes: dict[str, str | None] = {}  # the dataset that each resource was seen in
         self._status = int(requests.codes.ok)  # of the last answer
-        self._answers = Answers(self.url, settings.longest_s if guard else None)
+        self._answers = answers.Answers(
+            self.url,
+            settings.longest_s if guard else None,
+            answers.MAX_OTHERS_BYTES if guard else answers.MAX_BYTES,
+        )
         target = Target(self.url, self.url, (0, 0), guard=guard, pace=self._answers)
         session = new_session(target)
-        session.headers["Accept-Encoding"] = ", ".join(ENCODINGS)
+        session.headers["Accept-Encoding"] = ", ".join(answers.ENCODINGS)
         # A password in ~/.netrc must not take the token's place.
         session.auth = _unchanged
         session.hooks["response"].append(self._check)
@@ -198,6 +204,35 @@ class Ckan:
                     raise
                 self.pause(error, failures)
 
+    def ask(
+        self,
+        action: str,
+        data: Mapping[str, Any],
+        read: Callable[[Any], T],
+        *,
+        repeat: bool = True,
+    ) -> T:
+        """Call an action, and read its result.
+
+        Args:
+            action: Its name.
+            data: What it is given.
+            read: Is given the result. What it stumbles over is no result of CKAN's.
+            repeat: As for ``call``.
+
+        Raises:
+            NotACkan: The result has another form.
+            CkanError: What else went wrong.
+        """
+        result = self.call(action, data, repeat=repeat)
+        try:
+            return read(result)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise NotACkan(
+                f"no CKAN at {self.url}: what {action} gives has another form",
+                hint="name the URL of CKAN's start page",
+            ) from None
+
     def pause(self, error: CkanUnreachable, failures: int) -> None:
         """Wait as long as CKAN asks for, and longer after every failure."""
         settings = self.settings
@@ -221,7 +256,7 @@ class Ckan:
             CkanNotFound: There is none, or it was deleted.
             CkanForbidden: The token may not see it.
         """
-        shown: dict[str, Any] = self.call("resource_show", {"id": resource_id}, repeat=repeat)
+        shown = self.ask("resource_show", {"id": resource_id}, _resource, repeat=repeat)
         home = self._homes.setdefault(resource_id, shown.get("package_id"))
         if shown.get("package_id") != home:
             raise CkanNotFound(
@@ -229,6 +264,10 @@ class Ckan:
                 hint="load that one anew if its rows are wanted",
             )
         return shown
+
+    def home(self, resource_id: str) -> str | None:
+        """Return the dataset that a resource was in when it was seen first, or was said to be."""
+        return self._homes.get(resource_id)
 
     def expect(self, resource_id: str, dataset_id: str) -> None:
         """Say which dataset a resource was in before: the one of its id in another is not it."""
@@ -243,20 +282,20 @@ class Ckan:
             CkanNotFound: There is none.
             CkanForbidden: The token may not see it.
         """
-        shown: dict[str, Any] = self.call("package_show", {"id": name_or_id})
-        return shown
+        return self.ask("package_show", {"id": name_or_id}, _dataset)
 
     def datasets(self) -> Iterator[dict[str, Any]]:
         """Yield every dataset that the token may see, private ones included."""
         start = 0
         while True:
-            found = self.call(
+            found, count = self.ask(
                 "package_search",
                 {"include_private": True, "rows": _PAGE, "start": start, "sort": "id asc"},
+                lambda found: ([_dataset(one) for one in found["results"]], int(found["count"])),
             )
-            yield from found["results"]
-            start += len(found["results"])
-            if not found["results"] or start >= found["count"]:
+            yield from found
+            start += len(found)
+            if not found or start >= count:
                 return
 
     def owns(self, url: str) -> bool:
@@ -326,14 +365,9 @@ class Ckan:
     def table(self, resource_id: str) -> Table | None:
         """Return a resource's table in the DataStore, or None where there is none."""
         try:
-            info = self.call("datastore_info", {"id": resource_id})
+            return self.ask("datastore_info", {"id": resource_id}, _table)
         except CkanNotFound:
             return None
-        return Table(
-            fields=tuple(_field(field) for field in info["fields"]),
-            aliases=tuple(info["meta"]["aliases"]),
-            rows=info["meta"]["count"],
-        )
 
     def register(self, resource_id: str, file_hash: str | None, *, complete: bool = True) -> None:
         """Tell CKAN that a resource's table holds all of its file.
@@ -407,8 +441,12 @@ class Ckan:
             )
         self._check_right(resource_id)
 
-    def is_gone(self, resource_id: str) -> bool:
+    def is_gone(self, resource_id: str, dataset_id: str | None = None) -> bool:
         """Tell whether CKAN says that it has no such resource: it was deleted, or purged.
+
+        One of that id in another dataset is not the one that was seen before. Where only the
+        dataset of its rows is known, it counts as gone unless everybody sees that one: a resource
+        may have been moved.
 
         CKAN 2.11 and 2.12 answer 404 then, and 403 where the resource is hidden from this token. No
         other answer says that it is gone: not a web page with a 404, nor a CKAN that fails. Nor is
@@ -420,12 +458,15 @@ class Ckan:
         Args:
             resource_id: The resource. CKAN tells one that was purged from one that it never had
                 no more than anybody can: that it was there, the caller has to know.
+            dataset_id: The dataset that it was in, if no earlier call has told.
 
         Raises:
             CkanUnreachable: CKAN cannot be asked now.
         """
         try:
-            self.resource(resource_id, repeat=False)
+            shown = self.resource(resource_id, repeat=False)
+            if dataset_id not in (None, shown["package_id"]):
+                return not self._is_public(dataset_id)
         except CkanNotFound:
             return True
         except CkanUnreachable:
@@ -433,6 +474,13 @@ class Ckan:
         except CkanError as error:
             _log.info("whether %s is gone is unknown: %s", resource_id, error)
         return False
+
+    def _is_public(self, dataset_id: str) -> bool:
+        try:
+            dataset = self.dataset(dataset_id)
+        except (CkanNotFound, CkanForbidden):
+            return False
+        return dataset.get("state") == "active" and not dataset.get("private")
 
     def table_oids(self, resource_ids: Sequence[str]) -> dict[str, int]:
         """Return the oids of resources' tables in CKAN's DataStore, by resource.
@@ -453,12 +501,12 @@ class Ckan:
             "include_total": False,
         }
         try:
-            records = self.call("datastore_search", asked, repeat=False)["records"]
+            records = self.ask("datastore_search", asked, _oids, repeat=False)
         except (CkanNotFound, CkanForbidden, CkanRefused) as error:
             _log.info("which tables CKAN has is unknown: %s", error)
             return {}
         meant = set(resource_ids)
-        return {one["name"]: int(one["oid"]) for one in records if one["name"] in meant}
+        return {name: oid for name, oid in records.items() if name in meant}
 
     def site(self) -> str | None:
         """Return CKAN's own URL, ``ckan.site_url``, in one spelling; None if it does not tell.
@@ -469,8 +517,8 @@ class Ckan:
             CkanUnreachable: CKAN cannot be asked now.
         """
         try:
-            said = self.call("status_show", {}).get("site_url")
-            parts = urlsplit(_checked_url(said or ""))
+            said = self.ask("status_show", {}, lambda status: str(status.get("site_url") or ""))
+            parts = urlsplit(_checked_url(said))
         except CkanUnreachable:
             raise
         except (CkanError, UsageError) as error:
@@ -522,7 +570,7 @@ class Ckan:
             when CKAN names none, and the database is another or has some.
         """
         try:
-            found = self.call(
+            known = self.ask(
                 "datastore_search",
                 {
                     "resource_id": "_table_metadata",
@@ -530,11 +578,11 @@ class Ckan:
                     "limit": _TABLES_COMPARED,
                     "include_total": False,
                 },
+                _oids,
             )
         except (CkanNotFound, CkanForbidden, CkanRefused) as error:
             _log.info("which tables CKAN has cannot be compared: %s", error)
             return None
-        known = {record["name"]: int(record["oid"]) for record in found["records"]}
         if not known:
             return True if tables == {} else None
         return any((tables or {}).get(name) == oid for name, oid in known.items())
@@ -549,7 +597,8 @@ class Ckan:
 
     def version(self) -> tuple[int, ...] | None:
         """Return CKAN's version, such as (2, 12), or None where it hides it."""
-        numbers = re.match(r"(\d+)\.(\d+)", self.call("status_show", {}).get("ckan_version") or "")
+        told = self.ask("status_show", {}, lambda status: str(status.get("ckan_version") or ""))
+        numbers = re.match(r"(\d+)\.(\d+)", told)
         return tuple(map(int, numbers.groups())) if numbers else None
 
     def _kwargs(self) -> dict[str, Any]:
@@ -654,6 +703,38 @@ def _flat(fault: object) -> str:
     if isinstance(fault, list):
         return ", ".join(_flat(value) for value in fault if value)
     return str(fault)
+
+
+def _resource(shown: Any) -> dict[str, Any]:  # noqa: ANN401
+    return _with_texts(shown, ("id", "package_id"), _TEXTS_OF_RESOURCE)
+
+
+def _dataset(shown: Any) -> dict[str, Any]:  # noqa: ANN401
+    found = _with_texts(shown, ("id", "name"), ("state",))
+    found["resources"] = [_with_texts(one, ("id",), ("name",)) for one in found["resources"]]
+    return found
+
+
+def _with_texts(shown: Any, required: Iterable[str], others: Iterable[str]) -> dict[str, Any]:  # noqa: ANN401
+    """Return an object that has these texts, as far as they are required."""
+    found = dict(shown)
+    texts = [found[name] for name in required]
+    texts += [found[name] for name in others if found.get(name) is not None]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError
+    return found
+
+
+def _table(info: Any) -> Table:  # noqa: ANN401
+    return Table(
+        fields=tuple(_field(field) for field in info["fields"]),
+        aliases=tuple(map(str, info["meta"]["aliases"])),
+        rows=int(info["meta"]["count"]),
+    )
+
+
+def _oids(found: Any) -> dict[str, int]:  # noqa: ANN401
+    return {record["name"]: int(record["oid"]) for record in found["records"]}
 
 
 def _field(field: Mapping[str, Any]) -> Field:

@@ -65,10 +65,10 @@ def opened(
     """
     names = relation.name(resource_id)
     with closing(database.connect(url, f"load {names.live}")) as connection:
-        site = None
+        mark = None
         if ckan is not None:
             _check_shared(ckan, connection, steps)
-            site = ckan.site()
+            mark = _mark(ckan, resource_id)
         relation.check_rights(connection, names)
         relation.lock(connection, names)
         if options.max_loads is not None:
@@ -76,7 +76,7 @@ def opened(
         swap.check_live(connection, names, replaced=options.mode == "replace")
         for orphan in relation.drop_orphans(connection, names):
             _log.info("dropped %s, left by a load that was killed", orphan)
-        way = Copying(connection, url, names, options, steps, ckan, site)
+        way = Copying(connection, url, names, options, steps, ckan, mark)
         try:
             yield way
         finally:
@@ -96,6 +96,12 @@ def _check_shared(ckan: Ckan, connection: psycopg.Connection[TupleRow], steps: S
         )
 
 
+def _mark(ckan: Ckan, resource_id: str) -> str | None:
+    """Return the mark of a table of this CKAN's; None if it does not tell its URL."""
+    site, dataset = ckan.site(), ckan.home(resource_id)
+    return relation.mark(site, dataset) if site and dataset else None
+
+
 def withdraw(url: str, ckan: Ckan, resource_id: str) -> bool:
     """Drop the table of a resource that is gone, which an earlier process has loaded.
 
@@ -112,10 +118,10 @@ def withdraw(url: str, ckan: Ckan, resource_id: str) -> bool:
     """
     names = relation.name(resource_id)
     url = database.normalise_url(url)
-    site = ckan.site()
+    mark = _mark(ckan, resource_id)
     with closing(database.connect(url, f"withdraw {names.live}")) as connection:
         relation.lock(connection, names)
-        return gone.drop(connection, ckan, names, site, was_there=False)
+        return gone.drop(connection, ckan, names, mark, was_there=False)
 
 
 class Copying:
@@ -129,11 +135,11 @@ class Copying:
         options: Options,
         steps: Steps,
         ckan: Ckan | None,
-        site: str | None,
+        mark: str | None,
     ) -> None:
         self.connection = connection
         self._ckan = ckan
-        self._site = site
+        self._mark = mark
         self._url = url
         self._names = names
         self._options = options
@@ -266,7 +272,7 @@ class Copying:
             columns,
             full_text,
             unlogged=self._merges,
-            site=self._site,
+            comment=self._mark,
         )
         if not self._merges:
             views.check(self.connection, self._names)
@@ -403,7 +409,7 @@ class Copying:
         if self._ckan is None:
             return False
         ckan, names = self._ckan, self._names
-        return gone.drop(self.connection, ckan, names, self._site, was_there=True)
+        return gone.drop(self.connection, ckan, names, self._mark, was_there=True)
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import pytest
-from test_ckan_errors import GOOD, JSON, Answering, error
+from test_ckan_errors import GOOD, JSON, RESOURCE, Answering, error
 
 from loader import answers
 from loader.ckan import Ckan, CkanSettings
@@ -119,7 +119,8 @@ LARGE = {
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "the operator's"])
 @pytest.mark.parametrize("pieces", LARGE.values(), ids=LARGE)
 def test_an_answer_without_end_is_given_up_and_not_kept(pieces, guarded, monkeypatch):
-    monkeypatch.setattr(answers, "MAX_BYTES", 4 * MIB)
+    for name in ("MAX_BYTES", "MAX_OTHERS_BYTES"):
+        monkeypatch.setattr(answers, name, 4 * MIB)
     with Sending(pieces) as server:
         one = ckan(server, SETTINGS, guarded=guarded)
         tracemalloc.start()
@@ -135,7 +136,8 @@ def test_an_answer_without_end_is_given_up_and_not_kept(pieces, guarded, monkeyp
 
 def test_a_chunk_s_size_without_end_is_not_kept(monkeypatch):
     """As some versions of urllib3 would; others take it for a broken connection soon."""
-    monkeypatch.setattr(answers, "MAX_BYTES", 4 * MIB)
+    for name in ("MAX_BYTES", "MAX_OTHERS_BYTES"):
+        monkeypatch.setattr(answers, name, 4 * MIB)
     head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
     with Sending(lasting(head, b"1" * MIB)) as server:
         tracemalloc.start()
@@ -209,7 +211,7 @@ def test_an_answer_that_trickles_is_given_up(head, piece):
 
 
 def test_the_operators_own_ckan_may_be_slow():
-    body = b'{"success": true, "result": {"id": "r"}}'
+    body = b'{"success": true, "result": {"id": "r", "package_id": "d"}}'
 
     def pieces() -> Iterator[bytes]:
         yield OK + b"Content-Length: %d\r\n\r\n" % len(body)
@@ -218,7 +220,7 @@ def test_the_operators_own_ckan_may_be_slow():
 
     settings = replace(SETTINGS, longest_s=0.5)
     with Sending(pieces, pause_s=0.05) as server:
-        assert ckan(server, settings, guarded=False).resource("r") == {"id": "r"}
+        assert ckan(server, settings, guarded=False).resource("r") == RESOURCE
 
 
 # What is neither
@@ -226,28 +228,30 @@ def test_the_operators_own_ckan_may_be_slow():
 
 def test_each_call_has_all_of_the_time_and_of_the_bytes(monkeypatch):
     size = len(GOOD[2])
-    monkeypatch.setattr(answers, "MAX_BYTES", size)
+    monkeypatch.setattr(answers, "MAX_OTHERS_BYTES", size)
     with Answering([GOOD]) as server:
-        place = server.url.removeprefix("http://")
-        one = Ckan(server.url, "token", replace(SETTINGS, longest_s=2.0), Guard((place,)))
+        guard = Guard((server.url.removeprefix("http://"),))
+        one = Ckan(server.url, "token", replace(SETTINGS, longest_s=2.0), guard)
         for _ in range(3):
-            assert one.resource("r") == {"id": "r"}
+            assert one.resource("r") == RESOURCE
             time.sleep(1.2)
-        monkeypatch.setattr(answers, "MAX_BYTES", size - 1)
+        monkeypatch.setattr(answers, "MAX_OTHERS_BYTES", size - 1)
         with pytest.raises(NotACkan, match="more than"):
-            one.resource("r")
+            Ckan(server.url, "token", SETTINGS, guard).resource("r")
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "the operator's"])
 @pytest.mark.parametrize("packing", ["identity", "gzip", "GZIP", "x-gzip", "deflate"])
 def test_a_packed_answer_is_unpacked(packing, guarded):
     text = b"r" * 3 * MIB
-    body = b'{"success": true, "result": {"id": "r", "description": "%s"}}' % text
+    body = (
+        b'{"success": true, "result": {"id": "r", "package_id": "d", "description": "%s"}}' % text
+    )
     pack = {"identity": bytes, "deflate": zlib.compress}.get(packing, gzip.compress)(body)
     head = OK + b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n"
     with Sending(lambda: iter([head % (packing.encode(), len(pack)) + pack])) as server:
         found = ckan(server, SETTINGS, guarded=guarded).resource("r")
-    assert found == {"id": "r", "description": text.decode()}
+    assert found == RESOURCE | {"description": text.decode()}
 
 
 def test_only_what_is_unpacked_is_asked_for():

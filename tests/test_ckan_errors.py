@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +14,7 @@ from time import monotonic
 
 import pytest
 
+from loader.batches import newest_id
 from loader.ckan import Ckan, CkanSettings
 from loader.errors import (
     CkanError,
@@ -96,7 +98,8 @@ def page(title: str) -> str:
     return f"<!DOCTYPE html>\n<html>\n<title>{title}</title>\n{'<p>' * 2000}</html>"
 
 
-SHOWN = json.dumps({"success": True, "result": {"id": "r"}})
+RESOURCE = {"id": "r", "package_id": "d"}
+SHOWN = json.dumps({"success": True, "result": RESOURCE})
 
 # name: status, content type, body, the error, a part of its message
 ANSWERS = {
@@ -276,7 +279,7 @@ GOOD = (200, JSON, SHOWN)
 
 def test_a_call_is_repeated_until_it_is_answered():
     with Answering([BUSY, (429, HTML, ""), GOOD]) as server:
-        assert Ckan(server.url, TOKEN, BRIEF).resource("r") == {"id": "r"}
+        assert Ckan(server.url, TOKEN, BRIEF).resource("r") == RESOURCE
         assert len(server.seen) == 3
 
 
@@ -437,6 +440,43 @@ def test_where_others_wrote_the_url_the_token_goes_to_the_resources_upload_only(
     ckan = Ckan("https://ckan.example/data/", TOKEN)
     assert ckan.headers_of(url, "r-1") == ({"Authorization": TOKEN} if own else {})
     assert Ckan("https://ckan.example/data/").headers_of(url, "r-1") == {}
+
+
+# Answers of another form
+
+ODD = [None, [], "x", 5, True, {}, [[]], {"results": 5}, {"fields": [{}], "meta": {}}, {"id": 5}]
+ODD += [{"id": "d", "name": "d", "resources": kind} for kind in (None, 5, [5], [{}], {"a": "b"})]
+ODD += [RESOURCE | {name: {}} for name in ("url", "format", "url_type", "package_id", "name")]
+ODD += [
+    {"fields": [{"id": "a", "type": 5}], "meta": {"aliases": [], "count": 0}},
+    {"fields": [], "meta": {"aliases": 5, "count": 0}},
+    {"records": [{"name": "a", "oid": "x"}], "results": [{}], "count": 1},
+    {"records": [{"_id": None}], "results": [], "count": None},
+]
+QUESTIONS: dict[str, Callable[[Ckan], object]] = {
+    "resource": lambda ckan: ckan.resource("r"),
+    "dataset": lambda ckan: ckan.dataset("d"),
+    "datasets": lambda ckan: list(ckan.datasets()),
+    "table": lambda ckan: ckan.table("r"),
+    "table_oids": lambda ckan: ckan.table_oids(["r"]),
+    "shares_datastore": lambda ckan: ckan.shares_datastore({}),
+    "site": lambda ckan: ckan.site(),
+    "version": lambda ckan: ckan.version(),
+    "is_gone": lambda ckan: ckan.is_gone("r"),
+    "newest_id": lambda ckan: newest_id(ckan, "r"),
+    "check_still_there": lambda ckan: ckan.check_still_there("r"),
+    "register": lambda ckan: ckan.register("r", None),
+    "withdraw": lambda ckan: ckan.withdraw("r"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_an_answer_of_another_form_is_none_of_ckans(question):
+    for result in ODD:
+        answer = json.dumps({"success": True, "result": result})
+        # Some of them have the form of what is asked for.
+        with Answering([(200, JSON, answer)]) as server, suppress(NotACkan):
+            question(Ckan(server.url, TOKEN, ONCE))
 
 
 # What the caller gives

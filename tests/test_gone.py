@@ -13,7 +13,7 @@ import pytest
 from loader import load
 from loader.copy import database, gone, relation
 
-SITE = "https://demo.ckan.org"
+SITE, DATASET = "https://demo.ckan.org", "0e9f-a-dataset"
 
 
 def mark_of(connection: psycopg.Connection, table: str) -> str | None:
@@ -23,7 +23,7 @@ def mark_of(connection: psycopg.Connection, table: str) -> str | None:
 
 
 MARKS = {
-    "of a CKAN": relation.mark(SITE),
+    "of a CKAN": relation.mark(SITE, DATASET),
     "of an AirCan that named no CKAN": relation.MARK,
     "somebody's": "of a table that somebody has made",
     "none": None,
@@ -105,20 +105,35 @@ def test_only_the_very_table_is_dropped_once_its_lock_is_had(
         assert found == (None,)
 
 
+OWN = relation.mark(SITE, DATASET)
 BELONGS = {
-    "its own": (relation.mark(SITE), SITE, True, True),
-    "of another CKAN": (relation.mark("https://other.org"), SITE, False, False),
-    "of one whose URL begins like it": (relation.mark(f"{SITE}/x"), SITE, False, False),
-    "none": (None, SITE, False, True),
-    "older": (relation.MARK, SITE, False, True),
-    "somebody's": ("mine", SITE, False, True),
-    "of a CKAN, and this one does not tell": (relation.mark(SITE), None, False, False),
+    "its own": (OWN, OWN, True, True),
+    "of another CKAN": (relation.mark("https://other.org", DATASET), OWN, False, False),
+    "of one whose URL begins like it": (relation.mark(f"{SITE}/x", DATASET), OWN, False, False),
+    "of another dataset": (relation.mark(SITE, "another"), OWN, False, False),
+    "none": (None, OWN, False, True),
+    "older": (relation.MARK, OWN, False, True),
+    "somebody's": ("mine", OWN, False, True),
+    "of a CKAN, and this one does not tell": (OWN, None, False, False),
     "none, and this one does not tell": (None, None, False, True),
-    "of None, and this one does not tell": (relation.mark("None"), None, False, False),
+}
+DATASETS = {
+    "its own": (OWN, DATASET),
+    "of another CKAN": (relation.mark("https://other.org", DATASET), None),
+    "of one whose URL begins like it": (relation.mark(f"{SITE}/x", DATASET), None),
+    "of an older AirCan": (relation.MARK, None),
+    "of an AirCan that named no dataset": (OWN.rpartition(" ")[0], None),
+    "somebody's": ("mine", None),
+    "none": (None, None),
 }
 
 
-@pytest.mark.parametrize(("mark", "site", "cleaned", "loaded"), BELONGS.values(), ids=BELONGS)
-def test_whose_table_it_is(mark: str | None, site: str | None, cleaned: bool, loaded: bool):
-    assert gone._is_of(mark, site, was_there=False) == cleaned
-    assert gone._is_of(mark, site, was_there=True) == loaded
+@pytest.mark.parametrize(("mark", "dataset"), DATASETS.values(), ids=DATASETS)
+def test_for_which_dataset_a_table_was_loaded(mark: str | None, dataset: str | None):
+    assert relation.dataset_of(mark, SITE) == dataset
+
+
+@pytest.mark.parametrize(("found", "mark", "cleaned", "loaded"), BELONGS.values(), ids=BELONGS)
+def test_whose_table_it_is(found: str | None, mark: str | None, cleaned: bool, loaded: bool):
+    assert gone._is_of(found, mark, was_there=False) == cleaned
+    assert gone._is_of(found, mark, was_there=True) == loaded

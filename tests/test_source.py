@@ -313,6 +313,28 @@ def test_no_log_of_any_level_shows_a_secret(guard, caplog):
     assert "hunter2" not in caplog.text
 
 
+@pytest.mark.parametrize("guard", [None, Guard(("127.0.0.1",))], ids=["", "guarded"])
+@pytest.mark.parametrize("header", [b"this is no header", b" : x", b"X: \xff\x00y", b"Location"])
+def test_no_header_makes_a_log_show_a_secret(guard, header, caplog):
+    caplog.set_level(logging.DEBUG)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        connection = listener.accept()[0]
+        with connection:
+            connection.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n" + header
+            connection.sendall(head + b"\r\nX-A: b\r\n\r\na\n1\n")
+
+    settings = SourceSettings(retries=0, opening_retries=0, read_timeout_s=5, guard=guard)
+    with closing(listener):
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://u:hunter2@127.0.0.1:{listener.getsockname()[1]}/a?token=hunter2&sig=hunter2"
+        with suppress(SourceError), open_source(url, settings) as source:
+            source.read()
+    assert "hunter2" not in caplog.text
+
+
 ASKED = {
     "a value": ("https://h/a?id=1", "https://h/a?id=2"),
     "a value that is masked": ("https://h/a?pass=1", "https://h/a?pass=2"),

@@ -49,8 +49,11 @@ class Portal(Protocol):
     def shares_datastore(self, tables: Mapping[str, int] | None) -> bool | None:
         """Tell whether a database with these tables, by name and oid, is its DataStore."""
 
-    def is_gone(self, resource_id: str) -> bool:
-        """Tell whether it says that it has no such resource; raise if it cannot be asked."""
+    def is_gone(self, resource_id: str, dataset_id: str) -> bool:
+        """Tell whether it says that it has no such resource in that dataset.
+
+        Raises if it cannot be asked.
+        """
 
     def table_oids(self, resource_ids: Sequence[str]) -> Mapping[str, int]:
         """Return the oids of those tables that are in its DataStore, by name."""
@@ -60,7 +63,7 @@ def drop(
     connection: psycopg.Connection[TupleRow],
     portal: Portal,
     names: Names,
-    site: str | None,
+    mark: str | None,
     *,
     was_there: bool,
 ) -> bool:
@@ -70,13 +73,13 @@ def drop(
         connection: In autocommit mode; holds the resource's lock.
         portal: Has said that the resource is gone.
         names: Of the table.
-        site: Of the portal.
+        mark: Of this portal, and of the dataset that the resource was in; None if unknown.
         was_there: Whether this process has seen that the portal had the resource. If not, only the
             table's mark tells: an id that the portal never had is "gone" too.
 
     Returns:
         Whether there is no table any more: this one stays if it is none that the portal lists, or
-        of another portal.
+        of another portal or dataset.
 
     Raises:
         DatabaseError: It cannot be dropped.
@@ -86,8 +89,8 @@ def drop(
     oid = _oid(connection, table)
     if oid is None:
         return True
-    if not _is_of(_mark(connection, oid), site, was_there=was_there):
-        _log.warning("%s stays: no load into this CKAN has made it", table)
+    if not _is_of(_mark(connection, oid), mark, was_there=was_there):
+        _log.warning("%s stays: no load of this resource has made it", table)
         return False
     if portal.table_oids([table]).get(table) != oid:
         _log.warning("%s stays: CKAN does not list this very table", table)
@@ -139,11 +142,10 @@ def drop_all(
         _log.warning("no tables of deleted resources are looked for: CKAN does not tell its URL")
         return
     loaded = iter(_loaded(connection, site))
-    while some := dict(islice(loaded, _AT_ONCE)):
-        lost = [table for table in some if portal.is_gone(table)]
-        listed = portal.table_oids(lost) if lost else {}
-        for table in lost:
-            oid = some[table]
+    while some := list(islice(loaded, _AT_ONCE)):
+        lost = {table: oid for table, oid, dataset in some if portal.is_gone(table, dataset)}
+        listed = portal.table_oids(list(lost)) if lost else {}
+        for table, oid in lost.items():
             if listed.get(table) == oid and _may_go(connection, table, oid, dry_run=dry_run):
                 yield table
 
@@ -170,11 +172,12 @@ def _may_go(
     return False
 
 
-def _loaded(connection: psycopg.Connection[TupleRow], site: str) -> list[tuple[str, int]]:
-    """Return name and oid of the live tables that loads into a portal have made."""
+def _loaded(connection: psycopg.Connection[TupleRow], site: str) -> list[tuple[str, int, str]]:
+    """Return name, oid and dataset of the live tables that loads into a portal have made."""
     with ours("looking for the tables of loads"):
         found = connection.execute(_TABLES, (SCHEMA, None)).fetchall()
-    return [(table, oid) for table, oid, mark in found if mark == relation.mark(site)]
+    named = [(table, oid, relation.dataset_of(mark, site)) for table, oid, mark in found]
+    return [(table, oid, dataset) for table, oid, dataset in named if dataset]
 
 
 def _mark(connection: psycopg.Connection[TupleRow], oid: int) -> str | None:
@@ -183,11 +186,11 @@ def _mark(connection: psycopg.Connection[TupleRow], oid: int) -> str | None:
     return row[2] if row else None
 
 
-def _is_of(mark: str | None, site: str | None, *, was_there: bool) -> bool:
-    if site is not None and mark == relation.mark(site):
+def _is_of(found: str | None, mark: str | None, *, was_there: bool) -> bool:
+    if mark is not None and found == mark:
         return True
     # CKAN itself may have made it, and the load has only added rows.
-    return was_there and not relation.names_a_site(mark)
+    return was_there and not relation.names_a_site(found)
 
 
 def _drop(connection: psycopg.Connection[TupleRow], table: str, oid: int) -> bool:

@@ -177,13 +177,23 @@ def check_rights(connection: psycopg.Connection[TupleRow], names: Names) -> None
         )
 
 
-def mark(site: str) -> str:
+def mark(site: str, dataset_id: str) -> str:
     """Return the comment of the ``_id`` sequence of a table that a load into a CKAN has made.
 
     Args:
         site: The URL by which that CKAN calls itself.
+        dataset_id: The dataset whose resource's rows they are: CKAN may give the resource's id to
+            another dataset's, once the resource is deleted.
     """
-    return f"{_FOR}{site}"
+    return f"{_FOR}{site} {dataset_id}"
+
+
+def dataset_of(comment: str | None, site: str) -> str | None:
+    """Return the dataset that a sequence's comment names, if it is a mark of that CKAN."""
+    begin = mark(site, "")
+    if comment is None or not comment.startswith(begin):
+        return None
+    return comment.removeprefix(begin)
 
 
 def names_a_site(comment: str | None) -> bool:
@@ -198,7 +208,7 @@ def create(  # noqa: PLR0913  (the last two have defaults)
     full_text: str | None,
     *,
     unlogged: bool = False,
-    site: str | None = None,
+    comment: str | None = None,
 ) -> None:
     """Create the shadow table, without keys and indexes.
 
@@ -211,7 +221,7 @@ def create(  # noqa: PLR0913  (the last two have defaults)
         columns: Name and Postgres type of each.
         full_text: The expression that fills ``_full_text``; None leaves it NULL.
         unlogged: Spare the write-ahead log, for rows that go on into another table.
-        site: The URL by which the CKAN calls itself that is loaded into; None without a CKAN.
+        comment: The ``mark`` of the CKAN that is loaded into; None without a CKAN.
     """
     generated = [sa.Computed(sa.literal_column(full_text), persisted=True)] if full_text else []
     table = sa.Table(
@@ -238,9 +248,9 @@ def create(  # noqa: PLR0913  (the last two have defaults)
         )
         # Tells whose table it is, also when it is live: one that an operator has loaded by hand,
         # or into another CKAN that has the same database, is not to go with a resource of this one.
-        if site is not None:
+        if comment is not None:
             connection.execute(
-                sql.SQL("COMMENT ON SEQUENCE {} IS {}").format(sequence, sql.Literal(mark(site)))
+                sql.SQL("COMMENT ON SEQUENCE {} IS {}").format(sequence, sql.Literal(comment))
             )
 
 

@@ -43,7 +43,15 @@ class _Masking(logging.Filter):
         return True
 
 
-for _name in ("urllib3.connectionpool", "urllib3.util.retry", "smart_open.http"):
+for _name in (
+    "smart_open.http",
+    "urllib3.connection",  # the URL whose headers it cannot read, at level WARNING
+    "urllib3.connectionpool",
+    "urllib3.http2.connection",
+    "urllib3.poolmanager",
+    "urllib3.response",
+    "urllib3.util.retry",
+):
     logging.getLogger(_name).addFilter(_Masking())
 # It logs the URL and all headers, as they are, whenever something is opened.
 logging.getLogger("smart_open.smart_open_lib").addFilter(lambda _: False)

@@ -403,14 +403,24 @@ def test_a_ckan_that_does_not_list_the_table_takes_none_away(
 def tables(portal: Portal, tmp_path: Path) -> dict[str, str]:
     """Tables by what became of their resource since they were loaded."""
     made = {}
-    for what in ("gone", "purged", "in a deleted dataset", "there", "private"):
-        resource = portal.new_resource(private=what == "private")
+    for what in (
+        "gone",
+        "purged",
+        "in a deleted dataset",
+        "there",
+        "private",
+        "passed on",
+        "passed on, of a public dataset",
+    ):
+        resource = portal.new_resource(private=what in ("private", "passed on"))
         load_text(portal, resource["id"], OLD, tmp_path, via="copy")
         load_text(portal, resource["id"], NEW, tmp_path, via="copy")
         if delete := {
             "gone": left_out,
             "purged": dataset_purge,
             "in a deleted dataset": package_delete,
+            "passed on": id_taken,
+            "passed on, of a public dataset": id_taken,
         }.get(what):
             delete(portal, resource)
         made[what] = resource["id"]
@@ -438,11 +448,11 @@ def test_cleanup_drops_the_tables_of_what_is_gone(
     unnamed = {name: v for name, v in environment.items() if name != "AIRCAN_CKAN_URL"}
     assert not set(clean(**unnamed)) & set(tables.values())
     named = set(clean("--dry-run", **environment)) & set(tables.values())
-    assert named == {tables["gone"], tables["purged"]}
+    assert named == {tables["gone"], tables["purged"], tables["passed on"]}
     assert all(has_table(portal, one) for one in tables.values())
     assert set(clean(**environment)) & set(tables.values()) == named
     left = {what for what, one in tables.items() if has_table(portal, one)}
-    assert left == {"in a deleted dataset", "there", "private", "of others"}
+    assert left == tables.keys() - {"gone", "purged", "passed on"}
     assert len(rows(portal, tables["there"])) == 40
 
 

@@ -225,31 +225,71 @@ class TestTables:
         until(lambda: not has_table(factory_portal, loaded["id"]))
         assert asked_by_nobody(factory_portal, loaded["id"]) == []
 
-    def test_are_not_passed_on_with_an_id(
-        self, factory_portal: Portal, jobs: Jobs, server: HttpServer
-    ):
-        """CKAN gives the id of a deleted resource to whoever asks for it, in any dataset."""
+    @pytest.fixture
+    def taken(self, factory_portal: Portal, jobs: Jobs, server: HttpServer) -> dict[str, Any]:
+        """A resource with the id of a private dataset's that was deleted, and with its rows.
+
+        CKAN gives the id of a deleted resource to whoever asks for it, in any dataset.
+        """
         private = factory_portal.new_resource(server.url, private=True)
         assert jobs.ended(private["id"])[0]["status"] == "DONE"
         with psycopg.connect(factory_portal.main_url) as connection:  # as if nobody had noticed
             connection.execute(
                 "UPDATE resource SET state = 'deleted' WHERE id = %s", [private["id"]]
             )
-        taken = {"id": private["id"], "package_id": factory_portal.new_dataset()["id"]}
-        factory_portal.action("resource_create", url="http://a.org/b.pdf", format="PDF", **taken)
-        asked = {"resource": private["id"]}
+        public = factory_portal.new_dataset()["id"]
+        fields = {"url": "http://a.org/b.pdf", "format": "PDF", "package_id": public}
+        factory_portal.action("resource_create", id=private["id"], **fields)
+        assert len(asked_by_nobody(factory_portal, private["id"])) == 4
+        return private
+
+    @pytest.mark.parametrize("forged", [False, True])
+    def test_are_not_passed_on_with_an_id(
+        self, factory_portal: Portal, taken: dict[str, Any], forged: bool
+    ):
+        asked = {"resource": taken["id"]}
         assert factory_portal.action("aircan_job_list", "", **asked)["count"] == 0
-        both = {**asked, "dataset": private["package_id"]}
-        assert factory_portal.action("aircan_job_list", "", **both)["count"] == 0
-        status = factory_portal.action("aircan_status", "", resource_id=private["id"])
+        both = {**asked, "dataset": taken["package_id"]}
+        assert factory_portal.action("aircan_job_list", **both)["count"] == 0
+        status = factory_portal.action("aircan_status", "", resource_id=taken["id"])
         assert status == {"status": "NONE", "job": None}
+        if forged:  # by whoever has taken the id
+            told = {"job_type": "LOAD", "dag_id": "aircan_load", "run_id": "manual__1"}
+            told |= {"sequence": 5, "status": "DONE", "step": "report", "message": "loaded"}
+            factory_portal.action("aircan_status_update", resource_id=taken["id"], **told)
         factory_portal.ckan("aircan", "reconcile")
-        assert not has_table(factory_portal, private["id"])
+        assert not has_table(factory_portal, taken["id"])
+        self.put_rows(factory_portal, taken["id"])
+        factory_portal.ckan("aircan", "reconcile")
+        assert factory_portal.search(taken["id"])["total"] == 1
+
+    @staticmethod
+    def put_rows(portal: Portal, resource_id: str) -> None:
         fields = [{"id": "a", "type": "text"}]
         given = {"fields": fields, "records": [{"a": "x"}], "force": True}
-        factory_portal.action("datastore_create", resource_id=private["id"], **given)
+        portal.action("datastore_create", resource_id=resource_id, **given)
+
+    def test_that_others_put_into_an_id_of_ours_stay(
+        self, factory_portal: Portal, loaded: dict[str, Any]
+    ):
+        resource_delete(factory_portal, loaded)
+        factory_portal.action("package_patch", id=loaded["package_id"], private=True)
+        taken = {"id": loaded["id"], "package_id": factory_portal.new_dataset()["id"]}
+        factory_portal.action("resource_create", url="http://a.org/b.pdf", format="PDF", **taken)
+        self.put_rows(factory_portal, loaded["id"])
         factory_portal.ckan("aircan", "reconcile")
-        assert factory_portal.search(private["id"])["total"] == 1
+        assert factory_portal.search(loaded["id"])["total"] == 1
+
+    def test_of_a_resource_that_was_moved_stay(
+        self, factory_portal: Portal, loaded: dict[str, Any]
+    ):
+        to = factory_portal.new_dataset()["id"]
+        with psycopg.connect(factory_portal.main_url) as connection:
+            connection.execute(
+                "UPDATE resource SET package_id = %s WHERE id = %s", [to, loaded["id"]]
+            )
+        factory_portal.ckan("aircan", "reconcile")
+        assert factory_portal.search(loaded["id"])["total"] == 2
 
     def test_of_who_has_the_id_now_stay(
         self, factory_portal: Portal, jobs: Jobs, loaded: dict[str, Any], server: HttpServer

@@ -263,33 +263,20 @@ def to_stop(one: Session, limit: int) -> list[str]:
 def gone(one: Session, which: Lost | None = None) -> list[str]:
     """Return the ids of resources that were loaded, or were to be, and are deleted or purged.
 
-    Also those whose id another dataset's resource has taken, until that one is loaded or
-    ``note_dropped`` is called. Not those of a deleted dataset: who restores it gets them back.
+    Not those of a deleted dataset: who restores it gets them back.
 
     Args:
         one: The session.
         which: Where to look; None looks at all.
     """
-    resource, newer = model.Resource, aliased(Job)
-    replaced = select(newer.id).where(
-        newer.resource == Job.resource,
-        newer.dataset == resource.package_id,
-        newer.job_type == "LOAD",
-        newer.status == "DONE",
-        newer.created > Job.created,
-    )
-    is_anothers = and_(
-        resource.package_id != Job.dataset,
-        Job.info["dropped"].astext.is_(None),
-        ~replaced.exists(),
-    )
+    resource = model.Resource
     found = (
         select(Job.resource)
         .outerjoin(resource, resource.id == Job.resource)
         .where(
             Job.job_type == "LOAD",
             Job.factory_id.is_not(None),
-            or_(resource.id.is_(None), resource.state == "deleted", is_anothers),
+            or_(resource.id.is_(None), resource.state == "deleted"),
         )
     )
     if which is not None:
@@ -297,10 +284,28 @@ def gone(one: Session, which: Lost | None = None) -> list[str]:
     return list(one.scalars(found.distinct().order_by(Job.resource)))
 
 
-def note_dropped(one: Session, resource: str) -> None:
-    """Note that what former resources of an id had in the DataStore is there no more."""
-    for job in one.scalars(select(Job).where(Job.resource == resource, _of_a_former())):
-        job.info = {**job.info, "dropped": True}
+def passed_on(one: Session, loaded_for: Mapping[str, str]) -> list[str]:
+    """Return the ids of resources whose rows are another dataset's, which not everybody sees.
+
+    CKAN gives the id of a deleted resource to whoever asks for it, in any dataset. A dataset that
+    everybody sees may have had its resource moved: the rows stay.
+
+    Args:
+        one: The session.
+        loaded_for: The dataset that the rows of each resource were loaded for.
+    """
+    resource, package = model.Resource, model.Package
+    found = select(resource.id, resource.package_id).where(
+        resource.id.in_(list(loaded_for)), resource.state == "active"
+    )
+    others = [id_ for id_, dataset in one.execute(found) if dataset != loaded_for[id_]]
+    public = select(package.id).where(
+        package.id.in_([loaded_for[id_] for id_ in others]),
+        package.state == "active",
+        package.private.is_(False),
+    )
+    seen = set(one.scalars(public))
+    return sorted(id_ for id_ in others if loaded_for[id_] not in seen)
 
 
 def _of_a_former() -> Any:  # noqa: ANN401

@@ -29,6 +29,18 @@ _IS_TABLE = """
             AND attname IN ('_id', '_full_text') AND NOT attisdropped) = 2
     ORDER BY 1
 """
+# The loader leaves a comment at the table's sequence: for which CKAN, and for which dataset.
+_LOADED_FOR = """
+    SELECT t.relname, substring(obj_description(s.oid, 'pg_class') FROM '[^ ]+$')
+    FROM pg_class s
+    JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid
+        AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a'
+    JOIN pg_class t ON t.oid = d.refobjid
+    WHERE s.relkind = 'S' AND t.relkind = 'r' AND t.relnamespace = 'public'::regnamespace
+        AND left(t.relname, 1) <> '_' AND t.relname = coalesce(:id, t.relname)
+        AND starts_with(obj_description(s.oid, 'pg_class'), :mark)
+"""
+_MARK = "of a table that AirCan has loaded for "
 _LOCK_TIMEOUT = "10s"  # a long report may read the rows; nobody has to wait behind us for longer
 
 
@@ -38,7 +50,7 @@ def drop_gone() -> list[str]:
         return []
     with model.session() as one:
         gone = model.gone(one)
-    return [resource for resource in _with_table(gone) if _try(resource)]
+    return [resource for resource in [*_with_table(gone), *_passed_on()] if _try(resource)]
 
 
 def drop(resource: str) -> bool:
@@ -64,7 +76,7 @@ def drop(resource: str) -> bool:
         connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
         table = f"public.{identifier(resource)}"
         connection.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
-        if _is_back(resource):  # while the lock was waited for
+        if _is_back(connection, resource):  # while the lock was waited for
             return False
         # As CKAN does it: the views over it show its rows.
         connection.execute(text(f"DROP TABLE {table} CASCADE"))
@@ -73,8 +85,6 @@ def drop(resource: str) -> bool:
             connection.execute(forget, {"id": resource})
     _let_know(resource)
     _log.warning("dropped the table of %s, which is deleted", resource)
-    with model.session() as one:
-        model.note_dropped(one, resource)
     return True
 
 
@@ -89,12 +99,26 @@ def _lock_loads(connection: Connection, resource: str) -> bool:
     )
 
 
-def _is_back(resource: str) -> bool:
+def _is_back(connection: Connection, resource: str) -> bool:
     known = ckan_model.Resource
     with model.session() as one:
-        if resource in model.gone(one, model.Lost(resources={resource})):
-            return False
-        return one.scalar(select(known.state).where(known.id == resource)) == "active"
+        is_there = one.scalar(select(known.state).where(known.id == resource)) == "active"
+        return is_there and not model.passed_on(one, _loaded_for(connection, resource))
+
+
+def _passed_on() -> list[str]:
+    from ckanext.datastore.backend.postgres import get_write_engine  # noqa: PLC0415
+
+    with get_write_engine().connect() as connection:
+        loaded_for = _loaded_for(connection)
+    with model.session() as one:
+        return model.passed_on(one, loaded_for)
+
+
+def _loaded_for(connection: Connection, resource: str | None = None) -> dict[str, str]:
+    """Return for which dataset the rows of each resource were loaded, or of this one."""
+    found = connection.execute(text(_LOADED_FOR), {"id": resource, "mark": _MARK})
+    return dict(found)
 
 
 def _try(resource: str) -> bool:
