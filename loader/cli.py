@@ -251,7 +251,7 @@ def _version(
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"aircan {__version__}")
+        _say(f"aircan {__version__}")
         raise typer.Exit
 
 
@@ -340,7 +340,7 @@ def load(
     _print(report, as_json)
     if not as_json and report.via == "copy" and not named_datastore(datastore_url):
         query = printable.shown(shlex.quote(_query(report)))
-        typer.echo(f"\nQuery it:  {_called()} db psql -c {query}")
+        _say(f"\nQuery it:  {_called()} db psql -c {query}")
 
 
 @app.command(short_help="Load the file of a resource in CKAN.")
@@ -481,9 +481,9 @@ def cleanup(
             # Each at once: a fault with the next one is not to hide that it is dropped.
             for table in _drop_unneeded(connection, ckan_url, dry_run=dry_run):
                 left = True
-                typer.echo(f"{'would drop' if dry_run else 'dropped'} {printable.shown(table)}")
+                _say(f"{'would drop' if dry_run else 'dropped'} {printable.shown(table)}")
     if not left:
-        typer.echo("nothing to clean up")
+        _say("nothing to clean up")
 
 
 def _drop_unneeded(
@@ -511,14 +511,14 @@ def _drop_unneeded(
 def start(debug: DebugOption = False) -> None:
     """Start the server and print its URL."""
     with _errors(debug):
-        typer.echo(embedded.start())
+        _say(embedded.start())
 
 
 @db.command()
 def stop(debug: DebugOption = False) -> None:
     """Stop the server; the data stays."""
     with _errors(debug):
-        typer.echo("stopped" if embedded.stop() else "it was not running")
+        _say("stopped" if embedded.stop() else "it was not running")
 
 
 @db.command()
@@ -530,7 +530,7 @@ def url(debug: DebugOption = False) -> None:
             raise DatabaseUnreachable(
                 "the embedded PostgreSQL is not running", hint="start it with: aircan db start"
             )
-        typer.echo(address)
+        _say(address)
 
 
 @db.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -602,12 +602,12 @@ def _errors(debug: bool, report: Report | None = None) -> Iterator[None]:
     except AircanError as error:
         if debug:
             typer.echo(printable.lines(traceback.format_exc()), err=True)
-        if report:
-            report.error = error
-            _print_json((error.report or report).to_dict())
         typer.echo(f"aircan: {error}", err=True)  # one line by itself
         if error.hint:
             typer.echo(printable.shown(f"  hint: {error.hint}"), err=True)
+        if report:
+            report.error = error
+            _print_json((error.report or report).to_dict())
         raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
 
 
@@ -638,8 +638,22 @@ def _progress() -> Iterator[Progress]:
         yield bar
 
 
+def _say(text: str) -> None:
+    """Print on stdout; where that cannot be, the command ends, and has done what it had to."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  (as it ends)
+        reason = error.strerror or type(error).__name__
+        typer.echo(f"aircan: the output cannot be written: {reason}", err=True)
+        typer.echo("  hint: it is done all the same, unless an error stands above", err=True)
+        raise typer.Exit(1) from None
+
+
 def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(printable.to_json(value))
+    _say(printable.to_json(value))
 
 
 def _print(report: Report, as_json: bool) -> None:
@@ -654,7 +668,7 @@ def _print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> None:
         _print_json({"resources": [outcome.to_dict() for outcome in outcomes]})
         return
     if not outcomes:
-        typer.echo("there are no resources")
+        _say("there are no resources")
         return
     rows = [("dataset", "resource", "name", "", "rows", "")]
     for one in outcomes:
@@ -670,7 +684,7 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
         cells = [
             cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
         ]
-        typer.echo("  ".join(cells).rstrip())
+        _say("  ".join(cells).rstrip())
 
 
 def _print_report(report: Report) -> None:
@@ -679,19 +693,19 @@ def _print_report(report: Report) -> None:
         widened = f"widened from {column['widened_from']}" if column["widened_from"] else ""
         rows.append((str(column["id"]), str(column["type"]), widened))
     _print_table(rows)
-    typer.echo(
+    _say(
         f"\n{report.rows:,} rows {_DONE[report.mode]} {printable.shown(report.resource_id)}"
         f" in {report.timings_s['total']:.1f} s ({report.rows_per_second:,} rows/s)"
     )
     bad = report.bad_rows
     if bad.repaired:
-        typer.echo(f"rows padded or trimmed: {bad.repaired:,}")
+        _say(f"rows padded or trimmed: {bad.repaired:,}")
     if bad.rejected:
-        typer.echo(printable.shown(f"rows set aside: {bad.rejected:,}, in {bad.rejects}"))
+        _say(printable.shown(f"rows set aside: {bad.rejected:,}, in {bad.rejects}"))
         for reject in bad.first[:_REJECTS_SHOWN]:
-            typer.echo(printable.shown(f"  row {reject['row']}: {reject['reason']}"))
+            _say(printable.shown(f"  row {reject['row']}: {reject['reason']}"))
     for warning in report.warnings:
-        typer.echo(printable.shown(warning))
+        _say(printable.shown(warning))
 
 
 def _query(report: Report) -> str:

@@ -762,3 +762,52 @@ def test_wrong_usage_exits_with_2_and_everything_else_with_1(kind, capsys):
         raise kind("what is wrong", hint="what to do")
     assert left.value.exit_code == (2 if kind is errors.UsageError else 1)
     assert capsys.readouterr() == ("", "aircan: what is wrong\n  hint: what to do\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("load", "t.csv"),
+        ("load", "t.csv", "--json"),
+        ("infer", "t.csv"),
+        ("validate", "t.csv"),
+        ("db", "url"),
+        ("--version",),
+    ],
+    ids=" ".join,
+)
+def test_an_output_that_cannot_be_written_is_told_in_a_line(
+    datastore_url_18, tmp_path, monkeypatch, command
+):
+    monkeypatch.setenv("AIRCAN_DATASTORE_URL", datastore_url_18)
+    (tmp_path / "t.csv").write_text("n\n1\n")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "loader", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "aircan: the output cannot be written: No space left on device",
+        "  hint: it is done all the same, unless an error stands above",
+    ]
+    if command[0] == "load":
+        with psycopg.connect(datastore_url_18) as connection:
+            assert connection.execute("SELECT n FROM t").fetchall() == [(1,)]
+
+
+def test_an_error_is_told_even_if_its_report_cannot_be_written(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "loader", "load", "none.csv", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            text=True,
+            env=os.environ | {"AIRCAN_DATASTORE_URL": "postgresql://127.0.0.1:9/x"},
+        )
+    assert done.returncode == 1
+    assert any(line.startswith("aircan: ") for line in done.stderr.splitlines()[:-2])
