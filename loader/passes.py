@@ -6,6 +6,7 @@ Holds one block for each thread that asks.
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from loader import encode, table
 from loader.blocks import Block
-from loader.copy import fulltext
+from loader.copy import fulltext, slow_texts
 from loader.express import Express
 from loader.progress import Progress
 from loader.quoting import Offsets
@@ -23,8 +24,9 @@ from loader.rejects import Rejects
 from loader.schema import Column
 from loader.verdict import Verdict
 
+Flags = npt.NDArray[np.bool_]
 # Columns of a block, and which rows to leave out -> the ``_full_text`` of each row.
-Compose = Callable[[Sequence[pa.StringArray], npt.NDArray[np.bool_]], pa.StringArray]
+Compose = Callable[[Sequence[pa.StringArray], Flags], pa.StringArray]
 
 
 class Pass:
@@ -36,7 +38,6 @@ class Pass:
         rows_verified: Rows given out.
         rows_repaired: Rows of those that were padded or trimmed.
         blank_lines: Lines left out.
-        long_ids: ``_id`` of each row too long to be searched whole.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Pass:
         self.rows_verified = 0
         self.rows_repaired = 0
         self.blank_lines = 0
-        self.long_ids: list[int] = []
+        self._left_out = array("q")
         self._verdict = verdict
         self._express = Express(verdict.columns, reading.dialect, reading.missing)
         self._rejects = rejects
@@ -59,6 +60,11 @@ class Pass:
         """The columns, as far as the rows seen allow them."""
         return self._verdict.columns
 
+    @property
+    def left_out(self) -> Offsets:
+        """The ``_id`` of each row whose ``_full_text`` the COPY leaves out, in their order."""
+        return np.unique(np.array(self._left_out))
+
     def blocks(self) -> Iterator[Block]:
         """Yield the source's blocks, counting them; in one thread."""
         for block in self.reading.blocks:
@@ -67,22 +73,40 @@ class Pass:
             yield block
             self._progress.advance(self.reading.source.bytes_read, self.rows_read)
 
-    def encode(self, block: Block, compose: Compose | None = None) -> list[memoryview] | None:
+    def encode(
+        self, block: Block, compose: Compose | None = None, *, searched: bool = False
+    ) -> list[memoryview] | None:
         """Return a block's COPY text, or None once a column was widened.
 
         Args:
             block: Whole records.
             compose: What makes ``_full_text``, if the COPY has it.
+            searched: Whether the server makes it, if the COPY does not have it.
         """
-        encoded = self._express.encode(block, lambda: self._vectors_of_block(block, compose))
-        if encoded is None:
-            return self._encode_mended(block, compose)
-        self._rejects.add(block.number, [])
-        self._count(block, rows=block.rows, repaired=0)
-        # A block that fits the narrower types has nothing to add to a verdict.
-        return None if self._verdict.widened else encoded
+        composed: list[pa.StringArray | None] = []
 
-    def _encode_mended(self, block: Block, compose: Compose | None) -> list[memoryview] | None:
+        def vectors() -> pa.StringArray | None:
+            composed.append(self._vectors_of_block(block, compose))
+            return composed[0]
+
+        encoded = self._express.encode(block, vectors)
+        if encoded is None:
+            return self._encode_mended(block, compose, searched=searched)
+        self._rejects.add(block.number, [])
+        self._count(rows=block.rows, repaired=0)
+        # A block that fits the narrower types has nothing to add to a verdict.
+        if self._verdict.widened:
+            return None
+        if composed[0] is not None:
+            self._leave_out(block.first_id + np.flatnonzero(_is_null(composed[0])))
+        elif searched or compose is not None:
+            slow = any(map(_is_text, self.columns)) and slow_texts.in_records(block)
+            self._leave_out(block.first_id + np.flatnonzero(_is_long(block) | slow))
+        return encoded
+
+    def _encode_mended(
+        self, block: Block, compose: Compose | None, *, searched: bool
+    ) -> list[memoryview] | None:
         rows = self.convert(block)
         if rows is None:
             return None
@@ -90,6 +114,12 @@ class Pass:
         vectors = None
         if compose is not None and len(ids):
             vectors = compose(cells, np.isin(ids, _long_ids(block)))
+        if vectors is not None:
+            self._leave_out(ids[_is_null(vectors)])
+        elif searched or compose is not None:
+            texts = [cells[i] for i, column in enumerate(self.columns) if _is_text(column)]
+            slow = bool(texts) and slow_texts.among(texts)
+            self._leave_out(ids[np.isin(ids, _long_ids(block)) | slow])
         dialect = self.reading.dialect
         return encode.encode(ids, cells, dialect.delimiter, dialect.line_end, vectors)
 
@@ -112,16 +142,33 @@ class Pass:
         converted = self._verdict.convert(rows)
         if converted is None:
             return None
-        self._count(block, rows=len(rows.positions), repaired=rows.repaired)
+        self._count(rows=len(rows.positions), repaired=rows.repaired)
         return rows.ids, converted
 
-    def _count(self, block: Block, rows: int, repaired: int) -> None:
+    def _count(self, rows: int, repaired: int) -> None:
         with self._lock:
             self.rows_verified += rows
             self.rows_repaired += repaired
-            self.long_ids += _long_ids(block).tolist()
+
+    def _leave_out(self, ids: Offsets) -> None:
+        with self._lock:
+            self._left_out.extend(ids.tolist())
 
 
 def _long_ids(block: Block) -> Offsets:
+    return block.first_id + np.flatnonzero(_is_long(block))
+
+
+def _is_long(block: Block) -> Flags:
     lengths = np.diff(block.ends, prepend=0)[block.filled]
-    return block.first_id + np.flatnonzero(lengths > fulltext.MAX_TEXT_BYTES)
+    flags: Flags = lengths > fulltext.MAX_TEXT_BYTES
+    return flags
+
+
+def _is_text(column: Column) -> bool:
+    return column.type in fulltext.UNBOUNDED
+
+
+def _is_null(vectors: pa.StringArray) -> Flags:
+    nulls: Flags = vectors.is_null().to_numpy(zero_copy_only=False)
+    return nulls

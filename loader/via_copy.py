@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_MOST_TOLD = 100  # rows whose search index is cut
+
 
 @contextmanager
 def opened(
@@ -153,6 +155,7 @@ class Copying:
         self._key = self._merge_key()
         self._others = self._look_at_others()
         self._overrides: Mapping[str, str] = {}
+        self._changed_by_triggers = False
 
     def _merge_key(self) -> Sequence[str]:
         if self._merges and self._options.mode == "upsert":
@@ -192,7 +195,8 @@ class Copying:
             ]
             try:
                 if composer is None or expression is None:
-                    return self._copy(one, one.blocks(), one.encode, connections)
+                    encode = partial(one.encode, searched=expression is not None)
+                    return self._copy(one, one.blocks(), encode, connections)
                 return self._copy_composed(one, composer, expression, connections)
             except ValueDoesNotFit as error:
                 raise _differs(error) if self._merges else error from None
@@ -259,7 +263,7 @@ class Copying:
             with fulltext.filling(self.connection, self._names.shadow, expression):
                 rows += self._copy(one, kept, lambda block: [block.data], connections)
                 kept.clear()
-                rows += self._copy(one, blocks, one.encode, connections)
+                rows += self._copy(one, blocks, partial(one.encode, searched=True), connections)
         return rows
 
     def _connect(self, stack: ExitStack, purpose: str) -> psycopg.Connection[TupleRow]:
@@ -294,11 +298,11 @@ class Copying:
         config, time_zone = fulltext.settings(self.connection)
         literals = fulltext.keeps_numbers(self.connection, config)
         expression = partial(fulltext.expression, columns, which, config, time_zone, literals)
-        changed_by_triggers = not self._merges and keep.has_row_triggers(
+        self._changed_by_triggers = not self._merges and keep.has_row_triggers(
             self.connection, self._names
         )
         if (
-            changed_by_triggers
+            self._changed_by_triggers
             or not fulltext.may_fill(self.connection)
             or not lexemes.can_compose(self.connection, columns, which, config, sample)
         ):
@@ -319,7 +323,7 @@ class Copying:
                 warnings += keys.told(earlier)
             relation.add_primary_key(self.connection, self._names)
             warnings += keep.build_indexes(self.connection, self._names, self._key)
-        warnings += self._fill_long_rows(one)
+        warnings += _told(self._fill_long_rows(one))
         if self.existed:
             self._index(self._names.shadow, self._names.shadow_full_text_index)
         columns = [(column.name, column.type) for column in one.columns]
@@ -372,28 +376,33 @@ class Copying:
         with self._steps.step("analyze", "analysing the table"):
             relation.analyze(self.connection, table)
 
-    def _fill_long_rows(self, one: Pass) -> list[str]:
+    def _fill_long_rows(self, one: Pass) -> fulltext.Cut:
         if self._options.full_text == "none":
-            return []
+            return fulltext.Cut()
         relation.keep_full_text(self.connection, self._names)
-        cut = fulltext.fill_long_rows(
+        shadow = self._names.shadow
+        left_out = one.left_out.tolist()
+        if self._merges and left_out:  # each is found by its _id
+            relation.add_primary_key(self.connection, self._names)
+        return fulltext.fill_long_rows(
             self.connection,
-            self._names.shadow,
+            shadow,
             [(column.name, column.type) for column in one.columns],
             self._options.full_text,
-            one.long_ids,
+            # What a trigger makes of a row, only the server has seen.
+            fulltext.left_out(self.connection, shadow) if self._changed_by_triggers else left_out,
         )
-        return [f"_id {row_id}: too long to be searched whole, its beginning is" for row_id in cut]
 
-    def _merge(self, one: Pass, warnings: list[str]) -> tuple[int, list[str]]:
+    def _merge(self, one: Pass, cut: fulltext.Cut) -> tuple[int, list[str]]:
         with self._steps.step("swap", "adding the rows"):
             self._check_still_there()
             self.loaded = None
             if self._options.mode == "append":
-                merged = merge.append(self.connection, self._names)
+                merged = merge.append(self.connection, self._names, cut.ids)
             else:
-                merged = merge.upsert(self.connection, self._names, self._key)
+                merged = merge.upsert(self.connection, self._names, self._key, cut.ids)
             self.loaded = True
+        warnings = _told(cut)
         rows = merged.inserted + merged.updated
         if lost := one.rows_verified - merged.duplicates - rows:
             warnings.append(f"rows that a trigger of the table has left out: {lost}")
@@ -419,6 +428,19 @@ class Copying:
             relation.drop_if_free(self.connection, self._names)
         except DatabaseError as error:  # must not hide why the load failed
             _log.warning("%s stays until the next load: %s", self._names.shadow, error)
+
+
+def _told(cut: fulltext.Cut) -> list[str]:
+    return [
+        *_told_of(cut.beginnings, "too long to be searched whole, its beginning is"),
+        *_told_of(cut.pieces, "Postgres is too slow at its long words, they are cut for searches"),
+    ]
+
+
+def _told_of(ids: Sequence[int], said: str) -> list[str]:
+    more = len(ids) - _MOST_TOLD
+    told = [f"_id {row_id}: {said}" for row_id in ids[:_MOST_TOLD]]
+    return [*told, f"{more:,} more rows: {said}"] if more > 0 else told
 
 
 def _differs(error: ValueDoesNotFit) -> SchemaDiffers:

@@ -4,22 +4,28 @@ Every comparison loads a file, gives its rows to the trigger in a table beside i
 Postgres which rows differ.
 """
 
+import base64
 import csv
 import json
+import random
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import hypothesis
+import numpy as np
 import psycopg
+import pyarrow as pa
 import pytest
 from datastore import install_ckan, install_trigger_function
+from hypothesis import strategies as st
 from psycopg import sql
 
-from loader import blocks
+from loader import blocks, via_copy
 from loader.copy import database as connections
-from loader.copy import fulltext, lexemes, vocabulary
+from loader.copy import fulltext, lexemes, slow_texts, vocabulary
 from loader.pipeline import Options, load
 
 SCHEMA = {
@@ -568,3 +574,206 @@ def test_every_part_of_the_expression_is_immutable(database_18, datastore_url_18
                 f" f tsvector GENERATED ALWAYS AS ({expression}) STORED)"
             )
             assert connection.execute(f"SELECT count(*) FROM made_{literals}").fetchone() == (0,)
+
+
+# Units of texts of which 60 kB take the parser 10 to 60 s each, and a few MB hours.
+SLOW = {
+    "underscores": "a_",
+    "underscores and digits": "_1",
+    "hyphens and digits": "a-1-",
+    "dots and hyphens": "1.a-",
+    "paths": "./",
+    "home folders": "/~",
+    "addresses": "a1@",
+    "addresses of one letter": "1@a",
+    "comments": "<!-- ",
+    "comments without spaces": "<!--",
+}
+# Texts that look like them, and at which it is not slow: long ones, without a space.
+RANDOM = random.Random(7)
+HONEST = {
+    "base64": base64.b64encode(RANDOM.randbytes(60_000)).decode(),
+    "WKB": RANDOM.randbytes(30_000).hex().upper(),
+    "WKT": "POLYGON((" + ",".join(f"{i / 7:.6f} {-i / 3:.6f}" for i in range(6000)) + "))",
+    "GeoJSON": json.dumps([[i / 7, -i / 3] for i in range(6000)], separators=(",", ":")),
+    "file names": "\n".join(f"/srv/data_{i}/a-b_c.{i}.csv.gz" for i in range(4000)),
+    "file names with semicolons": ";".join(f"img_{i}-0.jpeg" for i in range(8000)),
+    "addresses": ",".join(f"jane_{i}.doe@example-{i}.org" for i in range(4000)),
+    "links": " ".join(f"https://a-b.example.org/x_{i}/?q=a_b&c={i}#d-e" for i in range(3000)),
+    "a line of hyphens": f"above {'-' * 500} below_it {'_' * 3000} .{'.' * 300}",
+    "one long path": "/".join(f"folder_{i}" for i in range(200)),
+    "hyphenated": "-".join(f"w{i}" for i in range(300)),
+    "closed comments": "<!-- no --> foxes " * 500,
+    "markup": "<p class='a_b'>foxes <b>jump</b></p>" * 3000,
+}
+
+
+@pytest.fixture
+def parser_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fulltext, "ROW_MS", 800)
+
+
+def use_way(request: pytest.FixtureRequest, way: str, rows: list) -> list:
+    """Have the full text made in a way, and return the rows of a file for it."""
+    if way != "filled":
+        request.getfixturevalue(way)
+        return [["The foxes", "0", "", ""], *rows]
+    for fixture in ("impatient", "ways"):
+        request.getfixturevalue(fixture)
+    return [*usual(1000), *(LATER["new words"](i) for i in range(300)), *rows]
+
+
+@pytest.mark.parametrize("way", ["composed", "left_to_copy", "filled"])
+@pytest.mark.usefixtures("parser_at_its_limit")
+def test_no_text_keeps_the_parser_busy(request, way, database_18, datastore_url_18, tmp_path):
+    slow = [[unit * (60_000 // len(unit)), "7", "lazy dogs", None] for unit in SLOW.values()]
+    rows = use_way(request, way, [*slow, ["Oaks", "8", "elms", None]])
+    path = write_csv(tmp_path / "t.csv", ["first", "n", "second", "day"], rows)
+    report = load(path, Options("t", datastore_url_18))
+    assert report.rows == len(rows)
+    cut = range(len(rows) - len(slow), len(rows))
+    assert [warning.partition(":")[0] for warning in report.warnings] == [f"_id {i}" for i in cut]
+    assert all("Postgres is too slow at its long words" in said for said in report.warnings)
+    texts = database_18.execute("SELECT first FROM t ORDER BY _id OFFSET %s", (cut[0] - 1,))
+    assert [row[0] for row in texts][:-1] == [row[0] for row in slow]
+    found = lexemes_of(database_18, "t")
+    assert found[-1] == ["8", "elm", "oak"]
+    for lexemes_found in found[cut[0] - 1 : -1]:
+        assert {"7", "lazi", "dog"} <= set(lexemes_found)
+    if way == "filled":
+        assert request.getfixturevalue("ways")[-1] == "filled"
+
+
+@pytest.mark.parametrize("honest", HONEST.values(), ids=HONEST)
+@pytest.mark.parametrize("way", ["composed", "left_to_copy", "filled"])
+def test_long_words_have_the_triggers_lexemes(
+    request, way, database_18, datastore_url_18, tmp_path, honest
+):
+    rows = use_way(request, way, [[honest, "7", honest[:2000], None], ["Oaks", "8", "", None]])
+    path = write_csv(tmp_path / "t.csv", ["first", "n", "second", "day"], rows)
+    report = load(path, Options("t", datastore_url_18))
+    assert (report.rows, report.warnings) == (len(rows), [])
+    assert different_rows(database_18, "t") == []
+
+
+@pytest.mark.parametrize("way", ["composed", "left_to_copy"])
+def test_many_slow_rows_are_not_even_tried(
+    request, way, monkeypatch, database, datastore_url, tmp_path
+):
+    """The time is up: what the parser is quick at goes on having the trigger's lexemes."""
+    monkeypatch.setattr(fulltext, "ALL_ROWS_S", 0.0)
+    monkeypatch.setattr(via_copy, "_MOST_TOLD", 3)
+    request.getfixturevalue(way)
+    slow = [[f"foxes jump {'a_' * 200}", str(i)] for i in range(5)]
+    rows = [["short", "1"], *slow, [words(30_000), "2"], ["later <b", "3"]]
+    path = write_csv(tmp_path / "t.csv", ["text", "n"], rows)
+    report = load(path, Options("t", datastore_url))
+    said = "Postgres is too slow at its long words, they are cut for searches"
+    assert report.warnings == [
+        *(f"_id {row_id}: {said}" for row_id in (2, 3, 4)),
+        f"2 more rows: {said}",
+    ]
+    assert different_rows(database, "t") == []  # these words, cut or whole, are the same
+    assert lexemes_of(database, "t")[1] == ["0", "fox", "jump"]
+
+
+@pytest.mark.usefixtures("parser_at_its_limit")
+def test_a_slow_row_whose_pieces_are_too_many_is_searchable_by_its_beginning(
+    database_18, datastore_url_18, tmp_path
+):
+    rows = [[f"{words(200_000)} {'a_' * 50_000}"], ["later"]]
+    report = load(write_csv(tmp_path / "t.csv", ["text"], rows), Options("t", datastore_url_18))
+    assert report.warnings == ["_id 1: too long to be searched whole, its beginning is"]
+    found = lexemes_of(database_18, "t")
+    assert "word05000" in found[0]
+    assert "word150000" not in found[0]
+    assert found[1] == ["later"]
+
+
+def test_what_a_trigger_makes_slow_is_found(database, datastore_url, tmp_path):
+    """Only the server has seen it."""
+    path = write_csv(tmp_path / "t.csv", ["name", "n"], [["Oaks", "7"], ["a_b", "8"]])
+    load(path, Options("t", datastore_url))
+    database.execute(
+        "CREATE FUNCTION longer() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.name := repeat(NEW.name || '_', 150); RETURN NEW; END $$;"
+        "CREATE TRIGGER a BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION longer()"
+    )
+    assert load(path, Options("t", datastore_url)).warnings == []
+    assert lexemes_of(database, "t") == [["7", "oak"], ["8", "b"]]
+    assert different_rows(database, "t") == []
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+@pytest.mark.usefixtures("parser_at_its_limit")
+def test_slow_rows_are_added_to_a_table_whose_triggers_change_rows(
+    database, datastore_url, tmp_path, mode
+):
+    """CKAN's own trigger is not given them: the words are those of the file's row."""
+    install_ckan(database)
+    header = ["k", "text"]
+    load(write_csv(tmp_path / "t.csv", header, [["1", "Oaks"]]), Options("t", datastore_url))
+    database.execute(
+        "CREATE FUNCTION tidy() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.text := NEW.text || ' tidy'; RETURN NEW; END $$;"
+        "CREATE TRIGGER a BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION tidy()"
+    )
+    slow = "elms " + "a_" * 100_000
+    rows = [["1", slow], ["2", "Oaks"], ["3", slow]]
+    path = write_csv(tmp_path / "more.csv", header, rows)
+    # A server that gave them to the parser would take hours, and then refuse the load.
+    database.execute(f"ALTER DATABASE \"{database.info.dbname}\" SET statement_timeout = '9min'")
+    report = load(
+        path, Options("t", datastore_url, mode=mode, key=["k"] if mode == "upsert" else ())
+    )
+    assert len(report.warnings) == 2
+    texts = dict(database.execute("SELECT k, text FROM t WHERE length(text) > 1000").fetchall())
+    assert {k: text.removesuffix(" tidy").removesuffix(" tidy") for k, text in texts.items()} == {
+        1: slow,
+        3: slow,
+    }
+    found = dict(
+        database.execute("SELECT k, tsvector_to_array(_full_text) FROM t ORDER BY _id").fetchall()
+    )
+    assert (found[1], found[3]) == (["1", "elm"], ["3", "elm"])
+    assert found[2] == ["2", "oak", "tidi"]
+
+
+PIECES = ["a", "é", "1", "_", "-", ".", "/", "~", "@", "<!--", " ", ",", "a_" * 60, "x@" * 5]
+
+
+@hypothesis.given(
+    texts=st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.integers(1, 120)
+        ).map(lambda parts: parts[0] * parts[1]),
+        min_size=2,
+        max_size=2,
+    )
+)
+@hypothesis.settings(
+    max_examples=200, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+def test_client_and_server_find_the_same_texts_slow(database_18, texts):
+    condition = slow_texts.condition(["first", "second"])
+    (by_server,) = database_18.execute(
+        f"SELECT {condition} FROM (VALUES (%s::text, %s::text)) AS t (first, second)", texts
+    ).fetchone()
+    arrays = [pa.array([text], pa.string()) for text in texts]
+    by_client = slow_texts.among(arrays)[0]
+    assert by_client or not by_server
+    if min(len(text.encode()) for text in texts) >= slow_texts._MOST_PARTS:
+        assert by_server or not by_client
+
+
+@pytest.mark.parametrize("unit", [*SLOW.values(), "a1_", "1a1a@", "a.b-", "a@b.c/", "é_", "aa@a1_"])
+def test_what_is_not_found_slow_takes_the_parser_seconds(database_18, unit):
+    """As much of it as may be given to the parser without a limit; 10 s are far above that."""
+    parts = slow_texts.among([pa.array([unit * count for count in range(1, 101)])])
+    run = unit * int(np.flatnonzero(~parts)[-1] + 1)  # the longest
+    text = f"{run} " * (fulltext.MAX_TEXT_BYTES // (len(run) + 1))
+    if "<!--" in unit:
+        text = run + "x " * (fulltext.MAX_TEXT_BYTES // 2)
+    assert not slow_texts.among([pa.array([text])])[0]
+    database_18.execute("SET statement_timeout = '30s'")
+    database_18.execute("SELECT to_tsvector('english', %s)", (text,))

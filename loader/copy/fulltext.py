@@ -12,26 +12,36 @@ Everything in the expression must be IMMUTABLE, since it is declared
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from typing import Literal
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import locks
+from loader.copy import locks, slow_texts
 from loader.copy.database import ours
 from loader.copy.relation import qualified
 from loader.options import FullText
 
 # A tsvector holds 1 MiB, and hyphenated words or URLs quadruple their text. Rows with more text
-# than this get NULL from the expression and are done one by one afterwards, as the trigger would.
+# than this get NULL from the expression and are done one by one afterwards, as the trigger would;
+# so do those whose text the parser is slow at.
 MAX_TEXT_BYTES = 256 << 10
-_UNBOUNDED = ("text", "json")  # types whose values can be long, and can hold "<"
+UNBOUNDED = ("text", "json")  # types whose values can be long, and can hold "<"
 _FILL = sql.Identifier("pg_temp", "aircan_full_text")
 _SEARCHABLE_CHARACTERS = 100_000  # of a row that even the trigger would refuse
+# Its time is up; or, of thousands of "@" without a space, the parser's stack.
+_TOO_SLOW = (psycopg.errors.QueryCanceled, psycopg.errors.StatementTooComplex)
+# What the parser is given for one of these rows, waiting for a lock included: 1 MB of prose takes
+# it 0.3 s. And for all of them before those that it is slow at are not even tried.
+ROW_MS = 20_000
+ALL_ROWS_S = 60.0
 
 
 def expression(  # noqa: PLR0913, PLR0917  (all that the text depends on)
@@ -62,12 +72,13 @@ def expression(  # noqa: PLR0913, PLR0917  (all that the text depends on)
     known_vector = _known_vector(known, zone)
     if not parsed:
         return known_vector
-    texts = [f"{column}::text" for column, kind in parsed if kind in _UNBOUNDED]
+    texts = [f"{column}::text" for column, kind in parsed if kind in UNBOUNDED]
     fast = _parsed(regconfig, chosen, time_zone, skipped)
     if not texts:
         return f"{known_vector} || {fast}"
-    lengths = _added([f"coalesce(octet_length({text}), 0)" for text in texts])
-    branches = f"CASE WHEN {lengths} > {MAX_TEXT_BYTES} THEN NULL"
+    lengths = slow_texts.added([f"coalesce(octet_length({text}), 0)" for text in texts])
+    slow = slow_texts.condition(texts)
+    branches = f"CASE WHEN {lengths} > {MAX_TEXT_BYTES} OR {slow} THEN NULL"
     if known:
         # "<" may open a tag that swallows the numbers between two texts: then order matters.
         tags = ", ".join(f"strpos({text}, '<')" for text in texts)
@@ -151,54 +162,150 @@ def filling(connection: psycopg.Connection[TupleRow], table: str, value: str) ->
     )
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Rows in which a search does not find all: CKAN's trigger refuses them, or takes too long.
+
+    Attributes:
+        beginnings: ``_id`` of those of which only the beginning is searchable.
+        pieces: Of those whose long words are searchable in pieces only.
+    """
+
+    beginnings: Sequence[int] = ()
+    pieces: Sequence[int] = ()
+
+    @property
+    def ids(self) -> list[int]:
+        """All of them."""
+        return [*self.beginnings, *self.pieces]
+
+
+def left_out(connection: psycopg.Connection[TupleRow], table: str) -> list[int]:
+    """Return the ``_id`` of each row that the expression has left out; reads the whole table."""
+    unfilled = sql.SQL("SELECT _id FROM {} WHERE _full_text IS NULL ORDER BY _id").format(
+        qualified(table)
+    )
+    with ours("looking for long rows"):
+        return [row[0] for row in connection.execute(unfilled)]
+
+
 def fill_long_rows(
     connection: psycopg.Connection[TupleRow],
     table: str,
     columns: Sequence[tuple[str, str]],
     which: FullText,
-    ids: Sequence[int],
-) -> list[int]:
-    """Fill ``_full_text`` of rows whose text was too long for the expression.
+    ids: Iterable[int],
+) -> Cut:
+    """Fill ``_full_text`` of the rows that the expression has left out, as CKAN's trigger would.
+
+    Each is given a limited time, and those that the parser is slow at a limited time together:
+    beyond it their long words are cut into pieces.
 
     Args:
         connection: In autocommit mode.
         table: The table, whose ``_full_text`` is a plain column by now.
         columns: As for ``expression``.
         which: As for ``expression``.
-        ids: The rows.
+        ids: The rows; others among them stay as they are.
 
     Returns:
-        The ids of which only the beginning is searchable: CKAN's trigger would refuse them.
+        The rows that could not be done as CKAN's trigger would.
     """
-    chosen = [name for name, kind in columns if which == "all" or kind == "text"]
-    whole = sql.SQL("string_agg(value, ' ')")
-    beginning = sql.SQL("left({}, {})").format(whole, _SEARCHABLE_CHARACTERS)
-
-    def fill_whole(row_id: int) -> bool:
-        try:
-            with connection.transaction():
-                connection.execute(_fill(table, whole), (chosen, row_id))
-        except psycopg.errors.ProgramLimitExceeded:
-            connection.execute(_fill(table, beginning), (chosen, row_id))
-            return False
-        return True
-
-    return [
-        row_id
-        for row_id in ids
-        if not locks.patiently(
-            connection, "indexing a long row", [qualified(table)], partial(fill_whole, row_id)
+    filler = _Filler(connection, table, columns, which)
+    beginnings, pieces = [], []
+    for row_id in ids:
+        form = locks.patiently(
+            connection, "indexing a long row", [qualified(table)], partial(filler.fill, row_id)
         )
-    ]
+        if form == "beginning":
+            beginnings.append(row_id)
+        elif form == "pieces":
+            pieces.append(row_id)
+    return Cut(beginnings, pieces)
 
 
-def _fill(table: str, text: sql.Composable) -> sql.Composed:
-    """Return the statement that does for one row what CKAN's trigger does."""
-    return sql.SQL(
-        "UPDATE {table} AS t SET _full_text = (SELECT to_tsvector({text})"
-        " FROM json_each_text(row_to_json(t.*)) WHERE key = ANY (%s))"
-        " WHERE _id = %s AND _full_text IS NULL"
-    ).format(table=qualified(table), text=text)
+_Form = Literal["whole", "pieces", "beginning"]
+
+
+class _Filler:
+    """Fills one row after the other, and knows how long that has taken."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[TupleRow],
+        table: str,
+        columns: Sequence[tuple[str, str]],
+        which: FullText,
+    ) -> None:
+        self._connection = connection
+        self._table = qualified(table)
+        self._chosen = [name for name, kind in columns if which == "all" or kind == "text"]
+        texts = [
+            f"t.{_quoted(name)}::text"
+            for name, kind in columns
+            if name in self._chosen and kind in UNBOUNDED
+        ]
+        slow = sql.SQL(slow_texts.condition(texts).replace("%", "%%") if texts else "false")
+        whole = sql.SQL("string_agg(value, ' ')")
+        pieces = slow_texts.in_pieces(whole)
+        beginning = sql.SQL("left({}, {})")
+        size = sql.Literal(_SEARCHABLE_CHARACTERS)
+        self._whole = self._fill(whole)
+        self._whole_if_quick = self._fill(whole, sql.SQL("({}) IS NOT TRUE").format(slow))
+        self._beginning = self._fill(beginning.format(whole, size))
+        self._pieces = self._fill(pieces)
+        self._beginning_in_pieces = self._fill(slow_texts.in_pieces(beginning.format(whole, size)))
+        self._left_s = ALL_ROWS_S
+
+    def fill(self, row_id: int) -> _Form:
+        """Fill one row, in a transaction, and return how much of it."""
+        began = time.monotonic()
+        whole = self._whole if self._left_s > 0 else self._whole_if_quick
+        try:
+            if self._try(whole, row_id) or not self._is_unfilled(row_id):
+                return "whole"
+            is_slow = True
+        except _TOO_SLOW:
+            is_slow = True
+        except psycopg.errors.ProgramLimitExceeded:
+            is_slow = False
+        finally:
+            self._left_s -= time.monotonic() - began
+        try:
+            self._try(self._pieces if is_slow else self._beginning, row_id)
+        except (*_TOO_SLOW, psycopg.errors.ProgramLimitExceeded):
+            self._connection.execute(self._beginning_in_pieces, self._values(row_id))
+            return "beginning"
+        return "pieces" if is_slow else "beginning"
+
+    def _try(self, statement: sql.Composed, row_id: int) -> int:
+        """Return how many rows were filled within the time for one."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "SELECT set_config('statement_timeout', %s, true)", (str(ROW_MS),)
+            )
+            filled = self._connection.execute(statement, self._values(row_id)).rowcount
+            # Not to the end of the transaction that this is a part of.
+            self._connection.execute("SELECT set_config('statement_timeout', '0', true)")
+            return filled
+
+    def _is_unfilled(self, row_id: int) -> bool:
+        unfilled = sql.SQL("SELECT FROM {} WHERE _id = %s AND _full_text IS NULL").format(
+            self._table
+        )
+        return self._connection.execute(unfilled, (row_id,)).rowcount > 0
+
+    def _values(self, row_id: int) -> Mapping[str, object]:
+        return {"chosen": self._chosen, "id": row_id}
+
+    def _fill(self, text: sql.Composable, only: sql.Composable | None = None) -> sql.Composed:
+        """Return the statement that does for one row what CKAN's trigger does."""
+        statement = sql.SQL(
+            "UPDATE {table} AS t SET _full_text = (SELECT to_tsvector({text})"
+            " FROM json_each_text(row_to_json(t.*)) WHERE key = ANY (%(chosen)s))"
+            " WHERE _id = %(id)s AND _full_text IS NULL AND {only}"
+        )
+        return statement.format(table=self._table, text=text, only=only or sql.SQL("true"))
 
 
 def _quoted(name: str) -> str:
@@ -233,13 +340,6 @@ def _parsed(
             texts = (_json_text(column, kind, _literal(time_zone)) for column, kind in group)
             values += [f"coalesce({text} || ' ', '')" for text in texts]
     return f"to_tsvector({regconfig}, left({_joined(values)}, -1))"
-
-
-def _added(values: Sequence[str]) -> str:
-    if len(values) == 1:
-        return values[0]
-    half = len(values) // 2
-    return f"({_added(values[:half])} + {_added(values[half:])})"
 
 
 def _joined(values: Sequence[str]) -> str:

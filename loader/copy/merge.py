@@ -228,12 +228,15 @@ def _create_key(connection: psycopg.Connection[TupleRow], names: Names, key: Seq
             ) from error
 
 
-def append(connection: psycopg.Connection[TupleRow], names: Names) -> Merged:
+def append(
+    connection: psycopg.Connection[TupleRow], names: Names, cut: Sequence[int] = ()
+) -> Merged:
     """Add the shadow's rows to the live table; ``_id`` goes on in the order of the file.
 
     Args:
         connection: In autocommit mode; holds the resource's lock.
         names: The shadow's columns are the live table's.
+        cut: ``_id`` of the shadow's rows that CKAN's trigger would refuse, or take too long for.
 
     Raises:
         ValueDoesNotFit: A type of the live table would change a value.
@@ -252,7 +255,7 @@ def append(connection: psycopg.Connection[TupleRow], names: Names) -> Merged:
             ).format(
                 qualified(names.live),
                 _listed([column.identifier for column in columns]),
-                _full_text(connection, names, columns),
+                _full_text(connection, names, columns, cut),
                 _listed(values),
                 qualified(names.shadow),
             )
@@ -262,7 +265,12 @@ def append(connection: psycopg.Connection[TupleRow], names: Names) -> Merged:
     return _merge(connection, names, insert)
 
 
-def upsert(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str]) -> Merged:
+def upsert(
+    connection: psycopg.Connection[TupleRow],
+    names: Names,
+    key: Sequence[str],
+    cut: Sequence[int] = (),
+) -> Merged:
     """Put the shadow's rows in the place of those with the same key; add the others.
 
     Of rows of the file with the same key the last one wins. New rows get their ``_id`` in the
@@ -272,6 +280,7 @@ def upsert(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence
         connection: In autocommit mode; holds the resource's lock.
         names: The shadow's columns are the live table's.
         key: As ``find_key`` returns it; it is made where there is none.
+        cut: As for ``append``.
 
     Raises:
         KeyViolated: Rows of the table have the same key, a row has none, or a trigger has made
@@ -285,7 +294,7 @@ def upsert(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence
         ensure_key(connection, names, key)
         duplicates = _count_duplicates(connection, names, parts)
         row = connection.execute(
-            _upsert_statement(connection, names, columns, parts, distinct=duplicates > 0)
+            _upsert_statement(connection, names, columns, parts, cut, distinct=duplicates > 0)
         ).fetchone()
         inserted, updated = row or (0, 0)
         return Merged(inserted, updated, duplicates)
@@ -330,11 +339,12 @@ def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Seque
     return locks.patiently(connection, doing, [qualified(names.shadow)], keep)
 
 
-def _upsert_statement(
+def _upsert_statement(  # noqa: PLR0913  (what the statement depends on)
     connection: psycopg.Connection[TupleRow],
     names: Names,
     columns: Sequence[_Column],
     key: Sequence[_Column],
+    cut: Sequence[int],
     *,
     distinct: bool,
 ) -> sql.Composed:
@@ -350,7 +360,7 @@ def _upsert_statement(
     source = rows.format(
         distinct=sql.SQL("DISTINCT ON ({})").format(keys) if distinct else sql.SQL(""),
         values=_listed([sql.SQL("{} AS {}").format(c.value, c.identifier) for c in columns]),
-        full_text=_full_text(connection, names, columns),
+        full_text=_full_text(connection, names, columns, cut),
         shadow=qualified(names.shadow),
         order=sql.SQL(" ORDER BY {}, s._id DESC").format(keys) if distinct else sql.SQL(""),
     )
@@ -375,9 +385,7 @@ def _upsert_statement(
         ),
         key=_listed([column.identifier for column in key]),
         changes=_listed([sql.SQL("{0} = excluded.{0}").format(name) for name in everything]),
-        full_text=sql.SQL("NULL")
-        if _is_changed_by_triggers(connection, names)
-        else sql.SQL("excluded._full_text"),
+        full_text=_updated_full_text(connection, names, key, cut),
     )
 
 
@@ -455,11 +463,14 @@ def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
 
 
 def _full_text(
-    connection: psycopg.Connection[TupleRow], names: Names, columns: Sequence[_Column]
+    connection: psycopg.Connection[TupleRow],
+    names: Names,
+    columns: Sequence[_Column],
+    cut: Sequence[int],
 ) -> sql.Composable:
     """Return the shadow's words, or NULL where they may not be those of the live row.
 
-    Then CKAN's trigger puts them in.
+    Then CKAN's trigger puts them in, but for the rows that it could not.
     """
     same = all(datatypes.bare(column.type) in _SAME_TEXT for column in columns)
     exact = all(
@@ -467,7 +478,36 @@ def _full_text(
     )
     if same and exact and not _is_changed_by_triggers(connection, names):
         return sql.SQL("s._full_text")
-    return sql.SQL("NULL::tsvector")
+    if not cut:
+        return sql.SQL("NULL::tsvector")
+    return sql.SQL("CASE WHEN {} THEN s._full_text END").format(_is_cut(cut))
+
+
+def _updated_full_text(
+    connection: psycopg.Connection[TupleRow],
+    names: Names,
+    key: Sequence[_Column],
+    cut: Sequence[int],
+) -> sql.Composable:
+    """Return the words of a row that is there, or NULL for CKAN's trigger, as ``_full_text``."""
+    if not _is_changed_by_triggers(connection, names):
+        return sql.SQL("excluded._full_text")
+    if not cut:
+        return sql.SQL("NULL")
+    return sql.SQL(
+        "CASE WHEN ({excluded}) IN (SELECT {values} FROM {shadow} s WHERE {is_cut})"
+        " THEN excluded._full_text END"
+    ).format(
+        excluded=_listed([sql.SQL("excluded.{}").format(column.identifier) for column in key]),
+        values=_listed([column.value for column in key]),
+        shadow=qualified(names.shadow),
+        is_cut=_is_cut(cut),
+    )
+
+
+def _is_cut(cut: Sequence[int]) -> sql.Composed:
+    """Return the condition; not by ANY, which older servers look through for each row."""
+    return sql.SQL("s._id IN (SELECT unnest({}::bigint[]))").format(sql.Literal(list(cut)))
 
 
 def _is_changed_by_triggers(connection: psycopg.Connection[TupleRow], names: Names) -> bool:

@@ -1,0 +1,101 @@
+"""Texts that Postgres's text search parser is slow at: which they are, and a form that it is not.
+
+At each word the parser tries whether a host, a file's path or an e-mail address begins there, and
+reads on for as long as one may; where none does, it tries again at the next word. So its time
+grows with the square of the length of ``a_a_a_...``: 16 kB take 3 s, 1 MB takes hours. Nothing of
+it crosses a character that is none of ``_RUN``, save comments, which it looks for the end of. Here
+a text is slow if such a run has too many parts, or the text too many comments. What is left takes
+the parser 12 us a byte at most, where usual text takes 0.2.
+
+The client and the server look for the same; the client holds nothing, and may find more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import sql
+
+from loader.blocks import Block
+
+Flags = npt.NDArray[np.bool_]
+
+_RUN = "A-Za-z0-9_./@~-"
+_MOST_PARTS = 100  # more than the hyphens of a line across a page
+_MOST_ADDRESSES = 8  # at each "@" the parser begins anew, within what it has begun anew
+# Both for RE2 and for Postgres. In a range "-" is the last.
+_EXPRESSION = (
+    f"(?:[A-Za-z0-9]*[_./@~-]){{{_MOST_PARTS}}}|(?:[A-Za-z0-9_./~-]*@){{{_MOST_ADDRESSES}}}"
+)
+_COMMENT = "<!--"
+_PIECE_CHARACTERS = 60  # 1 us a byte
+
+
+def condition(texts: Sequence[str]) -> str:
+    """Return the SQL condition that a row's text is slow.
+
+    Args:
+        texts: SQL of its parts, one at least.
+    """
+    # A shorter text has no time to be slow.
+    runs = " OR ".join(
+        f"(octet_length({text}) >= {_MOST_PARTS} AND {text} ~ '{_EXPRESSION}')" for text in texts
+    )
+    without = (f"replace({text}, '{_COMMENT}', '')" for text in texts)
+    comments = [
+        f"CASE WHEN strpos({text}, '{_COMMENT}') > 0"
+        f" THEN octet_length({text}) - octet_length({rest}) ELSE 0 END"
+        for text, rest in zip(texts, without, strict=True)
+    ]
+    return f"({runs} OR {added(comments)} >= {_MOST_PARTS * len(_COMMENT)})"
+
+
+def among(texts: Sequence[pa.StringArray]) -> Flags:
+    """Return the rows whose text is slow.
+
+    Args:
+        texts: Its parts, one at least.
+    """
+    slow = np.zeros(len(texts[0]), np.bool_)
+    comments = np.zeros(len(texts[0]), np.int64)
+    for cells in texts:
+        found = pc.match_substring_regex(cells, _EXPRESSION).fill_null(fill_value=False)
+        slow |= found.to_numpy(zero_copy_only=False)
+        comments += pc.count_substring(cells, _COMMENT).fill_null(fill_value=0).to_numpy()
+    return slow | (comments >= _MOST_PARTS)
+
+
+def in_records(block: Block) -> Flags:
+    """Return the records whose text is slow, as far as they show it as they are.
+
+    Args:
+        block: Of valid UTF-8, without escape characters.
+    """
+    data = pa.py_buffer(block.data)
+    ends = np.concatenate((np.zeros(1, np.int32), block.ends.astype(np.int32)))
+    whole = pa.StringArray.from_buffers(1, pa.py_buffer(ends[[0, -1]]), data)
+    if not among([whole])[0]:  # a run does not cross a line end
+        return np.zeros(len(block.ends), np.bool_)
+    return among([pa.StringArray.from_buffers(len(block.ends), pa.py_buffer(ends), data)])
+
+
+def in_pieces(text: sql.Composable) -> sql.Composed:
+    """Return the SQL of a text with its long runs cut, so that the parser is quick.
+
+    Words of usual length are found in it. No tag and no address is one any more.
+    """
+    return sql.SQL("regexp_replace(translate({}, '<@', '  '), {}, '\\& ', 'g')").format(
+        text, sql.Literal(f"[{_RUN}]{{{_PIECE_CHARACTERS}}}")
+    )
+
+
+def added(values: Sequence[str]) -> str:
+    """Add SQL numbers pairwise: Postgres limits how deep ``a + b + c ...`` may nest."""
+    if len(values) == 1:
+        return values[0]
+    half = len(values) // 2
+    return f"({added(values[:half])} + {added(values[half:])})"
