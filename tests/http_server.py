@@ -32,7 +32,8 @@ class HttpServer:
     preconditions: bool = True  # whether If-Match and If-Unmodified-Since are heeded
     length: bool = True  # False: chunked
     framed: bool = True  # False: neither, the end of the connection is the end
-    content_encoding: str | None = None
+    content_encoding: str | list[str] | None = None  # several: a header each
+    date: str | None = "now"
     drop_after: int | None = None  # bytes of a body, then the connection breaks
     drops: int = 0  # how many responses break
     reset: bool = False  # break with RST in place of FIN
@@ -159,10 +160,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _status(self, status: int, headers: dict[str, str] | None = None) -> None:
         self._head(status, {"Content-Length": "0", **(headers or {})})
 
-    def _head(self, status: int, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
+    def _head(self, status: int, headers: dict[str, str | list[str]]) -> None:
+        self.send_response_only(status)
+        date = self.server_state.date
+        if date is not None:
+            self.send_header("Date", self.date_time_string() if date == "now" else date)
+        for name, values in headers.items():
+            for value in [values] if isinstance(values, str) else values:
+                self.send_header(name, value)
         self.end_headers()
 
 

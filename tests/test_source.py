@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from google.cloud import storage
-from http_server import HttpServer
+from http_server import LAST_MODIFIED, HttpServer
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -521,6 +521,107 @@ def test_without_validators_a_drop_is_the_end():
         with pytest.raises(SourceUnreachable, match="no ETag or Last-Modified"):
             bytes_of(server.url)
         assert len(server.requests) == 1
+
+
+# What does not show that a byte at an offset is still the same one.
+WEAK = {
+    "a weak ETag": {"etag": 'W/"1"', "last_modified": None},
+    "a weak ETag, and a time without a date": {"etag": 'W/"1"', "date": None},
+    "written in the second of the answer": {"etag": None, "date": LAST_MODIFIED},
+    "written after the answer": {"etag": None, "date": "Wed, 01 Jan 2020 09:59:59 GMT"},
+    "a date that is none": {"etag": None, "date": "now and then"},
+    "a time that is none": {"etag": None, "last_modified": "lately"},
+    "a time without a zone": {"etag": None, "last_modified": "1 Jan 2020 10:00:00 -0000"},
+}
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("weak", WEAK.values(), ids=WEAK.keys())
+def test_weak_validators_resume_nothing(weak, ranges):
+    with HttpServer(DATA, **{**DROPS, "ranges": ranges, **weak}) as server:
+        with pytest.raises(SourceUnreachable, match="that tells every byte"):
+            bytes_of(server.url)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("weak", WEAK.values(), ids=WEAK.keys())
+def test_weak_validators_are_enough_to_begin_again(weak):
+    """Before the first byte, and to tell whether a source has changed."""
+    with HttpServer(DATA, drop_after=0, drops=2, **weak) as server:
+        with open_source(server.url, QUICK) as source:
+            assert source.read() == DATA
+        assert bytes_of(server.url, expected=source.identity) == DATA
+        server.etag, server.last_modified = 'W/"2"', "Thu, 02 Jan 2020 10:00:00 GMT"
+        with pytest.raises(SourceChanged):
+            bytes_of(server.url, expected=source.identity)
+
+
+@pytest.mark.parametrize("date", ["now", "Wed, 01 Jan 2020 10:00:01 GMT"])
+def test_a_time_before_that_of_the_answer_resumes(date):
+    with HttpServer(DATA, **DROPS, etag='W/"1"', date=date) as server:
+        assert bytes_of(server.url) == DATA
+        assert [request.get("if-unmodified-since") for request in server.requests] == [
+            None,
+            LAST_MODIFIED,
+            LAST_MODIFIED,
+        ]
+
+
+# How a server may pack what it was asked not to pack.
+PACKED = ["br", "deflate", "compress", "BR", "x-compress", "gzip, br", "gzip, gzip", "a\x1bb" * 40]
+
+
+@pytest.mark.parametrize("coding", [*PACKED, ["gzip", "br"], ["identity", "deflate"]], ids=repr)
+def test_an_unknown_content_encoding_is_an_error(coding):
+    with HttpServer(DATA, content_encoding=coding) as server:
+        with pytest.raises(SourceError, match="the server sends it packed as") as caught:
+            bytes_of(server.url)
+        assert len(server.requests) == 1
+    assert type(caught.value) is SourceError
+    assert len(caught.value.message) < 200
+    assert "download it first" in caught.value.hint
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "coding",
+    [
+        *("gzip", "GZIP", "x-gzip", " gzip ", "zstd", "x-bzip2", "xz", "identity", "utf-8"),
+        *("identity, gzip", ",", "aws-chunked", ["identity", "Gzip"]),
+    ],
+    ids=repr,
+)
+def test_other_content_encodings_are_as_sent(coding):
+    with HttpServer(DATA, **DROPS, content_encoding=coding) as server:
+        assert bytes_of(server.url) == DATA
+        assert {request["accept-encoding"] for request in server.requests} == {"identity"}
+
+
+@pytest.mark.parametrize("etag", ["auto", 'W/"1"', None])
+@pytest.mark.parametrize("codings", [("gzip", None), (None, "gzip"), ("gzip", "zstd")])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_another_content_encoding_is_another_source(etag, codings, ranges):
+    """Its bytes are others, though some servers give both the same ETag."""
+    first, second = codings
+    faults = {**DROPS, "drops": 1, "etag": etag, "ranges": ranges, "preconditions": False}
+    with (
+        HttpServer(DATA, content_encoding=first, **faults) as server,
+        open_source(server.url, QUICK) as source,
+    ):
+        source.read(1000)
+        server.content_encoding = second
+        with pytest.raises(SourceChanged):
+            source.read()
+
+
+def test_two_names_of_a_content_encoding_are_one():
+    with (
+        HttpServer(DATA, content_encoding="x-gzip", **DROPS) as server,
+        open_source(server.url, QUICK) as source,
+    ):
+        start_of_it = source.read(1000)
+        server.content_encoding = "GZIP"
+        assert start_of_it + source.read() == DATA
 
 
 ENDS = {

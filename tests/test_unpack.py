@@ -114,11 +114,15 @@ def test_a_header_that_only_looks_packed_is_text(text, write):
     assert content_of(write(text)) == text
 
 
-def test_content_encoding_is_packing_like_any_other():
-    with HttpServer(
-        gzip.compress(TEXT), content_encoding="gzip", drop_after=5000, drops=1
-    ) as server:
+CODINGS = {"gzip": "gzip", "x-gzip": "gzip", "Zstd": "zstd", "x-bzip2": "bz2", "xz": "xz"}
+
+
+@pytest.mark.parametrize(("coding", "packing"), CODINGS.items())
+def test_content_encoding_is_packing_like_any_other(coding, packing):
+    packed = COMPRESSED[packing](TEXT)
+    with HttpServer(packed, content_encoding=coding, drop_after=5000, drops=1) as server:
         assert content_of(server.url) == TEXT
+        assert len(server.requests) == (2 if len(packed) > 5000 else 1)
 
 
 def test_it_streams():

@@ -9,6 +9,8 @@ from __future__ import annotations
 import http.client
 import re
 from collections.abc import Mapping
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, BinaryIO
 
 from loader.errors import SourceError
@@ -24,6 +26,11 @@ SCHEMES: tuple[str, ...] = ("http", "https")
 _READ_BYTES = 128 * 1024  # what a connection that breaks within one read can lose
 # Not more digits than any file needs: Python refuses to read thousands of them.
 _LENGTH = re.compile(r"[0-9]{1,18}")
+# What says nothing of packing, though it stands in Content-Encoding.
+_NO_CODINGS = {"", "identity", "none", "binary", "8bit", "utf-8", "utf8", "aws-chunked"}
+# What ``unpack`` finds by the first bytes, whether the header is right or not.
+_CODINGS = {"gzip", "zstd", "bzip2", "xz"}
+_MOST_SHOWN = 40  # characters of a header
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
@@ -38,7 +45,7 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
         headers["Range"] = f"bytes={offset}-"
         if known.strong_etag:
             headers["If-Match"] = known.strong_etag
-        elif known.last_modified:
+        elif known.last_modified_is_strong and known.last_modified:
             headers["If-Unmodified-Since"] = known.last_modified
     with seam(target.shown, network_errors()):
         opened: BinaryIO = smart_open.open(
@@ -74,6 +81,7 @@ class _HttpResponse:
         self._shown = shown
         self._foreign = network_errors()
         headers = self._response.headers
+        codings = _codings(headers.get("Content-Encoding", ""), shown)
         length = headers.get("Content-Length", "")
         self._left = int(length) if _LENGTH.fullmatch(length) else None
         chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
@@ -86,7 +94,7 @@ class _HttpResponse:
             self._skip = offset  # no ranges here: what is known already is read again
         else:
             raise SourceError(f"{shown}: unexpected answer HTTP {self._response.status_code}")
-        self.identity = _identity(headers, self.size)
+        self.identity = _identity(headers, codings, self.size)
 
     def _ranged_size(self, content_range: str, offset: int) -> int | None:
         match = _CONTENT_RANGE.fullmatch(content_range.strip())
@@ -120,8 +128,38 @@ class _HttpResponse:
         self._opened.close()
 
 
-def _identity(headers: Mapping[str, str], size: int | None) -> Identity | None:
+def _codings(header: str, shown: str) -> tuple[str, ...]:
+    """Return how the server has packed the file, if that is in a way that can be undone."""
+    named = [name.strip().lower().removeprefix("x-") for name in header.split(",")]
+    codings = tuple(name for name in named if name not in _NO_CODINGS)
+    if len(codings) > 1 or not _CODINGS.issuperset(codings):
+        raise SourceError(
+            f"{shown}: the server sends it packed as {header[:_MOST_SHOWN]!r}, though it was asked"
+            " not to pack it",
+            hint="have the server send it as it is, or download it first and load the file",
+        )
+    return codings
+
+
+def _identity(
+    headers: Mapping[str, str], codings: tuple[str, ...], size: int | None
+) -> Identity | None:
     etag, last_modified = headers.get("ETag"), headers.get("Last-Modified")
     if not etag and not last_modified:
         return None
-    return Identity(etag=etag, last_modified=last_modified, size=size)
+    return Identity(
+        etag=etag,
+        last_modified=last_modified,
+        last_modified_is_strong=_is_older(last_modified, headers.get("Date")),
+        codings=codings,
+        size=size,
+    )
+
+
+def _is_older(last_modified: str | None, date: str | None) -> bool:
+    """Tell whether a time of HTTP is a second or more before another; if not known, it is not."""
+    try:
+        age = parsedate_to_datetime(date or "") - parsedate_to_datetime(last_modified or "")
+    except (TypeError, ValueError, OverflowError):  # no dates, or one without a zone
+        return False
+    return age >= timedelta(seconds=1)

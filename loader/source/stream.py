@@ -253,10 +253,12 @@ class Source(io.RawIOBase):
         return connection
 
     def _check_resumable(self, error: Passing) -> None:
-        if self.bytes_read and self.identity is None:
+        if self.bytes_read and not (self.identity and self.identity.is_strong):
+            gives = "no ETag or Last-Modified"
+            if self.identity is not None:
+                gives = "no ETag or Last-Modified that tells every byte (a weak ETag does not)"
             raise SourceUnreachable(
-                f"{error.message}, and the server gives no ETag or Last-Modified, "
-                "so it cannot be resumed safely",
+                f"{error.message}, and the server gives {gives}, so it cannot be resumed safely",
                 hint="download the file first and load it from there",
             ) from None
 
