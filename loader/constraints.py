@@ -16,6 +16,7 @@ from typing import Any
 
 from frictionless import Check, Error, Field, Row, Schema
 from frictionless.errors import ConstraintError
+from frictionless.exception import FrictionlessException
 
 from loader import convert
 from loader.errors import UsageError, shorten
@@ -27,6 +28,7 @@ _SHORT_TYPES = {
     *("integer", "number", "boolean", "date", "datetime", "time", "duration"),
     *("year", "yearmonth", "geopoint"),
 }
+_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _SHORT_FORMATS = {"email", "uuid"}
 
 
@@ -69,7 +71,7 @@ class Constraints:
         check: What reports cells that do not match theirs.
 
     Raises:
-        UsageError: A pattern that cannot be used.
+        UsageError: A pattern, a format or another constraint that cannot be used.
     """
 
     def __init__(self, descriptor: Mapping[str, Any]) -> None:
@@ -77,6 +79,8 @@ class Constraints:
         patterns = [_take_patterns(field) for field in given["fields"]]
         self._not_bare = [i for i, field in enumerate(given["fields"]) if _take_not_bare(field)]
         self.schema = Schema.from_descriptor(given)
+        for field in self.schema.fields:
+            _require_usable(field)
         self._checked = [
             _Checked(index, field.name, pattern, of_items, frozenset(_missing(field, self.schema)))
             for index, field in enumerate(self.schema.fields)
@@ -86,6 +90,12 @@ class Constraints:
         self._found: dict[int, list[_Checked]] = {}
         self.check = _PatternCheck()
         self.check.found = self._found
+
+    @property
+    def bounded(self) -> list[str]:
+        """The fields with a least or a greatest value."""
+        fields = [*self.schema.fields, *filter(None, map(_item_field, self.schema.fields))]
+        return [field.name for field in fields if _BOUNDS.intersection(field.constraints)]
 
     def records(self, blocks: Iterable[list[list[str]]]) -> Iterator[list[Any]]:
         """Check rows, and yield them as frictionless is to read them.
@@ -135,6 +145,44 @@ class _NotBare(str):
 
     def __str__(self) -> str:
         return self._text
+
+
+def _require_usable(field: Field) -> None:
+    """Refuse what frictionless would stumble over at the first value, or take for the file's.
+
+    Raises:
+        UsageError: Says which field, and why.
+    """
+    item = _item_field(field)
+    if item is not None:
+        _require_usable(item)
+    if getattr(field, "delimiter", None) == "":
+        raise UsageError(f"the delimiter of the schema's field {field.name!r} is empty")
+    try:
+        read = field.create_value_reader()
+    except FrictionlessException as error:
+        raise UsageError(
+            f"the schema's field {field.name!r} has the format {field.format!r}, which cannot be"
+            f" checked here: {error.error.note}",
+            hint="install that, or leave the format out of the schema for validation",
+        ) from error
+    for name in sorted(_BOUNDS.intersection(field.constraints)):
+        bound = field.constraints[name]
+        if read(bound) is None:
+            raise UsageError(
+                f"the {name} {shorten(str(bound))!r} of the schema's field {field.name!r} is no"
+                f" {field.type}",
+                hint="write it as the values of the file are written",
+            )
+
+
+def _item_field(field: Field) -> Field | None:
+    item = getattr(field, "array_item", None)
+    if field.type != "array" or not item:
+        return None
+    # As frictionless does: of an array in an array it knows no items.
+    without = {name: value for name, value in item.items() if name != "arrayItem"}
+    return Field.from_descriptor({**without, "name": field.name})
 
 
 class _PatternCheck(Check):

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from frictionless import Checklist, Dialect, Resource
 
 from loader import schema
 from loader.constraints import Constraints
-from loader.errors import SourceError, memory_told
+from loader.errors import SourceError, UsageError, memory_told
 from loader.options import Options, default_resource_id
 from loader.reading import Reading, read
 from loader.source import mask_uri
@@ -52,7 +53,7 @@ def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[
 
     Raises:
         AircanError: As ``loader.load`` raises for the source and its header.
-        UsageError: A pattern of the schema cannot be used.
+        UsageError: A pattern, a format or another constraint of the schema cannot be used.
     """
     uri = os.fspath(uri)
     with memory_told(), read(uri, options) as reading:
@@ -65,7 +66,8 @@ def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[
             schema=constraints.schema,
         )
         checklist = Checklist(checks=[constraints.check])
-        report = resource.validate(checklist, limit_errors=_MOST_ERRORS).to_descriptor()
+        with _bounds_told(constraints.bounded):
+            report = resource.validate(checklist, limit_errors=_MOST_ERRORS).to_descriptor()
         if lost:  # which says nothing about the rows
             raise lost[0]
     for task in report["tasks"]:
@@ -97,6 +99,21 @@ def _records(reading: Reading) -> Iterator[list[list[str]]]:
         rows = reading.dialect.records(block.data.decode(errors="backslashreplace"))
         while some := list(itertools.islice(rows, _ROWS_AT_A_TIME)):
             yield some
+
+
+@contextmanager
+def _bounds_told(fields: Sequence[str]) -> Iterator[None]:
+    """Tell of bounds of a type that frictionless cannot compare with some of its values."""
+    try:
+        yield
+    except TypeError as error:
+        if not fields:
+            raise
+        listed = ", ".join(map(repr, fields))
+        raise UsageError(
+            f"a minimum or maximum of the schema cannot be compared with a value of {listed}",
+            hint="write both with a time zone, or both without",
+        ) from error
 
 
 def _kept(rows: Iterator[list[Any]], lost: list[Exception]) -> Iterator[list[Any]]:

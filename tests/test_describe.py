@@ -281,3 +281,110 @@ def test_secrets_are_not_in_the_report():
         report = describe.validate(f"{server.url}?token=hunter2")
     assert "hunter2" not in json.dumps(report)
     assert report["tasks"][0]["place"].endswith("?token=***")
+
+
+# A field that validation cannot check: type, format and constraints; a value; what is said.
+UNUSABLE = {
+    "WKT": (
+        {"type": "string", "format": "wkt"},
+        "POINT(1 2)",
+        "'a' has the format 'wkt', which cannot be checked here: Please install .frictionless.wkt",
+    ),
+    "WKT with values": (
+        {"type": "string", "format": "wkt", "constraints": {"enum": ["POINT(1 2)"]}},
+        "POINT(1 2)",
+        "'a' has the format 'wkt', which cannot be checked here",
+    ),
+    "WKT in an array": (
+        {"type": "array", "arrayItem": {"type": "string", "format": "wkt"}},
+        '["POINT(1 2)"]',
+        "'a' has the format 'wkt', which cannot be checked here",
+    ),
+    "no integer": (
+        {"type": "integer", "constraints": {"minimum": "x"}},
+        "1",
+        "the minimum 'x' of the schema's field 'a' is no integer",
+    ),
+    "no number": (
+        {"type": "number", "constraints": {"maximum": [1]}},
+        "1.5",
+        "the maximum '.1.' of the schema's field 'a' is no number",
+    ),
+    "no date": (
+        {"type": "date", "format": "%d.%m.%Y", "constraints": {"maximum": "2020-01-01"}},
+        "01.01.2020",
+        "the maximum '2020-01-01' of the schema's field 'a' is no date",
+    ),
+    "no year": ({"type": "year", "constraints": {"minimum": "x"}}, "2020", "is no year"),
+    "no month": (
+        {"type": "yearmonth", "constraints": {"maximum": "x"}},
+        "2020-01",
+        "is no yearmonth",
+    ),
+    "no integer in an array": (
+        {"type": "array", "arrayItem": {"type": "integer", "constraints": {"minimum": "x"}}},
+        "[1]",
+        "the minimum 'x' of the schema's field 'a' is no integer",
+    ),
+    "a list cut at nothing": (
+        {"type": "list", "delimiter": ""},
+        "1",
+        "the delimiter of the schema's field 'a' is empty",
+    ),
+    "a time zone in the bound only": (
+        {"type": "datetime", "constraints": {"minimum": "2020-01-01T00:00:00Z"}},
+        "2020-01-01T00:00:00",
+        "a minimum or maximum of the schema cannot be compared with a value of 'a'",
+    ),
+    "a time zone in the value only": (
+        {"type": "datetime", "constraints": {"maximum": "2020-01-01T00:00:00"}},
+        "2020-01-01T00:00:00Z",
+        "a minimum or maximum of the schema cannot be compared with a value of 'a'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("field", "value", "said"), UNUSABLE.values(), ids=UNUSABLE)
+def test_a_constraint_that_cannot_be_used_is_told(field, value, said):
+    quoted = value.replace('"', '""')
+    source = write(f'a,b\n"{quoted}",1\n')
+    schema = {"fields": [{"name": "a", **field}]}
+    with pytest.raises(errors.UsageError, match=said) as caught:
+        describe.validate(source, Options(schema=schema))
+    assert "\n" not in caught.value.message
+
+
+# The same types with what can be used.
+USABLE = {
+    "email": ({"type": "string", "format": "email"}, "a@example.org"),
+    "uri": ({"type": "string", "format": "uri"}, "http://example.org"),
+    "uuid": ({"type": "string", "format": "uuid"}, "95ecc380-afe9-11e4-9b6c-751b66dd541e"),
+    "binary": ({"type": "string", "format": "binary"}, "YWJj"),
+    "geopoint": ({"type": "geopoint"}, "1, 2"),
+    "geojson": ({"type": "geojson"}, '{"type": "Point", "coordinates": [1, 2]}'),
+    "topojson": (
+        {"type": "geojson", "format": "topojson"},
+        '{"type": "Topology", "objects": {}, "arcs": []}',
+    ),
+    "integer": ({"type": "integer", "constraints": {"minimum": "1", "maximum": 2}}, "1"),
+    "date": (
+        {"type": "date", "format": "%d.%m.%Y", "constraints": {"maximum": "01.01.2020"}},
+        "01.01.2020",
+    ),
+    "yearmonth": ({"type": "yearmonth", "constraints": {"minimum": "2020-01"}}, "2020-01"),
+    "duration": ({"type": "duration"}, "P1Y2D"),
+    "list": ({"type": "list", "delimiter": ";", "itemType": "integer"}, "1;2"),
+    "array": (
+        {"type": "array", "arrayItem": {"type": "integer", "constraints": {"minimum": 1}}},
+        "[1]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("field", "value"), USABLE.values(), ids=USABLE)
+def test_every_type_and_format_is_validated(field, value):
+    quoted = value.replace('"', '""')
+    source = write(f'a,b\n"{quoted}",1\n')
+    schema = {"fields": [{"name": "a", **field}]}
+    report = describe.validate(source, Options(schema=schema))
+    assert (report["valid"], report["errors"]) == (True, [])
