@@ -210,6 +210,29 @@ def test_what_is_no_formula_is_left_as_it_is(text):
     assert as_text(text) == text
 
 
+# As docs/command-line.md has it.
+NUMBERS = {
+    "-5": "'-5",
+    "+1.000,5": "'+1.000,5",
+    " -5": "' -5",
+    "\t5": "'\t5",
+    "-5;-5": "'-5;-5",
+    "x;-5": "x;-5",
+    "x; -5 ;y": "x; -5 ;y",
+    "x\t+1.000,5": "x\t+1.000,5",
+    "x\n-5": "x\n-5",
+    "x;-5%": "x;'-5%",
+    'x;"-5"': "x;'\"-5\"",
+    "x;-5-5": "x;'-5-5",
+    "x,-5%": "x,-5%",
+}
+
+
+@pytest.mark.parametrize(("cell", "written"), NUMBERS.items())
+def test_a_number_is_marked_where_a_cell_begins_for_certain(cell, written):
+    assert as_text(cell) == written
+
+
 @given(st.text(), st.sampled_from(SIGNS))
 def test_no_cell_begins_with_a_sign(text, sign):
     for cell in (text, sign + text):
