@@ -55,10 +55,15 @@ def leading(ids: Offsets, delimiter: str, vectors: pa.StringArray | None) -> pa.
 
 def _quote(cells: pa.StringArray, delimiter: str) -> pa.StringArray:
     """Return the cells in quotes if one of them has something to hide, or is empty, not null."""
+    found = _found(cells, ('"', "\n", "\r", delimiter))
+    if not found and pc.min(pc.binary_length(cells)).as_py() != 0:
+        return cells
+    doubled = pc.replace_substring(cells, '"', '""') if '"' in found else cells
+    return pc.binary_join_element_wise('"', doubled, '"', "")
+
+
+def _found(cells: pa.StringArray, characters: Sequence[str]) -> set[str]:
+    """Return which of the characters are in the cells; holds them once more only meanwhile."""
     data = cells.buffers()[2]
     octets = data.to_pybytes() if data is not None else b""
-    hides = any(character in octets for character in (b'"', b"\n", b"\r", delimiter.encode()))
-    if not hides and pc.min(pc.binary_length(cells)).as_py() != 0:
-        return cells
-    doubled = pc.replace_substring(cells, '"', '""') if b'"' in octets else cells
-    return pc.binary_join_element_wise('"', doubled, '"', "")
+    return {character for character in characters if character.encode() in octets}

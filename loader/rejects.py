@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _FIRST = 10  # how many the report shows
 _HEADER = ("row", "reason", "raw")
 _OWNER_ONLY = 0o600
+_PIECE_CHARACTERS = 1 << 20
 
 # With which a formula begins, in the forms of East Asian keyboards too.
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
@@ -101,8 +102,8 @@ class Rejects:
             self.first.append(reject)
         if self.path is not None:
             with _writing(self.path):
-                cells = (str(reject.row), as_text(reject.reason), as_text(reject.raw))
-                csv.writer(self._open(self.path)).writerow(cells)
+                reason, raw = as_text(reject.reason), as_text(reject.raw)
+                _write_row(self._open(self.path), (str(reject.row), reason), raw)
         if self.count > self.limit:
             first = self.first[0]
             see = f"see {self.path}; " if self.path is not None else ""
@@ -153,6 +154,20 @@ class Rejects:
             self._file.close()
             self._file = None
             _partial(self.path).unlink()
+
+
+def _write_row(file: TextIO, cells: Sequence[str], last: str) -> None:
+    """Write a row; of a long last cell a piece at a time, which csv would hold some ten times."""
+    writer = csv.writer(file)
+    if len(last) <= _PIECE_CHARACTERS:
+        writer.writerow((*cells, last))
+        return
+    csv.writer(file, lineterminator=',"').writerow(cells)
+    file.writelines(
+        last[begin : begin + _PIECE_CHARACTERS].replace('"', '""')
+        for begin in range(0, len(last), _PIECE_CHARACTERS)
+    )
+    file.write(f'"{writer.dialect.lineterminator}')
 
 
 def _partial(path: Path) -> Path:

@@ -8,6 +8,7 @@ from frictionless import Dialect as FrictionlessDialect
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loader import dialect
 from loader.dialect import DELIMITERS, Declared, Dialect, declare, detect
 from loader.errors import EmptySource, NotATable, UsageError
 
@@ -347,3 +348,17 @@ def test_a_header_swallows_no_row(text, header_row):
         detect(text.encode(), Declared(header_row=header_row), whole=True)
     assert refused.value.row
     assert refused.value.hint
+
+
+@given(st.text(alphabet='a",;\r\n\x85\u2028é', max_size=40))
+def test_a_long_text_has_the_records_of_a_short_one(text):
+    def records(text: str) -> list | str:
+        try:
+            return list(Dialect().records(text))
+        except csv.Error as error:
+            return str(error)
+
+    short = records(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dialect, "_LONG_CHARACTERS", 0)
+        assert records(text) == short
