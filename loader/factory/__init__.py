@@ -8,6 +8,7 @@
     tasks         prepare -> convert -> load -> register -> report; validate
     once          rows that are added stay added once
     status        what a step does           -> aircan_status_update of CKAN
+    disclosure    a status -> what of it a CKAN hears that the conf brings
     many          what is to be loaded again -> a mapped task for each resource
     ending        a run that was stopped     -> the status of each of its resources
     cleanup       what nobody needs any more -> deleted

@@ -495,7 +495,7 @@ class _Bucket:
         try:
             return foreign_errors()
         except ImportError:
-            raise UsageError(
+            raise ArtifactsError(
                 f"{self.uri} needs Google's client", hint="pip install 'aircan[gcs]'"
             ) from None
 

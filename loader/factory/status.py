@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from loader.errors import AircanError, CkanNotFound, CkanRefused, ColumnsRefused
+from loader.factory.disclosure import disclosed
 
 if TYPE_CHECKING:
     from loader.ckan import Ckan
@@ -39,24 +40,45 @@ class Job:
             ``resource_id``.
         is_over: Whether somebody has told the job's end: a task that is being stopped must not
             tell that it runs.
+        is_brought: Whether it is a CKAN that the conf brings: it hears of its own load only, and
+            the log has the rest.
     """
 
-    def __init__(self, ckan: Ckan, facts: Mapping[str, Any], is_over: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        ckan: Ckan,
+        facts: Mapping[str, Any],
+        is_over: Callable[[], bool],
+        *,
+        is_brought: bool = False,
+    ) -> None:
         self._ckan = ckan
         self._facts = facts
         self._is_over = is_over
+        self._is_brought = is_brought
         self._warned = False
 
-    def tell(self, status: Status, step: str, message: str, **info: Any) -> None:  # noqa: ANN401
+    def tell(
+        self,
+        status: Status,
+        step: str,
+        message: str,
+        *,
+        is_of_load: bool = False,
+        **info: Any,  # noqa: ANN401
+    ) -> None:
         """Tell CKAN; what keeps it from hearing is logged, no more.
 
         Args:
             status: Of the job.
             step: The step it is at.
             message: One line for people.
+            is_of_load: Whether its error came up in the load, and not with the operator's settings.
             info: ``rows``, ``progress``, ``artifacts``, ``error``, ``warnings``, ``report``.
         """
         update = {"status": status, "step": step, "message": message, "info": info}
+        if self._is_brought:
+            update = self._disclosed(update, is_of_load=is_of_load)
         sequence = _sequence()  # before the question: smaller than that of an end told meanwhile
         try:
             if status == "RUNNING" and self._is_over():
@@ -68,6 +90,14 @@ class Job:
             level = logging.DEBUG if self._warned else logging.WARNING
             _log.log(level, "CKAN was not told of the job's status: %s", error)
             self._warned = True
+
+    def _disclosed(self, update: Mapping[str, Any], *, is_of_load: bool) -> dict[str, Any]:
+        """Return what a CKAN that the conf brings may hear; the operator's log has the rest."""
+        told = disclosed(update, is_of_load=is_of_load)
+        if update["status"] != "RUNNING":
+            kept = {name: update["info"].get(name) for name in ("error", "artifacts")}
+            _log.info("%s; CKAN hears %r, and not: %s", update["message"], told["message"], kept)
+        return told
 
 
 def _sequence() -> int:

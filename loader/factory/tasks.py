@@ -66,6 +66,7 @@ _LATE_S = 60.0  # CKAN goes on with the last call of a try that was killed
 # What the reports of a load and of a validation have to have to be told.
 _OF_LOAD = ("resource_id", "rows", "bad_rows", "warnings")
 _OF_VALIDATION = ("valid", "stats", "tasks", "errors")
+_OF_LOAD_KEY = "is_of_load"  # of an error that is left: whether it came up in the load itself
 _ERRORS_TOLD = 100  # of a validation; its report has more
 
 
@@ -217,7 +218,9 @@ class Run:
         report, run = self.place("report"), self
         if self.settings.refuses_keys:  # that it is refused, CKAN is told with another
             run = replace(self, conf=replace(self.conf, ckan_api_key=None))
-        return Job(run.ckan(_STATUS_CALLS), facts, lambda: report.exists(REPORT))
+        ckan = run.ckan(_STATUS_CALLS)
+        brought = ckan.guard is not None  # nobody here vouches for it
+        return Job(ckan, facts, lambda: report.exists(REPORT), is_brought=brought)
 
 
 def prepare(run: Run) -> None:
@@ -269,7 +272,8 @@ def convert(run: Run) -> bool:
             left.report = converted.report
             table = converted.table
             place.write(TABLE, {"before": table.to_dict() if table else None})
-            if reason := described["aircan"]["reason"]:
+            reason = described["aircan"]["reason"]
+            if reason and not run.brings_its_ckan():  # it names a database of ours
                 left.report.warnings.append(f"loaded through CKAN's API, since {reason}")
         place.write(RESOURCE, described | {"path": ROWS, "format": "ndjson"})
     return True
@@ -436,13 +440,10 @@ def _report(run: Run, steps: Sequence[str], reason: str, *, in_order: bool) -> N
         if error is None and in_order:
             error = _left_behind(run, steps, step)
         if error:
-            place.write(REPORT, {"step": step, "error": error})
             _tell_failed(run, step, error)
             raise StepFailed(f"{step}: {error['message']}", hint=error["hint"])
     if reason:  # all steps are done, and somebody has marked the run failed
-        error = _killed(reason)
-        place.write(REPORT, {"step": "report", "error": error})
-        _tell_failed(run, "report", error)
+        _tell_failed(run, "report", _killed(reason))
         raise StepFailed(reason)
     validates = steps[-1] == "validate"
     keys = _OF_VALIDATION if validates else _OF_LOAD
@@ -471,7 +472,7 @@ def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
     if (_LEFT[step] == REPORT or done is None) and place.exists(REPORT):
         error = place.read_object(REPORT).get("error")
         if isinstance(error, dict) and "message" in error:
-            return _told_error({"hint": None, **error})
+            return _told_error({"hint": None, **error, _OF_LOAD_KEY: True})
     return None if done is not None else _killed(reason or f"the task {step} left no word")
 
 
@@ -494,12 +495,17 @@ def _told_error(error: Mapping[str, Any]) -> dict[str, Any]:
 
 def _killed(message: str) -> dict[str, Any]:
     hint = "it was killed, or could not begin: see its log in Airflow"
-    return Unexpected(message, hint=hint).to_dict()
+    return Unexpected(message, hint=hint).to_dict() | {_OF_LOAD_KEY: True}
 
 
 def _tell_failed(run: Run, step: str, error: Mapping[str, Any]) -> None:
+    told = {name: value for name, value in error.items() if name != _OF_LOAD_KEY}
+    run.place("report").write(REPORT, {"step": step, "error": told})
     artifacts = _artifacts(run, STEPS[run.dag_id])
-    run.job().tell("FAILED", step, str(error["message"]), error=error, artifacts=artifacts)
+    is_of_load = error.get(_OF_LOAD_KEY) is True
+    message = str(error["message"])
+    job = run.job()
+    job.tell("FAILED", step, message, is_of_load=is_of_load, error=told, artifacts=artifacts)
 
 
 def _artifacts(run: Run, steps: Sequence[str]) -> dict[str, str]:
@@ -555,16 +561,17 @@ def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
     _require_going(run)  # whoever ended it meanwhile has told the last that CKAN is to hear
     with _leaving_error(run, place):
         run.settings.require_valid()
+    with _leaving_error(run, place, is_of_load=True):
         yield place, run.job()
 
 
 @contextmanager
-def _leaving_error(run: Run, place: Place) -> Iterator[None]:
+def _leaving_error(run: Run, place: Place, *, is_of_load: bool = False) -> Iterator[None]:
     try:
         yield
     except AircanError as error:
         try:
-            told = error.to_dict() | {"message": str(error)}
+            told = error.to_dict() | {"message": str(error), _OF_LOAD_KEY: is_of_load}
             place.write(ERROR, told | {"resource_id": run.conf.resource_id})
         except ArtifactsError as second:  # the first is the one to tell
             _log.warning("%s", second)
