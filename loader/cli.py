@@ -51,8 +51,7 @@ from loader.resources import Outcome
 from loader.source import Limits, SourceSettings, mask_uri
 
 if TYPE_CHECKING:
-    import psycopg
-    from psycopg.rows import TupleRow
+    from loader.copy.database import Connection
 
 _COMMANDS = "COMMAND [ARGS]..."
 _REJECTS_SHOWN = 3
@@ -486,9 +485,7 @@ def cleanup(
         _say("nothing to clean up")
 
 
-def _drop_unneeded(
-    connection: psycopg.Connection[TupleRow], ckan_url: str | None, *, dry_run: bool
-) -> Iterator[str]:
+def _drop_unneeded(connection: Connection, ckan_url: str | None, *, dry_run: bool) -> Iterator[str]:
     """Drop what killed loads have left, and the tables of resources that are gone."""
     yield from relation.drop_all_orphans(connection, dry_run=dry_run)
     options = completed(Options(ckan_url=ckan_url))

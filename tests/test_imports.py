@@ -88,3 +88,29 @@ def test_a_circle_is_found(tmp_path, text):
     assert circle(needs(tmp_path)) == []
     (folder / "c.py").write_text("from loader.a import x\n")
     assert circle(needs(tmp_path)) == ["loader.a", "loader.b", "loader.c", "loader.a"]
+
+
+# Who speaks with a database. Others pass its connection on, as a ``database.Connection``.
+DATABASE = ("loader.copy.", "loader.embedded", "loader.via_copy")
+
+
+def packages(tree: ast.AST) -> set[str]:
+    """Return the packages that are imported anywhere: in functions and for types too."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_psycopg_is_imported_where_sql_is_written_only():
+    importing = {
+        name
+        for path in (ROOT / "loader").rglob("*.py")
+        if "psycopg" in packages(ast.parse(path.read_text("utf-8")))
+        for name in [module_name(path, ROOT)]
+    }
+    assert "loader.copy.database" in importing
+    assert [name for name in importing if not name.startswith(DATABASE)] == []

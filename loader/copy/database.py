@@ -81,6 +81,9 @@ _REFUSED = (
     psycopg.errors.CantChangeRuntimeParam,
 )
 
+# What others name who pass one on: psycopg itself is imported where SQL is written.
+Connection = psycopg.Connection[TupleRow]
+
 # SQLSTATE, or its class, -> what it means to the caller and what to do about it.
 _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
     "08": (DatabaseUnreachable, "the connection was lost: load again"),

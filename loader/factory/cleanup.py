@@ -13,9 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-import psycopg
-from psycopg.rows import TupleRow
-
 from loader.copy import database, gone, relation
 from loader.errors import AircanError, CkanError
 from loader.factory.conf import STEPS
@@ -90,9 +87,7 @@ def _drop_tables(run: Run, found: _Tables, *, dry_run: bool) -> None:
             found.warn(f"tables of deleted resources may be left: {error}")
 
 
-def _drop_gone(
-    run: Run, connection: psycopg.Connection[TupleRow], found: _Tables, *, dry_run: bool
-) -> None:
+def _drop_gone(run: Run, connection: database.Connection, found: _Tables, *, dry_run: bool) -> None:
     ckan = run.ckan()
     if not gone.is_datastore_of(connection, ckan):
         found.warn(f"no tables of deleted resources are dropped: is this {ckan.url}'s DataStore?")
