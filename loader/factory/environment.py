@@ -105,11 +105,25 @@ def _schedule(text: str) -> str:
     from airflow.sdk.exceptions import AirflowTimetableInvalid  # noqa: PLC0415
 
     if text not in _PRESETS:
+        timetable = CronTriggerTimetable(text, timezone="UTC")
         try:
-            CronTriggerTimetable(text, timezone="UTC").validate()
+            timetable.validate()
+            _require_days(timetable.expression)
         except AirflowTimetableInvalid as error:
             raise ValueError(text) from error
     return text
+
+
+def _require_days(expression: str) -> None:
+    """Raise ValueError if there is no such day, as 31 April: such a DAG would never run.
+
+    Airflow's scheduler asks for the time before, too, and fails where there was none. Both are
+    looked for in fifty years, month by month, which takes some milliseconds at most.
+    """
+    from croniter import croniter  # noqa: PLC0415  (Airflow's own)
+
+    croniter(expression).get_next()
+    croniter(expression).get_prev()
 
 
 def _number(name: str, default: int, most: int = _MOST) -> Setting[int]:

@@ -144,7 +144,7 @@ BAD = {
     "AIRCAN_REFUSE_API_KEYS": (*NUMBERS, "perhaps"),
     "AIRCAN_LARGE_QUEUE": ("x" * 300, "a\tb", " "),
     "AIRCAN_LARGE_POOL": ("x" * 300, "a\tb", " "),
-    "AIRCAN_CLEANUP_SCHEDULE": (*NUMBERS, "every day", "@sometimes", "99 * * * *", "a b c d e"),
+    "AIRCAN_CLEANUP_SCHEDULE": ("0 3 31 4 *", "every day", "@sometimes", "a b c d e", *NUMBERS),
 }
 OF_ONE = {
     "AIRCAN_LARGE_RUNS": "aircan_load_large",
@@ -183,6 +183,53 @@ def test_settings_that_may_be_are_heeded(tmp_path: Path) -> None:
     assert found["aircan_load_large"][:-1] == [2, 1800, "None", [0], ["large"], ["big"]]
     assert found["aircan_cleanup"][:3] == [1, 1800, "0 3 * * *"]
     assert not any("cannot be" in facts[-1] for facts in found.values())
+
+
+# Of each of what follows, whether it may be; then the seconds of CPU that this took.
+SCHEDULES = """
+import json, os, sys, time
+from airflow.sdk import CronTriggerTimetable
+from loader.errors import UsageError
+from loader.factory.environment import CLEANUP_SCHEDULE
+
+found = {}
+CLEANUP_SCHEDULE.value()
+begun = time.process_time()
+for text in sys.argv[1:]:
+    os.environ[CLEANUP_SCHEDULE.name] = text
+    try:
+        found[text] = CLEANUP_SCHEDULE.value() == text
+    except UsageError as error:
+        found[text] = [str(error), CLEANUP_SCHEDULE.tolerant()]
+print(json.dumps([found, time.process_time() - begun]))
+"""
+# Days that there never are, by all ways to write them; and years without any.
+NEVER = (
+    *("0 3 31 4 *", "0 0 30 2 *", "* * 30-31 2 *", "* * 31 2,4,6,9,11 *", "*/7 */5 30 feb *"),
+    *("0 0 31 4 * 0 2026-2090", "* * * * * * 1999", "0 0 29 2 * 0 2025"),
+    *("99 * * * *", "0 0 1 1 * 0 2090", "0 0 1 1 * 0 2099", "0-59 0-23 31 4,6,9,11 * 0-59"),
+)
+SOMETIMES = (
+    *("0 3 * * *", "@daily", "@hourly", "@weekly", "@monthly", "@quarterly", "@yearly", "@once"),
+    *("0 0 29 2 *", "0 0 31 12 *", "0 0 31 4 1", "0 0 l 2 *", "0 0 * * fri#5"),
+    *("*/5 * * * *", "0 0 31 1-12 *", "0 3 * * mon-fri", "15,45 2 1 jan,jul *", "@continuous"),
+)
+
+
+def test_a_schedule_comes_about_sometimes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [ENVIRONMENT / "bin" / "python", "-c", SCHEDULES, *NEVER, *SOMETIMES],
+        env={"PATH": os.environ["PATH"], "AIRFLOW_HOME": str(tmp_path), **LOADER},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found, cpu_s = json.loads(done.stdout.splitlines()[-1])
+    assert {text: found[text] for text in SOMETIMES} == dict.fromkeys(SOMETIMES, True)
+    told = {text: [f"AIRCAN_CLEANUP_SCHEDULE cannot be {text!r}", "@daily"] for text in NEVER}
+    assert {text: found[text] for text in NEVER} == told
+    assert cpu_s < 10  # a DAG file is read every half a minute
 
 
 @pytest.fixture(scope="module")
