@@ -122,7 +122,7 @@ class Table:
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Table:
         """Return the table that ``to_dict`` told of."""
-        fields = tuple(Field(**field) for field in told["fields"])
+        fields = tuple(Field(one["id"], one["type"], one["info"]) for one in told["fields"])
         return cls(fields, tuple(told["aliases"]), told["rows"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -808,6 +808,7 @@ def _not_connected(error: Exception, url: str, settings: CkanSettings) -> CkanEr
         return CkanError(
             f"{url} cannot be asked: the certificates to check it by cannot be read",
             hint="REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names a file that is not there",
+            of_machine=True,
         )
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(error, requests.exceptions.SSLError):

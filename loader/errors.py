@@ -77,11 +77,12 @@ class AircanError(Exception):
         row: Record of the source file, counted from 1, the header included.
         column: The column's name.
         value: The offending cell exactly as written.
+        of_machine: Whether what is wrong is the machine's that loads, such as a full disk.
     """
 
     retryable: ClassVar[bool] = False  # whether the same call may succeed later
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what is wrong, and all that is known of where)
         self,
         message: str,
         *,
@@ -89,6 +90,7 @@ class AircanError(Exception):
         row: int | None = None,
         column: str | None = None,
         value: str | None = None,
+        of_machine: bool = False,
     ) -> None:
         # It may quote a file or a server, and stands in logs, which are read line by line.
         message = printable.one_line(message)
@@ -98,6 +100,7 @@ class AircanError(Exception):
         self.row = row
         self.column = column
         self.value = value
+        self.of_machine = of_machine
         self.report: Report | None = None  # how far the load had come; set by the pipeline
 
     def __str__(self) -> str:

@@ -146,7 +146,7 @@ def convert(
 
 
 def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
-    rows: IO[bytes],
+    rows: Iterator[bytes],
     converted: Converted,
     options: Options = Options(),
     progress: Progress | None = None,
@@ -157,7 +157,7 @@ def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
     """Send what ``convert`` wrote to CKAN's API; it is left to ``register`` to show it.
 
     Args:
-        rows: What was written.
+        rows: The lines that were written.
         converted: Of ``convert``.
         options: As for ``convert``.
         progress: Is told of every batch.
@@ -387,7 +387,9 @@ class _Load:
         self._remove_stale_rejects()
         return way.table
 
-    def send(self, rows: IO[bytes], converted: Converted, on_replacing: Callable[[], None]) -> None:
+    def send(
+        self, rows: Iterator[bytes], converted: Converted, on_replacing: Callable[[], None]
+    ) -> None:
         """Send rows that were written down."""
         ckan = self._named_ckan()
         with ExitStack() as stack:

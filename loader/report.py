@@ -77,7 +77,8 @@ class Report:
     def from_dict(cls, told: Mapping[str, Any]) -> Report:
         """Return the report that ``to_dict`` told of, but for its error."""
         given = {one.name: told[one.name] for one in fields(cls) if one.name != "error"}
-        return cls(**given | {"bad_rows": BadRows(**told["bad_rows"])})
+        bad_rows = {one.name: told["bad_rows"][one.name] for one in fields(BadRows)}
+        return cls(**given | {"bad_rows": BadRows(**bad_rows)})
 
     @property
     def rows_per_second(self) -> int:

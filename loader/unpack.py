@@ -260,6 +260,7 @@ def _open_zstd(source: Source, packed: BinaryIO) -> BinaryIO:
         raise UsageError(
             f"{source.uri} is packed with zstd, which needs a package",
             hint="pip install backports.zstd",
+            of_machine=True,
         ) from None
     content = zstd.ZstdFile(packed)
     return _stream(content, source, packed, (*_DAMAGE, zstd.ZstdError))
@@ -340,6 +341,7 @@ def _spool(packed: BinaryIO, uri: str) -> BinaryIO:
         raise SourceError(
             f"{uri} is a zip, and there is no room for a temporary copy of it ({error.strerror})",
             hint="set TMPDIR to a folder with more room, or pack it with gzip",
+            of_machine=True,
         ) from error
     except SourceError:
         spool.close()

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
@@ -49,8 +49,17 @@ def opened(ckan: Ckan, resource_id: str, options: Options, steps: Steps) -> Iter
     """
     with _spool("made"):
         spool = tempfile.TemporaryFile(prefix="aircan-")  # noqa: SIM115  (closed below)
-    with spool:
+    with _closed(spool):
         yield Batching(ckan, resource_id, options, steps, spool)
+
+
+@contextmanager
+def _closed(spool: IO[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # what a full disk did not take: that was told before
+            spool.close()
 
 
 @contextmanager
@@ -62,6 +71,7 @@ def _spool(doing: str) -> Iterator[None]:
         raise SourceError(
             f"the temporary file of the rows cannot be {doing}: {error.strerror}",
             hint="set TMPDIR to a folder with more room",
+            of_machine=True,
         ) from error
 
 
@@ -193,17 +203,17 @@ class Batching:
             self._merges = self.existed and self._options.mode != "replace"
 
     def send(
-        self, columns: Sequence[Mapping[str, object]], rows: IO[bytes]
+        self, columns: Sequence[Mapping[str, object]], rows: Iterator[bytes]
     ) -> tuple[int, list[str]]:
         """Send what ``write`` wrote; return as ``finish`` does.
 
         Args:
             columns: Of the report.
-            rows: What was written.
+            rows: The lines that were written.
         """
         named = [(str(one["id"]), str(one["type"]), str(one["label"])) for one in columns]
         self._check([(name, kind) for name, kind, _ in named])
-        next(rows)
+        next(rows, None)  # with the columns' names
         with _spool("written"):  # a batch may take longer than a connection to a bucket lasts
             self._spool.writelines(rows)
         sent = self._send(named)

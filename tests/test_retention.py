@@ -1,7 +1,9 @@
 """What may be deleted again, and what failed last: on a local folder and on a bucket."""
 
 import os
+import shutil
 import time
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -356,3 +358,151 @@ def test_other_files_are_no_loads(base, artifacts, key):
 def test_where_nothing_was_loaded_nothing_failed(artifacts):
     assert last_failed(artifacts, DAGS) == []
     assert last_failed(artifacts, ()) == []
+
+
+# What cannot be looked into.
+
+
+def no_rights(folder):
+    (folder / "prepare").chmod(0)
+
+
+def no_rights_to_enter(folder):
+    (folder / "prepare").chmod(0o400)  # its names can be read, and no more
+
+
+def no_rights_at_all(folder):
+    folder.chmod(0)
+
+
+def a_file(folder):
+    shutil.rmtree(folder)
+    folder.write_text("x")
+
+
+def a_dangling_link(folder):
+    shutil.rmtree(folder)
+    folder.symlink_to(folder.with_name("nowhere"))
+
+
+def a_circle(folder):
+    shutil.rmtree(folder)
+    folder.symlink_to(folder)
+
+
+def a_link(folder):
+    folder.rename(folder.parent.parent / "elsewhere")
+    folder.symlink_to(folder.parent.parent / "elsewhere")
+
+
+def a_pipe(folder):
+    shutil.rmtree(folder)
+    os.mkfifo(folder)
+
+
+def no_utf8(folder):
+    folder.rename(folder.with_name(os.fsdecode(b"\xff\xfebad")))
+
+
+# name: what is done to the folder of the run `bad`, as it is named in a warning
+UNREADABLE = {
+    "no rights to a step": (no_rights, "aircan_load/bad/prepare"),
+    "no rights to enter a step": (no_rights_to_enter, "aircan_load/bad/prepare/resource.json"),
+    "no rights": (no_rights_at_all, "aircan_load/bad"),
+    "a file": (a_file, "aircan_load/bad"),
+    "a dangling link": (a_dangling_link, "aircan_load/bad"),
+    "a circle": (a_circle, "aircan_load/bad"),
+    "a link": (a_link, "aircan_load/bad"),
+    "a pipe": (a_pipe, "aircan_load/bad"),
+    "no UTF-8": (no_utf8, "aircan_load/\ufffd\ufffdbad"),
+}
+
+
+@contextmanager
+def as_somebody(folder):
+    """Be somebody whose folders these are, and who is not root, whom no right concerns."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, 12345, -1, follow_symlinks=False)
+    os.seteuid(12345)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize(("damage", "place"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_run_that_cannot_be_looked_into_stops_nothing(others_folder, caplog, damage, place):
+    artifacts = Artifacts(str(others_folder))
+    for run_id, resource_id in (("a", "ra"), ("bad", "rb"), ("z", "rz")):
+        load(artifacts, run_id, resource_id, ERROR)
+    with as_somebody(others_folder):
+        damage(others_folder / "aircan_load" / "bad")
+        assert last_failed(artifacts, DAGS)[-1] == "ra"
+        assert last_failed(artifacts, DAGS)[0] == "rz"
+        assert f"{others_folder}/{place}: " in caplog.text
+        assert {run.run_id for run in artifacts.runs(DAGS)} == {"a", "z"}
+        assert {"a", "z"} <= {file.parts[1] for file in artifacts.files()}
+        caplog.clear()
+        swept = sweep_in(31, artifacts)
+    assert [run.run_id for run in swept.freed] == ["a", "z"]
+    [kept] = swept.kept
+    assert f"{kept.dag_id}/{kept.run_id}" == "/".join(place.split("/")[:2])
+    assert f"{others_folder}/{place}: " in kept.reason
+    assert kept.reason in caplog.text
+    assert len(list((others_folder / "aircan_load").iterdir())) == 1  # nothing of it was deleted
+
+
+# name: what is done to the folder of a DAG
+DAMAGED_DAGS = {
+    "no rights": lambda folder: folder.chmod(0),
+    "a file": a_file,
+    "a dangling link": a_dangling_link,
+    "a circle": a_circle,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_DAGS.values(), ids=DAMAGED_DAGS)
+def test_a_dag_that_cannot_be_looked_into_stops_no_other(others_folder, caplog, damage):
+    artifacts = Artifacts(str(others_folder))
+    load(artifacts, "a", "ra", ERROR)
+    load(artifacts, "b", "rb", ERROR, index=0)
+    with as_somebody(others_folder):
+        damage(others_folder / "aircan_load")
+        assert last_failed(artifacts, DAGS) == ["rb"]
+        assert f"{others_folder}/aircan_load: " in caplog.text
+        swept = sweep_in(31, artifacts)
+    assert [(run.dag_id, run.run_id) for run in swept.freed] == [("aircan_reload", "b")]
+    assert [(run.dag_id, run.run_id) for run in swept.kept] == [("aircan_load", "")]
+
+
+@pytest.mark.parametrize("damage", [no_rights_at_all, a_file, a_circle])
+def test_a_base_that_cannot_be_looked_into_is_an_error(others_folder, damage):
+    base = others_folder / "base"
+    artifacts = Artifacts(str(base))
+    load(artifacts, "a", "ra", ERROR)
+    with as_somebody(others_folder):
+        damage(base)
+        for list_it in (artifacts.files, artifacts.runs, lambda: artifacts.runs(DAGS)):
+            with pytest.raises(ArtifactsError, match=str(base)):
+                list(list_it())
+        with pytest.raises(ArtifactsError):
+            sweep_in(31, artifacts)
+
+
+NAMES_OF_STEPS = [b"\xff.prepare", b"resource.\xfe", b"\xed\xa0\x80.prepare", b"a%2.prepare"]
+
+
+@pytest.mark.parametrize("name", NAMES_OF_STEPS)
+def test_a_step_whose_name_is_no_text_is_of_its_run_and_of_no_load(tmp_path, name):
+    artifacts = Artifacts(str(tmp_path))
+    load(artifacts, "a", "ra", ERROR)
+    folder = tmp_path / "aircan_load" / "a" / os.fsdecode(name)
+    folder.mkdir()
+    (folder / "resource.json").write_text('{"resource_id": "x"}')
+    assert last_failed(artifacts, DAGS) == ["ra"]
+    assert begun(artifacts, "aircan_load", "a") == []
+    [run] = artifacts.runs(DAGS)
+    assert run.files == 3
+    assert sweep_in(31, artifacts).kept == ()
+    assert left(artifacts) == []
+    assert not (tmp_path / "aircan_load" / "a").exists()

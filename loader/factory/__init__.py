@@ -4,6 +4,7 @@
     environment   the operators' settings    -> values, or what is wrong with them
     connections   Airflow's Connections      -> CKAN and the DataStore, secrets included
     artifacts     BASE/dag_id/run_id/task_id -> where a step leaves what the next one reads
+    shapes        a JSON artifact            -> checked: it is what a step leaves
     descriptors   what CKAN says             -> frictionless descriptors
     tasks         prepare -> convert -> load -> register -> report; validate
     once          rows that are added stay added once

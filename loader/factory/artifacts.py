@@ -35,6 +35,8 @@ from loader.errors import (
     SourceForbidden,
     UsageError,
 )
+from loader.factory import shapes
+from loader.factory.shapes import Shape
 from loader.source import failures, mask_uri
 from loader.source.gcs import BUCKET, foreign_errors
 from loader.source.uri import split_scheme
@@ -49,6 +51,7 @@ _SAFE = ":+=@,"  # beside letters, digits and -._~; run ids hold the first two
 # Of files in a local folder. Who sets the folder's setgid bit shares it with its group: that of a
 # CKAN, say, which gives out the rejected rows.
 _OWNER_ONLY, _GROUP_TOO = 0o600, 0o640
+_NO_FOLDER = "it is no folder of a run"
 _READ_BYTES = 1024 * 1024
 _CHUNK_BYTES = 8 * 1024 * 1024  # of one request to a bucket; Google asks for multiples of 256 KiB
 _TIMEOUT_S = (10.0, 60.0)  # until connected, and between two reads
@@ -87,6 +90,14 @@ class RunFolder:
     files: int
 
 
+# Of a dag_id and a run_id, as far as they are known, and of what is wrong.
+Unreadable = Callable[[tuple[str, ...], ArtifactsError], None]
+
+
+def _log_unreadable(_: tuple[str, ...], error: ArtifactsError) -> None:
+    _log.warning("left out: %s", error)
+
+
 class Artifacts:
     """All places below one BASE.
 
@@ -122,27 +133,49 @@ class Artifacts:
             raise UsageError(f"{'/'.join(parts)!r} names no task of a run")
         return Place(self._store, parts)
 
-    def files(self, dag_ids: Sequence[str] | None = None) -> Iterator[File]:
+    def files(
+        self, dag_ids: Sequence[str] | None = None, unreadable: Unreadable | None = None
+    ) -> Iterator[File]:
         """Give what lies in the folders of runs, those of a run one after the other.
 
         Args:
             dag_ids: Of these DAGs only: BASE may be shared with other things.
+            unreadable: Hears of each place of these DAGs that cannot be looked into, with its
+                dag_id and run_id as far as they go; by default it is logged.
 
         Raises:
             ArtifactsError: BASE cannot be listed.
         """
+        hears = unreadable or _log_unreadable
+
+        def tell(key: str, error: ArtifactsError) -> None:
+            hears(tuple(map(_decoded, key.split("/")[:2])), error)
+
         below = [""] if dag_ids is None else [f"{_encode(dag)}/" for dag in dict.fromkeys(dag_ids)]
         for prefix in below:
-            for key, size, written in self._store.files(prefix):
+            for key, size, written in self._store.files(prefix, tell):
                 segments = key.split("/")
+                if prefix and len(segments) == 2:
+                    tell(key, ArtifactsError(f"{self.uri}/{key}: {_NO_FOLDER}"))
                 # Another segment was not made by `place`, and could not be found again by it.
                 if len(segments) > 2 and all(map(_is_encoded, segments[:2])):
-                    yield File(tuple(map(unquote, segments)), size, written)
+                    yield File(tuple(map(_decoded, segments)), size, written)
 
-    def runs(self, dag_ids: Sequence[str] | None = None) -> Iterator[RunFolder]:
-        """Give the runs that left files; as `files`."""
-        for (dag_id, run_id), files in groupby(self.files(dag_ids), lambda file: file.parts[:2]):
-            found = list(files)
+    def runs(
+        self, dag_ids: Sequence[str] | None = None, unreadable: Unreadable | None = None
+    ) -> Iterator[RunFolder]:
+        """Give the runs that left files; as `files`. One that is partly unreadable is left out."""
+        partly: set[tuple[str, ...]] = set()
+
+        def hears(parts: tuple[str, ...], error: ArtifactsError) -> None:
+            partly.add(parts)
+            (unreadable or _log_unreadable)(parts, error)
+
+        files = self.files(dag_ids, hears)
+        for (dag_id, run_id), some in groupby(files, lambda file: file.parts[:2]):
+            found = list(some)  # to the last: by then all of its folders were looked into
+            if (dag_id, run_id) in partly:
+                continue
             newest = max(file.written for file in found)
             total = sum(file.bytes for file in found)
             yield RunFolder(dag_id, run_id, newest, total, len(found))
@@ -190,12 +223,7 @@ class Place:
         Raises:
             ArtifactsError: It is not there, cannot be read, or is no JSON.
         """
-        with self.opened(name) as stream:
-            content = stream.read()
-        try:
-            return json.loads(content)
-        except ValueError:
-            raise self.damaged(name, "it is not JSON") from None
+        return self.read_as(name, shapes.ANYTHING)
 
     def exists(self, name: str) -> bool:
         """Return whether there is such a file.
@@ -205,21 +233,24 @@ class Place:
         """
         return self._store.exists(self._file(name))
 
-    def read_object(self, name: str, *keys: str) -> dict[str, Any]:
-        """Return the value of a JSON file, which is an object.
+    def read_as(self, name: str, shape: Shape, hint: str | None = None) -> Any:  # noqa: ANN401
+        """Return the value of a JSON file that is what a step leaves.
 
         Args:
             name: The file.
-            keys: What it has to have.
+            shape: What it has to be like.
+            hint: What to do if it is something else; by default, to clear the task.
 
         Raises:
-            ArtifactsError: As ``read``; or it is something else, or lacks one of them.
+            ArtifactsError: As ``read``; or it is of another shape.
         """
-        value = self.read(name)
-        if not isinstance(value, dict):
-            raise self.damaged(name, "it is no JSON object")
-        if lacking := [key for key in keys if key not in value]:
-            raise self.damaged(name, f"it lacks {', '.join(lacking)}")
+        with self.opened(name) as stream:
+            content = stream.read()
+        try:
+            value = shapes.parse(content)
+            shapes.check(value, shape)
+        except shapes.Misshapen as error:
+            raise self.damaged(name, str(error), hint) from None
         return value
 
     def written(self, name: str) -> datetime | None:
@@ -300,10 +331,11 @@ class Place:
     def _file(self, name: str) -> str:
         return f"{self._key}/{_encode(name)}"
 
-    def damaged(self, name: str, reason: str) -> ArtifactsError:
+    def damaged(self, name: str, reason: str, hint: str | None = None) -> ArtifactsError:
         """Return the error for a file that is not what a step leaves."""
         uri = f"{self.uri}/{_encode(name)}"
-        return ArtifactsError(f"{uri} is damaged: {reason}", hint=self._hint("writes it anew"))
+        hint = hint or self._hint("writes it anew")
+        return ArtifactsError(f"{uri} is damaged: {reason}", hint=hint)
 
     def _hint(self, what: str) -> str:
         return f"clear the task {self._task_id}: it {what}"
@@ -364,6 +396,10 @@ class _Writer(io.RawIOBase):
 # Where the files are. A key is what follows BASE, percent-encoded.
 
 
+# Of a key that cannot be looked into.
+Told = Callable[[str, ArtifactsError], None]
+
+
 class _Store(Protocol):
     uri: str  # of BASE, as it is shown
 
@@ -371,7 +407,7 @@ class _Store(Protocol):
     def writing(self, key: str) -> AbstractContextManager[IO[bytes]]: ...
     def exists(self, key: str) -> bool: ...
     def written(self, key: str) -> datetime | None: ...
-    def files(self, prefix: str) -> Iterator[tuple[str, int, datetime]]: ...
+    def files(self, prefix: str, unreadable: Told) -> Iterator[tuple[str, int, datetime]]: ...
     def remove(self, key: str) -> None: ...
     def seam(self, key: str) -> AbstractContextManager[None]: ...
 
@@ -425,19 +461,54 @@ class _Folder:
             except FileNotFoundError:  # deleted meanwhile
                 return None
 
-    def files(self, prefix: str) -> Iterator[tuple[str, int, datetime]]:
-        with self.seam(prefix):
-            yield from self._below(self._path / prefix)
+    def files(self, prefix: str, unreadable: Told) -> Iterator[tuple[str, int, datetime]]:
+        with self.seam(""), suppress(FileNotFoundError):  # BASE itself has to let us in
+            os.stat(os.path.join(self._path, "."))  # noqa: PTH116, PTH118  (pathlib drops the dot)
+        waiting = [self._path / prefix]
+        while waiting:
+            folder = waiting.pop()
+            found: list[tuple[str, int, datetime]] = []
+            folders: list[Path] = []
+            with self._told(folder, unreadable, is_base=folder == self._path):
+                for entry in _entries(folder):
+                    with self._told(Path(entry.path), unreadable):
+                        self._sort(entry, found, folders)
+            yield from found
+            waiting += reversed(folders)
 
-    def _below(self, folder: Path) -> Iterator[tuple[str, int, datetime]]:
-        for entry in _entries(folder):
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._below(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
-                with suppress(FileNotFoundError):  # deleted meanwhile
-                    status = entry.stat()
-                    key = Path(entry.path).relative_to(self._path).as_posix()
-                    yield key, status.st_size, _written(status)
+    def _sort(
+        self,
+        entry: os.DirEntry[str],
+        found: list[tuple[str, int, datetime]],
+        folders: list[Path],
+    ) -> None:
+        key = self._key(Path(entry.path))
+        is_of_run = key.count("/") == 1  # where the folder of a run should be
+        if is_of_run and not _is_utf8(entry.name):
+            raise ArtifactsError(f"{self.uri}/{key}: its name is no UTF-8")
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(Path(entry.path))
+        elif entry.is_file(follow_symlinks=False):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                status = entry.stat()
+                found.append((key, status.st_size, _written(status)))
+        elif is_of_run:  # a link, for one, is not followed: nor would it be when it is deleted
+            raise ArtifactsError(f"{self.uri}/{key}: {_NO_FOLDER}")
+
+    @contextmanager
+    def _told(self, path: Path, unreadable: Told, *, is_base: bool = False) -> Iterator[None]:
+        """Tell of a place that cannot be looked into, and go on with the others; not of BASE."""
+        key = "" if is_base else self._key(path)
+        try:
+            with self.seam(key):
+                yield
+        except ArtifactsError as error:
+            if is_base:
+                raise
+            unreadable(key, error)
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self._path).as_posix()
 
     def remove(self, key: str) -> None:
         with self.seam(key):
@@ -455,7 +526,9 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
+        if folder.is_symlink():
+            raise
         return []
 
 
@@ -579,7 +652,7 @@ class _Bucket:
     def _blob(self, name: str) -> storage.Blob:
         return self._client.bucket(self._bucket).blob(name)
 
-    def files(self, prefix: str) -> Iterator[tuple[str, int, datetime]]:
+    def files(self, prefix: str, unreadable: Told) -> Iterator[tuple[str, int, datetime]]:  # noqa: ARG002
         with self.seam(prefix):
             blobs = self._client.list_blobs(
                 self._bucket,
@@ -594,7 +667,7 @@ class _Bucket:
         with self.seam(key):
             from google.api_core.exceptions import NotFound  # noqa: PLC0415
 
-            for name, _, _ in list(self.files(f"{key}/")):
+            for name, _, _ in list(self.files(f"{key}/", lambda *_: None)):
                 with suppress(NotFound):  # deleted meanwhile
                     self._blob(self._prefix + name).delete(**self._patience)
 
@@ -642,4 +715,19 @@ def _encode(part: str) -> str:
 
 
 def _is_encoded(segment: str) -> bool:
-    return bool(segment) and _encode(unquote(segment)) == segment
+    # Only ASCII is: what has no UTF-8 could not be encoded to be compared.
+    return segment.isascii() and bool(segment) and _encode(unquote(segment)) == segment
+
+
+def _is_utf8(name: str) -> bool:
+    """Tell whether a file's name, as Python has it, is text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _decoded(segment: str) -> str:
+    """Return a segment of a key; what is no UTF-8 in it is replaced."""
+    return unquote(segment.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))

@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from loader.errors import ArtifactsError, ArtifactsUnreachable
+from loader.factory import shapes
 from loader.factory.artifacts import Artifacts, File
+from loader.factory.shapes import Shape
 
 _log = logging.getLogger(__name__)
 
@@ -39,12 +41,12 @@ def last_failed(
     """
     outcomes: dict[str, bool] = {}
     for prepared, reported in _newest_first(artifacts, dag_ids):
-        resource_id = _text(_read(artifacts, prepared), "resource_id")
+        resource_id = _resource_id(artifacts, prepared)
         if resource_id is not None and resource_id not in outcomes:
             outcomes[resource_id] = (
                 not is_going(prepared.parts[0], prepared.parts[1])
                 if reported is None
-                else not _ended_well(_read(artifacts, reported))
+                else not _ended_well(artifacts, reported)
             )
     return [resource_id for resource_id, failed in outcomes.items() if failed]
 
@@ -60,7 +62,7 @@ def begun(artifacts: Artifacts, dag_id: str, run_id: str) -> list[tuple[int, str
         group, _, step = file.parts[2].rpartition(".")
         named = group and step == "prepare" and file.parts[-1] in _WRITES["prepare"]
         if file.parts[1] == run_id and named and file.parts[3].isdecimal():
-            resource_id = _text(_read(artifacts, file), "resource_id")
+            resource_id = _resource_id(artifacts, file)
             if resource_id is not None:
                 found[int(file.parts[3])] = resource_id
     return sorted(found.items())
@@ -94,21 +96,22 @@ def _of_the_same_try(prepared: File, reported: File | None) -> File | None:
     return None if reported is None or reported.written < prepared.written else reported
 
 
-def _read(artifacts: Artifacts, file: File) -> Any:  # noqa: ANN401
+def _resource_id(artifacts: Artifacts, prepared: File) -> str | None:
+    named = _read(artifacts, prepared, shapes.NAMED)
+    return None if named is None else named["resource_id"]
+
+
+def _ended_well(artifacts: Artifacts, reported: File) -> bool:
+    ended = _read(artifacts, reported, shapes.ENDED)
+    return ended is not None and ended["error"] is None
+
+
+def _read(artifacts: Artifacts, file: File, shape: Shape) -> Any:  # noqa: ANN401
     """Return what is in the file; None if it is damaged or gone by now."""
     try:
-        return artifacts.place(*file.parts[:-1]).read(file.parts[-1])
+        return artifacts.place(*file.parts[:-1]).read_as(file.parts[-1], shape)
     except ArtifactsUnreachable:
         raise
     except ArtifactsError as error:
         _log.warning("%s", error)
         return None
-
-
-def _text(value: object, name: str) -> str | None:
-    found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, str) else None
-
-
-def _ended_well(report: object) -> bool:
-    return isinstance(report, dict) and report.get("error", report) is None

@@ -20,6 +20,8 @@ from loader.errors import (
     CkanRefused,
     UsageError,
 )
+from loader.factory import shapes
+from loader.factory.artifacts import Place
 from loader.factory.conf import STEPS
 from loader.factory.failed import begun, last_failed
 from loader.factory.tasks import Run
@@ -59,23 +61,30 @@ def find(run: Run, what: str, is_going: Callable[[str, str], bool]) -> list[int]
 
 
 def found(run: Run, number: int) -> str:
-    """Return the id of a resource that ``find`` found."""
-    return all_found(run)[number]
+    """Return the id of a resource that ``find`` found.
+
+    Raises:
+        ArtifactsError: Its list is damaged, or was made anew and is shorter.
+    """
+    ids = all_found(run)
+    if number >= len(ids):
+        place = _list(run)
+        raise place.damaged(
+            _LIST, f"it has {len(ids)} resources, and the number {number} is asked for"
+        )
+    return ids[number]
 
 
 def all_found(run: Run) -> list[str]:
     """Return the ids of all, in the order of their numbers; none if they were not found yet."""
-    place = run.artifacts.place(run.dag_id, run.run_id, "find")
+    place = _list(run)
     if not place.exists(_LIST):
         return []
-    listed = place.read(_LIST)
-    try:
-        ids = [str(one["resource_id"]) for one in listed]
-    except (KeyError, TypeError):
-        ids = None
-    if ids is None or not isinstance(listed, list):
-        raise place.damaged(_LIST, "it is no list of resources")
-    return ids
+    return [one["resource_id"] for one in place.read_as(_LIST, shapes.RESOURCES)]
+
+
+def _list(run: Run) -> Place:
+    return run.artifacts.place(run.dag_id, run.run_id, "find")
 
 
 def known(run: Run) -> list[tuple[int, str]]:

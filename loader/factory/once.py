@@ -13,11 +13,14 @@ from typing import Any
 from loader.batches import newest_id
 from loader.ckan import Ckan
 from loader.errors import RowsInDoubt
+from loader.factory import shapes
 from loader.factory.artifacts import Place
 from loader.factory.conf import Conf
 
 _POLL_S = 2.0
 _BEGUN, _DONE = "begun.json", "done.json"
+_IN_DOUBT = "delete those that it added, if any, and trigger a new run"
+_ADDED = "its rows were added by an earlier try of this run: a new run would add them once more"
 
 
 class Once:
@@ -36,9 +39,14 @@ class Once:
         self._counts = conf.mode == "append"
 
     def done(self) -> Mapping[str, Any] | None:
-        """Return the report of the try that added the rows, if there was one."""
+        """Return the report of the try that added the rows, if there was one.
+
+        Raises:
+            ArtifactsError: There was one, and its report is damaged.
+        """
         if self._counts and self._place.exists(_DONE):
-            return dict(self._place.read(_DONE))
+            done: dict[str, Any] = self._place.read_as(_DONE, shapes.LOAD, _ADDED)
+            return done
         return None
 
     def begin(self, late_s: float) -> None:
@@ -48,6 +56,7 @@ class Once:
             late_s: How long rows of an earlier try may still come in.
 
         Raises:
+            ArtifactsError: What an earlier try noted down is damaged.
             RowsInDoubt: There are others since an earlier try, which may have added them.
         """
         if not self._counts:
@@ -56,7 +65,7 @@ class Once:
         if not self._place.exists(_BEGUN):
             self._place.write(_BEGUN, {"newest_id": newest})
             return
-        before = self._place.read(_BEGUN)["newest_id"]
+        before = self._place.read_as(_BEGUN, shapes.BEGUN, _IN_DOUBT)["newest_id"]
         end = time.monotonic() + late_s
         while newest == before and time.monotonic() < end:
             time.sleep(min(_POLL_S, late_s))
@@ -65,7 +74,7 @@ class Once:
             raise RowsInDoubt(
                 f"rows with an _id above {before} are there since an earlier try of this run,"
                 " which may have added them",
-                hint="delete those that it added, if any, and trigger a new run",
+                hint=_IN_DOUBT,
             )
 
     def end(self, report: Mapping[str, Any]) -> None:

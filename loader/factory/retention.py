@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from loader.errors import AircanError
+from loader.errors import AircanError, ArtifactsError
 from loader.factory.artifacts import Artifacts, RunFolder
 
 _log = logging.getLogger(__name__)
@@ -20,9 +20,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Kept:
-    """A run that is old enough, and whose artifacts stay all the same.
+    """A run that is old enough, or whose age nobody can tell, and whose artifacts stay.
 
     Attributes:
+        run_id: Empty, if it is the folder of a DAG that cannot be looked into.
         reason: What went wrong; some of the artifacts may be gone.
     """
 
@@ -104,10 +105,15 @@ def sweep(  # noqa: PLR0913  (one job, and whose artifacts it may touch)
     Raises:
         ArtifactsError: The artifacts cannot be listed.
     """
-    # All of them before the first is deleted: no list changes while it is read.
-    old = [run for run in artifacts.runs(dag_ids) if now - run.newest > older_than]
     freed: list[RunFolder] = []
     kept: list[Kept] = []
+
+    def unreadable(parts: tuple[str, ...], error: ArtifactsError) -> None:
+        _keep(kept, Kept(parts[0], "/".join(parts[1:]), str(error)))
+
+    # All of them before the first is deleted: no list changes while it is read.
+    listed = artifacts.runs(dag_ids, unreadable)
+    old = [run for run in listed if now - run.newest > older_than]
     for run in old:
         try:
             if is_going(run.dag_id, run.run_id):
@@ -115,14 +121,18 @@ def sweep(  # noqa: PLR0913  (one job, and whose artifacts it may touch)
             if not dry_run:
                 artifacts.delete(run)
         except Exception as error:  # noqa: BLE001  whatever Airflow's client raises: in doubt it stays
-            kept.append(Kept(run.dag_id, run.run_id, _reason(error)))
-            _log.warning("%s/%s stays: %s", run.dag_id, run.run_id, kept[-1].reason)
+            _keep(kept, Kept(run.dag_id, run.run_id, _reason(error)))
         else:
             freed.append(run)
     swept = Swept(dry_run, tuple(freed), tuple(kept))
     done = "to be deleted" if dry_run else "deleted"
     _log.info("artifacts of %d runs %s: %d bytes", swept.runs, done, swept.bytes)
     return swept
+
+
+def _keep(kept: list[Kept], one: Kept) -> None:
+    kept.append(one)
+    _log.warning("%s/%s stays: %s", one.dag_id, one.run_id, one.reason)
 
 
 def _reason(error: Exception) -> str:

@@ -33,11 +33,12 @@ from loader.errors import (
     Unexpected,
     UsageError,
 )
-from loader.factory import connections, descriptors
+from loader.factory import connections, descriptors, shapes
 from loader.factory.artifacts import Artifacts, Place
 from loader.factory.conf import DATASTORE_CONN_ID, STEPS, Conf
 from loader.factory.connections import Connection
 from loader.factory.once import Once
+from loader.factory.shapes import Shape
 from loader.factory.status import Job, Telling, ask
 from loader.options import Options
 from loader.report import Report
@@ -63,9 +64,6 @@ _CALLS = CkanSettings()
 _STATUS_CALLS = CkanSettings(connect_timeout_s=5, read_timeout_s=15, opening_retries=6)
 _LIMITS = ("max_bytes", "max_ratio", "min_rate")  # of a conf's options, as Limits.read takes them
 _LATE_S = 60.0  # CKAN goes on with the last call of a try that was killed
-# What the reports of a load and of a validation have to have to be told.
-_OF_LOAD = ("resource_id", "rows", "bad_rows", "warnings")
-_OF_VALIDATION = ("valid", "stats", "tasks", "errors")
 _OF_LOAD_KEY = "is_of_load"  # of an error that is left: whether it came up in the load itself
 _ERRORS_TOLD = 100  # of a validation; its report has more
 
@@ -317,8 +315,8 @@ def _send(
     progress: Telling,
     asks: BeforeColumnsChange,
 ) -> Report:
-    report = Report.from_dict(converted.read(REPORT))
-    written = converted.read(RESOURCE)["aircan"]["file"]
+    report = Report.from_dict(converted.read_as(REPORT, shapes.LOAD))
+    written = converted.read_as(RESOURCE, shapes.PREPARED)["aircan"]["file"]
     if written != described["aircan"]["file"]:  # prepare was done again, and convert was not
         raise ArtifactsError(
             f"the rows written down are of {report.source}, not of {described['path']}",
@@ -326,15 +324,18 @@ def _send(
         )
     found = _converted(converted, report)
     with converted.opened(ROWS, "rb") as rows:
+        names = [str(column["id"]) for column in report.columns]
         try:
             return pipeline.send(
-                rows,
+                shapes.rows(rows, names, report.rows),
                 found,
                 replace(options, via="api"),
                 progress,
                 before_columns_change=asks,
                 on_replacing=lambda: converted.write(TABLE, {"is_replacing": True}),
             )
+        except shapes.Misshapen as error:
+            raise converted.damaged(ROWS, str(error)) from None
         except (SchemaDiffers, TableChanged) as error:
             again = "to load all the same, clear the task convert and those after it"
             error.hint = f"{error.hint}; {again}"
@@ -343,34 +344,31 @@ def _send(
 
 def _converted(place: Place, report: Report) -> pipeline.Converted:
     """Return what ``convert`` has found; not the table, if an earlier try has changed that."""
-    told = place.read_object(TABLE)
+    told = place.read_as(TABLE, shapes.TABLE)
     if told.get("is_replacing"):
         return pipeline.Converted(report, None, is_replacing=True)
-    try:
-        before = told["before"]
-        return pipeline.Converted(report, Table.from_dict(before) if before else None)
-    except (LookupError, TypeError):
-        raise place.damaged(TABLE, "it tells of no table") from None
+    before = told["before"]
+    return pipeline.Converted(report, Table.from_dict(before) if before else None)
 
 
 def register(run: Run) -> None:
     """Let CKAN show the table, and know its file."""
     with _step(run, "register") as (place, job):
         job.tell("RUNNING", "register", "telling CKAN")
-        report = Report.from_dict(_report_of(run, "load"))
+        report = Report.from_dict(_report_of(run, "load", shapes.LOAD))
         with report.timing("register"):
             pipeline.register(report, _of_ckan(run))
         place.write(REPORT, report.to_dict())
 
 
-def _report_of(run: Run, step: str) -> dict[str, Any]:
+def _report_of(run: Run, step: str, shape: Shape) -> dict[str, Any]:
     """Return the report that a step of a load left.
 
     Raises:
         ArtifactsError: It is damaged, or of another resource: the list of many was made anew.
     """
     place = run.place(step)
-    told = place.read_object(REPORT, *_OF_LOAD)
+    told: dict[str, Any] = place.read_as(REPORT, shape)
     if told["resource_id"] != run.conf.resource_id:
         raise ArtifactsError(
             f"what the task {step} left is of the resource {told['resource_id']}, not of"
@@ -385,7 +383,7 @@ def validate(run: Run) -> None:
     with _step(run, "validate") as (place, job):
         job.tell("RUNNING", "validate", "checking every row")
         ckan = run.ckan()
-        described = _prepared(run)
+        described = _prepared(run, shapes.FILE)
         uri = _fetched(run, ckan, described)
         options = _options(run, ckan, described)
         source = ckan.fetching(uri, run.conf.resource_id, options.source)
@@ -445,16 +443,13 @@ def _report(run: Run, steps: Sequence[str], reason: str, *, in_order: bool) -> N
     if reason:  # all steps are done, and somebody has marked the run failed
         _tell_failed(run, "report", _killed(reason))
         raise StepFailed(reason)
-    validates = steps[-1] == "validate"
-    keys = _OF_VALIDATION if validates else _OF_LOAD
-    told = (
-        run.place(steps[-1]).read_object(REPORT, *keys) if validates else _report_of(run, steps[-1])
-    )
+    if steps[-1] == "validate":
+        told = run.place("validate").read_as(REPORT, shapes.VALIDATION)
+        message, info = _validated(told)
+    else:
+        told = _report_of(run, steps[-1], shapes.LOADED)
+        message, info = _loaded(told)
     place.write(REPORT, {"error": None} | told)
-    try:
-        message, info = _validated(told) if validates else _loaded(told)
-    except (AttributeError, LookupError, TypeError, ValueError):
-        raise run.place(steps[-1]).damaged(REPORT, "it is no report") from None
     run.job().tell("DONE", "report", message, **info, artifacts=_artifacts(run, steps))
 
 
@@ -467,12 +462,11 @@ def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
     place = run.place(step)
     failed, done = place.written(ERROR), place.written(_LEFT[step])
     if failed is not None and (done is None or failed > done):
-        return _told_error(place.read_object(ERROR, "message", "hint"))
+        return _told_error(place.read_as(ERROR, shapes.ERROR))
     # A load that fails leaves its report too, and may be kept from leaving its error.
-    if (_LEFT[step] == REPORT or done is None) and place.exists(REPORT):
-        error = place.read_object(REPORT).get("error")
-        if isinstance(error, dict) and "message" in error:
-            return _told_error({"hint": None, **error, _OF_LOAD_KEY: True})
+    reported = (_LEFT[step] == REPORT or done is None) and place.exists(REPORT)
+    if reported and (error := place.read_as(REPORT, shapes.OUTCOME).get("error")):
+        return _told_error({"hint": None, **error})
     return None if done is not None else _killed(reason or f"the task {step} left no word")
 
 
@@ -571,7 +565,8 @@ def _leaving_error(run: Run, place: Place, *, is_of_load: bool = False) -> Itera
         yield
     except AircanError as error:
         try:
-            told = error.to_dict() | {"message": str(error), _OF_LOAD_KEY: is_of_load}
+            told = error.to_dict() | {"message": str(error)}
+            told[_OF_LOAD_KEY] = is_of_load and not error.of_machine
             place.write(ERROR, told | {"resource_id": run.conf.resource_id})
         except ArtifactsError as second:  # the first is the one to tell
             _log.warning("%s", second)
@@ -611,13 +606,13 @@ def _leave(place: Place, rejects: Path, report: Report) -> None:
     place.write(REPORT, report.to_dict())
 
 
-def _prepared(run: Run) -> dict[str, Any]:
+def _prepared(run: Run, shape: Shape = shapes.PREPARED) -> dict[str, Any]:
     """Return what ``prepare`` found.
 
     Raises:
         ArtifactsError: It found it for another resource: the list of many was made anew.
     """
-    described = run.place("prepare").read_object(RESOURCE, "resource_id", "path", "aircan")
+    described: dict[str, Any] = run.place("prepare").read_as(RESOURCE, shape)
     if described["resource_id"] != run.conf.resource_id:
         raise ArtifactsError(
             f"what was prepared is the resource {described['resource_id']}, not"

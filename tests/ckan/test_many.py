@@ -88,7 +88,7 @@ def test_a_resource_that_ckan_hides_by_now_keeps_no_other_from_being_found(porta
 @pytest.mark.parametrize("content", [{"a": 1}, {}, [1], [{}], "x", "", None])
 def test_a_list_that_is_none(run, content):
     run.place("find").write("resources.json", content)
-    with pytest.raises(errors.ArtifactsError, match="is no list of resources"):
+    with pytest.raises(errors.ArtifactsError, match="is damaged: "):
         many.all_found(run)
 
 

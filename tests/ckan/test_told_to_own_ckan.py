@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,8 @@ def nothing_to_fetch(run: Run, server: HttpServer) -> Run:
 
 
 def at_a_private_address(run: Run, _: HttpServer) -> Run:
-    resource = {"resource_id": run.conf.resource_id, "path": "http://10.1.2.3/a.csv"}
-    return replace(run, conf=replace(run.conf, resource=resource))
+    asked_for = {"resource_id": run.conf.resource_id, "path": "http://10.1.2.3/a.csv"}
+    return replace(run, conf=replace(run.conf, resource=asked_for))
 
 
 BAD_ROWS = b"a,b\n" + b"1,2\n1,2,3\n" * 3
@@ -160,6 +161,7 @@ ENDS: dict[str, tuple[Callable[[Run, HttpServer], Run], str | None, str]] = {
     "private": (at_a_private_address, "AddressRefused", "not loaded from here"),
     "too large": (limited(max_bytes=7), "SourceTooLarge", "than may be loaded here"),
     "damaged": (artifact_damaged("resource.json"), "ArtifactsError", WITHHELD),
+    "no report": (artifact_damaged("report.json"), "ArtifactsError", WITHHELD),
     "no room": (no_room, "RejectsNotWritten", WITHHELD),
 }
 
@@ -253,3 +255,25 @@ def test_why_the_operators_database_is_not_taken_is_not_told(run, theirs, trap):
         getattr(tasks, step)(run)
     end(run)
     assert hears_nothing_of_ours(theirs, trap, run)["status"] == "DONE"
+
+
+@contextmanager
+def small_files() -> Iterator[None]:
+    """Let nobody write a file of more than some kB, as on a disk that is nearly full."""
+    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16 * 1024, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
+
+
+def test_a_disk_of_the_workers_that_is_full(run, theirs, trap, server):
+    server.content = b"a,b\n" + b"1,x\n" * 20_000
+    tasks.prepare(run)
+    with small_files(), pytest.raises(errors.SourceError, match="temporary file"):
+        tasks.convert(run)
+    end(run)
+    last = hears_nothing_of_ours(theirs, trap, run)
+    assert (last["info"]["error"]["type"], last["message"]) == ("SourceError", WITHHELD)
+    assert "TMPDIR" in run.place("report").read("report.json")["error"]["hint"]

@@ -1,0 +1,257 @@
+"""What the JSON of an artifact has to be like: whoever reads one has it checked by one of these.
+
+In: a value of any shape, since somebody else may have written there. Out: nothing, or what is wrong
+with it, in words. What is not named in a shape may be there too: a newer version may write more.
+Holds nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from loader.report import STEPS
+
+_MOST = 2**63 - 1
+_LEAST_S, _MOST_S = 1e-6, 1e9  # but 0: of a step in a report, which has milliseconds
+_LONGEST_ID = 200
+_DEEPEST = 100  # objects and lists in one another: Python's own functions take some hundreds
+
+
+class Misshapen(ValueError):
+    """A value is not what it has to be; says what is wrong in a few words."""
+
+
+# Of a value and of what it is called.
+Shape = Callable[[object, str], None]
+
+
+def _of(fits: Callable[[Any], bool], words: str) -> Shape:
+    def shape(value: object, called: str) -> None:
+        if not fits(value):
+            raise Misshapen(f"{called} is no {words}")
+
+    return shape
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_seconds(value: object) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and (value == 0 or _LEAST_S <= value <= _MOST_S)  # type: ignore[operator]
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and value.isprintable()
+
+
+ANYTHING = _of(lambda _: True, "value")
+TEXT = _of(lambda value: isinstance(value, str), "text")
+FLAG = _of(lambda value: isinstance(value, bool), "true or false")
+_TRUE = _of(lambda value: value is True, "true")
+WHOLE = _of(_is_whole, "whole number")
+COUNT = _of(lambda value: _is_whole(value) and value <= _MOST, "count")
+SECONDS = _of(_is_seconds, "number of seconds")
+ID = _of(_is_id, "id")
+OBJECT = _of(lambda value: isinstance(value, dict), "JSON object")
+_LIST = _of(lambda value: isinstance(value, list), "JSON list")
+
+
+def one_of(*values: str) -> Shape:
+    """Return the shape of a choice."""
+    return _of(lambda value: isinstance(value, str) and value in values, " or ".join(values))
+
+
+def maybe(shape: Shape) -> Shape:
+    """Return the shape of what may be null."""
+
+    def either(value: object, called: str) -> None:
+        if value is not None:
+            shape(value, called)
+
+    return either
+
+
+def each(shape: Shape) -> Shape:
+    """Return the shape of a list, all of whose items are alike."""
+
+    def shape_of_list(value: Any, called: str) -> None:  # noqa: ANN401
+        _LIST(value, called)
+        for number, item in enumerate(value):
+            shape(item, f"{_below(called)}[{number}]")
+
+    return shape_of_list
+
+
+def record(needed: Mapping[str, Shape], **known: Shape) -> Shape:
+    """Return the shape of an object.
+
+    Args:
+        needed: What it has to have.
+        known: What it may have.
+    """
+
+    def shape_of_object(value: Any, called: str) -> None:  # noqa: ANN401
+        OBJECT(value, called)
+        if lacking := [name for name in needed if name not in value]:
+            raise Misshapen(f"{called} lacks {', '.join(lacking)}")
+        for name, shape in (*needed.items(), *known.items()):
+            if name in value:
+                shape(value[name], f"{_below(called)}.{name}".lstrip("."))
+
+    return shape_of_object
+
+
+def _below(called: str) -> str:
+    return "" if called == "it" else called
+
+
+def check(value: object, shape: Shape) -> None:
+    """Check a value.
+
+    Raises:
+        Misshapen: It is of another shape.
+    """
+    shape(value, "it")
+
+
+def parse(content: bytes) -> Any:  # noqa: ANN401
+    """Return the value of JSON as every program reads it: without NaN, and not endlessly deep.
+
+    Raises:
+        Misshapen: It is something else.
+    """
+    try:
+        value = json.loads(content, parse_constant=_refuse, parse_float=_finite)
+    except Misshapen:
+        raise
+    except ValueError:
+        raise Misshapen("it is not JSON") from None
+    except RecursionError:
+        raise Misshapen("it is nested too deeply") from None
+    _check_depth(value)
+    return value
+
+
+def _refuse(text: str) -> float:
+    raise Misshapen(f"it has {text}, which is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise Misshapen("it has a number that is too large")
+    return number
+
+
+def _check_depth(value: object) -> None:
+    level: list[object] = [value]
+    for _ in range(_DEEPEST):
+        level = [item for one in level for item in _items(one)]
+        if not level:
+            return
+    raise Misshapen("it is nested too deeply")
+
+
+def _items(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def rows(lines: Iterator[bytes], names: Sequence[str], count: int) -> Iterator[bytes]:
+    """Yield the lines of rows that were written down, the columns' names first.
+
+    Args:
+        lines: Each a JSON list.
+        names: Of the columns.
+        count: How many rows there are to be.
+
+    Raises:
+        Misshapen: A line is something else, or there are more or fewer.
+    """
+    found = -1  # the line with the names
+    for line in lines:
+        cells = parse(line)
+        if found < 0 and cells != list(names):
+            raise Misshapen("its first line is not that of the columns")
+        if not _is_row(cells, len(names)):
+            raise Misshapen(f"line {found + 2} is no row of {len(names)} cells")
+        found += 1
+        yield line
+    if found != count:
+        raise Misshapen(f"it has {max(found, 0)} rows, and the report tells of {count}")
+
+
+def _is_row(cells: object, width: int) -> bool:
+    is_list = isinstance(cells, list) and len(cells) == width
+    return is_list and all(cell is None or isinstance(cell, str) for cell in cells)  # type: ignore[attr-defined]
+
+
+# What is left by the steps, and read by others.
+
+# resource.json of ``prepare`` and ``convert``; ``bytes`` is what CKAN has for the size of a file.
+_DESCRIPTION = {"schema": maybe(OBJECT), "dialect": maybe(OBJECT), "bytes": WHOLE}
+_FOUND = {"file": TEXT, "dataset": TEXT}
+FILE = record({"resource_id": TEXT, "path": TEXT, "aircan": record(_FOUND)}, **_DESCRIPTION)
+_WAY = {**_FOUND, "via": one_of("copy", "api"), "reason": TEXT}
+PREPARED = record({"resource_id": TEXT, "path": TEXT, "aircan": record(_WAY)}, **_DESCRIPTION)
+
+_ERROR = {"message": TEXT, "hint": maybe(TEXT)}
+_MORE_OF_ERROR = {
+    "type": TEXT,
+    "row": maybe(COUNT),
+    "column": maybe(TEXT),
+    "value": maybe(TEXT),
+    "retryable": FLAG,
+}
+ERROR = record(_ERROR, **_MORE_OF_ERROR)
+
+# Of any report: whether there is an error, and which.
+OUTCOME = record({}, error=maybe(record({"message": TEXT}, hint=maybe(TEXT), **_MORE_OF_ERROR)))
+ENDED = record({"error": maybe(OBJECT)})
+NAMED = record({"resource_id": ID})  # of either of what ``prepare`` leaves
+
+_BAD_ROWS = {"rejected": COUNT, "repaired": COUNT, "rejects": maybe(TEXT), "first": each(OBJECT)}
+_MORE_OF_LOAD = {
+    "source": TEXT,
+    "via": TEXT,
+    "mode": TEXT,
+    "bytes": COUNT,
+    "columns": each(record({"id": TEXT, "type": TEXT, "label": TEXT})),
+    "timings_s": record(dict.fromkeys(STEPS, SECONDS)),
+    "hash": maybe(TEXT),
+}
+_OF_LOAD = {"resource_id": TEXT, "rows": COUNT, "warnings": each(TEXT)}
+# What of it is told, and all of it, which a later step goes on with.
+LOADED = record(_OF_LOAD | {"bad_rows": record({"rejected": COUNT}, **_BAD_ROWS)}, **_MORE_OF_LOAD)
+LOAD = record(_OF_LOAD | _MORE_OF_LOAD | {"bad_rows": record(_BAD_ROWS)})
+
+_FAULT = record(
+    {"type": TEXT, "message": TEXT}, rowNumber=maybe(COUNT), fieldName=maybe(TEXT)
+)  # of frictionless
+VALIDATION = record(
+    {
+        "valid": FLAG,
+        "stats": record({"errors": COUNT, "warnings": COUNT}),
+        "tasks": each(record({"errors": each(_FAULT)})),
+        "errors": each(_FAULT),
+    }
+)
+
+_FIELD = record({"id": TEXT, "type": TEXT, "info": OBJECT})
+_TABLE = record({"fields": each(_FIELD), "aliases": each(TEXT), "rows": COUNT})
+_BEFORE, _REPLACING = record({"before": maybe(_TABLE)}), record({"is_replacing": _TRUE})
+
+
+def _table(value: object, called: str) -> None:
+    is_replacing = isinstance(value, dict) and "is_replacing" in value
+    (_REPLACING if is_replacing else _BEFORE)(value, called)
+
+
+TABLE: Shape = _table  # what it was, or that a try has begun to replace it
+RESOURCES = each(record({"resource_id": ID}))  # that ``find`` found
+BEGUN = record({"newest_id": COUNT})
