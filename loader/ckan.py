@@ -357,7 +357,7 @@ class Ckan:
         return replace(settings, guard=guard, token_stays=True)
 
     def _is_upload(self, url: str, resource_id: str) -> bool:
-        uploads = rf"{re.escape(urlsplit(self.url).path)}/dataset/[\w.-]+/resource"
+        uploads = rf"{re.escape(urlsplit(self.url).path)}/dataset/[A-Za-z0-9_-]+/resource"
         upload = rf"{uploads}/{re.escape(resource_id)}/download/(?!.*%2[fF])[^/\\]+"
         # Letter by letter: `R1` and `r1` are two resources.
         return self.owns(url) and bool(re.fullmatch(upload, urlsplit(url).path))

@@ -123,7 +123,7 @@ def withdraw(url: str, ckan: Ckan, resource_id: str) -> bool:
     mark = _mark(ckan, resource_id)
     with closing(database.connect(url, f"withdraw {names.live}")) as connection:
         relation.lock(connection, names)
-        return gone.drop(connection, ckan, names, mark, was_there=False)
+        return gone.drop(connection, ckan, names, mark)
 
 
 class Copying:
@@ -152,6 +152,8 @@ class Copying:
         # Where there is no old table to read, the rows are shown first, and indexed then.
         self.settled = self.existed
         self._merges = self.existed and options.mode != "replace"
+        # Of the table that readers see in the end: the live one, or the shadow, once there is one.
+        self._oid = gone.oid_of(connection, names.live) if self._merges else None
         self._key = self._merge_key()
         self._others = self._look_at_others()
         self._overrides: Mapping[str, str] = {}
@@ -279,6 +281,7 @@ class Copying:
             comment=self._mark,
         )
         if not self._merges:
+            self._oid = gone.oid_of(self.connection, self._names.shadow)
             views.check(self.connection, self._names)
             keep.add_triggers(self.connection, self._names)
 
@@ -418,7 +421,7 @@ class Copying:
         if self._ckan is None:
             return False
         ckan, names = self._ckan, self._names
-        return gone.drop(self.connection, ckan, names, self._mark, was_there=True)
+        return gone.drop(self.connection, ckan, names, self._mark, loaded=self._oid)
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -106,17 +106,74 @@ def test_only_the_very_table_is_dropped_once_its_lock_is_had(
 
 
 OWN = relation.mark(SITE, DATASET)
+# The table's mark, that of the load; whether the table is dropped, and the rows are gone.
 BELONGS = {
     "its own": (OWN, OWN, True, True),
-    "of another CKAN": (relation.mark("https://other.org", DATASET), OWN, False, False),
-    "of one whose URL begins like it": (relation.mark(f"{SITE}/x", DATASET), OWN, False, False),
-    "of another dataset": (relation.mark(SITE, "another"), OWN, False, False),
-    "none": (None, OWN, False, True),
-    "older": (relation.MARK, OWN, False, True),
-    "somebody's": ("mine", OWN, False, True),
+    "of another CKAN": (relation.mark("https://other.org", DATASET), OWN, False, True),
+    "of one whose URL begins like it": (relation.mark(f"{SITE}/x", DATASET), OWN, False, True),
+    "of another dataset": (relation.mark(SITE, "another"), OWN, False, True),
+    "none": (None, OWN, False, False),
+    "older": (relation.MARK, OWN, False, False),
+    "somebody's": ("mine", OWN, False, False),
     "of a CKAN, and this one does not tell": (OWN, None, False, False),
-    "none, and this one does not tell": (None, None, False, True),
+    "none, and this one does not tell": (None, None, False, False),
 }
+
+
+class Portal:
+    """A CKAN that lists every table."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def table_oids(self, resource_ids: Sequence[str]) -> dict[str, int]:
+        named = self._connection.execute("SELECT relname, oid FROM pg_class").fetchall()
+        return {name: oid for name, oid in named if name in resource_ids}
+
+
+def dropped(url: str, mark: str | None, loaded: int | None) -> bool:
+    with closing(database.connect(url, "withdraw")) as connection:
+        names = relation.name("trees")
+        return gone.drop(connection, Portal(connection), names, mark, loaded=loaded)
+
+
+@pytest.mark.parametrize(("found", "mark", "goes", "gone"), BELONGS.values(), ids=BELONGS)
+@pytest.mark.usefixtures("table")
+def test_whose_table_it_is(
+    datastore_url_18: str,
+    database_18: psycopg.Connection,
+    found: str | None,
+    mark: str | None,
+    goes: bool,
+    gone: bool,
+):
+    if found:
+        database_18.execute(f"COMMENT ON SEQUENCE trees__id_seq IS $${found}$$")
+    assert dropped(datastore_url_18, mark, None) == gone
+    there = database_18.execute("SELECT to_regclass('trees')").fetchone() != (None,)
+    assert there != goes
+
+
+@pytest.mark.parametrize("mark", [OWN, None])
+@pytest.mark.parametrize("found", [OWN, "mine", None])
+def test_what_this_process_has_loaded_into_it_knows(
+    datastore_url_18: str,
+    database_18: psycopg.Connection,
+    table: int,
+    mark: str | None,
+    found: str | None,
+):
+    """CKAN itself may have made it, and the load has only added rows."""
+    is_made_anew(database_18)
+    if found:
+        database_18.execute(f"COMMENT ON SEQUENCE trees__id_seq IS $${found}$$")
+    assert dropped(datastore_url_18, mark, table)
+    assert database_18.execute("SELECT n FROM trees").fetchall() == [(7,)]
+    (new,) = database_18.execute("SELECT 'trees'::regclass::oid").fetchone()
+    assert dropped(datastore_url_18, mark, new)
+    assert database_18.execute("SELECT to_regclass('trees')").fetchone() == (None,)
+
+
 DATASETS = {
     "its own": (OWN, DATASET),
     "of another CKAN": (relation.mark("https://other.org", DATASET), None),
@@ -131,9 +188,3 @@ DATASETS = {
 @pytest.mark.parametrize(("mark", "dataset"), DATASETS.values(), ids=DATASETS)
 def test_for_which_dataset_a_table_was_loaded(mark: str | None, dataset: str | None):
     assert relation.dataset_of(mark, SITE) == dataset
-
-
-@pytest.mark.parametrize(("found", "mark", "cleaned", "loaded"), BELONGS.values(), ids=BELONGS)
-def test_whose_table_it_is(found: str | None, mark: str | None, cleaned: bool, loaded: bool):
-    assert gone._is_of(found, mark, was_there=False) == cleaned
-    assert gone._is_of(found, mark, was_there=True) == loaded

@@ -27,7 +27,7 @@ RESOURCE = {
     "bytes": 3,
     "schema": {"fields": []},
     "dialect": None,
-    "aircan": {"file": "a", "via": "copy", "reason": ""},
+    "aircan": {"file": "a", "dataset": "d", "via": "copy", "reason": ""},
 }
 ERROR = {"type": "NoRows", "message": "no", "hint": None, "row": 3, "column": "a", "value": "x"}
 FAULT = {"type": "cell-error", "message": "no", "rowNumber": 3, "fieldName": "a"}
@@ -203,7 +203,7 @@ WRONG = {
     "in a list": (shapes.RESOURCES, [{"resource_id": "r"}, 3], "[1] is no JSON object"),
     "a choice": (
         shapes.PREPARED,
-        RESOURCE | {"aircan": {"file": "", "via": "x", "reason": ""}},
+        RESOURCE | {"aircan": RESOURCE["aircan"] | {"via": "x"}},
         "aircan.via is no copy or api",
     ),
 }

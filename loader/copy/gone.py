@@ -65,7 +65,7 @@ def drop(
     names: Names,
     mark: str | None,
     *,
-    was_there: bool,
+    loaded: int | None = None,
 ) -> bool:
     """Drop the live table of a resource that is gone, however long others read it.
 
@@ -74,24 +74,28 @@ def drop(
         portal: Has said that the resource is gone.
         names: Of the table.
         mark: Of this portal, and of the dataset that the resource was in; None if unknown.
-        was_there: Whether this process has seen that the portal had the resource. If not, only the
-            table's mark tells: an id that the portal never had is "gone" too.
+        loaded: What ``oid_of`` tells of the table that this process has loaded into. Without it
+            only the table's mark tells: an id that the portal never had is "gone" too.
 
     Returns:
-        Whether there is no table any more: this one stays if it is none that the portal lists, or
-        of another portal or dataset.
+        Whether the resource's rows are no longer there. A table stays that the portal does not
+        list, or that no mark tells of; and one of another portal or dataset, which has none.
 
     Raises:
         DatabaseError: It cannot be dropped.
         CkanError: The portal cannot be asked which tables it has.
     """
     table = names.live
-    oid = _oid(connection, table)
+    oid = oid_of(connection, table)
     if oid is None:
         return True
-    if not _is_of(_mark(connection, oid), mark, was_there=was_there):
+    found = _mark(connection, oid)
+    if loaded is not None and oid != loaded:
+        _log.warning("%s stays: it was made after this load", table)
+        return True
+    if loaded is None and (mark is None or found != mark):
         _log.warning("%s stays: no load of this resource has made it", table)
-        return False
+        return mark is not None and relation.names_a_site(found)
     if portal.table_oids([table]).get(table) != oid:
         _log.warning("%s stays: CKAN does not list this very table", table)
         return False
@@ -104,7 +108,7 @@ def drop(
     )
     if dropped:
         _log.warning("dropped %s, whose resource is gone", table)
-    return dropped or _oid(connection, table) is None
+    return dropped or oid_of(connection, table) is None
 
 
 def is_datastore_of(connection: psycopg.Connection[TupleRow], portal: Portal) -> bool:
@@ -186,25 +190,18 @@ def _mark(connection: psycopg.Connection[TupleRow], oid: int) -> str | None:
     return row[2] if row else None
 
 
-def _is_of(found: str | None, mark: str | None, *, was_there: bool) -> bool:
-    if mark is not None and found == mark:
-        return True
-    # CKAN itself may have made it, and the load has only added rows.
-    return was_there and not relation.names_a_site(found)
-
-
 def _drop(connection: psycopg.Connection[TupleRow], table: str, oid: int) -> bool:
     """Drop a table in a transaction, if it is still the very same; tell whether it was."""
     try:
         with connection.transaction():
-            if _oid(connection, table) != oid:
+            if oid_of(connection, table) != oid:
                 return False
             lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(qualified(table))
             connection.execute(lock)
     except psycopg.errors.UndefinedTable:  # who held the lock has dropped it
         return False
     # Who held the lock may have made it anew.
-    if _oid(connection, table) != oid:
+    if oid_of(connection, table) != oid:
         return False
     # With the views over it, as CKAN does when it deletes a table: they show its rows.
     connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(qualified(table)))
@@ -214,7 +211,8 @@ def _drop(connection: psycopg.Connection[TupleRow], table: str, oid: int) -> boo
     return True
 
 
-def _oid(connection: psycopg.Connection[TupleRow], table: str) -> int | None:
+def oid_of(connection: psycopg.Connection[TupleRow], table: str) -> int | None:
+    """Return what tells a table from the next of its name; None if there is none."""
     with ours("looking for the table"):
         row = connection.execute(
             "SELECT to_regclass(%s)::oid", (qualified(table).as_string(None),)

@@ -70,7 +70,7 @@ class Pace:
             self._judge()
 
     def _judge(self) -> None:
-        rate = self._bytes / self._waited_s if self._waited_s else self._limits.min_rate
+        rate = max(self._bytes, 0) / self._waited_s if self._waited_s else self._limits.min_rate
         if rate < self._limits.min_rate:
             raise SourceTooSlow(
                 f"{self._shown} sent {rate:,.3g} bytes a second over {self._waited_s:,.0f} s,"

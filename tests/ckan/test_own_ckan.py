@@ -248,7 +248,8 @@ def test_a_database_of_ours_is_refused_to_it(run, theirs, trap, given, said, cka
 
 def file_of(run: Run) -> dict[str, str]:
     """What ``prepare`` notes of the file, by which a later step knows it again."""
-    return {"file": tasks._file(run, tasks._uri(run, run.ckan()))}
+    shown = run.ckan().resource(run.conf.resource_id)
+    return {"file": tasks._file(run, tasks._uri(run, run.ckan())), "dataset": shown["package_id"]}
 
 
 COPIES = {"via": "copy", "reason": ""}

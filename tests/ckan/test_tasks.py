@@ -156,7 +156,9 @@ def test_the_steps_leave_frictionless_descriptors(run, server):
     resource = run.place("prepare").read("resource.json")
     assert (resource["name"], resource["path"]) == ("data.csv", server.url)
     assert resource["resource_id"] == run.conf.resource_id
-    assert resource["aircan"] == {"via": "copy", "reason": "", "file": resource["aircan"]["file"]}
+    told = resource["aircan"]
+    dataset = {"dataset": resource["package_id"], "file": told["file"]}
+    assert told == {"via": "copy", "reason": "", **dataset}
     dataset = run.place("prepare").read("dataset.json")
     assert dataset["resources"][0]["path"] == server.url
     Resource.from_descriptor(resource)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -455,20 +456,37 @@ class TestRejects:
     def test_those_of_another_resource_are_not_given(
         self, factory_portal, resource, artifacts, report
     ):
-        folder = artifacts / uuid.uuid4().hex
-        folder.mkdir()
+        run_id = f"manual__{uuid.uuid4()}"
+        folder = artifacts / "aircan_load" / run_id
+        answer = self.asked(factory_portal, resource, folder, report, run_id)
+        assert answer.status_code == 404
+        assert "3 cells" not in answer.text
+
+    @pytest.mark.parametrize("dag_id", ["aircan_load", "aircan_reload"])
+    @pytest.mark.parametrize("of_run", ["manual__1+00:00", "scheduled__2", "", "."])
+    def test_those_of_another_run_are_not_given(
+        self, factory_portal, resource, artifacts, dag_id, of_run
+    ):
+        run_id = f"manual__{uuid.uuid4()}"
+        report = json.dumps({"resource_id": resource["id"]})
+        folder = artifacts / dag_id / (of_run or run_id)
+        answer = self.asked(factory_portal, resource, folder, report, run_id)
+        is_its_own = dag_id == "aircan_load" and not of_run
+        assert answer.status_code == (200 if is_its_own else 404)
+        assert ("3 cells" in answer.text) == is_its_own
+
+    @staticmethod
+    def asked(portal, resource, run_folder, report, run_id):
+        folder = run_folder / uuid.uuid4().hex
+        folder.mkdir(parents=True)
         (folder / "rejects.csv").write_text("row,reason,raw\n3,3 cells,a\n", encoding="utf-8")
         if report is not None:
             (folder / "report.json").write_text(report, encoding="utf-8")
         told = {"artifacts": {"rejects.csv": f"{folder}/rejects.csv"}}
-        job = factory_portal.action(
-            "aircan_status_update", **update(resource, status="DONE", info=told)
-        )
-        url = factory_portal.action("aircan_rejects", id=job["id"])["url"]
-        headers = {"Authorization": factory_portal.token}
-        answer = requests.get(url, headers=headers, timeout=60)
-        assert answer.status_code == 404
-        assert "3 cells" not in answer.text
+        asked = update(resource, run_id, status="DONE", info=told)
+        job = portal.action("aircan_status_update", **asked)
+        url = portal.action("aircan_rejects", id=job["id"])["url"]
+        return requests.get(url, headers={"Authorization": portal.token}, timeout=60)
 
 
 class TestLoads:

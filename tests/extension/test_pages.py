@@ -67,8 +67,10 @@ class Factory:
             info=info,
         )
 
-    def a_run(self, resource: dict[str, Any], status: str = "DONE", **info: Any) -> dict[str, Any]:
-        run = f"manual__{uuid.uuid4()}"
+    def a_run(
+        self, resource: dict[str, Any], status: str = "DONE", run: str = "", **info: Any
+    ) -> dict[str, Any]:
+        run = run or f"manual__{uuid.uuid4()}"
         kind = {"job_type": info.pop("job_type", "LOAD")}
         self.tells(resource, run, "RUNNING", rows=5, progress=0.25, **kind)
         return self.tells(resource, run, status, **info, **kind)
@@ -190,13 +192,14 @@ class TestWhoSeesWhat:
     def test_what_only_editors_get(
         self, factory_portal, factory, resource, visit, role, part, artifacts
     ):
-        rejects = artifacts / f"{uuid.uuid4()}" / "rejects.csv"
-        rejects.parent.mkdir()
+        run_id = f"manual__{uuid.uuid4()}"
+        rejects = artifacts / "aircan_load" / run_id / "load" / "rejects.csv"
+        rejects.parent.mkdir(parents=True)
         rejects.write_text("row,reason,raw\n3,3 cells,a\n", encoding="utf-8")
         report = json.dumps(REPORT | {"resource_id": resource["id"]})
         rejects.with_name("report.json").write_text(report, encoding="utf-8")
         told = {"artifacts": {"rejects.csv": str(rejects)}, "report": REPORT}
-        job = factory.a_run(resource, **told)
+        job = factory.a_run(resource, run=run_id, **told)
         answer = visit(role, run(factory_portal, job, part))
         assert answer.status_code == (200 if role in EDITORS else 403)
         assert ("3 cells" in answer.text) == (role in EDITORS and part == "/rejects.csv")

@@ -414,7 +414,7 @@ def _told(one: Session, update: Mapping[str, Any]) -> Job:
     job = model.get(one, update["job_id"]) if update.get("job_id") else None
     if update.get("job_id") and job is None:
         raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
-    if job is not None and job.resource != resource_id:
+    if job is not None and (job.resource != resource_id or model.is_of_a_former(one, job)):
         raise toolkit.ValidationError({"job_id": [toolkit._("The job is another resource's")]})
     if job is not None and run_id in (job.run_id, job.factory_id):
         if not job.is_submitted or "submitted" not in job.info:  # Airflow's answer to us was lost
@@ -427,7 +427,7 @@ def _told(one: Session, update: Mapping[str, Any]) -> Job:
     resource = toolkit.get_action("resource_show")(
         {"ignore_auth": True, "user": ""}, {"id": resource_id}
     )
-    return model.add(
+    job = model.add(
         one,
         factory_id=run_id,
         job_type=update["job_type"],
@@ -440,6 +440,9 @@ def _told(one: Session, update: Mapping[str, Any]) -> Job:
             "submitted": model.now().isoformat(),
         },
     )
+    if job.dataset != resource["package_id"]:
+        raise toolkit.ValidationError({"run_id": [toolkit._("The run is another job's")]})
+    return job
 
 
 def _follow(job: Job) -> None:
@@ -458,7 +461,8 @@ def after_load(job_id: str) -> None:
     """Let the plugins do what is to follow a load."""
     with model.session() as one:
         job = model.look(one, job_id)
-        resource = job and _resource(one, job)
+        why = model.why_lost(one, job) if job is not None else None
+    resource = _resource(job) if job is not None and why in (None, "made_private") else None
     if job is None or resource is None:
         return
     for plugin in PluginImplementations(IAircan):

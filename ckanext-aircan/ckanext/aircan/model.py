@@ -308,6 +308,11 @@ def passed_on(one: Session, loaded_for: Mapping[str, str]) -> list[str]:
     return sorted(id_ for id_ in others if loaded_for[id_] not in seen)
 
 
+def is_of_a_former(one: Session, job: Job) -> bool:
+    """Return whether a job is of a resource whose id another dataset's resource has by now."""
+    return one.scalars(select(Job.id).where(Job.id == job.id, _of_a_former())).first() is not None
+
+
 def _of_a_former() -> Any:  # noqa: ANN401
     """Whether a job is of a resource whose id is another dataset's resource's by now."""
     resource = model.Resource

@@ -2,7 +2,7 @@
 
 In: the info of a job, and where the factory's files are. Out: chunks. Holds one chunk. The URI of
 an artifact is what somebody has told us: only what is below the configured place is ever opened,
-and only where the report beside it is of this very resource.
+and only where its folder is this very run's, and the report beside it of this very resource.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
+from urllib.parse import unquote
 
 from ckan.plugins.toolkit import _
 from ckanext.aircan import config
@@ -34,24 +35,26 @@ def place(info: Mapping[str, Any]) -> PurePosixPath | None:
     return None if ".." in path.parts or path.name != NAME else path
 
 
-def read(info: Mapping[str, Any], resource_id: str) -> Iterator[bytes]:
+def read(job: Mapping[str, Any]) -> Iterator[bytes]:
     """Return the file's bytes, in chunks.
 
     Args:
-        info: Of a job.
-        resource_id: The job's.
+        job: As it is shown to who may edit it.
 
     Raises:
-        NotThere: It is not there, or cannot be read, or is of another resource.
+        NotThere: It is not there, or cannot be read, or is of another run or resource.
     """
-    path = place(info)
+    path = place(job["info"])
     if path is None:
         raise NotThere(_("This run has left no rejected rows that CKAN can read"))
+    # The id of a resource may have been another's before; the run is of this one.
+    if list(map(unquote, path.parts[:2])) != [job["info"].get("dag_id"), job["factory_id"]]:
+        raise NotThere(_("The rejected rows are of another run"))
     base = config.option("artifacts").rstrip("/")
     opened = _in_bucket if base.startswith("gs://") else _in_folder
     with opened(base, path.with_name(_REPORT)) as stream:
         report = stream.read(_REPORT_BYTES)
-    if not _is_of(report, resource_id):
+    if not _is_of(report, job["resource"]):
         raise NotThere(_("The rejected rows are of another resource"))
     return _chunks(opened(base, path))
 

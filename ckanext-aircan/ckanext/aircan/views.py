@@ -111,7 +111,7 @@ def download_rejects(org: str, dataset: str, id: str) -> Response:  # noqa: A002
     if not _may_update(pkg):
         toolkit.abort(403, _only_editors())
     try:
-        chunks = rejects.read(job["info"], job["resource"])
+        chunks = rejects.read(job)
     except rejects.NotThere as error:
         toolkit.abort(404, str(error))
     name = f"attachment; filename=rejects-{job['id']}.csv"
