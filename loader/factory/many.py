@@ -29,22 +29,27 @@ from loader.factory.tasks import Run
 _log = logging.getLogger(__name__)
 
 FAILED = "failed"
+MOST_AT_ONCE = 1024  # what Airflow takes by default
 _LIST = "resources.json"
 # What failed to be validated is not to be loaded.
 _DAGS = tuple(dag_id for dag_id, steps in STEPS.items() if "load" in steps)
 _HUGE = 1 << 60  # what CKAN knows no size of comes last
 
 
-def find(run: Run, what: str, is_going: Callable[[str, str], bool]) -> list[int]:
+def find(
+    run: Run, what: str, is_going: Callable[[str, str], bool], most: int = MOST_AT_ONCE
+) -> list[int]:
     """Find the resources and leave their list; return a number for each.
 
     Args:
         run: The run.
         what: A resource's id, a dataset's name or id, or ``failed``: all whose last load failed.
         is_going: Whether a DagRun is still to end.
+        most: How many Airflow takes in one run. Of all that failed these are the smallest; the
+            others are still among them when they are asked for again.
 
     Raises:
-        UsageError: Nothing to load is meant.
+        UsageError: Nothing to load is meant, or a dataset with more resources than that.
         CkanError: CKAN does not tell.
     """
     ckan = run.ckan()
@@ -55,6 +60,14 @@ def find(run: Run, what: str, is_going: Callable[[str, str], bool]) -> list[int]
     if not found and what != FAILED:
         raise UsageError(f"{what} has no resource to load", hint="a CSV file, or its URL")
     found.sort(key=_size)
+    if len(found) > most and what == FAILED:
+        _log.warning("%d more have failed: ask for them when this run has ended", len(found) - most)
+        found = found[:most]
+    if len(found) > most:
+        raise UsageError(
+            f"{what} has {len(found):,} resources to load, and Airflow takes {most:,} in one run",
+            hint="have it take more by max_map_length in the section [core] of its configuration",
+        )
     listed = [{"resource_id": one["id"], "bytes": one.get("size")} for one in found]
     run.place("find").write(_LIST, listed)
     return list(range(len(listed)))

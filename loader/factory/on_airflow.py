@@ -47,11 +47,14 @@ def do(step: str) -> None:
 def find() -> list[int]:
     """Find the resources that are to be loaded; return the numbers of their mapped tasks."""
     with _errors():
+        from airflow.sdk.configuration import conf as conf_of_airflow  # noqa: PLC0415
+
         from loader.factory import many  # noqa: PLC0415
 
         run = run_of_task()
         run.settings.require_valid()
-        return many.find(run, _params()["reload"], is_going)
+        most = conf_of_airflow.getint("core", "max_map_length", fallback=many.MOST_AT_ONCE)
+        return many.find(run, _params()["reload"], is_going, most)
 
 
 def clean_up() -> None:

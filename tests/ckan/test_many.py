@@ -53,6 +53,27 @@ def test_a_dataset_means_its_tables_the_smallest_first(portal_212, run):
     assert many.found(run, 1) == ids["middle"]
 
 
+def test_a_dataset_may_have_no_more_than_airflow_takes(portal_212, run):
+    dataset = portal_212.new_dataset()["id"]
+    for _ in range(3):
+        portal_212.new_resource(URL, package_id=dataset)
+    with pytest.raises(
+        errors.UsageError, match="has 3 resources to load, and Airflow takes 2"
+    ) as caught:
+        many.find(run, dataset, never, most=2)
+    assert "max_map_length" in caught.value.hint
+    assert many.find(run, dataset, never, most=3) == [0, 1, 2]
+
+
+def test_of_all_that_failed_as_many_are_found_as_airflow_takes(portal_212, run, caplog):
+    ids = {size: portal_212.new_resource(URL, size=size)["id"] for size in (30, 10, 20)}
+    for size, resource_id in ids.items():
+        leave_failed(run, resource_id, f"run {size}")
+    assert many.find(run, "failed", never, most=2) == [0, 1]
+    assert many.all_found(run) == [ids[10], ids[20]]
+    assert "1 more have failed" in caplog.text
+
+
 def test_what_failed_and_is_deleted_by_now_is_left_out(portal_212, run):
     resource_id = portal_212.new_resource(URL)["id"]
     leave_failed(run, resource_id, "first")
