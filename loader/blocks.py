@@ -21,6 +21,8 @@ from loader.text import Readable, read_fully
 
 BLOCK_BYTES = 2 << 20  # each lane holds one or two of them, and memory grows with it
 MAX_RECORD_BYTES = 32 << 20
+# The first block has twice the bytes, and each cell of a row that has all of them has a byte.
+MOST_CELLS = 2 * BLOCK_BYTES
 _LF, _CR = 0x0A, 0x0D
 
 
@@ -77,12 +79,13 @@ class Block:
         return self.data[self.starts[position] : self.ends[position]]
 
 
-def cut(
+def cut(  # noqa: PLR0913, PLR0917  (but for two of them, defaults that tests change)
     text: Readable,
     dialect: Dialect,
     block_bytes: int = BLOCK_BYTES,
     max_record_bytes: int = MAX_RECORD_BYTES,
     first_times: int = 1,
+    width: int = 1,
 ) -> Iterator[Block]:
     """Cut the text into blocks, leaving out everything up to the header row.
 
@@ -92,12 +95,15 @@ def cut(
         block_bytes: About how much goes into a block.
         max_record_bytes: How long a record may be.
         first_times: How many times as much goes into the first block.
+        width: The columns of the table. Rows that lack most of their cells are padded: there are
+            no more of them in a block than have ``MOST_CELLS``.
 
     Raises:
         UnclosedQuote: A record longer than ``max_record_bytes``, or a quote still open at the
             end of the text; the row is the one that the quote opens in.
     """
     number, row, row_id, rest = 0, 1, 1, b""
+    most_records = max(1, MOST_CELLS // max(1, width))
     wanted, at_end = block_bytes * first_times, False
     while not at_end:
         piece = read_fully(text, wanted - len(rest))
@@ -113,9 +119,9 @@ def cut(
         whole, rest, wanted = data[: ends[-1]], data[ends[-1] :], block_bytes
         block = _below_header(Block(number, whole, ends, row, row_id), dialect.header_row - row + 1)
         row += len(ends)
-        if block.rows:
-            yield block
-            number, row_id = number + 1, row_id + block.rows
+        for part in _parts(block, most_records):
+            yield part
+            number, row_id = part.number + 1, part.first_id + part.rows
 
 
 def record_ends(data: bytes, dialect: Dialect, at_end: bool, first_row: int = 1) -> Offsets:
@@ -152,6 +158,20 @@ def bare_carriage_returns(block: Block) -> Offsets:
     returns = np.flatnonzero(octets == _CR)
     bare: Offsets = returns[quoting.is_bare(octets, returns)]
     return bare
+
+
+def _parts(block: Block, most_records: int) -> Iterator[Block]:
+    """Yield a block, or several in its place; none of them without a row."""
+    number, row_id = block.number, block.first_id
+    for first in range(0, len(block.ends), most_records):
+        begin = int(block.ends[first - 1]) if first else 0
+        ends = block.ends[first : first + most_records]
+        whole = len(ends) == len(block.ends)
+        data = block.data if whole else block.data[begin : ends[-1]]
+        part = Block(number, data, ends - begin, block.first_row + first, row_id)
+        if part.rows:
+            yield part
+            number, row_id = number + 1, row_id + part.rows
 
 
 def _below_header(block: Block, above: int) -> Block:

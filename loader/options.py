@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from loader import embedded
 from loader.batches import BatchSettings
 from loader.errors import UsageError
-from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, file_name
+from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, file_name, mask_uri
 
 FullText = Literal["all", "text", "none"]
 FtsIndex = Literal["gin", "gist", "none"]
@@ -136,7 +136,7 @@ class Options:
 
 def default_resource_id(uri: str) -> str:
     """Return a table's name for a source: its file's name without endings, in lower case."""
-    parts = file_name(uri).split(".")
+    parts = file_name(mask_uri(uri)).split(".")  # the name is shown, and a secret is not
     while len(parts) > 1 and parts[-1].lower() in _ENDINGS:
         parts.pop()
     slug = re.sub(r"\W+", "_", ".".join(parts).lower()).strip("_")

@@ -91,7 +91,9 @@ def read(
                 f"the table has {len(headers)} columns",
                 hint=f"Postgres takes {MAX_COLUMNS}, beside _id and _full_text",
             )
-        cut = blocks.cut(_Rejoined(head, stream), found, first_times=_FIRST_TIMES)
+        cut = blocks.cut(
+            _Rejoined(head, stream), found, first_times=_FIRST_TIMES, width=len(headers)
+        )
         first = next(cut, None)
         if first is None:
             if options.encoding is None:

@@ -242,11 +242,11 @@ def _seam(uri: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
         ) from None
     except damage as error:
         # Both say no more than this, whether it is damaged or asks for gigabytes.
-        asks = ", so that 128 MiB are enough to unpack it"
-        asks = asks if type(error).__name__ in ("LZMAError", "ZstdError") else ""
+        may_ask = type(error).__name__ in ("LZMAError", "ZstdError")
+        asks = ", or needs more than 128 MiB of memory" if may_ask else ""
         raise CompressionError(
-            f"{uri} is damaged: it cannot be unpacked ({type(error).__name__})",
-            hint=f"download or pack it again{asks}",
+            f"{uri} is damaged{asks}: it cannot be unpacked ({type(error).__name__})",
+            hint="download or pack it again" + (", in the usual way" if may_ask else ""),
         ) from error
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from loader.blocks import cut
+from loader.blocks import MOST_CELLS, cut
 from loader.dialect import Dialect
 from loader.errors import UnclosedQuote
 
@@ -47,8 +47,14 @@ class Pieces:
         return self._data.read(min(size, self._most))
 
 
-def blocks_of(text: str, dialect: Dialect = LINES, block_bytes: int = 1 << 20, most: int = 1 << 20):
-    return list(cut(Pieces(text.encode(), most), dialect, block_bytes))
+def blocks_of(
+    text: str,
+    dialect: Dialect = LINES,
+    block_bytes: int = 1 << 20,
+    most: int = 1 << 20,
+    width: int = 1,
+):
+    return list(cut(Pieces(text.encode(), most), dialect, block_bytes, width=width))
 
 
 def records_of(*given, **options) -> list[bytes] | tuple[str, int]:
@@ -110,12 +116,19 @@ def test_records_are_cut_at_their_ends(text, dialect, records, block_bytes):
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
-@given(text=texts, block_bytes=st.integers(1, 40), most=st.integers(1, 40))
-@example(text='a,"x\r\n', block_bytes=1, most=1)
-@example(text="a\r\nb\r\n", block_bytes=2, most=1)
-@example(text="1,2\r3,4\r\r5,6\r\n7,8", block_bytes=4, most=1)
-def test_blocks_and_pieces_of_any_size_give_the_same_records(dialect, text, block_bytes, most):
-    assert records_of(text, dialect, block_bytes, most) == records_of(text, dialect)
+@given(
+    text=texts,
+    block_bytes=st.integers(1, 40),
+    most=st.integers(1, 40),
+    width=st.sampled_from([1, MOST_CELLS // 2, MOST_CELLS, MOST_CELLS * 2]),
+)
+@example(text='a,"x\r\n', block_bytes=1, most=1, width=1)
+@example(text="a\r\nb\r\n", block_bytes=2, most=1, width=1)
+@example(text="1,2\r3,4\r\r5,6\r\n7,8", block_bytes=4, most=1, width=1)
+def test_blocks_and_pieces_of_any_size_give_the_same_records(
+    dialect, text, block_bytes, most, width
+):
+    assert records_of(text, dialect, block_bytes, most, width) == records_of(text, dialect)
 
 
 @pytest.mark.parametrize("dialect", [ANY_NEWLINE, replace(ANY_NEWLINE, double_quote=False)])
@@ -133,12 +146,14 @@ def test_there_are_as_many_records_as_pythons_csv_reads(dialect, text):
     block_bytes=st.integers(1, 40),
     header_row=st.integers(0, 4),
     dialect=st.sampled_from([LINES, ANY_NEWLINE]),
+    width=st.sampled_from([1, MOST_CELLS // 3, MOST_CELLS // 2, MOST_CELLS]),
 )
-def test_rows_and_ids_are_counted_through_blocks(text, block_bytes, header_row, dialect):
+def test_rows_and_ids_are_counted_through_blocks(text, block_bytes, header_row, dialect, width):
     whole = records_of(text, dialect)
     if isinstance(whole, tuple):
         return
-    blocks = blocks_of(text, replace(dialect, header_row=header_row), block_bytes)
+    blocks = blocks_of(text, replace(dialect, header_row=header_row), block_bytes, width=width)
+    assert all(0 < block.rows <= MOST_CELLS // width for block in blocks)
     assert [block.number for block in blocks] == list(range(len(blocks)))
     next_id, last_row = 1, header_row
     for block in blocks:

@@ -24,6 +24,11 @@ NAMES = {
     "https://example.org/data/My%20Trips.csv.gz?sig=a.b#c": "my_trips",
     "gs://bucket/a/2024.01.csv": "2024_01",
     "https://example.org": "example_org",
+    "gs://b/o?sig=hunter2": "o_sig",
+    "https://h/x.csv;jsessionid=hunter2": "x_csv_jsessionid",
+    "https://h/x%3Fsig=hunter2": "x_sig",
+    "http:/u:hunter2@127.0.0.1:1/": "127_0_0_1_1",
+    "https//u:hunter2@h/x?sig=hunter2": "x_sig",
 }
 
 

@@ -118,7 +118,7 @@ def _passed_on() -> list[str]:
 def _loaded_for(connection: Connection, resource: str | None = None) -> dict[str, str]:
     """Return for which dataset the rows of each resource were loaded, or of this one."""
     found = connection.execute(text(_LOADED_FOR), {"id": resource, "mark": _MARK})
-    return dict(found)
+    return dict(found.fetchall())
 
 
 def _try(resource: str) -> bool:
