@@ -93,6 +93,66 @@ def test_a_load_is_refused(datastore_url, database, table, second, step, count):
     assert shadows(database) == []
 
 
+def running(url: str, *statements: str) -> Callable[[], None]:
+    """Return what runs statements, each by itself, in a session of its own."""
+
+    def run() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    return run
+
+
+EMPTIED = "others emptied the old table during the load"
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("restart", ["RESTART IDENTITY", "CONTINUE IDENTITY"])
+@pytest.mark.parametrize("count", [0, 1, 216, 5000])
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_rows_of_a_table_that_was_emptied_are_all_theirs(
+    datastore_url_18, database_18, tmp_path, step, restart, count, policy
+):
+    """As ckanext-xloader empties one before it copies."""
+    install_ckan(database_18)
+    options = Options("t", datastore_url_18, on_concurrent_writes=policy)
+    load(write(tmp_path / "first.csv", 1000), options)
+    put = (
+        f"INSERT INTO t (n, name) SELECT i, 'guest ' || i FROM generate_series(0, {count - 1}) AS i"
+    )
+    act = AtStep(step, running(datastore_url_18, f"TRUNCATE t {restart}", put))
+    second = write(tmp_path / "second.csv", 1500)
+    if policy == "refuse":
+        said = "the table was emptied" + (f", {count} rows inserted" if count else "")
+        with pytest.raises(TableChanged, match=f"others changed t during the load: {said}"):
+            load(second, options, act)
+    else:
+        told = KEPT if policy == "keep" else INSERTED
+        warnings = load(second, options, act).warnings
+        if EMPTIED in warnings or count <= meanwhile.MOST_UNDER_LOCK or policy == "warn":
+            assert warnings.pop(0) == EMPTIED
+        assert warnings == ([told.format(count)] if count else [])
+    assert len(theirs(database_18)) == (0 if policy == "warn" else count)
+
+
+@pytest.mark.parametrize("step", STEPS[1:3])
+@pytest.mark.parametrize(
+    "statement", ["VACUUM FULL t", "CLUSTER t USING t_pkey", "ALTER TABLE t ALTER n TYPE numeric"]
+)
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_a_table_that_is_written_anew_is_not_taken_for_an_emptied_one(
+    datastore_url_18, database_18, tmp_path, step, statement, policy
+):
+    install_ckan(database_18)
+    options = Options("t", datastore_url_18, on_concurrent_writes=policy)
+    load(write(tmp_path / "first.csv", 1000), options)
+    act = AtStep(step, running(datastore_url_18, statement))
+    warnings = load(write(tmp_path / "second.csv", 1500), options, act).warnings
+    assert EMPTIED not in warnings
+    assert not any("inserted" in warning for warning in warnings)
+
+
 @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
 def test_where_nobody_writes_nothing_is_said(table, second, policy):
     assert load(second, table(on_concurrent_writes=policy)).warnings == []

@@ -2,9 +2,10 @@
 
 In: the live table, as the load begins. Out, under the swap's locks: how many rows have come since,
 which is exact, for every row gets an ``_id`` above those before it, and its index finds them at
-once. Rows changed or deleted since leave no trace that can be found without reading the whole table
-under the lock: the server's statistics tell of them, some seconds late, and of none for certain.
-They also count the rows inserted where ``_id`` has no index. Holds two lines.
+once. All are theirs in a table that was emptied: it has another file, and no row of before. Rows
+changed or deleted since leave no trace that can be found without reading the whole table under the
+lock: the server's statistics tell of them, some seconds late, and of none for certain. They also
+count the rows inserted where ``_id`` has no index. Holds two lines.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ _TABLE = """
     SELECT c.oid, pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid),
         pg_stat_get_tuples_deleted(c.oid), EXISTS (
         SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
-        WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND a.attname = '_id')
+        WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND a.attname = '_id'),
+        pg_relation_filenode(c.oid), (
+        SELECT string_agg(concat_ws(' ', attnum, atttypid, atttypmod), ',' ORDER BY attnum)
+        FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
+        pg_snapshot_xmax(pg_current_snapshot())::xid::text
     FROM pg_class c WHERE c.oid = to_regclass(%s)
 """
 _WRITERS = """
@@ -69,12 +74,19 @@ class Before:
         last_id: The highest ``_id`` in it.
         statistics: How many rows the server has seen inserted, updated and deleted.
         settled: Whether nobody was writing any more who might have rows below ``last_id``.
+        file: The file that its rows were in; another one has those of a table that was emptied, or
+            that a ``VACUUM FULL`` has written anew.
+        columns: Their types: to change one writes the rows anew, too.
+        xid: The first transaction that had not begun then.
     """
 
     table: int | None = None
     last_id: int = _BELOW_ALL
     statistics: tuple[int, int, int] = (0, 0, 0)
     settled: bool = True
+    file: int | None = None
+    columns: str | None = None
+    xid: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,16 +112,18 @@ class Changes:
         about: About how many rows they have inserted, updated and deleted; of those inserted only
             what could not be counted.
         dropped: Whether they have dropped the table; there may be another one in its place.
+        emptied: Whether they have emptied it by ``TRUNCATE``.
     """
 
     since: int
     inserted: int
     about: tuple[int, int, int] = (0, 0, 0)
     dropped: bool = False
+    emptied: bool = False
 
     def __bool__(self) -> bool:
         """Tell whether there are any."""
-        return bool(self.inserted or any(self.about) or self.dropped)
+        return bool(self.inserted or any(self.about) or self.dropped or self.emptied)
 
     def told(self, kept: int = 0) -> list[str]:
         """Return warnings.
@@ -118,6 +132,8 @@ class Changes:
             kept: How many of the rows inserted are in the new table.
         """
         warnings = [_DROPPED] if self.dropped else []
+        if self.emptied:
+            warnings.append("others emptied the old table during the load")
         if kept:
             warnings.append(
                 f"rows that others inserted during the load, kept behind those of the file: {kept}"
@@ -146,6 +162,7 @@ class Changes:
     def refused(self, names: Names) -> TableChanged:
         """Return the error that tells of them."""
         done = ["the table was dropped"] if self.dropped else []
+        done += ["the table was emptied"] if self.emptied else []
         done += [f"{self._many} rows inserted"] if self.inserted else []
         return TableChanged(
             f"others changed {names.live} during the load: {', '.join(done + self._hints())}",
@@ -188,8 +205,8 @@ def _now(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
         settled = _wait_for_writers(connection, table.oid)
     # Read anew, since the writers that were waited for are not to be counted.
     connection.execute("SELECT pg_stat_clear_snapshot()")
-    statistics = (_table(connection, names) or table).statistics
-    return Before(table.oid, last_id, statistics, settled)
+    now = _table(connection, names) or table
+    return Before(table.oid, last_id, now.statistics, settled, table.file, table.columns, table.xid)
 
 
 def _wait_for_writers(connection: psycopg.Connection[TupleRow], oid: int) -> bool:
@@ -212,11 +229,14 @@ class _Table:
     oid: int
     statistics: tuple[int, int, int]
     has_index: bool
+    file: int | None
+    columns: str | None
+    xid: str
 
 
 def _table(connection: psycopg.Connection[TupleRow], names: Names) -> _Table | None:
     row = connection.execute(_TABLE, (qualified(names.live).as_string(None),)).fetchone()
-    return _Table(row[0], (row[1], row[2], row[3]), row[4]) if row else None
+    return _Table(row[0], (row[1], row[2], row[3]), *row[4:]) if row else None
 
 
 def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Before) -> Changes:
@@ -231,13 +251,30 @@ def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Befor
     dropped = before.table is not None and (table is None or table.oid != before.table)
     if table is None:
         return Changes(_BELOW_ALL, 0, dropped=dropped)
+    emptied = not dropped and _is_emptied(connection, names, before, table)
     before = _of_table(before, table)
+    if emptied:  # all rows that there are have come since, whatever their ``_id``
+        before = replace(before, last_id=_BELOW_ALL)
     statistics = zip(table.statistics, before.statistics, strict=True)
     inserted, updated, deleted = (max(0, now - then) for now, then in statistics)
     counted = _count(connection, names, before.last_id) if table.has_index else 0
     sure = table.has_index and before.settled
     uncounted = 0 if sure else max(0, inserted - counted)
-    return Changes(before.last_id, counted, (uncounted, updated, deleted), dropped)
+    return Changes(before.last_id, counted, (uncounted, updated, deleted), dropped, emptied)
+
+
+def _is_emptied(
+    connection: psycopg.Connection[TupleRow], names: Names, before: Before, table: _Table
+) -> bool:
+    """Tell whether the rows of before are gone, as far as its last row tells."""
+    is_same = table.file == before.file or table.columns != before.columns
+    if is_same or before.last_id == _BELOW_ALL:
+        return False
+    query = sql.SQL("SELECT FROM {} WHERE _id = {} AND age(xmin) > age({}::xid)").format(
+        qualified(names.live), sql.Literal(before.last_id), sql.Literal(before.xid)
+    )
+    with _by_index(connection):
+        return connection.execute(query).fetchone() is None
 
 
 def _of_table(before: Before, table: _Table) -> Before:
@@ -330,7 +367,16 @@ def catch_up(
     # Those kept are no longer among the rows inserted that may be lost. The statistics of now may
     # not have them yet, and would hide what else was done.
     statistics = (inserted + kept, updated, deleted)
-    return replace(before, last_id=highest, statistics=statistics), kept
+    now = Before(
+        table.oid,
+        highest,
+        statistics,
+        before.settled,
+        table.file,
+        table.columns,
+        table.xid,
+    )
+    return now, kept
 
 
 def _check_fit(connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed) -> None:
