@@ -57,6 +57,14 @@ def claim(name: str, seconds: int) -> bool:
         return False
 
 
+def hold(name: str, seconds: int) -> None:
+    """Let nobody claim a name for so long, and the next one then."""
+    try:
+        connect_to_redis().set(_key(name), 1, ex=seconds)
+    except RedisError:
+        _log.exception("%s could not be held", name)
+
+
 def release(name: str) -> None:
     """Let the next one claim a name."""
     try:

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -31,6 +31,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 15.0, 600.0
 _AT_A_TIME = 100
 _PASS_S = 100  # CKAN ends background jobs after 180 s unless it is set up otherwise
 _SUBMISSION, _SUBMISSION_S = "submission", 60
+_STOPPING, _STOPPING_S = "stopping", 60
+_LOOKED_AFTER, _LOOKED_AFTER_S = "looked-after", 600  # until a pass has ended, or was lost
 _STALE_S = 15
 _IN_VAIN = 3  # calls, one after the other: Airflow is away, and the other jobs need not wait for it
 # The factory's own word of a run's end may still be on its way.
@@ -91,21 +93,26 @@ _WHY = {
 }
 
 
-def cancel_lost(which: model.Lost | None = None) -> None:
+def cancel_lost(which: model.Lost) -> None:
     """Cancel the jobs of what was deleted or made private; their runs end in the background.
 
     Args:
-        which: Where something has changed; None looks at all that go.
+        which: Where something has changed.
     """
+    has_found = _cancel(which)
+    with model.session() as one:
+        gone = model.gone(one, which)
+    if has_found or gone:  # soon: whoever takes the id of one would get its table
+        _stop_soon()
+
+
+def _cancel(which: model.Lost | None = None) -> bool:
+    """Cancel jobs that nobody may want; None looks at all that go. Return whether there were."""
     with model.session() as one:
         found = model.lost(one, which)
         for job, why in found:
             _lose(job, why)
-        gone = [] if which is None else model.gone(one, which)
-    for job, _ in found:
-        background.enqueue(stop_lost, job.id, title="stop what was deleted or made private")
-    if gone and not found:  # soon: whoever takes the id of one would get its table
-        background.enqueue(drop_gone, title="drop the tables of what was deleted")
+    return bool(found)
 
 
 def _lose(job: Job, why: str) -> None:
@@ -114,30 +121,74 @@ def _lose(job: Job, why: str) -> None:
     job.put(why=why, to_stop=job.is_submitted or "claimed" in job.info)
 
 
-@background.logged
-def drop_gone() -> None:
-    """Drop the tables of what was deleted."""
-    tables.drop_gone()
+def _stop_soon() -> None:
+    # Thousands of datasets that are deleted one by one need one pass, not thousands.
+    if background.claim(_STOPPING, _STOPPING_S):
+        background.enqueue(stop_lost, title="stop what was deleted or made private")
 
 
 @background.logged
-def stop_lost(job_id: str) -> None:
-    """End the run of a job that was cancelled, and drop what it may have put there already."""
-    _stop_lost(job_id)
-    tables.drop_gone()
+def stop_lost() -> None:
+    """Drop the tables of what was deleted, and end the runs of jobs that were cancelled."""
+    background.release(_STOPPING)  # what is cancelled from now on may be missed below
+    end = time.monotonic() + _PASS_S
+    tables.drop_gone(end)
+    if _stop_lost(end):
+        _stop_soon()
     submit_soon()  # another of the resource may have been held
 
 
-def _stop_lost(job_id: str) -> None:
+def _stop_lost(end: float) -> bool:
+    """End the runs of jobs that were cancelled, as ``_for_each`` does, and drop their tables."""
+    with model.session() as one:
+        left = model.to_stop(one, _AT_A_TIME)
+    may_go_on = _for_each(left, _stop_one, end)
+    if left:
+        tables.drop_gone(end)  # what they may have put there already
+    return may_go_on
+
+
+def _stop_one(job_id: str) -> None:
     with model.session() as one:
         job = model.look(one, job_id)
     if job is None or job.status != "CANCELLED" or not job.info.get("to_stop"):
         return
-    if _stop(job):
-        with model.session() as one:
-            job = model.get(one, job_id)
-            if job is not None:
-                job.put(to_stop=False)
+    trouble = _stop(job)
+    with model.session() as one:
+        job = model.get(one, job_id)
+        if job is not None and trouble is None:
+            job.put(to_stop=False)
+        elif job is not None:  # the others come first the next time
+            job.info = {**job.info, "stop_tried": model.now().isoformat()}
+    if trouble is not None:
+        raise trouble
+
+
+def _for_each(job_ids: list[str], ask: Callable[[str], object], end: float) -> bool:
+    """Ask Airflow something for each job, for the first in any case.
+
+    Args:
+        job_ids: At most ``_AT_A_TIME``.
+        ask: Raises AirflowError, and has logged it, if Airflow cannot be asked.
+        end: When there is no time left.
+
+    Returns:
+        Whether the same can be done at once for others: Airflow is there, and there may be more.
+    """
+    in_vain = 0
+    for job_id in job_ids:
+        try:
+            ask(job_id)
+            in_vain = 0
+        except AirflowError:
+            in_vain += 1
+        except Exception:  # noqa: BLE001  (the others have their turn all the same)
+            _log.exception("nothing could be done for job %s", job_id)
+        if in_vain == _IN_VAIN:
+            return False
+        if time.monotonic() > end:
+            return in_vain == 0
+    return len(job_ids) == _AT_A_TIME
 
 
 def is_taken_care_of(job: Job | None, resource: Mapping[str, Any]) -> bool:
@@ -182,21 +233,14 @@ def submit_soon() -> None:
 def submit_due() -> None:
     """Submit what waits and is due."""
     background.release(_SUBMISSION)  # what is asked for from now on may be missed below
-    end = time.monotonic() + _PASS_S
+    _submit_due(time.monotonic() + _PASS_S)
+
+
+def _submit_due(end: float) -> None:
     with model.session() as one:
         due = model.due(one, _AT_A_TIME)
-    in_vain = 0
-    for number, job_id in enumerate(due, 1):
-        try:
-            _attempt(job_id)
-            in_vain = 0
-        except AirflowUnreachable:
-            in_vain += 1
-        if in_vain == _IN_VAIN:
-            return
-        if number == _AT_A_TIME or time.monotonic() > end:
-            submit_soon()
-            return
+    if _for_each(due, _attempt, end):
+        submit_soon()
 
 
 def look_after(found: Iterable[Job]) -> None:
@@ -208,7 +252,8 @@ def look_after(found: Iterable[Job]) -> None:
     stale = model.now() - timedelta(seconds=_STALE_S)
     if not any(job.is_going and job.updated < stale for job in found):
         return
-    if background.claim("looked-after", _STALE_S):  # each open page asks every few seconds
+    # Each open page asks every few seconds; while Airflow hangs, a pass takes a minute or two.
+    if background.claim(_LOOKED_AFTER, _LOOKED_AFTER_S):
         background.enqueue(reconcile, title="look after what is going")
 
 
@@ -216,30 +261,21 @@ def look_after(found: Iterable[Job]) -> None:
 def reconcile() -> None:
     """Submit what waits and is due; ask Airflow after what has been submitted.
 
-    What was deleted or made private without a word to us, by SQL for one, is cancelled first.
+    What was deleted or made private without a word to us, by SQL for one, is cancelled first. What
+    needs no Airflow comes before what does, and all of it ends in time, though Airflow hangs.
     """
-    cancel_lost()
-    with model.session() as one:
-        left = model.to_stop(one, _AT_A_TIME)
-    for job_id in left:  # when Airflow was away
-        _stop_lost(job_id)
-    tables.drop_gone()
-    submit_due()
     end = time.monotonic() + _PASS_S
-    with model.session() as one:
-        going = model.submitted(one, _AT_A_TIME)
-    in_vain = 0
-    for job_id in going:
-        try:
-            _refresh(job_id)
-            in_vain = 0
-        except AirflowUnreachable as error:
-            _log.warning("job %s could not be asked after: %s", job_id, error)
-            in_vain += 1
-        except Exception:  # noqa: BLE001  (the others are to be asked after all the same)
-            _log.exception("job %s could not be asked after", job_id)
-        if time.monotonic() > end or in_vain == _IN_VAIN:
-            return
+    try:
+        _cancel()
+        tables.drop_gone(end)
+        _stop_lost(end)  # when Airflow was away
+        _submit_due(end)
+        with model.session() as one:
+            going = model.submitted(one, _AT_A_TIME)
+        _for_each(going, _ask_after, end)
+        mail.send_soon()
+    finally:
+        background.hold(_LOOKED_AFTER, _STALE_S)
 
 
 def submit(job_id: str) -> Job | None:
@@ -452,7 +488,8 @@ def _follow(job: Job) -> None:
     submit_soon()  # another of the resource may have been held
     if job.status == "FAILED":
         mail.tell_soon(job)
-    if job.status == "DONE" and job.job_type == "LOAD":
+    # Where no plugin wants to hear of it, submissions have nothing to wait behind.
+    if job.status == "DONE" and job.job_type == "LOAD" and any(PluginImplementations(IAircan)):
         background.enqueue(after_load, job.id, title="after a load")
 
 
@@ -467,6 +504,14 @@ def after_load(job_id: str) -> None:
         return
     for plugin in PluginImplementations(IAircan):
         plugin.after_load(resource, job.to_dict())
+
+
+def _ask_after(job_id: str) -> None:
+    try:
+        _refresh(job_id)
+    except AirflowError as error:
+        _log.warning("job %s could not be asked after: %s", job_id, error)
+        raise
 
 
 def refresh(job_id: str) -> Job | None:
@@ -558,8 +603,8 @@ def is_alone(job: Job, airflow: Airflow) -> bool:
     return job.resource == (asked.get("resource_id") if isinstance(asked, dict) else asked)
 
 
-def _stop(job: Job) -> bool:
-    """End the run of a job that has ended for CKAN; return whether that need not be tried again."""
+def _stop(job: Job) -> AirflowError | None:
+    """End the run of a job that has ended for CKAN; return why that has to be tried again."""
     try:
         airflow = config.airflow()
         if is_alone(job, airflow):
@@ -568,8 +613,8 @@ def _stop(job: Job) -> bool:
             )
     except AirflowError as error:
         _log.warning("the run of job %s could not be stopped: %s", job.id, error)
-        return not error.retryable
-    return True
+        return error if error.retryable else None
+    return None
 
 
 def _timeout() -> timedelta:

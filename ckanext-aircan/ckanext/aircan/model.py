@@ -28,6 +28,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.engine import URL, Engine
@@ -255,9 +256,34 @@ def is_private(one: Session, dataset: str) -> bool:
 
 
 def to_stop(one: Session, limit: int) -> list[str]:
-    """Return the ids of cancelled jobs whose runs Airflow is still to end, the oldest first."""
+    """Return the ids of cancelled jobs whose runs Airflow is still to end.
+
+    The oldest first, but those last for which that was tried in vain.
+    """
     found = select(Job.id).where(Job.status == "CANCELLED", Job.info["to_stop"].astext == "true")
-    return list(one.scalars(found.order_by(Job.updated).limit(limit)))
+    order = Job.info["stop_tried"].astext.nulls_first(), Job.updated
+    return list(one.scalars(found.order_by(*order).limit(limit)))
+
+
+_TO_MAIL = (Job.status == "FAILED", Job.info["to_mail"].astext == "true")
+
+
+def to_mail(one: Session) -> list[str]:
+    """Return the datasets of failed jobs that a mail is still to tell of, the oldest first."""
+    found = select(Job.dataset).where(*_TO_MAIL).group_by(Job.dataset)
+    return list(one.scalars(found.order_by(func.min(Job.updated))))
+
+
+def take_mails(one: Session, dataset: str, limit: int) -> tuple[int, list[Job]]:
+    """Return how many failed jobs of a dataset a mail is to tell of, and the first of them.
+
+    They are given to nobody else then.
+    """
+    told = {Job.info: Job.info.op("||")(cast({"to_mail": False}, JSONB))}
+    taken = update(Job).where(Job.dataset == dataset, *_TO_MAIL).values(told).returning(Job.id)
+    ids = one.scalars(taken.execution_options(synchronize_session=False)).all()
+    found = select(Job).where(Job.id.in_(ids)).order_by(Job.updated, Job.id)
+    return len(ids), list(one.scalars(found.limit(limit)))
 
 
 def gone(one: Session, which: Lost | None = None) -> list[str]:

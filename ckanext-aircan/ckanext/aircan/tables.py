@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+import time
 
 from ckan import model as ckan_model
 from ckan.plugins import plugin_loaded
@@ -44,13 +46,31 @@ _MARK = "of a table that AirCan has loaded for "
 _LOCK_TIMEOUT = "10s"  # a long report may read the rows; nobody has to wait behind us for longer
 
 
-def drop_gone() -> list[str]:
-    """Drop the tables of resources that AirCan has loaded and that are gone; return their ids."""
+def drop_gone(end: float = math.inf) -> list[str]:
+    """Drop the tables of resources that AirCan has loaded and that are gone; return their ids.
+
+    Args:
+        end: The moment of ``time.monotonic`` from which on no other is begun with.
+    """
     if not plugin_loaded("datastore"):
         return []
+    dropped = []
+    for resource in _to_drop():
+        if _try(resource):
+            dropped.append(resource)
+        if time.monotonic() > end:
+            break
+    return dropped
+
+
+def _to_drop() -> list[str]:
     with model.session() as one:
         gone = model.gone(one)
-    return [resource for resource in [*_with_table(gone), *_passed_on()] if _try(resource)]
+    try:
+        return [*_with_table(gone), *_passed_on()]
+    except SQLAlchemyError as error:  # loads can be submitted and ended all the same
+        _log.warning("tables of deleted resources may stay: %s", str(error).partition("\n")[0])
+        return []
 
 
 def drop(resource: str) -> bool:
