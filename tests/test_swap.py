@@ -369,11 +369,22 @@ def test_the_data_dictionary_stays_for_the_columns_that_stay(
     }
 
 
-def test_what_is_lost_with_the_old_table_is_named(datastore_url, database, first, second, caplog):
+LOST = {
+    "statistics object known": "CREATE STATISTICS known ON n, name FROM t",
+    "the PRIMARY KEY (n)": "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (n)",
+    "the PRIMARY KEY (n, _id)": "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (n, _id)",
+    "the collation of name": 'ALTER TABLE t ALTER name TYPE text COLLATE "C"',
+}
+
+
+@pytest.mark.parametrize(("what", "statement"), LOST.items(), ids=LOST)
+def test_what_is_lost_with_the_old_table_is_named(
+    datastore_url, database, first, second, caplog, what, statement
+):
     load(first, Options("t", datastore_url))
-    database.execute("CREATE STATISTICS known ON n, name FROM t")
+    database.execute(statement)
     report = load(second, Options("t", datastore_url))
-    lost = "not carried over from the old table: statistics object known"
+    lost = f"not carried over from the old table: {what}"
     assert report.warnings == [lost]
     assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [f"t: {lost}"]
     assert load(first, Options("t", datastore_url)).warnings == []

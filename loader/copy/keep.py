@@ -202,6 +202,13 @@ _AFTERWARDS = """,
 _LEFT_BEHIND = """
     SELECT 'statistics object ' || quote_ident(stxname) FROM pair JOIN pg_statistic_ext
         ON stxrelid = live
+    UNION SELECT 'the ' || pg_get_constraintdef(k.oid) FROM pair
+        JOIN pg_constraint k ON conrelid = live AND contype = 'p'
+        WHERE NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = live AND attname = '_id'
+            AND conkey = ARRAY[attnum])
+    UNION SELECT 'the collation of ' || quote_ident(attname) FROM pair
+        JOIN pg_attribute a ON attrelid = live JOIN pg_type t ON t.oid = atttypid
+        WHERE attnum > 0 AND NOT attisdropped AND attcollation <> typcollation
     UNION SELECT 'security label by ' || provider FROM pair JOIN pg_seclabel ON objoid = live
         AND classoid = 'pg_class'::regclass
     UNION SELECT 'tablespace ' || quote_ident(spcname) FROM pair JOIN pg_class c ON c.oid = live
