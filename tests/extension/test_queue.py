@@ -57,7 +57,7 @@ def work_off(portal: Portal) -> None:
 
 
 def add_job(portal: Portal, status: str, dataset: str, **info: Any) -> str:
-    """Add a job of a resource that never was, which nobody has heard of for a year."""
+    """Add a job of a resource that never was, which nobody has heard of for a day."""
     job_id, run_id = str(uuid.uuid4()), None
     if status != "WAITING":
         run_id = f"aircan__{job_id}"
@@ -65,8 +65,8 @@ def add_job(portal: Portal, status: str, dataset: str, **info: Any) -> str:
     info = {"dag_id": "aircan_validate", "trigger": "submit", "attempts": 0, **info}
     sql = (
         "INSERT INTO aircan_job (id, factory_id, job_type, created, updated, dataset, resource,"
-        " status, info) VALUES (%s, %s, 'VALIDATE', now() - interval '1 year',"
-        " now() - interval '1 year', %s, %s, %s, %s)"
+        " status, info) VALUES (%s, %s, 'VALIDATE', now() - interval '1 day',"
+        " now() - interval '1 day', %s, %s, %s, %s)"
     )
     with psycopg.connect(portal.main_url) as connection:
         connection.execute(sql, [*values, json.dumps(info)])
