@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+from ckanext.aircan.printable import one_line
 
 _NOT_LET_IN = {401, 403}
 _PASSING_STATUSES = {408, 425, 429} | set(range(500, 600))
@@ -406,8 +407,7 @@ class _Access:
         for secret in filter(None, (self._settings.password, self._settings.token, self._jwt)):
             said = said.replace(secret, "***")
         # Behind the first line of what is wrong with a conf comes all of its schema.
-        line = said.strip().partition("\n")[0]
-        return "".join(c if c.isprintable() else "\ufffd" for c in line)[:_SAID_SHOWN]
+        return one_line(said.strip().partition("\n")[0])[:_SAID_SHOWN]
 
 
 # For all that have the same settings, as long as the process lives.

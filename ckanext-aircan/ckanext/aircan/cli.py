@@ -10,6 +10,7 @@ import click
 from ckan import model as ckan_model
 from ckan.plugins import toolkit
 from ckanext.aircan import config, jobs, model
+from ckanext.aircan.printable import one_line
 from sqlalchemy import select
 
 __all__ = ["aircan"]
@@ -34,17 +35,25 @@ def submit(what: str, force: bool, dry_run: bool) -> None:
             continue
         said = _try(resource, dry_run=dry_run)
         if said is None and what == resource["id"]:
-            raise click.ClickException("a plugin does not let this resource be loaded")
+            raise _fault("a plugin does not let this resource be loaded")
         if said is None:
             continue
         count += 1
         failed += said.is_problem
-        line = f"{resource['id']}  {resource.get('name') or ''}  {said.text}".rstrip()
-        click.echo(line, err=said.is_problem)
+        _say(resource["id"], resource.get("name") or "", said.text, is_problem=said.is_problem)
     done = "would be submitted" if dry_run else "submitted"
     click.echo(f"{count} resources {done}, {failed} with problems")
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _say(*parts: str, is_problem: bool = False) -> None:
+    """Print a line of parts, some of which an editor, a file or a plugin has chosen."""
+    click.echo("  ".join(map(one_line, parts)).rstrip(), err=is_problem)
+
+
+def _fault(message: str) -> click.ClickException:
+    return click.ClickException(one_line(message))
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ def _resources(what: str) -> Iterator[dict[str, Any]]:
     elif dataset := _shown("package_show", what):
         yield from filter(_is_loadable, dataset["resources"])
     else:
-        raise click.ClickException(f"there is no resource or dataset {what}; or say all")
+        raise _fault(f"there is no resource or dataset {what}; or say all")
 
 
 def _shown(action: str, what: str) -> dict[str, Any] | None:
@@ -118,11 +127,11 @@ def status(resource: str | None) -> None:
     with model.session() as one:
         _, found = model.listed(one, model.Filter(resource=resource), 1 if resource else 20, 0)
     if not found:
-        raise click.ClickException("there are no jobs" + (f" of {resource}" if resource else ""))
+        raise _fault("there are no jobs" + (f" of {resource}" if resource else ""))
     for job in found:
         message = job.info.get("problem") or job.info.get("message") or ""
-        what = f"{job.status:9}  {job.job_type:8}  {job.resource}"
-        click.echo(f"{job.created:%Y-%m-%d %H:%M}  {what}  {message}".rstrip())
+        what = f"{job.created:%Y-%m-%d %H:%M}  {job.status:9}  {job.job_type:8}"
+        click.echo(f"{what}  {one_line(job.resource)}  {one_line(message)}".rstrip())
 
 
 @aircan.command()

@@ -13,8 +13,8 @@ class HooksPlugin(plugins.SingletonPlugin):
     plugins.implements(IAircan, inherit=True)
 
     def can_load(self, resource):
-        if resource["name"] == "stumbled over":
-            raise RuntimeError("a fault of the plugin")
+        if resource["name"].startswith("stumbled over"):
+            raise RuntimeError(f"a fault of the plugin: {resource['name']}")
         return resource["name"] != "not to be loaded"
 
     def after_load(self, resource, job):
