@@ -9,6 +9,7 @@ import time
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -23,6 +24,8 @@ EDITORS = ("editor", "sysadmin")
 INSIDERS = ("member", *EDITORS)
 
 HOSTILE = "<script>alert(1)</script>"
+# What no id is, and no number of a page: Postgres takes no NUL, and no half character.
+ODD = ("\0", "\ud800", " ", "x" * 5000, "'\"--")
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
 ERROR = {
     "type": "ValueDoesNotFit",
@@ -106,7 +109,7 @@ class Visit:
         return self._session(role).get(f"{self.portal.url}{path}", timeout=60, **options)
 
     def post(
-        self, role: str, path: str, *, with_token: bool = True, **form: str
+        self, role: str, path: str, *, with_token: bool = True, **form: str | bytes
     ) -> requests.Response:
         """Send a form."""
         session, url = self._session(role), f"{self.portal.url}{path}"
@@ -386,6 +389,63 @@ class TestAddresses:
             factory_portal.reconfigure({"ckan.auth.create_unowned_dataset": "false"})
         answer = visit("anonymous", runs(dataset["name"], "-"))
         assert (answer.status_code, answer.history) == (200, [])
+
+    @pytest.mark.parametrize("given", ODD, ids=[repr(one[:9]) for one in ODD])
+    def test_what_cannot_be_is_not_there(self, factory_portal, factory, resource, visit, given):
+        """Whoever asks for it, and in whatever part of a URL."""
+        job = factory.a_run(resource)
+        name, odd = name_of(factory_portal, resource), quote(given, safe="", errors="surrogatepass")
+        for part in ("", "/live", "/log", "/rejects.csv"):
+            paths = (f"{runs(name)}runs/{odd}{part}", f"{runs(odd)}runs/{job['id']}{part}")
+            for path in (*paths, f"{runs(odd)}runs/{odd}{part}"):
+                assert visit("sysadmin", path).status_code == 404, path
+        for path in (
+            runs(odd),
+            f"/dataset/{odd}/resource/{resource['id']}/datastore",
+            f"/dataset/{name}/resource/{odd}/datastore",
+        ):
+            assert visit("sysadmin", path).status_code == 404, path
+        for role in ("anonymous", "member"):
+            for part, status in (("", 404), ("/live", 404), ("/log", 403)):
+                path = f"{runs(name)}runs/{odd}{part}"
+                assert visit(role, path).status_code == status, path
+        stops = visit("editor", f"{runs(name)}runs/{odd}/live", headers={"HX-Request": "true"})
+        assert stops.status_code == 286
+        for button in ("cancel", "rerun"):
+            assert visit.post("editor", f"{runs(name)}runs/{odd}/{button}").status_code == 404
+        assert visit.post("editor", f"{runs(odd)}submit", resource="x").status_code == 404
+        asked = {"resource": given.encode(errors="surrogatepass")}
+        assert visit.post("editor", f"{runs(name)}submit", **asked).status_code == 404
+
+    @pytest.mark.parametrize("given", ODD, ids=[repr(one[:9]) for one in ODD])
+    def test_an_odd_parameter_breaks_no_page(self, factory_portal, factory, resource, visit, given):
+        job = factory.a_run(resource)
+        name, odd = name_of(factory_portal, resource), quote(given, safe="", errors="surrogatepass")
+        for parameter in ("status", "job_type", "resource", "seen", "more"):
+            assert visit("anonymous", f"{runs(name)}?{parameter}={odd}").status_code == 200
+            assert visit("editor", run(factory_portal, job, f"?{parameter}={odd}")).ok
+        assert visit("anonymous", f"{runs(name)}?page={odd}").status_code == 400
+        assert visit("editor", run(factory_portal, job, f"/live?seen={odd}")).status_code == 200
+        assert visit("editor", run(factory_portal, job, f"/log?page={odd}")).status_code == 404
+        status = 404 if "\0" in given else 200
+        assert visit("editor", run(factory_portal, job, f"/log?step={odd}")).status_code == status
+        for org in (odd, ORGANIZATION):
+            elsewhere = f"{runs(resource['package_id'], org)}?status={odd}&page=1"
+            assert visit("anonymous", elsewhere).status_code == 200
+        typed = given.encode(errors="surrogatepass")
+        for name in ("mode", "encoding", "delimiter", "header_row"):
+            shown = visit.post("editor", tab(resource), **{name: typed})
+            assert shown.status_code == (422 if given.strip() else 302), name
+        shown = visit.post("editor", tab(resource), unique_keys=typed)
+        assert shown.status_code == (422 if "\0" in given else 302)
+
+    @pytest.mark.parametrize("page", ["99999999999999999999", "9" * 5000, "100000", "2"])
+    def test_a_page_beyond_the_last(self, factory_portal, factory, resource, visit, page):
+        job, status = factory.a_run(resource), 200 if len(page) < 100 else 400
+        name = name_of(factory_portal, resource)
+        assert visit("anonymous", f"{runs(name)}?page={page}").status_code == status
+        status = 200 if len(page) < 10 else 404
+        assert visit("editor", run(factory_portal, job, f"/log?page={page}")).status_code == status
 
     def test_what_is_not_there(self, factory_portal, factory, resource, visit):
         job = factory.a_run(resource)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ckan.plugins import toolkit
 from ckan.plugins.toolkit import _
-from ckanext.aircan import rejects
+from ckanext.aircan import rejects, told
 from ckanext.aircan.helpers import aircan_org
 from ckanext.aircan.logic.schema import JOB_TYPES, STATUSES
 from flask import Blueprint, Response, abort, current_app, make_response
@@ -200,13 +200,18 @@ def _of_run(pkg: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
 def _run(dataset: str, job_id: str, *, ask: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a dataset and one of its jobs, as it is known here unless Airflow is to be asked."""
     pkg = _dataset(dataset)
-    job = _show("aircan_job_show", id=job_id, ask=ask)
+    try:
+        job = _show("aircan_job_show", id=job_id, ask=ask)
+    except toolkit.ValidationError:  # of an id that cannot be
+        return _not_there()
     if job["dataset"] != pkg["id"]:
         toolkit.abort(404, _("Run not found"))
     return pkg, job
 
 
 def _dataset(name_or_id: str) -> dict[str, Any]:
+    if told.storable(name_or_id) != name_or_id:  # CKAN stumbles over it
+        return _not_there()
     return _show("package_show", id=name_or_id)
 
 
@@ -257,10 +262,14 @@ def _show(action: str, **data: Any) -> Any:  # noqa: ANN401
     try:
         return toolkit.get_action(action)(_context(), data)
     except (toolkit.ObjectNotFound, toolkit.NotAuthorized):
-        if toolkit.request.htmx:  # a page that is open, and would ask for ever
-            gone = toolkit.render("aircan/snippets/gone.html")
-            return abort(make_response(gone, _STOP_POLLING))
-        return toolkit.abort(404, _("Not found, or not for you to see"))
+        return _not_there()
+
+
+def _not_there() -> Any:  # noqa: ANN401
+    if toolkit.request.htmx:  # a page that is open, and would ask for ever
+        gone = toolkit.render("aircan/snippets/gone.html")
+        return abort(make_response(gone, _STOP_POLLING))
+    return toolkit.abort(404, _("Not found, or not for you to see"))
 
 
 def _as_editor(action: str, **data: Any) -> Any:  # noqa: ANN401
