@@ -59,7 +59,8 @@ _TABLES_LISTED = 1000
 _SAID_SHOWN = 300  # characters of what CKAN says that a one-line error shows
 # What people copy instead of the start page's URL.
 _API_PATH = re.compile(r"/api(/\d+)?(/action)?/?$")
-_TEXTS_OF_RESOURCE = ("name", "description", "url", "url_type", "format", "encoding", "hash")
+# Names and descriptions are objects where an extension has them in several languages.
+_TEXTS_OF_RESOURCE = ("url", "url_type", "format")
 _COMPLETE = "datastore_contains_all_records_of_source_file"
 # Of AirCan's extension: CKAN 2.12 has no action for the table of a resource that is gone.
 _DROP_TABLE = "aircan_table_drop"
@@ -711,7 +712,8 @@ def _resource(shown: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def _dataset(shown: Any) -> dict[str, Any]:  # noqa: ANN401
     found = _with_texts(shown, ("id", "name"), ("state",))
-    found["resources"] = [_with_texts(one, ("id",), ("name",)) for one in found["resources"]]
+    resources = found["resources"]
+    found["resources"] = [_with_texts(one, ("id",), _TEXTS_OF_RESOURCE) for one in resources]
     return found
 
 

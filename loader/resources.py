@@ -151,7 +151,7 @@ class _Each:
                 yield Outcome(dataset_id, "", "", "failed", reason=str(error))
                 continue
             for resource in dataset["resources"]:
-                named = (dataset["name"], resource["id"], resource.get("name") or "")
+                named = (dataset["name"], resource["id"], str(resource.get("name") or ""))
                 yield self._one(Outcome(*named, "skipped"))
 
     def _one(self, outcome: Outcome) -> Outcome:

@@ -370,7 +370,7 @@ def _only_file(archive: zipfile.ZipFile, uri: str) -> zipfile.ZipInfo:
 def _check_whole(place: BinaryIO, archive: zipfile.ZipFile, uri: str) -> None:
     """Refuse a zip with something before or behind it: of two, zipfile reads the last alone.
 
-    NULs behind it are padding.
+    NULs behind it are padding, and line ends what a transfer has added.
     """
     place.seek(0)
     begin = len(_ZIP_MARKER) if place.read(len(_ZIP_MARKER)) in (_ZIP_MAGICS[2], _ZIP_MARKER) else 0
@@ -380,7 +380,7 @@ def _check_whole(place: BinaryIO, archive: zipfile.ZipFile, uri: str) -> None:
     end = tail.rfind(_ZIP_MAGICS[1]) + 20
     behind = tail[end + 2 + int.from_bytes(tail[end : end + 2], "little") :]
     first = min((member.header_offset for member in archive.infolist()), default=begin)
-    if first != begin or behind.strip(b"\0"):
+    if first != begin or behind.strip(b"\0\r\n"):
         raise CompressionError(
             f"{uri} is a zip with something {'before' if first != begin else 'behind'} it,"
             " such as another zip",

@@ -289,8 +289,14 @@ def test_a_zip_with_something_beside_it_is_refused(packed, where, write):
 
 @pytest.mark.parametrize(
     "packed",
-    [ONE + bytes(10), ONE + bytes(70_000), commented(b"of 2020"), commented(b"x" * 65535)],
-    ids=["padded", "padded much", "a comment", "a long comment"],
+    [
+        ONE + bytes(10),
+        ONE + bytes(60_000),
+        ONE + b"\r\n",
+        commented(b"of 2020"),
+        commented(b"x" * 65535),
+    ],
+    ids=["padded", "padded much", "a line end", "a comment", "a long comment"],
 )
 def test_a_zip_may_be_padded_and_have_a_comment(packed, write):
     assert content_of(write(packed)) == TEXT
