@@ -63,11 +63,14 @@ def _encoding(value: str) -> str:
     return value
 
 
-def _truth(value: Any) -> bool | str:  # noqa: ANN401
+def _truth(value: Any) -> bool:  # noqa: ANN401
     """Take true, false or a word for it: CKAN 2.11 stumbles over what is no text."""
     if not isinstance(value, (bool, int, str)):
         raise toolkit.Invalid(toolkit._("Must be true or false"))
-    return value if isinstance(value, bool) else str(value)
+    # Here, and not as the next in the schema: CKAN asks that one, too, when this has refused.
+    (is_true,) = _v("boolean_validator")
+    said: bool = is_true(value if isinstance(value, bool) else str(value), {})
+    return said
 
 
 def _number(smallest: int, largest: int) -> Any:  # noqa: ANN401
@@ -131,7 +134,7 @@ def submit() -> Schema:
         "mode": [*_v("ignore_empty", "unicode_safe"), _one_of(MODES)],
         "unique_keys": [*_v("ignore_empty"), _strings],
         "options": _v("ignore_empty", "dict_only"),
-        "force": [_default("true"), _truth, *_v("boolean_validator")],
+        "force": [_default("true"), _truth],
         "trigger": [_default("submit"), *_v("unicode_safe"), _one_of(["submit", "rerun"])],
     }
 
@@ -148,7 +151,7 @@ def job() -> Schema:
 
 def job_show() -> Schema:
     """Of aircan_job_show."""
-    return {**job(), "ask": [_default("true"), _truth, *_v("boolean_validator")]}
+    return {**job(), "ask": [_default("true"), _truth]}
 
 
 def log() -> Schema:
