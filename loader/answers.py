@@ -93,5 +93,6 @@ class Answers:
         if count > self._most_bytes:
             raise NotACkan(
                 f"no CKAN at {self._url}: its answer has more than {self._most_bytes:,} bytes",
-                hint="check the URL: no answer of CKAN's API is as large",
+                hint="check the URL: no answer of CKAN's API is as large, but for a dataset with"
+                " thousands of resources",
             )

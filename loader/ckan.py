@@ -228,7 +228,7 @@ class Ckan:
         result = self.call(action, data, repeat=repeat)
         try:
             return read(result)
-        except (AttributeError, LookupError, TypeError, ValueError):
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
             raise NotACkan(
                 f"no CKAN at {self.url}: what {action} gives has another form",
                 hint="name the URL of CKAN's start page",
@@ -659,8 +659,8 @@ class Ckan:
                 f"{action}: {self._quote(*error.args)}",
                 hint="look at the logs of CKAN and of its Solr",
             ) from None
-        # A dictionary with "success" and no "result" is a KeyError.
-        except (CKANAPIError, ServerIncompatibleError, KeyError):
+        # A dictionary with "success" and no "result" is a KeyError; JSON may be nested without end.
+        except (CKANAPIError, ServerIncompatibleError, KeyError, RecursionError):
             raise _foreign(self._status, self.url) from None
 
     def _forbidden(self, action: str, details: Sequence[Mapping[str, Any]]) -> CkanForbidden:

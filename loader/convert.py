@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import threading
 import warnings
 from collections.abc import Callable
 from decimal import Decimal
@@ -39,6 +40,7 @@ _TIMESTAMPTZ = (
 _MAX_JSON_DEPTH = 500  # Python 3.10 reads 990, Postgres's stack holds some thousands
 _JSON_MARK = re.compile(r'\\.|["{}[\]]', re.DOTALL)
 _BELOW_MICROSECONDS = re.compile(r"[.,]\d{6}0*[1-9]")
+_WARNINGS = threading.Lock()  # what is done with warnings counts for all threads
 _NUMBER_START = re.compile(r"[-\d]")
 _BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
 
@@ -129,7 +131,7 @@ def _exactly(read: Callable[[str], object]) -> Callable[[str], object]:
     def exact(text: str) -> object:
         if _BELOW_MICROSECONDS.search(text):
             return None
-        with warnings.catch_warnings():
+        with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("error", UnknownTimezoneWarning)
             return read(text)
 

@@ -35,6 +35,7 @@ _SAMPLED_ROWS = 5000
 # end that was written in its escaped form.
 _OTHER_END = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]|\\[nr]")
 _TEXT_OF_EBCDIC = re.compile(r"[\t\n\x85 -~]")
+_TELLING_BYTES = 20  # a word by itself may be anything
 _LIKELY_TEXT = 0.9  # of a text in Cyrillic or Greek letters it is little more than half
 
 
@@ -140,13 +141,16 @@ def _check_header_alone(head: bytes, found: Dialect, declared: dialect.Declared)
             row=found.header_row,
             hint="mend the quotes in the header; or name its row with --header-row",
         )
+    if declared.header_row is not None:  # who names it has looked
+        return
     written = head.decode("utf-8", errors="replace").replace(found.delimiter, "")
     if end := _OTHER_END.search(written):
         shown = end[0] if end[0].isprintable() else f"U+{ord(end[0]):04X}"
         raise NoRows(
             f"below the header there is no row, but in it {shown}, which may end rows",
             row=found.header_row,
-            hint="end all rows in a newline; or name the encoding with --encoding",
+            hint="end all rows in a newline; name the encoding with --encoding; or the header's"
+            " row with --header-row, if it is all there is",
         )
 
 
@@ -156,7 +160,7 @@ def _refuse_ebcdic(head: bytes, guessed: str) -> None:
     Raises:
         EncodingError: It looks so.
     """
-    if guessed == "utf-8":
+    if guessed == "utf-8" or len(head) < _TELLING_BYTES:
         return
     other = head.decode("utf-8", errors="replace").encode(guessed, "replace").decode("cp037")
     if len(_TEXT_OF_EBCDIC.findall(other)) > _LIKELY_TEXT * len(other):

@@ -162,7 +162,7 @@ def _write_row(file: TextIO, cells: Sequence[str], last: str) -> None:
     if len(last) <= _PIECE_CHARACTERS:
         writer.writerow((*cells, last))
         return
-    csv.writer(file, lineterminator=',"').writerow(cells)
+    csv.writer(file, lineterminator=',"', quoting=csv.QUOTE_ALL).writerow(cells)
     file.writelines(
         last[begin : begin + _PIECE_CHARACTERS].replace('"', '""')
         for begin in range(0, len(last), _PIECE_CHARACTERS)

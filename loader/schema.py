@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 import pyarrow as pa
 from frictionless import Detector, Field, Schema
@@ -178,22 +179,25 @@ def _check_fields(fields: object) -> None:
         if not isinstance(field, Mapping):
             raise UsageError(f"the schema's field {field!r} is not an object")
         for form in ("decimalChar", "groupChar"):
-            _check_form(form, field.get(form, ""))
-        if field.get("groupChar") and field["groupChar"] == field.get("decimalChar", "."):
-            raise UsageError(
-                f"the schema's groupChar {field['groupChar']!r} is the decimalChar too",
-                hint="declare both: the decimalChar is a full stop unless it is declared",
-            )
+            if not isinstance(field.get(form, ""), str):
+                raise UsageError(f"the schema's {form} {field[form]!r} is not a string")
+        if field.get("type") == "number":
+            _check_number_forms(field)
 
 
-def _check_form(form: str, value: object) -> None:
+def _check_number_forms(field: Mapping[str, Any]) -> None:
     """Refuse what would change a number without a word: ``-`` as groupChar makes 5 of -5."""
-    if not isinstance(value, str):
-        raise UsageError(f"the schema's {form} {value!r} is not a string")
-    if any(one.isalnum() or one in "+-" for one in value):
+    for form in ("decimalChar", "groupChar"):
+        value = field.get(form, "")
+        if any(one.isalnum() or one in "+-" for one in value):
+            raise UsageError(
+                f"the schema's {form} {value!r} is a part of numbers themselves",
+                hint="give what stands between digits, such as a comma, a full stop or a space",
+            )
+    if field.get("groupChar") and field["groupChar"] == field.get("decimalChar", "."):
         raise UsageError(
-            f"the schema's {form} {value!r} is a part of numbers themselves",
-            hint="give what stands between digits, such as a comma, a full stop or a space",
+            f"the schema's groupChar {field['groupChar']!r} is the decimalChar too",
+            hint="declare both: the decimalChar is a full stop unless it is declared",
         )
 
 

@@ -4,6 +4,8 @@ import datetime as dt
 import json
 import re
 import tracemalloc
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pyarrow as pa
@@ -433,6 +435,18 @@ OWN_FORMS = {
 def test_a_form_of_its_own_is_read(field, cells, given, lost):
     values, misfit = read(strings(*cells), Field.from_descriptor({"name": "a"} | field))
     assert (values.to_pylist(), misfit) == (given, lost)
+
+
+def test_threads_do_not_lose_each_other_s_zones():
+    field = Field.from_descriptor({"name": "a", "type": "datetime", "format": "any"})
+    texts = [f"2020-01-01 10:{n % 60:02} CEST" for n in range(600)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda text: read(strings(text), field), texts * 4))
+    assert all((values.to_pylist(), misfit) == ([None], 0) for values, misfit in found)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        warnings.warn("as before", UserWarning, stacklevel=1)
+    assert len(said) == 1
 
 
 # name: how a number is declared

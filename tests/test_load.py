@@ -322,6 +322,8 @@ HEADER_ALONE = {
         {"dialect": {"delimiter": "\x1f"}},
     ),
     "Cyrillic": ("номер,название улицы\n", {}),
+    "a written line end, where its row is given": ("unit,path\\name\n", {"header_row": 1}),
+    "a word": ("Дата", {}),
 }
 
 
@@ -329,9 +331,8 @@ HEADER_ALONE = {
 def test_a_header_alone_empties_the_table_and_is_told(
     database_18, datastore_url_18, tmp_path, text, given
 ):
-    options = Options("t", datastore_url_18, **given)
-    load(write(tmp_path / "old.csv", "\n\na,b\n1,2\n"), options)
-    report = load(write(tmp_path / "t.csv", text), options)
+    load(write(tmp_path / "old.csv", "a,b\n1,2\n"), Options("t", datastore_url_18))
+    report = load(write(tmp_path / "t.csv", text), Options("t", datastore_url_18, **given))
     assert "the file has a header and no rows: the table is empty" in report.warnings
     assert rows_of(database_18, "t") == []
 

@@ -192,12 +192,18 @@ INVALID = {
     "a format that is no string": {"fields": [{"name": "a", "type": "date", "format": 5}]},
     "a decimalChar that is no string": {"fields": [{"name": "a", "decimalChar": 5}]},
     **{
-        f"{form} {char!r}, which is in numbers": {"fields": [{"name": "a", form: char}]}
+        f"{form} {char!r}, which is in numbers": {
+            "fields": [{"name": "a", "type": "number", form: char}]
+        }
         for form in ("decimalChar", "groupChar")
         for char in ("-", "+", "5", "e", "E", "x", ",-", "\u0663")
     },
-    "groupChar alone is decimalChar too": {"fields": [{"name": "a", "groupChar": "."}]},
-    "both are the same": {"fields": [{"name": "a", "groupChar": ",", "decimalChar": ","}]},
+    "groupChar alone is decimalChar too": {
+        "fields": [{"name": "a", "type": "number", "groupChar": "."}]
+    },
+    "both are the same": {
+        "fields": [{"name": "a", "type": "number", "groupChar": ",", "decimalChar": ","}]
+    },
     "nested too deep": {"fields": [], "x": nested(60)},
 }
 
@@ -207,6 +213,13 @@ def test_an_invalid_descriptor_is_wrong_usage(descriptor):
     with pytest.raises(UsageError, match="the schema") as raised:
         read_descriptor(descriptor)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["integer", "string", "any", None])
+@pytest.mark.parametrize("char", [".", "-", "e"])
+def test_what_only_numbers_have_does_not_matter_to_others(kind, char):
+    field = {"name": "a", "groupChar": char} | ({"type": kind} if kind else {})
+    assert read_descriptor({"fields": [field]}).field_names == ["a"]
 
 
 @pytest.mark.parametrize("descriptor", [None, {}])

@@ -42,6 +42,7 @@ _TOO_SLOW = (psycopg.errors.QueryCanceled, psycopg.errors.StatementTooComplex)
 # it 0.3 s. And for all of them before those that it is slow at are not even tried.
 ROW_MS = 20_000
 ALL_ROWS_S = 60.0
+_FILLED_AT_ONCE = 100  # in a transaction: a file of aligned sequences has such a text in each row
 
 
 def expression(  # noqa: PLR0913, PLR0917  (all that the text depends on)
@@ -212,15 +213,17 @@ def fill_long_rows(
         The rows that could not be done as CKAN's trigger would.
     """
     filler = _Filler(connection, table, columns, which)
+    ids = list(ids)
     beginnings, pieces = [], []
-    for row_id in ids:
-        form = locks.patiently(
-            connection, "indexing a long row", [qualified(table)], partial(filler.fill, row_id)
+    for first in range(0, len(ids), _FILLED_AT_ONCE):
+        some = ids[first : first + _FILLED_AT_ONCE]
+        forms = locks.patiently(
+            connection, "indexing long rows", [qualified(table)], partial(filler.fill_all, some)
         )
-        if form == "beginning":
-            beginnings.append(row_id)
-        elif form == "pieces":
-            pieces.append(row_id)
+        beginnings += [
+            row_id for row_id, form in zip(some, forms, strict=True) if form == "beginning"
+        ]
+        pieces += [row_id for row_id, form in zip(some, forms, strict=True) if form == "pieces"]
     return Cut(beginnings, pieces)
 
 
@@ -257,8 +260,11 @@ class _Filler:
         self._beginning_in_pieces = self._fill(slow_texts.in_pieces(beginning.format(whole, size)))
         self._left_s = ALL_ROWS_S
 
-    def fill(self, row_id: int) -> _Form:
-        """Fill one row, in a transaction, and return how much of it."""
+    def fill_all(self, ids: Sequence[int]) -> list[_Form]:
+        """Fill rows, in a transaction, and return how much of each."""
+        return [self._fill_one(row_id) for row_id in ids]
+
+    def _fill_one(self, row_id: int) -> _Form:
         began = time.monotonic()
         whole = self._whole if self._left_s > 0 else self._whole_if_quick
         try:

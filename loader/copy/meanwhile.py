@@ -78,6 +78,7 @@ class Before:
             that a ``VACUUM FULL`` has written anew.
         columns: Their types: to change one writes the rows anew, too.
         xid: The first transaction that had not begun then.
+        emptied: Whether the table was emptied before, while rows were kept.
     """
 
     table: int | None = None
@@ -87,6 +88,7 @@ class Before:
     file: int | None = None
     columns: str | None = None
     xid: str | None = None
+    emptied: bool = False
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def _now(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
     # Read anew, since the writers that were waited for are not to be counted.
     connection.execute("SELECT pg_stat_clear_snapshot()")
     now = _table(connection, names) or table
-    return Before(table.oid, last_id, now.statistics, settled, table.file, table.columns, table.xid)
+    return Before(table.oid, last_id, now.statistics, settled, now.file, now.columns, now.xid)
 
 
 def _wait_for_writers(connection: psycopg.Connection[TupleRow], oid: int) -> bool:
@@ -251,9 +253,10 @@ def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Befor
     dropped = before.table is not None and (table is None or table.oid != before.table)
     if table is None:
         return Changes(_BELOW_ALL, 0, dropped=dropped)
-    emptied = not dropped and _is_emptied(connection, names, before, table)
+    is_emptied = not dropped and _is_emptied(connection, names, before, table)
+    emptied = is_emptied or before.emptied
     before = _of_table(before, table)
-    if emptied:  # all rows that there are have come since, whatever their ``_id``
+    if is_emptied:  # all rows that there are have come since, whatever their ``_id``
         before = replace(before, last_id=_BELOW_ALL)
     statistics = zip(table.statistics, before.statistics, strict=True)
     inserted, updated, deleted = (max(0, now - then) for now, then in statistics)
@@ -375,6 +378,7 @@ def catch_up(
         table.file,
         table.columns,
         table.xid,
+        changes.emptied,
     )
     return now, kept
 

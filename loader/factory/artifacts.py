@@ -155,7 +155,7 @@ class Artifacts:
         for prefix in below:
             for key, size, written in self._store.files(prefix, tell):
                 segments = key.split("/")
-                if prefix and len(segments) == 2:
+                if prefix and len(segments) == 2 and segments[1]:  # tools mark folders so
                     tell(key, ArtifactsError(f"{self.uri}/{key}: {_NO_FOLDER}"))
                 # Another segment was not made by `place`, and could not be found again by it.
                 if len(segments) > 2 and all(map(_is_encoded, segments[:2])):

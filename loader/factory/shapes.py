@@ -124,16 +124,20 @@ def parse(content: bytes) -> Any:  # noqa: ANN401
     Raises:
         Misshapen: It is something else.
     """
+    value = _decoded(content)
+    _check_depth(value)
+    return value
+
+
+def _decoded(content: bytes) -> Any:  # noqa: ANN401
     try:
-        value = json.loads(content, parse_constant=_refuse, parse_float=_finite)
+        return _DECODER.decode(content.decode())
     except Misshapen:
         raise
     except ValueError:
         raise Misshapen("it is not JSON") from None
     except RecursionError:
         raise Misshapen("it is nested too deeply") from None
-    _check_depth(value)
-    return value
 
 
 def _refuse(text: str) -> float:
@@ -145,6 +149,9 @@ def _finite(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise Misshapen("it has a number that is too large")
     return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def _check_depth(value: object) -> None:
@@ -175,7 +182,7 @@ def rows(lines: Iterator[bytes], names: Sequence[str], count: int) -> Iterator[b
     """
     found = -1  # the line with the names
     for line in lines:
-        cells = parse(line)
+        cells = _decoded(line)
         if found < 0 and cells != list(names):
             raise Misshapen("its first line is not that of the columns")
         if not _is_row(cells, len(names)):

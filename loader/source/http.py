@@ -26,10 +26,10 @@ SCHEMES: tuple[str, ...] = ("http", "https")
 _READ_BYTES = 128 * 1024  # what a connection that breaks within one read can lose
 # Not more digits than any file needs: Python refuses to read thousands of them.
 _LENGTH = re.compile(r"[0-9]{1,18}")
-# What says nothing of packing, though it stands in Content-Encoding.
-_NO_CODINGS = {"", "identity", "none", "binary", "8bit", "utf-8", "utf8", "aws-chunked"}
-# What ``unpack`` finds by the first bytes, whether the header is right or not.
-_CODINGS = {"gzip", "zstd", "bzip2", "xz"}
+# What ``unpack`` cannot tell by the first bytes. It finds out all else, whether the header is right
+# or not: some servers put a charset there, or the kind of the file itself.
+_LOST_CODINGS = {"br", "compress", "dcb", "dcz", "deflate", "exi", "pack200-gzip"}
+_CODINGS = {"gzip", "zstd", "bzip2", "xz", *_LOST_CODINGS}
 _MOST_SHOWN = 40  # characters of a header
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
@@ -131,8 +131,8 @@ class _HttpResponse:
 def _codings(header: str, shown: str) -> tuple[str, ...]:
     """Return how the server has packed the file, if that is in a way that can be undone."""
     named = [name.strip().lower().removeprefix("x-") for name in header.split(",")]
-    codings = tuple(name for name in named if name not in _NO_CODINGS)
-    if len(codings) > 1 or not _CODINGS.issuperset(codings):
+    codings = tuple(name for name in named if name in _CODINGS)
+    if len(codings) > 1 or not _LOST_CODINGS.isdisjoint(codings):
         raise SourceError(
             f"{shown}: the server sends it packed as {header[:_MOST_SHOWN]!r}, though it was asked"
             " not to pack it",

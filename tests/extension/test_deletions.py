@@ -280,6 +280,18 @@ class TestTables:
         factory_portal.ckan("aircan", "reconcile")
         assert factory_portal.search(loaded["id"])["total"] == 1
 
+    @pytest.mark.parametrize("mark", ["for https://demo.ckan.org", "", "for https://a.org/ "])
+    def test_whose_mark_names_no_dataset_stay(
+        self, factory_portal: Portal, loaded: dict[str, Any], mark: str
+    ):
+        with psycopg.connect(factory_portal.datastore_url) as connection:
+            connection.execute(
+                f'COMMENT ON SEQUENCE "{loaded["id"]}__id_seq" IS'
+                f" 'of a table that AirCan has loaded {mark}'"
+            )
+        factory_portal.ckan("aircan", "reconcile")
+        assert factory_portal.search(loaded["id"])["total"] == 2
+
     def test_of_a_resource_that_was_moved_stay(
         self, factory_portal: Portal, loaded: dict[str, Any]
     ):

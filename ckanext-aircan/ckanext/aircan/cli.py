@@ -47,7 +47,7 @@ def submit(what: str, force: bool, dry_run: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _say(*parts: str, is_problem: bool = False) -> None:
+def _say(*parts: object, is_problem: bool = False) -> None:
     """Print a line of parts, some of which an editor, a file or a plugin has chosen."""
     click.echo("  ".join(map(one_line, parts)).rstrip(), err=is_problem)
 

@@ -183,6 +183,7 @@ def _for_each(job_ids: list[str], ask: Callable[[str], object], end: float) -> b
         except AirflowError:
             in_vain += 1
         except Exception:  # noqa: BLE001  (the others have their turn all the same)
+            in_vain += 1
             _log.exception("nothing could be done for job %s", job_id)
         if in_vain == _IN_VAIN:
             return False
@@ -404,7 +405,7 @@ def _conf(one: Session, job: Job, resource: Mapping[str, Any]) -> dict[str, Any]
         limit = limits.tighter(name, options.get(name), config.option(name))
         if limit is not None:
             options[name] = limit
-    title = resource.get("name") or resource["id"]
+    title = str(resource.get("name") or resource["id"])
     conf = {
         "resource": {
             "name": _NO_NAME.sub("-", title.lower()).strip("-") or "resource",

@@ -13,7 +13,7 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u316
 }
 
 
-def one_line(text: str) -> str:
+def one_line(text: object) -> str:
     """Return a text in one line, with a replacement character for each that cannot be shown."""
-    line = " ".join(text.split())
+    line = " ".join(str(text).split())
     return "".join(c if c.isprintable() and c not in _UNSEEN else "\ufffd" for c in line)

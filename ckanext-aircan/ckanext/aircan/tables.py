@@ -33,16 +33,18 @@ _IS_TABLE = """
 """
 # The loader leaves a comment at the table's sequence: for which CKAN, and for which dataset.
 _LOADED_FOR = """
-    SELECT t.relname, substring(obj_description(s.oid, 'pg_class') FROM '[^ ]+$')
-    FROM pg_class s
+    SELECT t.relname, substring(c.description FROM :form) AS dataset
+    FROM pg_description c
+    JOIN pg_class s ON s.oid = c.objoid AND s.relkind = 'S'
     JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid
         AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a'
     JOIN pg_class t ON t.oid = d.refobjid
-    WHERE s.relkind = 'S' AND t.relkind = 'r' AND t.relnamespace = 'public'::regnamespace
+    WHERE c.classoid = 'pg_class'::regclass AND c.objsubid = 0 AND c.description ~ :form
+        AND t.relkind = 'r' AND t.relnamespace = 'public'::regnamespace
         AND left(t.relname, 1) <> '_' AND t.relname = coalesce(:id, t.relname)
-        AND starts_with(obj_description(s.oid, 'pg_class'), :mark)
 """
-_MARK = "of a table that AirCan has loaded for "
+# A mark without a dataset tells nothing.
+_MARK = "^of a table that AirCan has loaded for [^ ]+ (.+)$"
 _LOCK_TIMEOUT = "10s"  # a long report may read the rows; nobody has to wait behind us for longer
 
 
@@ -137,7 +139,7 @@ def _passed_on() -> list[str]:
 
 def _loaded_for(connection: Connection, resource: str | None = None) -> dict[str, str]:
     """Return for which dataset the rows of each resource were loaded, or of this one."""
-    found = connection.execute(text(_LOADED_FOR), {"id": resource, "mark": _MARK})
+    found = connection.execute(text(_LOADED_FOR), {"id": resource, "form": _MARK})
     return dict(found.fetchall())
 
 
