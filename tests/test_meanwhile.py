@@ -107,9 +107,9 @@ def running(url: str, *statements: str) -> Callable[[], None]:
 EMPTIED = "others emptied the old table during the load"
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", STEPS[1::2])
 @pytest.mark.parametrize("restart", ["RESTART IDENTITY", "CONTINUE IDENTITY"])
-@pytest.mark.parametrize("count", [0, 1, 216, 5000])
+@pytest.mark.parametrize("count", [0, 216, 5000])
 @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
 def test_rows_of_a_table_that_was_emptied_are_all_theirs(
     datastore_url_18, database_18, tmp_path, step, restart, count, policy
