@@ -99,6 +99,7 @@ def read(
         if first is None:
             if options.encoding is None:
                 _refuse_ebcdic(head, stream.encoding)
+            _refuse_no_utf16(head, stream.encoding)
             _check_header_alone(head, found, declared)
         missing = declared_schema.missing_values if declared_schema else [""]
         rows = None
@@ -152,6 +153,20 @@ def _check_header_alone(head: bytes, found: Dialect, declared: dialect.Declared)
             hint="end all rows in a newline; name the encoding with --encoding; or the header's"
             " row with --header-row, if it is all there is",
         )
+
+
+def _refuse_no_utf16(head: bytes, encoding: str) -> None:
+    """Refuse a text without a row whose bytes are ASCII, and were taken two by two.
+
+    Raises:
+        EncodingError: They are: in UTF-16 each comma and line end has a NUL.
+    """
+    if encoding.startswith("utf-16"):
+        octets = head.decode("utf-8", errors="replace").encode(encoding)
+        if octets.isascii() and b"\0" not in octets:
+            raise EncodingError(
+                f"the text is not {encoding}, but ASCII", hint="leave the encoding to be found out"
+            )
 
 
 def _refuse_ebcdic(head: bytes, guessed: str) -> None:

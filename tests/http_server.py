@@ -31,6 +31,7 @@ class HttpServer:
     ranges: bool = True
     preconditions: bool = True  # whether If-Match and If-Unmodified-Since are heeded
     length: bool = True  # False: chunked
+    transfer_encoding: str = "chunked"
     framed: bool = True  # False: neither, the end of the connection is the end
     content_encoding: str | list[str] | None = None  # several: a header each
     date: str | None = "now"
@@ -124,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.server_state.framed:
             return {"Connection": "close"}
         if not self.server_state.length:
-            return {"Transfer-Encoding": "chunked"}
+            return {"Transfer-Encoding": self.server_state.transfer_encoding}
         return {"Content-Length": str(len(content))}
 
     def _validators(self) -> dict[str, str]:

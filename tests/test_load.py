@@ -308,6 +308,17 @@ def test_ebcdic_is_no_empty_table(datastore_url_18, database_18, tmp_path, encod
         assert (report.rows, types(report)) == (rows, ["bigint", "text"])
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("rows", [1, 200])
+def test_ascii_is_no_empty_table_of_utf16(datastore_url_18, database_18, tmp_path, encoding, rows):
+    options = Options("t", datastore_url_18)
+    load(write(tmp_path / "old.csv", "a,b\n1,2\n"), options)
+    path = write(tmp_path / "t.csv", "id,name\n" + "1,x\n" * rows)
+    with pytest.raises(EncodingError, match="but ASCII"):
+        load(path, replace(options, encoding=encoding))
+    assert rows_of(database_18, "t") == [(1, 2)]
+
+
 # name: text, options
 HEADER_ALONE = {
     "LF": ("a,b\n", {}),

@@ -663,9 +663,40 @@ def test_a_range_that_is_none_is_refused(told):
             source.readall()
 
 
+@pytest.mark.parametrize("length", [True, False], ids=["", "chunked"])
 @pytest.mark.parametrize("part_bytes", [1_000_000, 2_000_000, len(DATA)])
-def test_a_part_of_the_range_asked_for_is_not_taken_for_all_of_it(part_bytes):
-    with HttpServer(DATA, **DROPS | {"drops": 1, "part_bytes": part_bytes}) as server:
+def test_a_part_of_the_range_asked_for_is_not_taken_for_all_of_it(part_bytes, length):
+    faults = DROPS | {"drops": 1, "part_bytes": part_bytes}
+    with HttpServer(DATA, **faults, length=length) as server:
+        assert bytes_of(server.url) == DATA
+
+
+def test_a_rest_of_which_nobody_knows_the_length_is_refused():
+    told = f"bytes 1000000-{len(DATA) - 1}/*"
+    faults = DROPS | {"drops": 1, "drop_after": 1_000_000, "told_range": told, "length": False}
+    with HttpServer(DATA, **faults) as server, pytest.raises(SourceError) as caught:
+        bytes_of(server.url)
+    assert "does not tell how many there are" in caught.value.message or (
+        "the server sent others" in caught.value.message
+    )
+
+
+FORMS = ["chunked, chunked", "identity, chunked", "chunked;x=1", "xchunkedx", "gzip, chunked", "br"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_that_is_not_undone_is_refused(form):
+    """Python takes chunks apart under their very name only; their sizes would be loaded as rows."""
+    server = HttpServer(DATA, length=False, transfer_encoding=form)
+    with server, pytest.raises(SourceError, match="a form that is not known") as caught:
+        bytes_of(server.url)
+    assert not caught.value.retryable
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("form", ["chunked", "Chunked", "CHUNKED"])
+def test_chunks_are_taken_apart_however_they_are_written(form):
+    with HttpServer(DATA, length=False, transfer_encoding=form) as server:
         assert bytes_of(server.url) == DATA
 
 

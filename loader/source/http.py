@@ -59,7 +59,7 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
             },
         )
     try:
-        return _HttpResponse(opened, target.shown, offset)
+        return _HttpResponse(opened, target.shown, offset, known)
     except SourceError:
         opened.close()
         raise
@@ -74,7 +74,7 @@ class _HttpResponse:
 
     tells_pace = True  # a read of 128 KiB may take its time: each byte counts as it comes
 
-    def __init__(self, opened: BinaryIO, shown: str, offset: int) -> None:
+    def __init__(self, opened: BinaryIO, shown: str, offset: int, known: Identity | None) -> None:
         self._opened = opened  # closes its response when nobody holds it
         # smart_open types all its readers as BinaryIO.
         self._response: requests.Response = opened.response  # type: ignore[attr-defined]
@@ -82,13 +82,19 @@ class _HttpResponse:
         self._foreign = network_errors()
         headers = self._response.headers
         codings = _codings(headers.get("Content-Encoding", ""), shown)
-        length = headers.get("Content-Length", "")
+        chunked = _is_chunked(headers.get("Transfer-Encoding", ""), shown)
+        length = "" if chunked else headers.get("Content-Length", "")  # RFC 9112, 6.3
         self._left = int(length) if _LENGTH.fullmatch(length) else None
-        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
         self.end_is_certain = chunked or self._left is not None
         self._skip = 0
         if offset and self._response.status_code == http.client.PARTIAL_CONTENT:
             self.size = self._ranged_size(headers.get("Content-Range", ""), offset)
+            if self.size is None and (known is None or known.size is None):
+                raise SourceError(
+                    f"{shown}: asked for the bytes from {offset} on, the server does not tell how"
+                    " many there are",
+                    hint="download the file first and load it from there",
+                )
         elif self._response.status_code in (http.client.OK, 203):
             self.size = self._left
             self._skip = offset  # no ranges here: what is known already is read again
@@ -126,6 +132,17 @@ class _HttpResponse:
     def close(self) -> None:
         self._response.close()
         self._opened.close()
+
+
+def _is_chunked(header: str, shown: str) -> bool:
+    """Tell whether an answer comes in chunks; Python takes them apart under no other name."""
+    named = header.strip().lower()
+    if named not in ("", "identity", "chunked"):
+        raise SourceError(
+            f"{shown}: the server sends it in a form that is not known, {header[:_MOST_SHOWN]!r}",
+            hint="have the server send it as it is, or download it first and load the file",
+        )
+    return named == "chunked"
 
 
 def _codings(header: str, shown: str) -> tuple[str, ...]:

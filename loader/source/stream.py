@@ -249,6 +249,8 @@ class Source(io.RawIOBase):
         if known is not None and not known.matches(connection.identity):
             connection.close()
             raise changed(self.uri)
+        if self.size is None:  # the rest of what came in chunks tells it
+            self.size = connection.size
         self.end_is_certain = connection.end_is_certain
         return connection
 
