@@ -369,6 +369,54 @@ def test_the_data_dictionary_stays_for_the_columns_that_stay(
     }
 
 
+RENAMED = {
+    "a table": ("ALTER TABLE t RENAME TO put_aside", "t__id_seq"),
+    "a table and its sequence": (
+        "ALTER TABLE t RENAME TO put_aside; ALTER SEQUENCE t__id_seq RENAME TO s",
+        "t_pkey",
+    ),
+    "another's index": (
+        "ALTER TABLE t RENAME CONSTRAINT t_pkey TO p; CREATE TABLE o (n int);"
+        " CREATE INDEX t_pkey ON o (n)",
+        "t_pkey",
+    ),
+    "a sequence by itself": (
+        "ALTER SEQUENCE t__id_seq RENAME TO s; CREATE SEQUENCE t__id_seq",
+        "t__id_seq",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statements", "taken"), RENAMED.values(), ids=RENAMED)
+def test_names_that_others_have_are_refused_before_a_row_is_read(
+    datastore_url_18, database_18, first, second, statements, taken
+):
+    load(first, Options("t", datastore_url_18))
+    for statement in statements.split("; "):
+        database_18.execute(statement)
+    progress = AtStep("reading the header", lambda: pytest.fail("it was read"))
+    with pytest.raises(NotADataStoreTable, match=f"table t: .*{taken}") as refused:
+        load(second, Options("t", datastore_url_18), progress)
+    assert "RENAME TO" in refused.value.hint
+
+
+def test_a_table_that_was_renamed_with_all_of_its_own_is_in_nobody_s_way(
+    datastore_url_18, database_18, first, second
+):
+    load(first, Options("t", datastore_url_18))
+    index = database_18.execute(
+        "SELECT indexrelid::regclass FROM pg_index WHERE indrelid = 't'::regclass"
+        " AND NOT indisprimary"
+    ).fetchone()[0]
+    database_18.execute("ALTER TABLE t RENAME TO put_aside")
+    for kind, old in (("SEQUENCE", "t__id_seq"), ("INDEX", "t_pkey"), ("INDEX", index)):
+        database_18.execute(
+            f"ALTER {kind} {old} RENAME TO put_aside_{kind}_{old[:3].strip(chr(34))}"
+        )
+    load(second, Options("t", datastore_url_18))
+    assert len(rows_of(database_18, "put_aside")) > 0
+
+
 LOST = {
     "statistics object known": "CREATE STATISTICS known ON n, name FROM t",
     "the PRIMARY KEY (n)": "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (n)",

@@ -40,11 +40,13 @@ def check_live(
 
     Raises:
         NotADataStoreTable: The name belongs to a view, or to a table without ``_id`` and
-            ``_full_text``: it is somebody else's.
+            ``_full_text``: it is somebody else's. So may be a name that goes with it.
         DependentObjects: Something depends on the live table that no swap can bring back.
     """
     with ours("looking at the live table"):
         oid = _oid(connection, names.live)
+        if replaced or oid is None:
+            _refuse_taken(connection, names, oid)
         if oid is None:
             return
         row = connection.execute(
@@ -60,6 +62,29 @@ def check_live(
             )
         if replaced:
             views.refuse(connection, names)
+
+
+def _refuse_taken(connection: psycopg.Connection[TupleRow], names: Names, oid: int | None) -> None:
+    """Refuse a table whose sequence or index cannot have its name, before hours of work.
+
+    One that is renamed keeps both.
+    """
+    wanted = [f"{names.live}__id_seq", f"{names.live}_pkey", names.full_text_index]
+    taken = connection.execute(
+        "SELECT c.relname FROM pg_class c WHERE relnamespace = %s::regnamespace"
+        " AND relname = ANY(%s) AND NOT EXISTS ("
+        " SELECT FROM pg_index WHERE indexrelid = c.oid AND indrelid = %s) AND NOT EXISTS ("
+        " SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid"
+        " AND refclassid = 'pg_class'::regclass AND refobjid = %s) ORDER BY 1",
+        (SCHEMA, wanted, oid or 0, oid or 0),
+    ).fetchall()
+    if taken:
+        raise NotADataStoreTable(
+            f"others have names that belong to the table {names.live}:"
+            f" {', '.join(row[0] for row in taken)}",
+            hint="was it renamed? rename what went with it, too: ALTER SEQUENCE and ALTER INDEX ..."
+            " RENAME TO ...",
+        )
 
 
 @dataclass(frozen=True)
