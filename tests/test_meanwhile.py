@@ -137,7 +137,14 @@ def test_rows_of_a_table_that_was_emptied_are_all_theirs(
 
 @pytest.mark.parametrize("step", STEPS[1:3])
 @pytest.mark.parametrize(
-    "statement", ["VACUUM FULL t", "CLUSTER t USING t_pkey", "ALTER TABLE t ALTER n TYPE numeric"]
+    "statement",
+    [
+        "VACUUM FULL t",
+        "CLUSTER t USING t_pkey",
+        "ALTER TABLE t ALTER n TYPE numeric",
+        "ALTER TABLE t ALTER n TYPE numeric; ALTER TABLE t ALTER n TYPE bigint",
+        "ALTER TABLE t SET UNLOGGED",
+    ],
 )
 @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
 def test_a_table_that_is_written_anew_is_not_taken_for_an_emptied_one(
@@ -146,10 +153,26 @@ def test_a_table_that_is_written_anew_is_not_taken_for_an_emptied_one(
     install_ckan(database_18)
     options = Options("t", datastore_url_18, on_concurrent_writes=policy)
     load(write(tmp_path / "first.csv", 1000), options)
-    act = AtStep(step, running(datastore_url_18, statement))
+    act = AtStep(step, running(datastore_url_18, *statement.split("; ")))
     warnings = load(write(tmp_path / "second.csv", 1500), options, act).warnings
     assert EMPTIED not in warnings
     assert not any("inserted" in warning for warning in warnings)
+    assert len(rows_of(database_18, "t")) == 1500
+
+
+@pytest.mark.parametrize("policy", ["warn", "keep"])
+@pytest.mark.parametrize("change", ["UPDATE t SET name = name", "DELETE FROM t"])
+def test_nor_is_one_whose_last_row_was_changed(
+    datastore_url_18, database_18, tmp_path, change, policy
+):
+    install_ckan(database_18)
+    options = Options("t", datastore_url_18, on_concurrent_writes=policy)
+    load(write(tmp_path / "first.csv", 1000), options)
+    statements = f"{change} WHERE _id = 1000", "VACUUM FULL t"
+    act = AtStep("copying rows", running(datastore_url_18, *statements))
+    warnings = load(write(tmp_path / "second.csv", 1500), options, act).warnings
+    assert EMPTIED not in warnings
+    assert len(rows_of(database_18, "t")) == 1500
 
 
 @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])

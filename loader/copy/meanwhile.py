@@ -51,9 +51,9 @@ _TABLE = """
         pg_stat_get_tuples_deleted(c.oid), EXISTS (
         SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
         WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND a.attname = '_id'),
-        pg_relation_filenode(c.oid), (
-        SELECT string_agg(concat_ws(' ', attnum, atttypid, atttypmod), ',' ORDER BY attnum)
-        FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
+        pg_relation_filenode(c.oid), concat_ws(',', relam, relpersistence, (
+        SELECT string_agg(concat_ws(' ', attnum, atttypid, xmin), ',' ORDER BY attnum)
+        FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped)),
         pg_snapshot_xmax(pg_current_snapshot())::xid::text
     FROM pg_class c WHERE c.oid = to_regclass(%s)
 """
@@ -76,7 +76,8 @@ class Before:
         settled: Whether nobody was writing any more who might have rows below ``last_id``.
         file: The file that its rows were in; another one has those of a table that was emptied, or
             that a ``VACUUM FULL`` has written anew.
-        columns: Their types: to change one writes the rows anew, too.
+        form: What ``ALTER TABLE`` writes the rows anew for: their columns, also if one was changed
+            and changed back.
         xid: The first transaction that had not begun then.
         emptied: Whether the table was emptied before, while rows were kept.
     """
@@ -86,7 +87,7 @@ class Before:
     statistics: tuple[int, int, int] = (0, 0, 0)
     settled: bool = True
     file: int | None = None
-    columns: str | None = None
+    form: str | None = None
     xid: str | None = None
     emptied: bool = False
 
@@ -208,7 +209,7 @@ def _now(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
     # Read anew, since the writers that were waited for are not to be counted.
     connection.execute("SELECT pg_stat_clear_snapshot()")
     now = _table(connection, names) or table
-    return Before(table.oid, last_id, now.statistics, settled, now.file, now.columns, now.xid)
+    return Before(table.oid, last_id, now.statistics, settled, now.file, now.form, now.xid)
 
 
 def _wait_for_writers(connection: psycopg.Connection[TupleRow], oid: int) -> bool:
@@ -232,7 +233,7 @@ class _Table:
     statistics: tuple[int, int, int]
     has_index: bool
     file: int | None
-    columns: str | None
+    form: str
     xid: str
 
 
@@ -269,15 +270,15 @@ def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Befor
 def _is_emptied(
     connection: psycopg.Connection[TupleRow], names: Names, before: Before, table: _Table
 ) -> bool:
-    """Tell whether the rows of before are gone, as far as its last row tells."""
-    is_same = table.file == before.file or table.columns != before.columns
+    """Tell whether no row of before is left, though nothing but ``TRUNCATE`` may be why."""
+    is_same = table.file == before.file or table.form != before.form
     if is_same or before.last_id == _BELOW_ALL:
         return False
-    query = sql.SQL("SELECT FROM {} WHERE _id = {} AND age(xmin) > age({}::xid)").format(
-        qualified(names.live), sql.Literal(before.last_id), sql.Literal(before.xid)
+    # ``VACUUM FULL`` keeps xmin: the first row that is read tells.
+    query = sql.SQL("SELECT FROM {} WHERE age(xmin) > age({}::xid) LIMIT 1").format(
+        qualified(names.live), sql.Literal(before.xid)
     )
-    with _by_index(connection):
-        return connection.execute(query).fetchone() is None
+    return connection.execute(query).fetchone() is None
 
 
 def _of_table(before: Before, table: _Table) -> Before:
@@ -376,7 +377,7 @@ def catch_up(
         statistics,
         before.settled,
         table.file,
-        table.columns,
+        table.form,
         table.xid,
         changes.emptied,
     )
