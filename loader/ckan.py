@@ -157,7 +157,7 @@ class Ckan:
         self.settings = settings
         self.guard = guard
         self._answered = False
-        self._homes: dict[str, str | None] = {}  # the dataset that each resource was seen in
+        self._homes: dict[str, str] = {}  # the dataset that each resource was seen in
         self._status = int(requests.codes.ok)  # of the last answer
         self._answers = answers.Answers(
             self.url,
@@ -258,8 +258,8 @@ class Ckan:
             CkanForbidden: The token may not see it.
         """
         shown = self.ask("resource_show", {"id": resource_id}, _resource, repeat=repeat)
-        home = self._homes.setdefault(resource_id, shown.get("package_id"))
-        if shown.get("package_id") != home:
+        home = self._homes.setdefault(resource_id, shown["package_id"])
+        if shown["package_id"] != home:
             raise CkanNotFound(
                 f"the resource {resource_id} was deleted, and one of another dataset has its id",
                 hint="load that one anew if its rows are wanted",

@@ -46,6 +46,7 @@ class HttpServer:
     range_shift: int = 0  # answers another range than the one that was asked for
     part_bytes: int | None = None  # of what a request for a range asks for, at most
     told_range: str | None = None  # in place of the true Content-Range
+    tells_total: bool = True  # in Content-Range
     requests: list[dict[str, str]] = field(default_factory=list)  # headers, with ":path"
 
     def __enter__(self) -> "HttpServer":
@@ -113,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             status, content = 206, content[start:][: state.part_bytes]
             last = start + len(content) - 1
-            headers["Content-Range"] = state.told_range or f"bytes {start}-{last}/{total}"
+            told = total if state.tells_total else "*"
+            headers["Content-Range"] = state.told_range or f"bytes {start}-{last}/{told}"
         if state.content_encoding:
             headers["Content-Encoding"] = state.content_encoding
         headers.update(self._framing(content))

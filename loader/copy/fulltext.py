@@ -163,6 +163,9 @@ def filling(connection: psycopg.Connection[TupleRow], table: str, value: str) ->
     )
 
 
+_Form = Literal["whole", "pieces", "beginning"]
+
+
 @dataclass(frozen=True)
 class Cut:
     """Rows in which a search does not find all: CKAN's trigger refuses them, or takes too long.
@@ -214,20 +217,15 @@ def fill_long_rows(
     """
     filler = _Filler(connection, table, columns, which)
     ids = list(ids)
-    beginnings, pieces = [], []
+    done: dict[_Form, list[int]] = {"whole": [], "beginning": [], "pieces": []}
     for first in range(0, len(ids), _FILLED_AT_ONCE):
         some = ids[first : first + _FILLED_AT_ONCE]
         forms = locks.patiently(
             connection, "indexing long rows", [qualified(table)], partial(filler.fill_all, some)
         )
-        beginnings += [
-            row_id for row_id, form in zip(some, forms, strict=True) if form == "beginning"
-        ]
-        pieces += [row_id for row_id, form in zip(some, forms, strict=True) if form == "pieces"]
-    return Cut(beginnings, pieces)
-
-
-_Form = Literal["whole", "pieces", "beginning"]
+        for row_id, form in zip(some, forms, strict=True):
+            done[form].append(row_id)
+    return Cut(done["beginning"], done["pieces"])
 
 
 class _Filler:

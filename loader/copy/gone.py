@@ -214,7 +214,4 @@ def _drop(connection: psycopg.Connection[TupleRow], table: str, oid: int) -> boo
 def oid_of(connection: psycopg.Connection[TupleRow], table: str) -> int | None:
     """Return what tells a table from the next of its name; None if there is none."""
     with ours("looking for the table"):
-        row = connection.execute(
-            "SELECT to_regclass(%s)::oid", (qualified(table).as_string(None),)
-        ).fetchone()
-    return row[0] if row else None
+        return relation.oid(connection, table)

@@ -94,6 +94,14 @@ def name(resource_id: str) -> Names:
     return Names(resource_id, f"{_PREFIX}{_hash(resource_id)}_{secrets.token_hex(4)}")
 
 
+def oid(connection: psycopg.Connection[TupleRow], name: str, schema: str = SCHEMA) -> int | None:
+    """Return what tells a relation from the next of its name; None if there is none."""
+    row = connection.execute(
+        "SELECT to_regclass(%s)::oid", (sql.Identifier(schema, name).as_string(None),)
+    ).fetchone()
+    return row[0] if row else None
+
+
 def qualified(relation: str) -> sql.Identifier:
     """Return a relation's name with its schema, quoted."""
     return sql.Identifier(SCHEMA, relation)

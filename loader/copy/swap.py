@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import keep, locks, meanwhile, views
+from loader.copy import keep, locks, meanwhile, relation, views
 from loader.copy.database import ours
 from loader.copy.relation import SCHEMA, Names, let_autovacuum_come, qualified
 from loader.errors import DatabaseUnreachable, NotADataStoreTable, TableBusy
@@ -44,7 +44,7 @@ def check_live(
         DependentObjects: Something depends on the live table that no swap can bring back.
     """
     with ours("looking at the live table"):
-        oid = _oid(connection, names.live)
+        oid = relation.oid(connection, names.live)
         if replaced or oid is None:
             _refuse_taken(connection, names, oid)
         if oid is None:
@@ -268,14 +268,14 @@ def _swap(
     finish: list[str] = []
     locks.let_vacuums_give_way(connection)
     let_autovacuum_come(connection, names)
-    live = _oid(connection, names.live)
+    live = relation.oid(connection, names.live)
     if live is not None:
         check_live(connection, names)
         if state.keeps_writers_out:
             with _outdated_if_dropped():
                 state = _catch_up(connection, names, state)
         found = _lock_all(connection, names)
-        if _oid(connection, names.live) != live:
+        if relation.oid(connection, names.live) != live:
             raise _Outdated
         check_live(connection, names)
         if keep.missing(connection, names) - left_out:
@@ -323,7 +323,7 @@ def _replace(
     _rename(connection, "TABLE", names.live, f"{names.shadow}_old")
     _rename(connection, "TABLE", names.shadow, names.live)
     _carry(connection, live, names.live)
-    sequence = _oid(connection, f"{names.live}__id_seq")
+    sequence = relation.oid(connection, f"{names.live}__id_seq")
     if sequence is not None:
         _carry(connection, sequence, f"{names.shadow}__id_seq")
     for view in found:
@@ -338,7 +338,7 @@ def _replace(
 def _carry(
     connection: psycopg.Connection[TupleRow], old: int, new: str, schema: str = SCHEMA
 ) -> None:
-    oid = _oid(connection, new, schema)
+    oid = relation.oid(connection, new, schema)
     assert oid is not None  # noqa: S101  # it was made or renamed in this transaction
     keep.carry(connection, old, oid)
 
@@ -403,12 +403,3 @@ def _lock_all(connection: psycopg.Connection[TupleRow], names: Names) -> list[vi
     if not views.are_still(connection, names, found):
         raise _Outdated
     return found
-
-
-def _oid(
-    connection: psycopg.Connection[TupleRow], relation: str, schema: str = SCHEMA
-) -> int | None:
-    row = connection.execute(
-        "SELECT to_regclass(%s)::oid", (sql.Identifier(schema, relation).as_string(None),)
-    ).fetchone()
-    return row[0] if row else None
