@@ -6,6 +6,8 @@ says nothing, of a client that was cut off say, holds up all others and the end 
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,7 +48,19 @@ class _Handler(RequestHandler):
 
 @contextmanager
 def running() -> Iterator[int]:
-    """Run an emulator with the bucket "bucket", in memory; yields its port."""
+    """Run an emulator with the bucket "bucket", in memory; yields its port.
+
+    It is a process of its own: tests become somebody else or take files away from theirs.
+    """
+    command = [sys.executable, __file__]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+        process.kill()
+
+
+def _serve() -> None:
+    """Tell the port, and serve until the other end of standard input is gone."""
     storage = Storage(use_memory_fs=True)
     buckets.create_bucket("bucket", storage)
     lock = threading.Lock()
@@ -54,8 +68,9 @@ def running() -> Iterator[int]:
         ("127.0.0.1", 0), lambda *connection: _Handler(storage, lock, *connection)
     )
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
+    print(server.server_port, flush=True)  # noqa: T201
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    _serve()

@@ -652,12 +652,12 @@ ATTEMPTS = {
 @pytest.mark.parametrize(
     ("status", "error", "message"),
     [
-        (0, ArtifactsUnreachable, "the connection failed"),
+        (0, ArtifactsUnreachable, "the connection failed (RemoteDisconnected)"),
         (400, ArtifactsError, "HTTP 400 Bad Request"),
         (401, ArtifactsError, "Google does not accept these credentials"),
         (403, ArtifactsError, "HTTP 403 Forbidden"),
-        (429, ArtifactsUnreachable, ""),
-        (503, ArtifactsUnreachable, ""),
+        (429, ArtifactsUnreachable, "HTTP 429 Too Many Requests"),
+        (503, ArtifactsUnreachable, "HTTP 503 Service Unavailable"),
     ],
 )
 @pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)

@@ -771,7 +771,6 @@ def test_wrong_usage_exits_with_2_and_everything_else_with_1(kind, capsys):
         ("load", "t.csv", "--json"),
         ("infer", "t.csv"),
         ("validate", "t.csv"),
-        ("db", "url"),
         ("--version",),
     ],
     ids=" ".join,

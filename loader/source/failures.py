@@ -69,10 +69,11 @@ def seam(shown: str, foreign: tuple[type[Exception], ...]) -> Iterator[None]:
 
 
 def _ours(error: Exception, shown: str) -> SourceError:
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None) or getattr(error, "code", None)
-    if isinstance(status, int) and status >= http.client.BAD_REQUEST:
-        return _of_status(status, getattr(response, "headers", None) or {}, shown)
+    for answer in (error, error.__cause__):  # Google's RetryError has the last one as its cause
+        response = getattr(answer, "response", None)
+        status = getattr(response, "status_code", None) or getattr(answer, "code", None)
+        if isinstance(status, int) and status >= http.client.BAD_REQUEST:
+            return _of_status(status, getattr(response, "headers", None) or {}, shown)
     chain = list(_chain(error))
     for kinds, ours, message, hint in _KINDS:
         if any(isinstance(link, kinds) for link in chain):
@@ -84,7 +85,7 @@ def _ours(error: Exception, shown: str) -> SourceError:
     unnumbered = type(error) is OSError and error.errno is None
     if names & _HOPELESS or unnumbered or isinstance(error, ValueError):
         return SourceError(f"{shown} cannot be read ({type(error).__name__})")
-    return Passing(f"{shown}: the connection failed ({type(error).__name__})")
+    return Passing(f"{shown}: the connection failed ({type(_innermost(error)).__name__})")
 
 
 def _of_status(status: int, headers: Mapping[str, str], shown: str) -> SourceError:
@@ -112,6 +113,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
             yield link
             open_ends += [link.__cause__, link.__context__, getattr(link, "reason", None)]
             open_ends += link.args
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return what others wrap, which says the most: RemoteDisconnected, not ConnectionError."""
+    for inner in (error.__cause__, getattr(error, "reason", None), *error.args):
+        if isinstance(inner, BaseException):
+            return _innermost(inner)
+    return error
 
 
 # What went wrong, told by the type of the error or of one that it wraps; the first that fits.
