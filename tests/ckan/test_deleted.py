@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from loads import load_text, rows, settings, sql
 from portal import Portal, Refused
+from psycopg.sql import SQL, Identifier
 from typer.testing import CliRunner
 from unsteady import Unsteady, cut_before, refused
 
@@ -122,7 +123,19 @@ def has_table(portal: Portal, resource_id: str) -> bool:
 
 
 def shadows(portal: Portal) -> list[Any]:
-    return sql(portal, "SELECT relname FROM pg_class WHERE relname LIKE %s", r"\_aircan\_%")
+    return sql(
+        portal,
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE %s",
+        r"\_aircan\_%",
+    )
+
+
+@pytest.fixture(autouse=True)
+def _no_shadows(portal: Portal) -> None:
+    """Drop those that killed loads of other tests have left."""
+    with psycopg.connect(portal.datastore_url) as connection:
+        for (name,) in shadows(portal):
+            connection.execute(SQL("DROP TABLE {}").format(Identifier(name)))
 
 
 @pytest.fixture(params=["first load", "reload"])
