@@ -10,7 +10,6 @@ everything else is streamed.
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
 import lzma
 import re
@@ -37,6 +36,8 @@ _XZ_MEMORY_BYTES = 130 * 1024 * 1024  # xz -9 takes 65 MiB; libzstd's own limit 
 _ZIP_PIECE_BYTES = 1024  # unpacked at once: 1 KiB of bz2 can become 20 MB
 _ZIP_CONTENTS_BYTES = 4 * 1024 * 1024  # 50 bytes a file; zipfile holds ten times that
 _MAGIC_BYTES = 10
+# Behind packed data: NULs of tapes, a line end that a transfer has added, the Ctrl-Z of XMODEM.
+_PADDING = b"\0\r\n\x1a"
 _NAMED = 3  # of the files in a zip that should have had one
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
@@ -56,9 +57,9 @@ _OFFICE_FILES = (
     ({"mimetype", "content.xml"}, "an OpenDocument file"),
 )
 
-# What the decompressors raise for damaged data. OSError: bz2's own, and gzip.BadGzipFile;
-# IndexError, NotImplementedError, OverflowError, struct.error and ValueError: a zip whose table of
-# contents is damaged (an empty name, a version 25.5).
+# What the decompressors raise for damaged data. OSError: bz2's own; IndexError,
+# NotImplementedError, OverflowError, struct.error and ValueError: a zip whose table of contents is
+# damaged (an empty name, a version 25.5).
 _DAMAGE: tuple[type[Exception], ...] = (
     EOFError,
     IndexError,
@@ -96,7 +97,7 @@ def unpack(source: Source) -> BinaryIO:
     if magic.startswith(_OLD_WORKBOOK_MAGIC):
         raise _no_table(source.uri, "an Excel workbook")
     if magic.startswith(_GZIP_MAGIC):
-        return _stream(gzip.GzipFile(fileobj=packed, mode="rb"), source, packed, dense=False)
+        return _stream(_Streams(packed, _GzipDecompressor), source, packed, dense=False)
     if magic.startswith(_BZ2_MAGIC) and magic[4:10] in _BZ2_BLOCKS:
         return _stream(_Streams(packed, bz2.BZ2Decompressor), source, packed)
     if magic.startswith(_XZ_MAGIC):
@@ -179,8 +180,8 @@ class _Streams(io.RawIOBase):
     """What was packed in one stream or several, as ``cat`` or pbzip2 put them together.
 
     The readers of Python's own modules end at the first stream that they cannot read, damaged ones
-    too: what follows would be lost without a word. NULs between streams and behind the last one are
-    padding.
+    too: what follows would be lost without a word. What pads streams, ``_PADDING``, is passed over
+    between them and behind the last one; anything else there is damage.
 
     Args:
         packed: The file.
@@ -221,11 +222,36 @@ class _Streams(io.RawIOBase):
 
     def _behind_padding(self, rest: bytes) -> bytes:
         """Return the begin of the next stream, or nothing at the end of the file."""
-        while not (begin := rest.lstrip(b"\0")):
+        while not (begin := rest.lstrip(_PADDING)):
             rest = self._packed.read(_PIECE_BYTES)
             if not rest:
                 break
         return begin
+
+
+class _GzipDecompressor:
+    """One member of a gzip file, with what the decompressors of the other forms can do."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        self._has_more = False
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not (self._has_more or self._zlib.unconsumed_tail)
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        text = self._zlib.decompress(self._zlib.unconsumed_tail + data, max(0, max_length))
+        self._has_more = len(text) == max_length  # zlib does not tell
+        return text
 
 
 def _xz_decompressor() -> lzma.LZMADecompressor:
@@ -262,7 +288,7 @@ def _open_zstd(source: Source, packed: BinaryIO) -> BinaryIO:
             hint="pip install backports.zstd",
             of_machine=True,
         ) from None
-    content = zstd.ZstdFile(packed)
+    content = _Streams(packed, zstd.ZstdDecompressor)
     return _stream(content, source, packed, (*_DAMAGE, zstd.ZstdError))
 
 
@@ -370,7 +396,7 @@ def _only_file(archive: zipfile.ZipFile, uri: str) -> zipfile.ZipInfo:
 def _check_whole(place: BinaryIO, archive: zipfile.ZipFile, uri: str) -> None:
     """Refuse a zip with something before or behind it: of two, zipfile reads the last alone.
 
-    NULs behind it are padding, and line ends what a transfer has added.
+    ``_PADDING`` behind it is no such thing.
     """
     place.seek(0)
     begin = len(_ZIP_MARKER) if place.read(len(_ZIP_MARKER)) in (_ZIP_MAGICS[2], _ZIP_MARKER) else 0
@@ -380,7 +406,7 @@ def _check_whole(place: BinaryIO, archive: zipfile.ZipFile, uri: str) -> None:
     end = tail.rfind(_ZIP_MAGICS[1]) + 20
     behind = tail[end + 2 + int.from_bytes(tail[end : end + 2], "little") :]
     first = min((member.header_offset for member in archive.infolist()), default=begin)
-    if first != begin or behind.strip(b"\0\r\n"):
+    if first != begin or behind.strip(_PADDING):
         raise CompressionError(
             f"{uri} is a zip with something {'before' if first != begin else 'behind'} it,"
             " such as another zip",

@@ -107,6 +107,51 @@ def test_files_packed_one_after_another_are_read_whole(packed, write):
     assert content_of(write(packed)) == TEXT + b"more\n"
 
 
+PADDINGS = {
+    "a line end": b"\n",
+    "of DOS": b"\r\n",
+    "many": b"\n" * 50_000,
+    "NULs": bytes(512),
+    "NULs and a line end": b"\0\0\n\0",
+    "as XMODEM pads": b"\x1a" * 100,
+}
+
+
+@pytest.mark.parametrize("padding", PADDINGS.values(), ids=PADDINGS)
+@pytest.mark.parametrize("pack", COMPRESSED.values(), ids=COMPRESSED)
+def test_what_pads_packed_data_is_passed_over(pack, padding, write):
+    packed = pack(TEXT) + padding
+    assert content_of(write(packed)) == TEXT
+    with HttpServer(packed) as server:
+        assert content_of(server.url) == TEXT
+
+
+@pytest.mark.parametrize("padding", PADDINGS.values(), ids=PADDINGS)
+@pytest.mark.parametrize("kind", ["gzip", "bz2", "xz", "zstd"])
+def test_what_pads_packed_data_hides_nothing_behind_it(kind, padding, write):
+    pack = COMPRESSED[kind]
+    assert content_of(write(pack(TEXT) + padding + pack(b"more\n"))) == TEXT + b"more\n"
+    for rubbish in (b"1,x\n", b"x", pack(b"more\n")[:-6]):
+        with pytest.raises(CompressionError):
+            content_of(write(pack(TEXT) + padding + rubbish))
+
+
+@given(
+    st.lists(st.binary(max_size=3000).map(lambda data: data * 20), max_size=4),
+    st.sampled_from(["gzip", "bz2", "xz", "zstd"]),
+    st.integers(1, 5000),
+)
+@example([b"a" * 100_000, b"", b"b"], "gzip", 1000)
+def test_streams_come_out_whole_whatever_is_read_at_a_time(texts, kind, size):
+    packed = b"".join(COMPRESSED[kind](text) for text in [b"id\n", *texts])
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(packed)
+        file.flush()
+        with open_source(file.name, IMPATIENT) as source, unpack(source) as stream:
+            content = b"".join(iter(lambda: stream.raw.read(size), b""))
+    assert content == b"id\n" + b"".join(texts)
+
+
 @pytest.mark.parametrize(
     "text", [b"BZh9,b\n1,2\n", b"PK,b\n1,2\n", b"PAR1;x\n", b"\x1f\n", b"P*M\n"]
 )
