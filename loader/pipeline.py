@@ -610,6 +610,13 @@ class _Load:
             warnings.append(f"blank lines left out: {one.blank_lines}")
         if self.options.encoding is None and reading.text.encoding != "utf-8":
             warnings.append(f"the encoding was found to be {reading.text.encoding}")
+        if reading.text.overruled:
+            warnings.append(
+                f"the encoding is {reading.text.encoding}, as the file's byte order mark says,"
+                f" not {reading.text.overruled}"
+            )
+        if reading.whole.found:
+            warnings.append("left out: the Ctrl-Z at the end, which ends a file of DOS")
         if reading.header_may_be_data:
             warnings.append("the first row looks like data: --header-row 0 loads it as a row")
         if not (reading.source.end_is_certain or reading.packed):

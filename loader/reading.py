@@ -24,6 +24,7 @@ from loader.options import Options
 from loader.schema import Column
 from loader.source import Identity, Source, open_source
 from loader.table import Rows
+from loader.text import Readable, WithoutDosEnd
 from loader.verdict import Verdict
 
 MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
@@ -45,6 +46,7 @@ class Reading:
 
     source: Source
     text: text.TextStream
+    whole: WithoutDosEnd  # the same without what a file of DOS ends in
     dialect: Dialect
     columns: Sequence[Column]
     missing: Sequence[str]
@@ -85,7 +87,8 @@ def read(
             source.hash_as_read()
         content = stack.enter_context(unpack.unpack(source))
         stream = text.decode(content, options.encoding)
-        head = text.read_fully(stream, _HEAD_BYTES)
+        whole = WithoutDosEnd(stream)
+        head = text.read_fully(whole, _HEAD_BYTES)
         found, headers, preamble = dialect.detect(head, declared, len(head) < _HEAD_BYTES)
         if len(headers) > MAX_COLUMNS:
             raise TooManyColumns(
@@ -93,7 +96,7 @@ def read(
                 hint=f"Postgres takes {MAX_COLUMNS}, beside _id and _full_text",
             )
         cut = blocks.cut(
-            _Rejoined(head, stream), found, first_times=_FIRST_TIMES, width=len(headers)
+            _Rejoined(head, whole), found, first_times=_FIRST_TIMES, width=len(headers)
         )
         first = next(cut, None)
         if first is None:
@@ -109,6 +112,7 @@ def read(
         yield Reading(
             source,
             stream,
+            whole,
             found,
             columns,
             missing,
@@ -226,7 +230,7 @@ def _may_be_data(columns: Sequence[Column]) -> bool:
 class _Rejoined:
     """A text stream with the head that was read of it put back."""
 
-    def __init__(self, head: bytes, stream: text.TextStream) -> None:
+    def __init__(self, head: bytes, stream: Readable) -> None:
         self._head = head
         self._stream = stream
 

@@ -7,7 +7,8 @@ byte that is no UTF-8. Memory: the chunk asked for, and 256 KiB ahead of it wher
 encoding has to be guessed.
 
 Before the first byte past ASCII there is nothing to guess: all that precedes reads the same in
-every encoding but UTF-16 and UTF-32, and those show at the start.
+every encoding but UTF-16 and UTF-32, and those show at the start. A byte order mark wins over the
+encoding given: nobody begins a text with ``ï»¿``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from loader.errors import EncodingError, NotATable, UsageError
 
 _HEAD_BYTES = 4096
 _LEAST_NULS = 0.02  # of one parity, in UTF-16: delimiters, digits and line ends have them
+_MOST_ODD = 0.05  # of the characters of UTF-16: controls, and what is none
+_LEAST_PLAIN = 0.5  # of the characters of UTF-16, where all bytes but its NULs would be UTF-8 too
 _BINARY_NULS = 4  # in the first 4096 bytes: more is no text
 _SAMPLE_BYTES = 256 * 1024  # from the first byte past ASCII on
 _HIGH = re.compile(rb"[\x80-\xff]")
@@ -32,6 +35,14 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins like that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LINE_END = re.compile("[\r\n]")
+_ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd-\uffff]")
+# ASCII, which in UTF-16 has a NUL beside it; and kana, which have bytes of ASCII there.
+_PLAIN = re.compile("[\x20-\x7e\u3041-\u30ff]")
+_DOS_END = re.compile(rb"(?:\A|(?<=[\r\n]))\x1a[\x1a\r\n\0]*\Z|\x1a[\x1a\0]*\Z")
+_DOS_PADDING = b"\x1a\r\n\0"
+_MOST_PADDING = 4096  # CP/M fills 128 bytes, XMODEM 1024
 _RAW_LEAD = re.compile("[\udcc2-\udcf4]")  # bytes that begin a character of UTF-8, if others follow
 _OF_EITHER_ORDER = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}  # without a mark: as Windows
 
@@ -87,10 +98,12 @@ class TextStream:
 
     Attributes:
         encoding: What the input is in; "utf-8" as long as only ASCII was seen.
+        overruled: The encoding that was given, if the byte order mark is that of another one.
     """
 
     def __init__(self, stream: BinaryIO, encoding: str | None) -> None:
         self.encoding = encoding or "utf-8"
+        self.overruled: str | None = None
         self._stream = stream
         self._settled = encoding is not None
         self._begun = False
@@ -132,13 +145,19 @@ class TextStream:
         """Look at the head for what shows there: a byte order mark, or the NULs of UTF-16."""
         self._begun = True
         head = read_fully(self._stream, _HEAD_BYTES)
-        found = _by_mark(head) or _by_nuls(head)
-        if self.encoding in _OF_EITHER_ORDER:
+        marked = _by_mark(head)
+        if marked is not None:
+            named = self.encoding if self._settled else marked
+            if named != marked and not (named in _OF_EITHER_ORDER and marked.startswith(named)):
+                self.overruled = named
+            self._use(marked)
+        elif self.encoding in _OF_EITHER_ORDER:
+            found = _by_nuls(head)
             fits = found is not None and found.startswith(self.encoding)
             self._use(found if found and fits else _OF_EITHER_ORDER[self.encoding])
         elif self._settled:
             self._use(self.encoding)
-        elif found:
+        elif found := _by_nuls(head):
             self._use(found)
         if self._decoder is None and head.startswith(codecs.BOM_UTF8):
             head = head[len(codecs.BOM_UTF8) :]
@@ -195,9 +214,72 @@ class TextStream:
             # Python calls all single-byte ones but ASCII so.
             if error.encoding == "charmap" and _keeps_ascii(self.encoding):
                 return _with_raw_bytes(data, self.encoding)
-            raise _undecodable(self.encoding, start - len(pending) + error.start) from None
+            raise self._undecodable(start - len(pending) + error.start) from None
         except UnicodeError:  # half a surrogate pair, which UTF-7 for one lets pass
-            raise _undecodable(self.encoding, start) from None
+            raise self._undecodable(start) from None
+
+    def _undecodable(self, offset: int) -> EncodingError:
+        hint = "name the right one with --encoding"
+        if self.overruled:
+            hint = f"its byte order mark says so: if it is {self.overruled}, leave out the mark"
+        return EncodingError(f"byte {offset} of the text is not {self.encoding}", hint=hint)
+
+
+class WithoutDosEnd:
+    """A text without the Ctrl-Z that ends a file of DOS, and what pads it behind.
+
+    It stands at the very end, or on a line of its own: before a line end it may be a cell, such as
+    what another program has put for a character that it did not know.
+
+    Attributes:
+        found: Whether there was one; known at the end of the text.
+    """
+
+    def __init__(self, text: Readable) -> None:
+        self.found = False
+        self._text = text
+        self._ready = io.BytesIO()
+        self._before = b""  # the last byte given out
+        self._held = b""  # behind it: a Ctrl-Z, and nothing but padding so far
+        self._is_long = False  # there was more of it than pads a file
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, as `TextStream.read` does."""
+        while not (piece := self._ready.read(size)):
+            data = self._text.read(size)
+            given = self._without_end(data) if data else self._last()
+            if not given and not data:
+                return b""
+            self._before = given[-1:] or self._before
+            if len(given) <= size:
+                if given:
+                    return given
+            else:
+                self._ready = io.BytesIO(given)
+        return piece
+
+    def _without_end(self, data: bytes) -> bytes:
+        """Return what is no end, and hold back what may be one."""
+        data = self._held + data if self._held else data
+        self._held = b""
+        text_bytes = len(data.rstrip(_DOS_PADDING))
+        self._is_long = self._is_long and not text_bytes
+        mark = -1 if self._is_long else data.find(b"\x1a", text_bytes)
+        if mark < 0:
+            return data
+        if len(data) - mark > _MOST_PADDING:
+            self._is_long = True
+            return data
+        self._held = data[mark:]
+        return data[:mark]
+
+    def _last(self) -> bytes:
+        if not self._held:
+            return b""
+        held, self._held = self._before + self._held, b""
+        end = _DOS_END.search(held)
+        self.found = end is not None
+        return held[len(self._before) : end.start() if end else len(held)]
 
 
 def _keeps_ascii(encoding: str) -> bool:
@@ -220,17 +302,31 @@ def _by_mark(head: bytes) -> str | None:
 
 
 def _by_nuls(head: bytes) -> str | None:
-    """Find UTF-16 without a mark: the NULs of its ASCII characters stand on one side."""
+    """Find UTF-16 without a mark: the NULs of its ASCII characters stand on one side.
+
+    So they may in a short binary file, or where NULs end the records of another text: as UTF-16
+    these are a line of letters of the East.
+    """
     even, odd = head[0::2].count(0), head[1::2].count(0)
     if max(even, odd) <= _LEAST_NULS * len(head) / 2 or min(even, odd) > max(even, odd) / 10:
         return None
     name = "utf-16-le" if odd > even else "utf-16-be"
-    # A NUL that has strayed into another text is not beside its line ends.
-    ends = [end for end in "\n\r" if end.encode() in head]
-    return name if not ends or any(end.encode(name) in head for end in ends) else None
+    text = codecs.getincrementaldecoder(name)("replace").decode(head)
+    if len(_ODD.findall(text)) > _MOST_ODD * len(text):
+        return None
+    line = _LINE_END.sub("", text)
+    if len(line) == len(text) and len(head) < _HEAD_BYTES:
+        return None  # nothing proves it: neither is a NUL beside a line end
+    is_plain = len(_PLAIN.findall(line)) >= _LEAST_PLAIN * len(line)
+    return name if is_plain or not _is_utf8(head.replace(b"\0", b"")) else None
 
 
-def _undecodable(encoding: str, offset: int) -> EncodingError:
-    return EncodingError(
-        f"byte {offset} of the text is not {encoding}", hint="name the right one with --encoding"
-    )
+def _is_utf8(data: bytes) -> bool:
+    """Tell whether bytes, the last of which may be cut, are UTF-8 without controls."""
+    if _CONTROL.search(data):
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,5 +1,6 @@
 """From a file to a table on a real Postgres: every value comes back as it was written."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -396,6 +397,37 @@ def test_line_ends_may_change_below_all_that_was_looked_at(
     sums = "SELECT sum(id)::int8, sum(length(name)) FROM t"
     lengths = sum(len(row.split(",")[1]) - 2 for row in rows)
     assert database_18.execute(sums).fetchone() == (200_000 * 200_001 // 2, lengths)
+
+
+@pytest.mark.parametrize("named", ["latin-1", "utf-16-le", "gb18030", "cp037"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_that_the_named_encoding_contradicts_is_told(
+    database_18, datastore_url_18, tmp_path, encoding, named
+):
+    path = write(tmp_path / "t.csv", "id,größe\n1,ä\n2,ö\n", encoding)
+    report = load(path, Options("t", datastore_url_18, encoding=named))
+    assert [column["id"] for column in report.columns] == ["id", "größe"]
+    assert rows_of(database_18, "t") == [(1, "ä"), (2, "ö")]
+    told = [warning for warning in report.warnings if "byte order mark" in warning]
+    agrees = (encoding, named) == ("utf-16", "utf-16-le")
+    assert len(told) == (not agrees)
+    assert agrees or told[0].endswith(f"not {codecs.lookup(named).name}")
+
+
+@pytest.mark.parametrize("end", ["\x1a", "\x1a\r\n", "\x1a" * 100, "\x1a\0\0\0"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp850", "utf-16"])
+@pytest.mark.parametrize("rows", [2, 200_000])
+def test_the_end_of_a_file_of_dos_is_no_row_and_is_told(
+    database_18, datastore_url_18, tmp_path, end, encoding, rows
+):
+    text = "id,ort\r\n" + "".join(f"{n},Köln {n}\r\n" for n in range(rows)) + end
+    path = write(tmp_path / "t.csv", text, encoding)
+    report = load(path, Options("t", datastore_url_18, fts_index="none"))
+    assert (report.rows, types(report)) == (rows, ["bigint", "text"])
+    assert not report.bad_rows.rejected + report.bad_rows.repaired
+    assert [warning for warning in report.warnings if "Ctrl-Z" in warning]
+    shown = database_18.execute("SELECT ort FROM t ORDER BY _id DESC LIMIT 1").fetchone()
+    assert shown == (f"Köln {rows - 1}",)
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"], ids=["nothing", "blank lines", "a mark"])

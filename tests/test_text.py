@@ -7,11 +7,11 @@ from contextlib import suppress
 from encodings.aliases import aliases
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from loader.errors import EncodingError, NotATable, UsageError
-from loader.text import decode
+from loader.text import WithoutDosEnd, decode, read_fully
 
 GERMAN = "Name;Ort;Straße\nMüller;Köln;Hauptstraße 5\nJäger;Würzburg;Am Bächle 7\n"
 POLISH = (
@@ -42,6 +42,15 @@ ENCODINGS = [
     "big5",
     "euc_kr",
 ]
+
+
+MARKS = {
+    "utf-8": codecs.BOM_UTF8,
+    "utf-16-le": codecs.BOM_UTF16_LE,
+    "utf-16-be": codecs.BOM_UTF16_BE,
+    "utf-32-le": codecs.BOM_UTF32_LE,
+    "utf-32-be": codecs.BOM_UTF32_BE,
+}
 
 
 class Trickle(io.RawIOBase):
@@ -76,6 +85,7 @@ def text_of(data: bytes, encoding: str | None = None, size: int = 1 << 20):
 @example("日本語", "iso2022_jp", 1, 3)
 def test_any_text_in_any_given_encoding_comes_out_in_any_pieces(text, encoding, size, most):
     packed = text.encode(encoding, "ignore")
+    assume(encoding.startswith("utf") or not packed.startswith(tuple(MARKS.values())))
     expected = packed.decode(encoding).removeprefix("\ufeff")
     stream = decode(Trickle(packed, most), encoding)
     pieces = list(iter(lambda: stream.read(size), b""))
@@ -107,15 +117,73 @@ def test_both_byte_orders_are_told_by_their_mark(mark):
     assert text_of(("\ufeff" + GERMAN).encode(mark)) == (GERMAN, mark)
 
 
-@pytest.mark.parametrize("text", [b"a,b\n1,\0x\n2,3\n", b"a,b\r1,\0x\r2,3\r"])
-def test_a_nul_that_has_strayed_into_a_text_makes_it_no_utf16(text):
-    found, _ = text_of(text)
-    assert found == text.decode()
+@pytest.mark.parametrize("named", sorted({*ENCODINGS, "ascii", "cp037", "utf-32-be", "utf-16-be"}))
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("most", [1, 7, 1 << 20])
+def test_the_byte_order_mark_wins_over_an_encoding_that_it_contradicts(named, mark, most):
+    text = decode(Trickle(MARKS[mark] + GERMAN.encode(mark), most), named)
+    assert read_fully(text, 10_000).decode() == GERMAN
+    assert text.encoding == mark
+    name = codecs.lookup(named).name.removesuffix("-sig")
+    agrees = name == mark or (name in {"utf-16", "utf-32"} and mark.startswith(name))
+    assert text.overruled == (None if agrees else name)
+
+
+def test_what_is_not_in_the_encoding_of_its_mark_says_whose_word_it_was():
+    with pytest.raises(EncodingError, match="byte 6 of the text is not utf-16-le") as caught:
+        text_of(codecs.BOM_UTF16_LE + "aé\nb".encode("utf-16-le")[:5], "latin-1")
+    assert "its byte order mark says so: if it is iso8859-1" in str(caught.value.hint)
+
+
+NULS = {
+    "one that has strayed": b"a,b\n1,\0x\n2,3\n",
+    "the same, CR": b"a,b\r1,\0x\r2,3\r",
+    "as line ends": b"id,name\x001,x\x002,y\x00",
+    "as line ends, on the other side": b"id,nam\x0012,x\x0022,y\x00",
+    "of strings": b"a\0b\0",
+    "before line ends": b"id,nam\0\n1,xy\0\n",
+    "before line ends, umlauts": "id,naüm\0\n1,xyö\0\n".encode(),
+    "as line ends of 5 KB": b"id,name\x00" + b"1,x\x00" * 1200,
+    "as line ends, few": b"id,name of it\x00",
+    "a short binary file": b"Rar!\x1a\x07\x00\xcf",
+}
+
+
+@pytest.mark.parametrize("data", NULS.values(), ids=NULS)
+def test_nuls_alone_make_no_utf16(data):
+    text = decode(io.BytesIO(data))
+    with suppress(NotATable):
+        read_fully(text, 10_000)
+    assert not text.encoding.startswith("utf-16")
+
+
+@given(
+    st.lists(st.text("abcxyz0189,;|ü ", min_size=1, max_size=9), min_size=1, max_size=60),
+    st.sampled_from(["\0", "\0\n", "\n\0", "\0\0", "\0\r\n"]),
+)
+def test_records_that_end_in_nuls_are_no_utf16(records, end):
+    assume(any(len(record) > 1 for record in records))  # a, NUL, LF, NUL are "a" and a line end
+    text = decode(io.BytesIO("".join(record + end for record in records).encode()))
+    with suppress(NotATable):
+        read_fully(text, 10_000)
+    # With more NULs than other characters nobody could tell.
+    plain = sum(len(record) for record in records) > 3 * len(records)
+    assert not (text.encoding.startswith("utf-16") and plain)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize(
-    "text", [GERMAN, RUSSIAN, "id,name\n1,一丁\n2,北京市\n3,上海市\n"], ids=["de", "ru", "zh"]
+    "text",
+    [
+        GERMAN,
+        RUSSIAN,
+        "id,name\n1,一丁\n2,北京市\n3,上海市\n",
+        "なまえ,ばしょ\nたなか,とうきょう\n",
+        "id;имя\r\n1;Анна\r\n2;Борис\r\n",
+        "α,β\nγ,δ\n",
+        ",".join(f"spalte {n}" for n in range(500)) + "\n" + "1," * 499 + "2\n",
+    ],
+    ids=["de", "ru", "zh", "ja", "ru, CRLF", "el", "a header of 5,000 characters"],
 )
 def test_utf16_without_a_mark_is_told_by_its_nuls(encoding, text):
     assert text_of(text.encode(encoding)) == (text, encoding)
@@ -125,6 +193,60 @@ def test_utf16_without_a_mark_is_told_by_its_nuls(encoding, text):
 def test_an_empty_text_is_empty():
     assert text_of(b"") == ("", "utf-8")
     assert text_of(codecs.BOM_UTF8) == ("", "utf-8")
+
+
+# Ctrl-Z at the end, as DOS writes it.
+
+# kind: text, what is left of it
+DOS_ENDS = {
+    "on a line": ("a\n1\n\x1a", "a\n1\n"),
+    "on a line, CRLF": ("a\r\n1\r\n\x1a", "a\r\n1\r\n"),
+    "on a line, CR": ("a\r1\r\x1a", "a\r1\r"),
+    "behind the last cell": ("a\n1\x1a", "a\n1"),
+    "before a line end": ("a\n1\n\x1a\r\n", "a\n1\n"),
+    "before line ends and another": ("a\n1\n\x1a\n\x1a\n", "a\n1\n"),
+    "padded": ("a\n1\n" + "\x1a" * 1023, "a\n1\n"),
+    "padded with NULs": ("a\n1\n\x1a" + "\0" * 127, "a\n1\n"),
+    "behind a cell that is one": ("a\n1,\x1a\n\x1a", "a\n1,\x1a\n"),
+    "nothing else": ("\x1a", ""),
+    "a cell": ("a\n1,\x1a\n", None),
+    "a cell and blank lines": ("a\n1,\x1a\r\n\n", None),
+    "in quotes": ('a\n"\x1a"\n', None),
+    "in the middle": ("a\n\x1a\n1\n", None),
+    "at the begin of a line": ("a\n\x1a1\n", None),
+    "NULs alone": ("a\n1\n\0\0", None),
+    "more than pads a file": ("a\n" + "\x1a" * 10_000, None),
+    "more, and one": ("a\n" + "\x1a" * 10_000 + "b\n\x1a", "a\n" + "\x1a" * 10_000 + "b\n"),
+    "none": ("a\n1\n", None),
+}
+
+
+@pytest.mark.parametrize(("text", "left"), DOS_ENDS.values(), ids=DOS_ENDS)
+@pytest.mark.parametrize(("size", "most"), [(1, 1), (3, 2), (5000, 300), (1 << 20, 1 << 20)])
+def test_the_end_of_a_file_of_dos_is_no_text(text, left, size, most):
+    stream = WithoutDosEnd(Trickle(text.encode(), most))
+    pieces = list(iter(lambda: stream.read(size), b""))
+    assert b"".join(pieces).decode() == (text if left is None else left)
+    assert max(map(len, pieces), default=0) <= size
+    assert stream.found == (left is not None)
+    assert stream.read(size) == b""
+
+
+@given(
+    st.text("a,\n\r\x1a\0", max_size=30),
+    st.integers(1, 9),
+    st.integers(1, 9),
+)
+def test_it_is_the_same_whatever_is_read_at_a_time(text, size, most):
+    whole, stream = (
+        WithoutDosEnd(io.BytesIO(text.encode())),
+        WithoutDosEnd(Trickle(text.encode(), most)),
+    )
+    left = b"".join(iter(lambda: stream.read(size), b""))
+    assert left == read_fully(whole, 100)
+    assert stream.found == whole.found == (left.decode() != text)
+    assert text.startswith(left.decode())
+    assert set(text[len(left) :]) <= set("\x1a\r\n\0")
 
 
 # Guessing.
