@@ -399,11 +399,12 @@ class Copying:
     def _merge(self, one: Pass, cut: fulltext.Cut) -> tuple[int, list[str]]:
         with self._steps.step("swap", "adding the rows"):
             self._check_still_there()
+            which = self._options.full_text
             self.loaded = None
             if self._options.mode == "append":
-                merged = merge.append(self.connection, self._names, cut.ids)
+                merged = merge.append(self.connection, self._names, cut.ids, which)
             else:
-                merged = merge.upsert(self.connection, self._names, self._key, cut.ids)
+                merged = merge.upsert(self.connection, self._names, self._key, cut.ids, which)
             self.loaded = True
         warnings = _told(cut)
         rows = merged.inserted + merged.updated

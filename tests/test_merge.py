@@ -1,5 +1,6 @@
 """Rows of a file among those of a live table: all of them or none, as CKAN would have put them."""
 
+import csv
 import threading
 from contextlib import closing
 
@@ -239,9 +240,29 @@ TYPES = {
 }
 
 
+# CKAN's trigger may be on a table, or not.
+TRIGGERS = {
+    "ckan's": "SELECT 1",
+    "none": "DROP TRIGGER zfulltext ON t",
+    "disabled": "ALTER TABLE t DISABLE TRIGGER zfulltext",
+    "of replicas": "ALTER TABLE t ENABLE REPLICA TRIGGER zfulltext",
+    "another one": "DROP TRIGGER zfulltext ON t; CREATE TRIGGER a AFTER INSERT ON t"
+    " FOR EACH ROW EXECUTE FUNCTION populate_full_text_trigger()",
+}
+# What CKAN's trigger finds in a live row.
+CKANS_WORDS = r"""
+    SELECT _id, (SELECT tsvector_to_array(to_tsvector(string_agg(value, ' ')))
+        FROM json_each_text(row_to_json(t.*)) WHERE key NOT LIKE '\_%') FROM t ORDER BY _id
+"""
+
+
+@pytest.mark.parametrize("trigger", [TRIGGERS["ckan's"], TRIGGERS["none"]], ids=["ckan's", "none"])
 @pytest.mark.parametrize(("kind", "loaded", "value", "stored"), TYPES.values(), ids=TYPES)
-def test_every_type_that_a_portal_may_have_chosen(database, loader, kind, loaded, value, stored):
+def test_every_type_that_a_portal_may_have_chosen(
+    database, loader, kind, loaded, value, stored, trigger
+):
     create(database, "t", f"k_ bigint, v {kind}")
+    database.execute(trigger)
     names = relation.name("t")
     live = dictionary.types(loader, names)
     columns = [(name, datatypes.verified_as(known)) for name, known in live]
@@ -259,10 +280,60 @@ def test_every_type_that_a_portal_may_have_chosen(database, loader, kind, loaded
     found = [row[1] for row in rows_of(database, "t")]
     if stored is not None:
         assert str(found[0]) == str(stored)
-    # The words are those that CKAN's trigger finds in the live row.
-    before = words(database, "t")
-    database.execute("UPDATE t SET _full_text = NULL")
-    assert words(database, "t") == before
+    assert words(database, "t") == database.execute(CKANS_WORDS).fetchall()
+
+
+# Types of a table's columns: a value, and whether it is text to a load.
+MIXED = {
+    "float8": ("1.50", False),
+    "real": ("2.25", False),
+    "integer": ("7", False),
+    "numeric(6,2)": ("3.1", False),
+    "jsonb": ('{"b": "Maples", "a": [1, 2]}', False),
+    "nested": ('{"c": "Elms"}', False),
+    "uuid": ("6B1FE4E5-7A2B-4B07-B4EA-1C8A2BFC5B17", True),
+    "character(6)": ("Oaks", True),
+    "text[]": ("{Firs,Yews}", True),
+    "inet": ("10.0.0.1", True),
+    "timestamp(0)": ("2020-02-01T10:00:00", False),
+    "bytea": (r"\x0a", True),
+    "text": ("Ashes & <b>limes</b>", True),
+}
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS.values(), ids=TRIGGERS)
+@pytest.mark.parametrize("full_text", ["all", "text", "none"])
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_rows_added_to_a_table_of_many_types_are_found(
+    datastore_url, database, tmp_path, mode, full_text, trigger
+):
+    """As those that are there, whether CKAN's trigger is on the table or not."""
+    install_ckan(database)
+    listed = [f"\"c%{i} 'x'\" {kind}" for i, kind in enumerate(MIXED)]
+    create(database, "t", ", ".join(["k bigint", *listed]))
+    database.execute(trigger)
+    source = tmp_path / "t.csv"
+    with source.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["k", *(f"c%{i} 'x'" for i in range(len(MIXED)))])
+        rows.writerows([k, *(value for value, _ in MIXED.values())] for k in range(3))
+    key = ["k"] if mode == "upsert" else []
+    options = Options("t", datastore_url, mode=mode, full_text=full_text, key=key)
+    for _ in range(2):
+        load(str(source), options)
+    found = words(database, "t")
+    assert len(found) == (6 if mode == "append" else 3)
+    if full_text == "all":
+        assert found == database.execute(CKANS_WORDS).fetchall()
+    elif full_text == "text":
+        chosen = [f"c%{i} 'x'" for i, (_, is_text) in enumerate(MIXED.values()) if is_text]
+        condition = sql.SQL("key = ANY ({})").format(chosen)
+        query = CKANS_WORDS.replace(r"key NOT LIKE '\_%'", condition.as_string(None))
+        assert found == database.execute(query).fetchall()
+    else:
+        by_trigger = database.execute(CKANS_WORDS).fetchall()
+        nothing = [(row_id, None) for row_id, _ in by_trigger]
+        assert found == (by_trigger if trigger == TRIGGERS["ckan's"] else nothing)
 
 
 MISFITS = {

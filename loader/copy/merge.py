@@ -27,6 +27,7 @@ from loader.errors import (
     SchemaDiffers,
     UsageError,
 )
+from loader.options import FullText
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ _COMPARABLE = (
     "timestamptz",
 )
 
+# What pg_trigger calls the events.
+_INSERT, _UPDATE = 4, 16
 
 # What they make of a value cannot be compared with it: $1.24 of 1.239.
 _ROUNDS = ("money", "interval")
@@ -229,7 +232,10 @@ def _create_key(connection: psycopg.Connection[TupleRow], names: Names, key: Seq
 
 
 def append(
-    connection: psycopg.Connection[TupleRow], names: Names, cut: Sequence[int] = ()
+    connection: psycopg.Connection[TupleRow],
+    names: Names,
+    cut: Sequence[int] = (),
+    which: FullText = "all",
 ) -> Merged:
     """Add the shadow's rows to the live table; ``_id`` goes on in the order of the file.
 
@@ -237,6 +243,7 @@ def append(
         connection: In autocommit mode; holds the resource's lock.
         names: The shadow's columns are the live table's.
         cut: ``_id`` of the shadow's rows that CKAN's trigger would refuse, or take too long for.
+        which: The columns whose words are found; ``none`` leaves ``_full_text`` to the triggers.
 
     Raises:
         ValueDoesNotFit: A type of the live table would change a value.
@@ -255,7 +262,7 @@ def append(
             ).format(
                 qualified(names.live),
                 _listed([column.identifier for column in columns]),
-                _full_text(connection, names, columns, cut),
+                _full_text(connection, names, columns, cut, which),
                 _listed(values),
                 qualified(names.shadow),
             )
@@ -270,6 +277,7 @@ def upsert(
     names: Names,
     key: Sequence[str],
     cut: Sequence[int] = (),
+    which: FullText = "all",
 ) -> Merged:
     """Put the shadow's rows in the place of those with the same key; add the others.
 
@@ -281,6 +289,7 @@ def upsert(
         names: The shadow's columns are the live table's.
         key: As ``find_key`` returns it; it is made where there is none.
         cut: As for ``append``.
+        which: As for ``append``.
 
     Raises:
         KeyViolated: Rows of the table have the same key, a row has none, or a trigger has made
@@ -293,8 +302,11 @@ def upsert(
         _refuse_empty_keys(connection, names, parts)
         ensure_key(connection, names, key)
         duplicates = _count_duplicates(connection, names, parts)
+        full_text = _full_text(connection, names, columns, cut, which)
         row = connection.execute(
-            _upsert_statement(connection, names, columns, parts, cut, distinct=duplicates > 0)
+            _upsert_statement(
+                connection, names, columns, parts, cut, full_text, distinct=duplicates > 0
+            )
         ).fetchone()
         inserted, updated = row or (0, 0)
         return Merged(inserted, updated, duplicates)
@@ -339,12 +351,13 @@ def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Seque
     return locks.patiently(connection, doing, [qualified(names.shadow)], keep)
 
 
-def _upsert_statement(  # noqa: PLR0913  (what the statement depends on)
+def _upsert_statement(  # noqa: PLR0913, PLR0917  (what the statement depends on)
     connection: psycopg.Connection[TupleRow],
     names: Names,
     columns: Sequence[_Column],
     key: Sequence[_Column],
     cut: Sequence[int],
+    full_text: sql.Composable,
     *,
     distinct: bool,
 ) -> sql.Composed:
@@ -360,7 +373,7 @@ def _upsert_statement(  # noqa: PLR0913  (what the statement depends on)
     source = rows.format(
         distinct=sql.SQL("DISTINCT ON ({})").format(keys) if distinct else sql.SQL(""),
         values=_listed([sql.SQL("{} AS {}").format(c.value, c.identifier) for c in columns]),
-        full_text=_full_text(connection, names, columns, cut),
+        full_text=full_text,
         shadow=qualified(names.shadow),
         order=sql.SQL(" ORDER BY {}, s._id DESC").format(keys) if distinct else sql.SQL(""),
     )
@@ -467,20 +480,43 @@ def _full_text(
     names: Names,
     columns: Sequence[_Column],
     cut: Sequence[int],
+    which: FullText,
 ) -> sql.Composable:
-    """Return the shadow's words, or NULL where they may not be those of the live row.
+    """Return the shadow's words, or those of the live row where they may differ.
 
-    Then CKAN's trigger puts them in, but for the rows that it could not.
+    Where triggers change the row, CKAN's finds its words after them, but for those rows that it
+    could not. The table may also have none of CKAN's.
     """
-    same = all(datatypes.bare(column.type) in _SAME_TEXT for column in columns)
-    exact = all(
-        "(" not in column.type or datatypes.verified_as(column.type) == "text" for column in columns
-    )
-    if same and exact and not _is_changed_by_triggers(connection, names):
-        return sql.SQL("s._full_text")
+    shadows = sql.SQL("s._full_text")
+    if which == "none":
+        return shadows
+    words: sql.Composable = sql.SQL("NULL::tsvector")
+    if not _is_changed_by_triggers(connection, names, _INSERT):
+        same = all(datatypes.bare(column.type) in _SAME_TEXT for column in columns)
+        exact = all(
+            "(" not in column.type or datatypes.verified_as(column.type) == "text"
+            for column in columns
+        )
+        if same and exact:
+            return shadows
+        words = _words(columns, which)
     if not cut:
-        return sql.SQL("NULL::tsvector")
-    return sql.SQL("CASE WHEN {} THEN s._full_text END").format(_is_cut(cut))
+        return words
+    return sql.SQL("CASE WHEN {} THEN s._full_text ELSE {} END").format(_is_cut(cut), words)
+
+
+def _words(columns: Sequence[_Column], which: FullText) -> sql.Composed:
+    """Return what CKAN's trigger would find in the live row."""
+    chosen = [
+        column.name
+        for column in columns
+        if which == "all" or datatypes.verified_as(column.type) == "text"
+    ]
+    values = [sql.SQL("{} AS {}").format(column.value, column.identifier) for column in columns]
+    return sql.SQL(
+        "(SELECT to_tsvector(string_agg(value, ' ')) FROM (SELECT {}) l,"
+        " json_each_text(row_to_json(l.*)) WHERE key = ANY ({}::text[]))"
+    ).format(_listed(values), sql.Literal(chosen))
 
 
 def _updated_full_text(
@@ -490,7 +526,7 @@ def _updated_full_text(
     cut: Sequence[int],
 ) -> sql.Composable:
     """Return the words of a row that is there, or NULL for CKAN's trigger, as ``_full_text``."""
-    if not _is_changed_by_triggers(connection, names):
+    if not _is_changed_by_triggers(connection, names, _UPDATE):
         return sql.SQL("excluded._full_text")
     if not cut:
         return sql.SQL("NULL")
@@ -510,15 +546,17 @@ def _is_cut(cut: Sequence[int]) -> sql.Composed:
     return sql.SQL("s._id IN (SELECT unnest({}::bigint[]))").format(sql.Literal(list(cut)))
 
 
-def _is_changed_by_triggers(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
+def _is_changed_by_triggers(
+    connection: psycopg.Connection[TupleRow], names: Names, event: int
+) -> bool:
     """Tell whether triggers may change rows, and CKAN's is there to find their words then."""
     row = connection.execute(
         "SELECT count(*) FILTER (WHERE tgname <> 'zfulltext') > 0"
         " AND count(*) FILTER (WHERE tgname = 'zfulltext') > 0"
         " FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal"
-        # For each row, before it is inserted or updated.
-        " AND tgenabled IN ('O', 'A') AND tgtype & 3 = 3 AND tgtype & 20 > 0",
-        (qualified(names.live).as_string(None),),
+        # For each row, before the event.
+        " AND tgenabled IN ('O', 'A') AND tgtype & 3 = 3 AND tgtype & %s > 0",
+        (qualified(names.live).as_string(None), event),
     ).fetchone()
     return bool(row and row[0])
 
