@@ -18,7 +18,7 @@ from frictionless import Check, Error, Field, Row, Schema
 from frictionless.errors import ConstraintError
 from frictionless.exception import FrictionlessException
 
-from loader import convert
+from loader import convert, forms
 from loader.errors import UsageError, shorten
 from loader.patterns import Pattern
 
@@ -28,6 +28,8 @@ _SHORT_TYPES = {
     *("integer", "number", "boolean", "date", "datetime", "time", "duration"),
     *("year", "yearmonth", "geopoint"),
 }
+# Of which frictionless reads what the loader does not.
+_READ = {"integer", "number", "date", "datetime", "time"}
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _SHORT_FORMATS = {"email", "uuid"}
 
@@ -76,6 +78,11 @@ class Constraints:
 
     def __init__(self, descriptor: Mapping[str, Any]) -> None:
         given = copy.deepcopy(dict(descriptor))
+        self._readers = {
+            index: convert.reader_of(Field.from_descriptor(dict(field)))
+            for index, field in enumerate(descriptor["fields"])
+            if field.get("type") in _READ and forms.is_own(field)
+        }
         patterns = [_take_patterns(field) for field in given["fields"]]
         self._not_bare = [i for i, field in enumerate(given["fields"]) if _take_not_bare(field)]
         self.schema = Schema.from_descriptor(given)
@@ -87,6 +94,7 @@ class Constraints:
             for pattern, of_items in patterns[index]
         ]
         self._short = [i for i, field in enumerate(self.schema.fields) if _is_short(field)]
+        self._missing = [frozenset(_missing(field, self.schema)) for field in self.schema.fields]
         self._found: dict[int, list[_Checked]] = {}
         self.check = _PatternCheck()
         self.check.found = self._found
@@ -116,14 +124,18 @@ class Constraints:
         cells: list[Any] = list(row)
         for index in self._short:
             if len(row) > index and len(row[index]) > _MOST_CHARACTERS:
-                cells[index] = _TooLong(row[index])
+                cells[index] = _Unread(row[index])
+        for index, read in self._readers.items():
+            is_value = len(row) > index and row[index] not in self._missing[index]
+            if is_value and isinstance(cells[index], str) and read(row[index]) is None:
+                cells[index] = _Unread(row[index])
         for index in self._not_bare:
             if len(row) > index and isinstance(cells[index], str):
                 cells[index] = _NotBare(row[index])
         return cells
 
 
-class _TooLong:
+class _Unread:
     """A cell that no field reads, as it is no text."""
 
     def __init__(self, text: str) -> None:

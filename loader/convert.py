@@ -14,8 +14,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-import threading
-import warnings
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -23,6 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from frictionless import Field
+
+from loader import forms
 
 _MAX_NUMBER_CHARACTERS = 1000  # numeric holds 131,072 digits, a lexeme 2,046
 # A number with groups and a currency, or a date in words, is not longer; frictionless takes its
@@ -39,8 +39,6 @@ _TIMESTAMPTZ = (
 )
 _MAX_JSON_DEPTH = 500  # Python 3.10 reads 990, Postgres's stack holds some thousands
 _JSON_MARK = re.compile(r'\\.|["{}[\]]', re.DOTALL)
-_BELOW_MICROSECONDS = re.compile(r"[.,]\d{6}0*[1-9]")
-_WARNINGS = threading.Lock()  # what is done with warnings counts for all threads
 _NUMBER_START = re.compile(r"[-\d]")
 _BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
 
@@ -96,7 +94,7 @@ def read(cells: pa.StringArray, field: Field) -> tuple[pa.StringArray, int | Non
         read (None when all could be).
     """
     encoded = cells.dictionary_encode()
-    reader = _reader(field)
+    reader = reader_of(field)
     values = [_canonical(reader(text), text) for text in encoded.dictionary.to_pylist()]
     read_cells = pc.take(pa.array(values, pa.string()), encoded.indices)
     lost = np.flatnonzero(
@@ -105,11 +103,15 @@ def read(cells: pa.StringArray, field: Field) -> tuple[pa.StringArray, int | Non
     return read_cells, int(lost[0]) if len(lost) else None
 
 
-def _reader(field: Field) -> Callable[[str], object]:
-    """Return what reads a value of the field: its type only, as for all other fields."""
+def reader_of(field: Field) -> Callable[[str], object]:
+    """Return what reads a value of the field: its type only, as for all other fields.
+
+    It gives None for a text that is no such value, or not all of one.
+    """
     descriptor = field.to_descriptor()
     bare = descriptor.pop("bareNumber", True)
-    reader = Field.from_descriptor(descriptor).create_value_reader()
+    plain = Field.from_descriptor(descriptor)
+    reader = forms.reader(plain) or plain.create_value_reader()
     if field.type == "boolean":  # its words may be as long as they like
         return reader
 
@@ -118,24 +120,7 @@ def _reader(field: Field) -> Callable[[str], object]:
             return None
         return reader(text if bare else bare_number(text))
 
-    return _exactly(read) if descriptor.get("format") == "any" else read
-
-
-def _exactly(read: Callable[[str], object]) -> Callable[[str], object]:
-    """Return a reader of moments in any form that gives up what it would change.
-
-    dateutil drops a zone that it does not know, with a warning, and digits below a microsecond.
-    """
-    from dateutil.parser import UnknownTimezoneWarning  # noqa: PLC0415  (frictionless has it)
-
-    def exact(text: str) -> object:
-        if _BELOW_MICROSECONDS.search(text):
-            return None
-        with _WARNINGS, warnings.catch_warnings():
-            warnings.simplefilter("error", UnknownTimezoneWarning)
-            return read(text)
-
-    return exact
+    return read
 
 
 def bare_number(text: str) -> str:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from frictionless import Detector, Field, Schema
 from frictionless.exception import FrictionlessException
 
-from loader import convert
+from loader import convert, forms
 from loader.descriptor import check_levels
 from loader.errors import UsageError
 
@@ -157,20 +157,23 @@ def read_descriptor(descriptor: Mapping[str, object] | None) -> Schema | None:
     """Return a declared frictionless Schema.
 
     Raises:
-        UsageError: The descriptor is not a valid Table Schema.
+        UsageError: The descriptor is not a valid Table Schema, or leaves open what a value is.
     """
     if not descriptor:
         return None
     check_levels(descriptor, "the schema")
     _check_fields(descriptor.get("fields"))
     try:
-        return Schema.from_descriptor(dict(descriptor))
+        schema = Schema.from_descriptor(dict(descriptor))
     except FrictionlessException as error:
         reasons = [reason.note for reason in error.reasons] or [error.error.note]
         raise UsageError(
             f"the schema is not a valid Table Schema: {'; '.join(reasons)}",
             hint="https://specs.frictionlessdata.io/table-schema/",
         ) from error
+    for field in schema.fields:
+        forms.require_determined(field, schema.missing_values)
+    return schema
 
 
 def _check_fields(fields: object) -> None:
