@@ -47,6 +47,7 @@ class HttpServer:
     part_bytes: int | None = None  # of what a request for a range asks for, at most
     told_range: str | None = None  # in place of the true Content-Range
     tells_total: bool = True  # in Content-Range
+    informational: bytes = b""  # what precedes every answer
     requests: list[dict[str, str]] = field(default_factory=list)  # headers, with ":path"
 
     def __enter__(self) -> "HttpServer":
@@ -84,6 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
         state = self.server_state
         headers = {name.lower(): value for name, value in self.headers.items()}
         state.requests.append({**headers, ":path": self.path})
+        with suppress(ConnectionError):  # the client may have had enough
+            self.wfile.write(state.informational)
         if self.path in state.redirects:
             self._status(302, {"Location": state.redirects[self.path]})
         elif state.failures:

@@ -442,7 +442,8 @@ SLOW: dict[str, Callable[[socket.socket, int], None]] = {
     "the status": lambda c, _: trickle(c, b"HTTP/1.1 200 ", b"O"),
     "headers": lambda c, _: trickle(c, OK, b"X-A: b\r\n"),
     "one header": lambda c, _: trickle(c, OK + b"X-A: ", b"b"),
-    "100 Continue for ever": lambda c, _: trickle(c, b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.0),
+    "100 Continue for ever": lambda c, _: trickle(c, b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "103 for ever": lambda c, _: trickle(c, b"", b"HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n"),
     "redirects": lambda c, n: (
         time.sleep(0.2),
         c.sendall(FOUND % n + b"Content-Length: 0\r\nConnection: close\r\n\r\n"),

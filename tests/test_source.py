@@ -747,6 +747,94 @@ def test_an_empty_answer_is_no_file():
         open_source(server.url, QUICK)
 
 
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nContent-Length: 7\r\n\r\n"
+INFORMATIONAL = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "100 with a header": b"HTTP/1.1 100 Continue\r\nX-A: b\r\n\r\n",
+    "102": b"HTTP/1.1 102 Processing\r\n\r\n",
+    "103": HINTS,
+    "103 without a reason": b"HTTP/1.1 103\r\n\r\n",
+    "103 in chunks": b"HTTP/1.1 103 x\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "103 and the connection is to close": b"HTTP/1.1 103 x\r\nConnection: close\r\n\r\n",
+    "an old 103": b"HTTP/1.0 103 Early Hints\r\n\r\n",
+    "103 with LF only": b"HTTP/1.1 103 Early Hints\nLink: x\n\n",
+    "103 with a validator": b'HTTP/1.1 103 Early Hints\r\nETag: "other"\r\n\r\n',
+    "one that nobody knows": b"HTTP/1.1 199 What\r\n\r\n",
+    "several": HINTS * 3 + b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 P\r\n\r\n" + HINTS,
+    "as many as are borne": HINTS * 999,
+    "a long one": b"HTTP/1.1 103 Early Hints\r\n"
+    + b"Link: <%b>\r\n" % (b"x" * 60_000) * 15
+    + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("guard", [None, Guard(("127.0.0.1",))], ids=["", "guarded"])
+@pytest.mark.parametrize("length", [True, False], ids=["length", "chunked"])
+@pytest.mark.parametrize("informational", INFORMATIONAL.values(), ids=INFORMATIONAL)
+def test_what_informs_before_the_answer_is_passed_over(guard, length, informational):
+    told = SourceSettings(backoff_s=0.001, read_timeout_s=10, guard=guard)
+    server = HttpServer(DATA, **DROPS, length=length, informational=informational)
+    with server, open_source(server.url, told) as source:
+        assert b"".join(iter(lambda: source.read(1 << 20), b"")) == DATA
+        assert source.identity.etag == server.current_etag()
+        assert len(server.requests) == 3
+
+
+def test_what_informs_before_an_error_or_a_redirect_is_passed_over_too():
+    with HttpServer(DATA, informational=HINTS) as server:
+        server.redirects = {"/old.csv": "/data.csv"}
+        server.failures = [404]
+        with pytest.raises(SourceNotFound):
+            open_source(server.url, QUICK)
+        assert bytes_of(server.url.replace("data", "old")) == DATA
+
+
+ENDLESS = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000,
+    "103": HINTS * 1001,
+    "both": (b"HTTP/1.1 100 Continue\r\n\r\n" + HINTS) * 501,
+    "long ones": (b"HTTP/1.1 103 x\r\n" + b"Link: <%b>\r\n" % (b"x" * 60_000) * 10 + b"\r\n") * 3,
+    "an answer": b"HTTP/1.1 200 OK\r\n" + b"Link: <%b>\r\n" % (b"x" * 60_000) * 90,
+}
+
+
+@pytest.mark.parametrize("guard", [None, Guard(("127.0.0.1",))], ids=["", "guarded"])
+@pytest.mark.parametrize("informational", ENDLESS.values(), ids=ENDLESS)
+def test_headers_have_an_end(guard, informational):
+    with HttpServer(DATA, informational=informational) as server:
+        with pytest.raises(SourceError, match="headers without end, and no answer") as caught:
+            open_source(server.url, SourceSettings(backoff_s=0.001, read_timeout_s=10, guard=guard))
+        assert not caught.value.retryable
+        assert len(server.requests) == 1
+
+
+def test_another_protocol_is_no_answer():
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n"
+    with HttpServer(DATA, informational=switching) as server:
+        with pytest.raises(SourceError, match="unexpected answer HTTP 101"):
+            open_source(server.url, QUICK)
+        server.informational = HINTS + switching
+        with pytest.raises(SourceError, match="unexpected answer HTTP 101"):
+            open_source(server.url, QUICK)
+
+
+@pytest.mark.parametrize("rest", [b"", b"HTTP/1.1 103 x", b"HTTP/1.1 200 OK\r\nETag"])
+def test_a_connection_that_ends_after_what_informs_is_taken_up_again(rest):
+    answers = [HINTS + rest, HINTS + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na\n1\n"]
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        for head in answers:
+            connection = listener.accept()[0]
+            with connection:
+                connection.recv(65536)
+                connection.sendall(head)
+
+    with closing(listener):
+        threading.Thread(target=answer, daemon=True).start()
+        assert bytes_of(f"http://127.0.0.1:{listener.getsockname()[1]}/a.csv") == b"a\n1\n"
+
+
 # Patience has an end.
 
 

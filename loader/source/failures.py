@@ -40,6 +40,10 @@ class TimedOut(Passing):
     """No connection, or no byte, in the time that the settings give."""
 
 
+class EndlessHead(http.client.HTTPException):
+    """A server goes on with headers, and comes to no answer."""
+
+
 def changed(shown: str) -> SourceChanged:
     """Return the error for a source that is another one by now."""
     return SourceChanged(
@@ -125,6 +129,12 @@ def _innermost(error: BaseException) -> BaseException:
 
 # What went wrong, told by the type of the error or of one that it wraps; the first that fits.
 _KINDS: tuple[tuple[tuple[type[BaseException], ...], type[SourceError], str, str | None], ...] = (
+    (
+        (EndlessHead,),
+        SourceError,
+        "the server sends headers without end, and no answer",
+        "check the URL, and what stands before the server, such as a proxy",
+    ),
     (
         (socket.gaierror,),
         UnknownName,

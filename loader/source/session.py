@@ -22,6 +22,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from loader.errors import AddressRefused
+from loader.source.failures import EndlessHead
 from loader.source.guard import ALLOWED_HOSTS, WEB, Guard, origin
 from loader.source.limits import Limits
 from loader.source.pace import Arrivals, Pace
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _log = logging.getLogger(__name__)
+# Of one answer, those that precede it included: 8 or 16 KiB and one Early Hints with most servers,
+# and a 102 Processing every few seconds with some.
+_MOST_HEAD_BYTES = 1 << 20
+_MOST_HEADS = 1000
 
 
 class _Masking(logging.Filter):
@@ -147,8 +152,19 @@ class _PacedResponse(http.client.HTTPResponse):
         self.fp = _Buffer(self._telling)
 
     def begin(self) -> None:
+        """Read headers up to those of the final answer.
+
+        Servers may send others before it, such as 103 Early Hints; http.client passes over 100.
+        """
         super().begin()
+        while self._is_informational():
+            self.headers = None  # type: ignore[assignment]  # as before the first answer
+            super().begin()
         self._telling.is_body = True
+
+    def _is_informational(self) -> bool:
+        is_asked = self.status == http.client.SWITCHING_PROTOCOLS  # which nobody asks for here
+        return self.status // 100 == 1 and not is_asked
 
 
 class _Telling(io.RawIOBase):
@@ -186,17 +202,30 @@ class _Buffer(io.BufferedReader):
     """A socket's buffer, of which lines are no bytes of the source.
 
     In a body these are the sizes of chunks, with whatever a server adds to them, and what follows
-    the last chunk: both may be as long as it likes.
+    the last chunk: both may be as long as it likes. Before it they are the headers, of the final
+    answer and of those that precede it, which have an end.
     """
 
     def __init__(self, telling: _Telling) -> None:
         super().__init__(telling)
         self._telling = telling
+        self._head_bytes = 0
+        self._heads = 0
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(-1 if size is None else size)
         self._telling.take_back(len(line))
+        if not self._telling.is_body:
+            self._count_head(line)
         return line
+
+    def _count_head(self, line: bytes) -> None:
+        if not line:  # http.client would take what came for the whole of it
+            raise http.client.RemoteDisconnected("the connection ended in the headers")
+        self._head_bytes += len(line)
+        self._heads += line in (b"\r\n", b"\n")
+        if self._head_bytes > _MOST_HEAD_BYTES or self._heads > _MOST_HEADS:
+            raise EndlessHead
 
 
 class _GuardedSession(_Session):
