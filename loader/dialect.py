@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +33,10 @@ _ANNOTATIONS = {"type", "name", "title", "description", "$schema", "profile"}
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _LONG_CHARACTERS = 4 << 20  # more than a usual block has
 _LF, _CR, _SPACE = b"\n\r "
+# No text has them; ESC aside, with which terminals are told of colours.
+_BINARY = re.compile(r"[\x01-\x08\x0e-\x1a]")
+# How PNG, its kin and HDF5 begin, so that a program that changes line ends is found out.
+_SIGNATURE = re.compile(r"[^\x00-\x7f][A-Z]{3}\r\n\x1a\n")
 _MARKUP = (
     (
         ("<!doctype html", "<html", "<head", "<body", "<!--"),
@@ -164,11 +169,11 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
         the table has columns), and how many filled records above it are skipped as a preamble.
 
     Raises:
-        EmptySource: There is no record at all.
+        EmptySource: There is no record at all, or none with anything in it.
         NotATable: The text is another kind of document, or rows may stand in its header.
         UsageError: The header row asked for is not there.
     """
-    _refuse_other_kinds(head.decode("utf-8", errors="replace"))
+    _refuse_other_kinds(head.decode("utf-8", errors="replace"), whole)
     tried = _find_delimiter(head, declared, whole)
     dialect, records = tried.dialect, tried.records
     if declared.header_row is not None and declared.header_row > _SNIFFED_RECORDS:
@@ -180,6 +185,11 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
         )
     if not any(records):
         raise EmptySource("the file is empty", hint="was the upload or export complete?")
+    if _is_blank(tried):
+        raise EmptySource(
+            "the file has nothing in it but delimiters, quotes and spaces",
+            hint="was the upload or export complete?",
+        )
     if declared.header_row is not None:
         found = _with_given_header(dialect, records, declared.header_row)
     else:
@@ -188,6 +198,16 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
         found = replace(dialect, header_row=header_row), records[header_row - 1], skipped
     _refuse_rows_in_the_header(head, found[0], whole)
     return found
+
+
+def refuse_controls(headers: Sequence[str]) -> None:
+    """Refuse a header with control characters that no text has, ESC aside.
+
+    Raises:
+        NotATable: It is a binary file that has line ends by chance.
+    """
+    if any(map(_BINARY.search, headers)):
+        raise _no_text()
 
 
 def _refuse_rows_in_the_header(head: bytes, dialect: Dialect, whole: bool) -> None:
@@ -269,16 +289,42 @@ def _character(value: object, name: str) -> str | None:
     return value
 
 
-def _refuse_other_kinds(text: str) -> None:
+def _refuse_other_kinds(text: str, whole: bool) -> None:
     start = text[:256].lstrip().lower()
     for prefixes, kind, hint in _MARKUP:
         if start.startswith(prefixes):
             raise NotATable(f"the source is {kind}, not a CSV table", hint=hint)
-    if text.count("\0", 0, 4096) > 4:
-        raise NotATable(
-            "the source is a binary file, not a CSV table",
-            hint="export it as CSV, or name its encoding with --encoding",
-        )
+    if whole and _is_json(text):
+        raise NotATable("the source is a JSON document, not a CSV table", hint="export it as CSV")
+    if text.count("\0", 0, 4096) > 4 or _SIGNATURE.match(text):
+        raise _no_text()
+
+
+def _no_text() -> NotATable:
+    return NotATable(
+        "the source is a binary file, not a CSV table",
+        hint="export it as CSV, or name its encoding with --encoding",
+    )
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except RecursionError:  # as deep as that nothing else is
+        return True
+    except ValueError:
+        return False
+    return True
+
+
+def _is_blank(tried: _Tried) -> bool:
+    """Tell whether no cell has anything in it, be it one of spaces."""
+    if any(cell.strip() for record in tried.records for cell in record):
+        return False
+    written = tried.text.replace(tried.dialect.delimiter, "")
+    return not written.replace(tried.dialect.quote or "\n", "").strip()
 
 
 def _find_delimiter(head: bytes, declared: Declared, whole: bool) -> _Tried:

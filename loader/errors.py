@@ -201,11 +201,11 @@ class TableError(AircanError):
 
 
 class EmptySource(TableError):
-    """There is not even a header."""
+    """There is not even a header, or no name in it."""
 
 
 class NoRows(TableError):
-    """There is more than a header, and no row in it."""
+    """There is no row, and more than a header, or what may be no header."""
 
 
 class NotATable(TableError):

@@ -7,7 +7,6 @@ block, which the guessed types are held against.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -16,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 from frictionless import Schema
 
-from loader import blocks, convert, dialect, schema, table, text, unpack
+from loader import blocks, convert, dialect, rowless, schema, table, text, unpack
 from loader.blocks import Block
 from loader.dialect import Dialect
-from loader.errors import EncodingError, NoRows, TooManyColumns
+from loader.errors import TooManyColumns
 from loader.options import Options
 from loader.schema import Column
 from loader.source import Identity, Source, open_source
@@ -31,13 +30,6 @@ MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
 _HEAD_BYTES = 1 << 20  # what the dialect is found in
 _FIRST_TIMES = 2  # the more rows types are guessed from, the seldomer one proves wrong later
 _SAMPLED_ROWS = 5000
-# What other systems end lines in: vertical tab, form feed, the separators of ASCII, next line (a
-# control character too where EBCDIC is taken for another encoding), those of Unicode; or a line
-# end that was written in its escaped form.
-_OTHER_END = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]|\\[nr]")
-_TEXT_OF_EBCDIC = re.compile(r"[\t\n\x85 -~]")
-_TELLING_BYTES = 20  # a word by itself may be anything
-_LIKELY_TEXT = 0.9  # of a text in Cyrillic or Greek letters it is little more than half
 
 
 @dataclass(frozen=True)
@@ -100,10 +92,19 @@ def read(
         )
         first = next(cut, None)
         if first is None:
-            if options.encoding is None:
-                _refuse_ebcdic(head, stream.encoding)
-            _refuse_no_utf16(head, stream.encoding)
-            _check_header_alone(head, found, declared)
+            rowless.check(
+                rowless.Rowless(
+                    head=head,
+                    encoding=stream.encoding,
+                    dialect=found,
+                    headers=headers,
+                    named_encoding=options.encoding is not None,
+                    named_header=declared.header_row is not None,
+                    declared=_are_declared(headers, declared_schema),
+                )
+            )
+        else:
+            dialect.refuse_controls(headers)
         missing = declared_schema.missing_values if declared_schema else [""]
         rows = None
         if first:
@@ -129,64 +130,8 @@ def is_certain(identity: Identity | None) -> bool:
     return identity is not None and identity.is_certain
 
 
-def _check_header_alone(head: bytes, found: Dialect, declared: dialect.Declared) -> None:
-    """Refuse a text without a row that has more in it than a header, blank lines aside.
-
-    A quote in the header, say, may have taken all rows into it, or they end in what no CSV ends
-    in: that is no empty table.
-
-    Raises:
-        NoRows: It has more lines, in quotes or not, than those up to a header row that was given;
-            or something in it may be the end of a line.
-    """
-    lines = sum(1 for line in head.replace(b"\r", b"\n").split(b"\n") if line)
-    if lines > max(1, declared.header_row or 1):
-        raise NoRows(
-            f"below the header there is no row, though the file has {lines} lines",
-            row=found.header_row,
-            hint="mend the quotes in the header; or name its row with --header-row",
-        )
-    if declared.header_row is not None:  # who names it has looked
-        return
-    written = head.decode("utf-8", errors="replace").replace(found.delimiter, "")
-    if end := _OTHER_END.search(written):
-        shown = end[0] if end[0].isprintable() else f"U+{ord(end[0]):04X}"
-        raise NoRows(
-            f"below the header there is no row, but in it {shown}, which may end rows",
-            row=found.header_row,
-            hint="end all rows in a newline; name the encoding with --encoding; or the header's"
-            " row with --header-row, if it is all there is",
-        )
-
-
-def _refuse_no_utf16(head: bytes, encoding: str) -> None:
-    """Refuse a text without a row whose bytes are ASCII, and were taken two by two.
-
-    Raises:
-        EncodingError: They are: in UTF-16 each comma and line end has a NUL.
-    """
-    if encoding.startswith("utf-16"):
-        octets = head.decode("utf-8", errors="replace").encode(encoding)
-        if octets.isascii() and b"\0" not in octets:
-            raise EncodingError(
-                f"the text is not {encoding}, but ASCII", hint="leave the encoding to be found out"
-            )
-
-
-def _refuse_ebcdic(head: bytes, guessed: str) -> None:
-    """Refuse a text without a row whose bytes make sense as EBCDIC: it has other line ends.
-
-    Raises:
-        EncodingError: It looks so.
-    """
-    if guessed == "utf-8" or len(head) < _TELLING_BYTES:
-        return
-    other = head.decode("utf-8", errors="replace").encode(guessed, "replace").decode("cp037")
-    if len(_TEXT_OF_EBCDIC.findall(other)) > _LIKELY_TEXT * len(other):
-        raise EncodingError(
-            "the text looks like EBCDIC, of which there are several",
-            hint="name the right one with --encoding, such as cp037 or cp500",
-        )
+def _are_declared(headers: Sequence[str], declared: Schema | None) -> bool:
+    return declared is not None and {*headers} <= {field.name for field in declared.fields}
 
 
 def _infer(

@@ -273,6 +273,14 @@ ROWLESS = {
     },
     "the separators of ASCII": ("a\x1fb\x1e1\x1fx\x1e", NoRows, 1),
     "the same, further on": ("a," + "b" * 100 + " \x1e1,x\x1e", NoRows, 1),
+    "NULs as line ends": ("a,b\0001,x\0002,y\0", NoRows, 1),
+    "delimiters": (",,,\n", EmptySource, None),
+    "rows of delimiters": (";;;;\n;;;;\n", EmptySource, None),
+    "JSON": ("[1,2]", NotATable, None),
+    "HTML": ("a,b<br>1,x", NotATable, None),
+    "a message": ("Not found\n", NoRows, 1),
+    "a row alone": ("1,2\n", NoRows, 1),
+    "a few bytes": ("Rar!\x1a\x07\x01\0ab", NotATable, None),
 }
 
 
@@ -335,7 +343,8 @@ HEADER_ALONE = {
     ),
     "Cyrillic": ("номер,название улицы\n", {}),
     "a written line end, where its row is given": ("unit,path\\name\n", {"header_row": 1}),
-    "a word": ("Дата", {}),
+    "a word, where its row is given": ("Дата", {"header_row": 1}),
+    "a word, that a schema declares": ("Дата\n", {"schema": {"fields": [{"name": "Дата"}]}}),
 }
 
 
@@ -635,7 +644,7 @@ HEADERS = {
     "none": ("1,2\n3,4\n", {"header_row": 0}, False),
     "a dialect": ("1,2\n3,4\n", {"dialect": {"headerRows": [1]}}, False),
     "a declared name": ("1\n3\n", {"schema": {"fields": [{"name": "1"}]}}, False),
-    "no rows": ("1,2\n", {}, False),
+    "no rows": ("1,x\n", {}, False),
 }
 
 

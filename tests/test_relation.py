@@ -85,7 +85,7 @@ def test_rows_can_be_added_as_the_datastore_does(database, datastore_url, trees)
 
 
 def test_an_empty_table_begins_with_id_1(database_18, datastore_url_18, tmp_path):
-    load(write(tmp_path / "t.csv", "name\n"), Options("t", datastore_url_18))
+    load(write(tmp_path / "t.csv", "name,height\n"), Options("t", datastore_url_18))
     assert database_18.execute("INSERT INTO t (name) VALUES ('a') RETURNING _id").fetchall() == [
         (1,)
     ]

@@ -1,0 +1,240 @@
+r"""A text of which there is a header and no row -> nothing, or the error that says what it is.
+
+As a table without rows it would take the place of a published one. So it has to be what a CSV looks
+like of which the header is left: names, in more cells than one, on a single line, between what
+separates cells and ends rows in a CSV. Anything else is refused: a quote in the header may have
+taken the rows, or they end in what no CSV ends in; it may be a document of another kind, the first
+bytes of a binary file, a message of a server, or a row. Who names the header's row has looked, and
+only what cannot be a header is refused then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from loader import schema
+from loader.dialect import DELIMITERS, Dialect
+from loader.errors import EmptySource, EncodingError, NoRows, NotATable
+from loader.printable import shown
+
+_WIDE = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+_TEXT_OF_EBCDIC = re.compile(r"[\t\n\x85 -~]")
+_TELLING_BYTES = 20  # a word by itself may be anything
+_LIKELY_TEXT = 0.9  # of a text in Cyrillic or Greek letters it is little more than half
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x19\x1b-\x1f\x7f-\x9f]")
+# No text has them; NUL, vertical tab, form feed and the separators of ASCII may end its rows.
+_BINARY = re.compile(r"[\x01-\x08\x0e-\x1b\x7f]")
+# What other systems end lines in: NUL, vertical tab, form feed, the separators of ASCII, next line
+# (a control character too where EBCDIC is taken for another encoding), those of Unicode; or a line
+# end that was written in its escaped form, or as the sign that shows it.
+_OTHER_END = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u240a\u240d\u2424\u21b5\xb6]"
+    r"|\\(?:[nr]|x0[adAD]|u000[adAD]|u202[89]|01[25])"
+    r"|&#(?:0*1[03]|[xX]0*[adAD]);|%0[adAD]|_x000[adAD]_"
+)
+_OTHER_SEPARATORS = (";", "|", "~", "^", "\t")
+_TAG = re.compile(r"<(?:/?[A-Za-z][\w.:-]*(?:\s[^<>]*)?/?>|[!?])|^\s*<[A-Za-z]")
+# An object, a list of values, a call with either, or a name in quotes with a colon behind it.
+_JSON = re.compile(r"""\s*\{|\s*\[\s*(?:["'{\[\]-]|[0-9]|$)|\s*[\w.]+\(\s*[\[{"]""")
+_JSON_NAME = re.compile(r'"\s*:')
+_SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True)
+class Rowless:
+    """What was read.
+
+    Attributes:
+        head: Its first bytes, UTF-8.
+        encoding: What it was in.
+        dialect: How it was cut.
+        headers: The header's cells.
+        named_encoding: Whether the caller named the encoding.
+        named_header: Whether the caller named the header's row.
+        declared: Whether the caller's schema names all columns.
+    """
+
+    head: bytes
+    encoding: str
+    dialect: Dialect
+    headers: Sequence[str]
+    named_encoding: bool
+    named_header: bool
+    declared: bool
+
+    @property
+    def text(self) -> str:
+        """What is written there, the character at which the head may be cut aside."""
+        return self.head.decode("utf-8", errors="replace")
+
+
+def check(rowless: Rowless) -> None:
+    """Refuse a text without a row that is not plausibly a CSV with a header alone.
+
+    Raises:
+        EncodingError: In another encoding it has more in it.
+        NotATable: It is a document of another kind, or a binary file.
+        EmptySource: The header has no name in it.
+        NoRows: Its rows seem to be where nobody looks for them, or it may be no header.
+    """
+    if not rowless.named_encoding:
+        _refuse_ebcdic(rowless)
+    _refuse_other_encodings(rowless)
+    _refuse_other_lines(rowless)
+    _refuse_other_kinds(rowless)
+    if not any(letter.isalnum() for cell in rowless.headers for letter in cell):
+        raise EmptySource(
+            "the file has no name in its header, and no row below it",
+            row=rowless.dialect.header_row,
+            hint="was the upload or export complete?",
+        )
+    if not rowless.named_header:
+        _refuse_other_ends(rowless)
+        if not rowless.declared:
+            _refuse_what_may_be_no_header(rowless)
+
+
+def _refuse_ebcdic(rowless: Rowless) -> None:
+    """Refuse bytes that make sense as EBCDIC: it has other line ends."""
+    if rowless.encoding == "utf-8" or len(rowless.head) < _TELLING_BYTES:
+        return
+    other = rowless.text.encode(rowless.encoding, "replace").decode("cp037")
+    if len(_TEXT_OF_EBCDIC.findall(other)) > _LIKELY_TEXT * len(other):
+        raise EncodingError(
+            "the text looks like EBCDIC, of which there are several",
+            hint="name the right one with --encoding, such as cp037 or cp500",
+        )
+
+
+def _refuse_other_encodings(rowless: Rowless) -> None:
+    """Refuse what was taken two or four bytes at a time, or for EBCDIC, and is a text otherwise."""
+    if b"a,1\n".decode(rowless.encoding, "replace") == "a,1\n":  # then its line ends were seen
+        return
+    try:
+        octets = rowless.text.encode(rowless.encoding, "replace")
+    except UnicodeError:  # a codec of names, such as IDNA
+        return
+    for name in _WIDE:
+        if name == rowless.encoding:
+            continue
+        try:
+            text = octets.decode(name)
+        except UnicodeDecodeError:
+            continue
+        if _CONTROL.search(text):
+            continue
+        if name == "utf-8" or text.isascii() or "\n" in text or "\r" in text:
+            raise EncodingError(
+                f"the text is not {rowless.encoding}, but {'ASCII' if octets.isascii() else name}",
+                hint="leave the encoding to be found out",
+            )
+    if rowless.encoding in _WIDE and b"\0" not in octets:
+        raise EncodingError(
+            f"the text may not be {rowless.encoding}: no delimiter and no line end is in it",
+            hint="leave the encoding to be found out",
+        )
+
+
+def _refuse_other_lines(rowless: Rowless) -> None:
+    """Refuse more lines than a header row has, in quotes or not; blank lines aside.
+
+    Where its row was given, those above it may be notes, but not rows like it.
+    """
+    row = rowless.dialect.header_row
+    lines = sum(1 for line in rowless.head.replace(b"\r", b"\n").split(b"\n") if line)
+    if lines > max(1, row if rowless.named_header else 1):
+        raise NoRows(
+            f"below the header there is no row, though the file has {lines} lines",
+            row=row,
+            hint="mend the quotes in the header; or name its row with --header-row",
+        )
+    if row > 1 and rowless.named_header:
+        above = list(_records(rowless))[: row - 1]
+        alike = [cells for cells in above if _filled(cells) >= _filled(rowless.headers)]
+        if alike:
+            raise NoRows(
+                f"below the header there is no row, and of those above it {len(alike)} have as many"
+                " cells",
+                row=row,
+                hint="is this the header's row? --header-row names it",
+            )
+
+
+def _records(rowless: Rowless) -> Iterator[list[str]]:
+    return rowless.dialect.records(rowless.text)
+
+
+def _filled(cells: Sequence[str]) -> int:
+    return sum(1 for cell in cells if cell.strip())
+
+
+def _refuse_other_kinds(rowless: Rowless) -> None:
+    text = rowless.text.replace(rowless.dialect.delimiter, "")
+    if _BINARY.search(text) or (rowless.named_header and "\0" in text):
+        raise NotATable("the source is a binary file, not a CSV table", hint="export it as CSV")
+    is_markup = text.lstrip().startswith("<") if rowless.named_header else _TAG.search(text)
+    if is_markup:
+        raise NotATable(
+            "the source is HTML or XML, not a CSV table",
+            hint="does the link lead to a login or error page?",
+        )
+    if _is_like_json(rowless):
+        raise NotATable("the source is a JSON document, not a CSV table", hint="export it as CSV")
+
+
+def _is_like_json(rowless: Rowless) -> bool:
+    """Tell whether it is JSON, whole or not: a name in brackets is none."""
+    text, first = rowless.text.lstrip(), rowless.headers[0].rstrip()
+    if _JSON.match(text) or (text.startswith("[") and not first.endswith("]")):
+        return True
+    return rowless.dialect.delimiter != ":" and bool(_JSON_NAME.search(text))
+
+
+def _refuse_other_ends(rowless: Rowless) -> None:
+    """Refuse a header in which something may end rows."""
+    end = _OTHER_END.search(rowless.text.replace(rowless.dialect.delimiter, ""))
+    found = end[0] if end else _separator_of_rows(rowless.text)
+    if found:
+        name = f"'{found}'" if found.isprintable() else f"U+{ord(found[0]):04X}"
+        raise NoRows(
+            f"below the header there is no row, but in it {name}, which may end rows",
+            row=rowless.dialect.header_row,
+            hint="end all rows in a newline; name the encoding with --encoding; or the header's"
+            " row with --header-row, if it is all there is",
+        )
+
+
+def _separator_of_rows(text: str) -> str | None:
+    """Return what cuts a line into several of the same number of cells."""
+    for end in _OTHER_SEPARATORS:
+        rows = text.strip().strip(end).split(end)
+        for delimiter in DELIMITERS:
+            cells = {row.count(delimiter) for row in rows}
+            if delimiter != end and len(rows) > 1 and len(cells) == 1 and cells != {0}:
+                return end
+    return None
+
+
+def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
+    """Refuse a single cell, such as a message or a few bytes of anything, and a row of values."""
+    row = rowless.dialect.header_row
+    if len(rowless.headers) == 1:
+        cell = shown(rowless.headers[0].strip())
+        cut = cell[:_SHOWN_CHARACTERS] + "..." * (len(cell) > _SHOWN_CHARACTERS)
+        raise NoRows(
+            f"the file has one cell, and no row: {cut}",
+            row=row,
+            hint="is it a message of the server's? --header-row 1 takes it for a header",
+        )
+    cells = [cell for cell in rowless.headers if cell.strip()]
+    columns = schema.infer(cells, [pa.array([cell], pa.string()) for cell in cells], None)
+    if all(column.type != "text" for column in columns):
+        raise NoRows(
+            "the file has one row, and it looks like data",
+            row=row,
+            hint="--header-row 0 loads it as a row, --header-row 1 takes it for a header",
+        )
