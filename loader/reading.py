@@ -118,7 +118,7 @@ def read(
             columns,
             missing,
             preamble,
-            itertools.chain([first] if first else [], cut),
+            rowless.with_values(itertools.chain([first] if first else [], cut), found),
             _sample(rows, len(headers)),
             declared.header_row is None and _may_be_data(columns),
             getattr(content, "raw", None) is not source,

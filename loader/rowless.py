@@ -5,18 +5,19 @@ like of which the header is left: names, in more cells than one, on a single lin
 separates cells and ends rows in a CSV. Anything else is refused: a quote in the header may have
 taken the rows, or they end in what no CSV ends in; it may be a document of another kind, the first
 bytes of a binary file, a message of a server, or a row. Who names the header's row has looked, and
-only what cannot be a header is refused then.
+only what cannot be a header is refused then. Rows with nothing in them are none either.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from loader import schema
+from loader.blocks import Block
 from loader.dialect import DELIMITERS, Dialect
 from loader.errors import EmptySource, EncodingError, NoRows, NotATable
 from loader.printable import shown
@@ -42,6 +43,8 @@ _TAG = re.compile(r"<(?:/?[A-Za-z][\w.:-]*(?:\s[^<>]*)?/?>|[!?])|^\s*<[A-Za-z]")
 _JSON = re.compile(r"""\s*\{|\s*\[\s*(?:["'{\[\]-]|[0-9]|$)|\s*[\w.]+\(\s*[\[{"]""")
 _JSON_NAME = re.compile(r'"\s*:')
 _SHOWN_CHARACTERS = 60
+_SENTENCE_ENDS = (".", "!", "?", "\u2026")
+_WORDS_OF_A_SENTENCE = 4  # in one cell
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,31 @@ def check(rowless: Rowless) -> None:
         _refuse_other_ends(rowless)
         if not rowless.declared:
             _refuse_what_may_be_no_header(rowless)
+
+
+def with_values(blocks: Iterable[Block], dialect: Dialect) -> Iterator[Block]:
+    """Yield the blocks of a text, and refuse it at its end if its rows have nothing in them.
+
+    As rows of NULLs these would take the place of a published table. An empty cell in quotes is a
+    text, and not nothing.
+
+    Raises:
+        NoRows: There are rows of delimiters and spaces alone.
+    """
+    nothing = f"{dialect.delimiter}\r\n \t".encode()
+    first_row, rows, is_blank = 0, 0, True
+    for block in blocks:
+        if is_blank:
+            first_row = first_row or block.row_number(0)
+            rows += block.rows
+            is_blank = not block.data.translate(None, nothing)
+        yield block
+    if rows and is_blank:
+        raise NoRows(
+            f"nothing is in the rows below the header ({rows:,}) but delimiters and spaces",
+            row=first_row,
+            hint="was the export complete? Without these rows, the file would empty the table",
+        )
 
 
 def _refuse_ebcdic(rowless: Rowless) -> None:
@@ -230,6 +258,12 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
             row=row,
             hint="is it a message of the server's? --header-row 1 takes it for a header",
         )
+    if _is_sentence(rowless) or any(cell.count('"') % 2 for cell in rowless.headers):
+        raise NoRows(
+            "the file has one line, and it may be a message or a part of a text",
+            row=row,
+            hint="--header-row 1 takes it for a header",
+        )
     cells = [cell for cell in rowless.headers if cell.strip()]
     columns = schema.infer(cells, [pa.array([cell], pa.string()) for cell in cells], None)
     if all(column.type != "text" for column in columns):
@@ -238,3 +272,12 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
             row=row,
             hint="--header-row 0 loads it as a row, --header-row 1 takes it for a header",
         )
+
+
+def _is_sentence(rowless: Rowless) -> bool:
+    """Tell whether a space is behind each delimiter, and words or signs are as in a sentence."""
+    first, *others = rowless.headers
+    if not all(cell.startswith(" ") for cell in others):
+        return False
+    ends = rowless.text.rstrip().endswith(_SENTENCE_ENDS)
+    return ends or any(len(cell.split()) >= _WORDS_OF_A_SENTENCE for cell in (first, *others))

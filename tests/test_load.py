@@ -276,6 +276,7 @@ ROWLESS = {
     "NULs as line ends": ("a,b\0001,x\0002,y\0", NoRows, 1),
     "delimiters": (",,,\n", EmptySource, None),
     "rows of delimiters": (";;;;\n;;;;\n", EmptySource, None),
+    "a header and rows of delimiters": ("a,b\n,\n,\n", NoRows, 2),
     "JSON": ("[1,2]", NotATable, None),
     "HTML": ("a,b<br>1,x", NotATable, None),
     "a message": ("Not found\n", NoRows, 1),

@@ -57,6 +57,8 @@ PLAUSIBLE = {
     "brackets in a name": "id,length [m],flow [m³/s]\n",
     "a less-than sign": "id,NO2 <5 µm,a < b\n",
     "a colon": "id,Zeit: von,Zeit: bis\n",
+    "spaces behind commas": "id, name, full name, date of birth\n",
+    "a name in double quotes": '"id","the ""short"" name"\n',
     "a call": "id,count(id),max(height)\n",
     "a path": "id,unit\\path\n",
     "a per cent sign": "id,share %,100% of it\n",
@@ -143,7 +145,7 @@ IMPLAUSIBLE = {
     "an element that is cut": ("<script src='a,b", NotATable, "HTML or XML"),
     "a comment": ("id,name<!-- a -->", NotATable, "HTML or XML"),
     "a reference to a line end": ("id,name&#10;1,x", NoRows, "&#10;"),
-    "another": ("id,name&#x0D;1,x", NoRows, "&#x0D;"),
+    "one in hexadecimal": ("id,name&#x0D;1,x", NoRows, "&#x0D;"),
     "a line end of a URL": ("id,name%0D%0A1,x", NoRows, "%0D"),
     "a written line end": ("id,name\\n1,x", NoRows, r"\\n"),
     "one in hexadecimal digits": ("id,name\\x0a1,x", NoRows, r"\\x0a"),
@@ -158,6 +160,10 @@ IMPLAUSIBLE = {
     "a word": ("Forbidden", NoRows, "Forbidden"),
     "a message": ("Not found\n", NoRows, "Not found"),
     "a sentence": ("Error: the rate limit is exceeded.", NoRows, "rate limit"),
+    "a sentence with a comma": ("Sorry, not found.", NoRows, "a message"),
+    "another": ("Error 404, the file that you want is away", NoRows, "a message"),
+    "a part of JSON": ('ed": true, "rows', NotATable, "JSON"),
+    "a smaller one": ('size", "rows', NoRows, "a part of a text"),
     "a long word": ("x" * 5000, NoRows, "x" * 60 + r"\.\.\."),
     "what is not separated": ("id:name:height\n", NoRows, "id:name:height"),
     "null": ("null", NoRows, "null"),
@@ -199,6 +205,32 @@ def test_a_header_that_is_named_is_none_where_rows_like_it_are_above(place, text
     error = refusal(place, text.encode(), **given)
     assert type(error) is NoRows
     assert error.row == row
+
+
+# kind: text, row of the first
+OF_NOTHING = {
+    "one": ("id,name\n,\n", 2),
+    "a tail": ("id,name\n" + ",\n" * 200, 2),
+    "semicolons, CRLF": ("id;name;height\r\n;;\r\n;;\r\n", 2),
+    "tabs": ("id\tname\n\t\n\t\n", 2),
+    "spaces": ("id,name\n , \n  ,\n", 2),
+    "short and long ones": ("id,name,height\n,\n,,,,\n", 2),
+    "blank lines between": ("id,name\n\n,\n\n,\n", 3),
+    "more than a block": ("id,name,height,date\n" + ",,,\n" * 2_000_000, 2),
+}
+
+
+@pytest.mark.parametrize(("text", "row"), OF_NOTHING.values(), ids=OF_NOTHING)
+def test_rows_of_nothing_are_refused(place, text, row):
+    error = refusal(place, text.encode())
+    assert type(error) is NoRows
+    assert error.row == row
+    place.write_bytes(text.encode() + b"1\n")
+    with read(str(place), Options("t")) as reading:
+        assert sum(block.rows for block in reading.blocks)
+    place.write_bytes(text.replace("\n", '\n"",""\n', 1).encode())
+    with read(str(place), Options("t", header_row=1)) as reading:
+        assert sum(block.rows for block in reading.blocks)
 
 
 def test_no_header_makes_no_rows_of_nothing(place):
