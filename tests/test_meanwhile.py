@@ -10,7 +10,7 @@ import pytest
 from datastore import create, install_ckan, rows_of, shadows, wait_for
 from test_swap import AtStep, Reader, write
 
-from loader.copy import locks, meanwhile
+from loader.copy import free_ids, locks, meanwhile
 from loader.errors import TableChanged
 from loader.options import Options
 from loader.pipeline import load
@@ -295,17 +295,25 @@ def test_who_was_writing_when_the_load_began_is_waited_for(datastore_url, databa
     assert len(rows_of(database, "t")) == 1500
 
 
-def test_who_goes_on_writing_is_found_by_the_statistics(
-    datastore_url, database, table, second, monkeypatch
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_rows_of_who_is_not_waited_for_any_longer_have_come_during_the_load(
+    datastore_url, database, table, second, monkeypatch, policy
 ):
+    """Though another row, with a higher _id, was there before."""
     monkeypatch.setattr(meanwhile, "WRITERS_S", 0.5)
     with ExitStack() as stack:
         early = stack.enter_context(psycopg.connect(datastore_url))
         early.execute("INSERT INTO t (n, name) VALUES (1, 'guest, early')")
         inserting(datastore_url, 1, 2)()
-        report = load(second, table(), AtStep("copying rows", lambda: ended(early)))
-    (warning,) = report.warnings
-    assert "which is lost: about 1 rows inserted, by the server's statistics" in warning
+        progress = AtStep("copying rows", lambda: ended(early))
+        if policy == "refuse":
+            with pytest.raises(TableChanged, match="1 rows inserted"):
+                load(second, table(on_concurrent_writes=policy), progress)
+        else:
+            report = load(second, table(on_concurrent_writes=policy), progress)
+            assert report.warnings == [(KEPT if policy == "keep" else INSERTED).format(1)]
+            kept = [(1, "guest, early")] if policy == "keep" else []
+            assert theirs(database) == kept
 
 
 @pytest.mark.parametrize("count", [1, meanwhile.MOST_UNDER_LOCK + 1, 5000])
@@ -315,7 +323,7 @@ def test_who_goes_on_writing_is_found_by_the_statistics(
 def test_rows_that_are_kept_are_not_told_as_lost_too(
     datastore_url, database, table, second, monkeypatch, count, also
 ):
-    """However many come, and though the statistics are asked, since one began before the load."""
+    """However many come; one of them began before the load."""
     monkeypatch.setattr(meanwhile, "WRITERS_S", 0.5)
     insert = (
         f"INSERT INTO t (n, name) SELECT i, 'guest ' || i FROM generate_series(0, {count - 1}) i"
@@ -328,16 +336,18 @@ def test_rows_that_are_kept_are_not_told_as_lost_too(
 
     with ExitStack() as stack:
         early = stack.enter_context(psycopg.connect(datastore_url))
-        early.execute("INSERT INTO t (n, name) VALUES (1, 'early')")
+        early.execute("INSERT INTO t (n, name) VALUES (-1, 'guest, early')")
         inserting(datastore_url, 1, 2)()
         report = load(
             second, table(on_concurrent_writes="keep"), AtStep("swapping the tables", act)
         )
-    kept, lost = report.warnings
-    assert kept == KEPT.format(count)
-    updated = "" if also == "SELECT 1" else ", about 3 rows updated"
-    assert f"which is lost: about 1 rows inserted{updated}, by the server's" in lost
-    assert len(theirs(database)) == count
+    assert report.warnings.pop(0) == KEPT.format(count + 1)
+    assert len(theirs(database)) == count + 1
+    if also == "SELECT 1":
+        assert report.warnings == []
+    else:
+        (lost,) = report.warnings
+        assert "which is lost: about 3 rows updated, by the server's statistics" in lost
 
 
 def ended(connection: psycopg.Connection) -> None:
@@ -536,7 +546,10 @@ def test_a_table_that_is_made_during_the_load(
 
 @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
 def test_a_table_without_an_index_on_its_ids_is_not_read(datastore_url, database, second, policy):
-    """Under the lock that would take as long as the table is large; the statistics tell of it."""
+    """Under the lock that would take as long as the table is large; the statistics tell of it.
+
+    To keep rows it is read before, while readers go on.
+    """
     install_ckan(database)
     create(database, "t", "n bigint, name text")
     database.execute("ALTER TABLE t DROP CONSTRAINT t_pkey")
@@ -546,6 +559,236 @@ def test_a_table_without_an_index_on_its_ids_is_not_read(datastore_url, database
     if policy == "refuse":
         with pytest.raises(TableChanged, match="about 3 rows inserted"):
             load(second, options, progress)
+    elif policy == "keep":
+        assert load(second, options, progress).warnings == [KEPT.format(3)]
+        assert rows_of(database, "t")[1500:] == [(1, None), (2, None), (3, None)]
     else:
         (warning,) = load(second, options, progress).warnings
         assert "which is lost: about 3 rows inserted, by the server's statistics" in warning
+
+
+def with_ids(*ids: int) -> str:
+    """Return what inserts rows with an _id of their own."""
+    values = ", ".join(f"({row_id}, {n}, 'guest')" for n, row_id in enumerate(ids))
+    return f"INSERT INTO t (_id, n, name) VALUES {values}"
+
+
+IN_TURN = "INSERT INTO t (n, name) SELECT n, 'guest' FROM generate_series(0, {}) AS n"
+A_GAP = "DELETE FROM t WHERE _id BETWEEN 100 AND 899"
+# What is done before a load, what others do during it, and how many rows they insert.
+ANY_ID = {
+    "zero": ("SELECT 1", with_ids(0), 1),
+    "negative": ("SELECT 1", with_ids(-1, -5, -(2**31)), 3),
+    "the highest": ("SELECT 1", with_ids(2**31 - 1, 1002, 5000), 3),
+    "below the first": ("DELETE FROM t WHERE _id < 10", with_ids(1, 9, 0, 5), 4),
+    "in a gap": (A_GAP, with_ids(100, 500, 899), 3),
+    "all of a gap": (A_GAP, with_ids(*range(100, 900)), 800),
+    "in many gaps": ("DELETE FROM t WHERE _id % 7 = 0", with_ids(7, 14, 700, 994), 4),
+    "below what was deleted": ("DELETE FROM t WHERE _id > 500", with_ids(501, 1000), 2),
+    "on both sides": (A_GAP, with_ids(0, 300, 1001), 3),
+    "behind one that is far above": (
+        "INSERT INTO t (_id, n, name) VALUES (2000000000, 0, 'x')",
+        IN_TURN.format(4),
+        5,
+    ),
+    "from a sequence set back": (A_GAP, f"SELECT setval('t__id_seq', 99); {IN_TURN.format(9)}", 10),
+    "more than under the lock": (
+        "SELECT 1",
+        "INSERT INTO t (_id, n, name) SELECT -2 * n, n, 'guest' FROM generate_series(1, 5000) AS n",
+        5000,
+    ),
+    "bigint": (
+        "ALTER TABLE t ALTER _id TYPE bigint",
+        with_ids(-(2**63) + 1, -(2**40), 2**40, 2**63 - 2),
+        4,
+    ),
+    "into an empty table": ("DELETE FROM t", with_ids(-3, 7), 2),
+    "not unique": (
+        "ALTER TABLE t DROP CONSTRAINT t_pkey; CREATE INDEX ON t (_id);"
+        " UPDATE t SET _id = 5 WHERE _id IN (4, 6, 7, 9)",
+        with_ids(4, 6, 7, 9, 9, 0),
+        6,
+    ),
+    "in a table that is written anew": (A_GAP, f"VACUUM FULL t; {with_ids(0, 150)}", 2),
+    "in a table that is written anew then": (
+        A_GAP,
+        f"{with_ids(0, 150)}; CLUSTER t USING t_pkey",
+        2,
+    ),
+    "in a table of another form": (
+        A_GAP,
+        f"ALTER TABLE t ALTER n TYPE numeric; {with_ids(0, 150)}; ALTER TABLE t SET UNLOGGED",
+        2,
+    ),
+    "frozen": (A_GAP, f"{with_ids(0, 150)}; VACUUM FREEZE t", 2),
+}
+
+
+def check_policy(policy, url, database, source, act, count) -> None:
+    """See what a load does about the rows that somebody inserts during it."""
+    options = Options("t", url, on_concurrent_writes=policy)
+    if policy == "refuse":
+        with pytest.raises(TableChanged, match=rf"\b{count} rows inserted"):
+            load(source, options, act)
+        assert len(theirs(database)) == count
+        return
+    warnings = load(source, options, act).warnings
+    told = KEPT if policy == "keep" else INSERTED
+    assert told.format(count) in warnings
+    found = sorted(n for n, _ in theirs(database))
+    assert len(found) == (count if policy == "keep" else 0)
+    ids = database.execute("SELECT count(*), min(_id), max(_id) FROM t").fetchone()
+    assert ids == (1500 + len(found), 1, 1500 + len(found))
+
+
+# When somebody writes, and what is to be done about it.
+WHEN = [("warn", STEPS[1]), ("keep", STEPS[1]), ("keep", STEPS[3]), ("refuse", STEPS[3])]
+
+
+@pytest.mark.parametrize(("policy", "step"), WHEN)
+@pytest.mark.parametrize(("before", "during", "count"), ANY_ID.values(), ids=ANY_ID)
+def test_rows_are_noticed_whatever_their_ids(
+    datastore_url_18, database_18, tmp_path, before, during, count, step, policy
+):
+    install_ckan(database_18)
+    load(write(tmp_path / "first.csv", 1000), Options("t", datastore_url_18))
+    changing(datastore_url_18, before)()
+    act = AtStep(step, running(datastore_url_18, *during.split("; ")))
+    second = write(tmp_path / "second.csv", 1500)
+    check_policy(policy, datastore_url_18, database_18, second, act, count)
+
+
+# Three gaps are larger than all others.
+GAPS = "DELETE FROM t WHERE _id % 7 = 0 OR _id % 100000 BETWEEN 5001 AND 5003"
+
+
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+@pytest.mark.parametrize(
+    ("limit", "value"), [("MOST_GAPS", 3), ("LOOK_MS", 1)], ids=["many gaps", "a large table"]
+)
+def test_where_gaps_are_not_known_the_statistics_are_asked(
+    datastore_url_18, database_18, tmp_path, monkeypatch, limit, value, policy
+):
+    monkeypatch.setattr(free_ids, limit, value)
+    install_ckan(database_18)
+    create(database_18, "t", "n bigint, name text")
+    database_18.execute("ALTER TABLE t DISABLE TRIGGER zfulltext")
+    changing(datastore_url_18, "INSERT INTO t (n) SELECT generate_series(1, 300000)")()
+    changing(datastore_url_18, GAPS)()
+    act = AtStep("copying rows", changing(datastore_url_18, with_ids(0, 7, 70, 700, 300001)))
+    second = write(tmp_path / "second.csv", 1500)
+    options = Options("t", datastore_url_18, on_concurrent_writes=policy)
+    if policy == "refuse":
+        with pytest.raises(TableChanged, match="2 rows inserted, about 3 rows inserted"):
+            load(second, options, act)
+    elif policy == "keep":
+        assert load(second, options, act).warnings == [KEPT.format(5)]
+        assert sorted(n for n, _ in theirs(database_18)) == [0, 1, 2, 3, 4]
+    else:
+        gone, hint = load(second, options, act).warnings
+        assert gone == INSERTED.format(2)
+        assert "about 3 rows inserted" in hint
+
+
+AGAIN = "DELETE FROM t WHERE _id IN (5, 6, 7); "
+# What takes rows away and inserts others with the same _id; how many; whether they can be kept.
+IDS_AGAIN = {
+    "some": (AGAIN + with_ids(5, 7), 2, True),
+    "more with others": (AGAIN + with_ids(0, 6, 1001), 3, True),
+    "all, from a sequence set back": (
+        f"DELETE FROM t; SELECT setval('t__id_seq', 1, false); {IN_TURN.format(499)}",
+        500,
+        True,
+    ),
+    "in a table that is written anew then": (AGAIN + with_ids(5) + "; VACUUM FULL t", 1, True),
+    "and some are updated": (
+        AGAIN + with_ids(5, 6, 7) + "; UPDATE t SET name = 'x' WHERE _id = 9",
+        3,
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("policy", "step"), WHEN)
+@pytest.mark.parametrize(("during", "count", "is_told_apart"), IDS_AGAIN.values(), ids=IDS_AGAIN)
+def test_rows_with_the_ids_of_deleted_ones(
+    datastore_url_18, database_18, tmp_path, during, count, is_told_apart, step, policy
+):
+    """The statistics tell of them, and to keep them the table is read."""
+    install_ckan(database_18)
+    load(write(tmp_path / "first.csv", 1000), Options("t", datastore_url_18))
+
+    def act() -> None:
+        with psycopg.connect(datastore_url_18, autocommit=True) as connection:
+            for statement in during.split("; "):
+                connection.execute(statement)
+            ended(connection)
+
+    options = Options("t", datastore_url_18, on_concurrent_writes=policy)
+    second = write(tmp_path / "second.csv", 1500)
+    if policy == "refuse" or (policy == "keep" and not is_told_apart):
+        said = "rows deleted" if policy == "refuse" else "which is which cannot be told"
+        with pytest.raises(TableChanged, match=said):
+            load(second, options, AtStep(step, act))
+        assert len(theirs(database_18)) == count
+    elif policy == "keep":
+        kept, *_ = load(second, options, AtStep(step, act)).warnings
+        assert kept == KEPT.format(count)
+        assert sorted(n for n, _ in theirs(database_18)) == list(range(count))
+    else:
+        warnings = load(second, options, AtStep(step, act)).warnings
+        assert "rows inserted" in warnings[-1]
+        assert "rows deleted" in warnings[-1]
+
+
+@pytest.mark.parametrize("also", ["updates", "both"])
+def test_rows_that_were_inserted_in_vain_stop_no_load(
+    datastore_url_18, database_18, tmp_path, also
+):
+    """The statistics count them too."""
+    install_ckan(database_18)
+    load(write(tmp_path / "first.csv", 1000), Options("t", datastore_url_18))
+
+    def act() -> None:
+        with psycopg.connect(datastore_url_18) as connection:
+            connection.execute(with_ids(-1, -2))
+            connection.rollback()
+            connection.execute(CHANGES[also][0])
+            ended(connection)
+
+    options = Options("t", datastore_url_18, on_concurrent_writes="keep")
+    second = write(tmp_path / "second.csv", 1500)
+    warnings = load(second, options, AtStep("copying rows", act)).warnings
+    assert not any("kept" in warning for warning in warnings)
+    assert len(rows_of(database_18, "t")) == 1500
+
+
+@pytest.mark.parametrize("most", [10, 10_000])
+def test_rows_in_more_gaps_than_are_known_are_kept_once(
+    datastore_url_18, database_18, tmp_path, monkeypatch, most
+):
+    """Those that come while the first ones are kept, too."""
+    monkeypatch.setattr(free_ids, "MOST_GAPS", most)
+    install_ckan(database_18)
+    load(write(tmp_path / "first.csv", 1000), Options("t", datastore_url_18))
+    put = (
+        "INSERT INTO t (_id, n, name) SELECT {} - 3 * n, n, 'guest' FROM generate_series(1, 2000) n"
+    )
+    first, then = (changing(datastore_url_18, put.format(begin)) for begin in (0, 1))
+    original = meanwhile.catch_up
+    caught_up = []
+
+    def catch_up(*args):
+        caught_up.append(args)
+        if len(caught_up) == 2:
+            then()
+        return original(*args)
+
+    monkeypatch.setattr(meanwhile, "catch_up", catch_up)
+    options = Options("t", datastore_url_18, on_concurrent_writes="keep")
+    second = write(tmp_path / "second.csv", 1500)
+    report = load(second, options, AtStep("swapping the tables", first))
+    found = sorted(n for n, _ in theirs(database_18))
+    assert found == sorted([*range(1, 2001), *range(1, 2001)])
+    assert report.warnings == [KEPT.format(4000)]
+    assert report.rows == 1500 + 4000

@@ -1,18 +1,18 @@
 """What others write into the live table while a load replaces it: noticed, kept or refused.
 
-In: the live table, as the load begins. Out, under the swap's locks: how many rows have come since,
-which is exact, for every row gets an ``_id`` above those before it, and its index finds them at
-once. All are theirs in a table that was emptied: it has another file, and no row of before. Rows
-changed or deleted since leave no trace that can be found without reading the whole table under the
-lock: the server's statistics tell of them, some seconds late, and of none for certain. They also
-count the rows inserted where ``_id`` has no index. Holds two lines.
+In: the live table, as the load begins. Out, under the swap's locks: how many rows have come since.
+They are those whose ``_id`` no row had before (``free_ids``), which is exact, and is found at once.
+All are theirs in a table that was emptied: it has another file, and no row of before. Rows changed
+or deleted since leave no trace that can be found without reading the whole table under the lock:
+the server's statistics tell of them, some seconds late, and of none for certain. They also count
+the rows inserted with the ``_id`` of deleted ones, and where ``_id`` has no index: to keep these,
+the table is read while only writers have to wait. Holds two lines, and what ``free_ids`` holds.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -20,7 +20,8 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from loader import datatypes
-from loader.copy import dictionary, locks
+from loader.copy import dictionary, free_ids, locks
+from loader.copy.free_ids import ALL, Free, by_index
 from loader.copy.relation import Names, qualified
 from loader.errors import TableChanged
 from loader.options import OnConcurrentWrites
@@ -29,7 +30,6 @@ from loader.options import OnConcurrentWrites
 # text take about 50 ms.
 MOST_UNDER_LOCK = 1000
 _MOST_COUNTED = 1_000_000  # under the lock; 0.2 s
-_BELOW_ALL = -(1 << 31) - 1
 # Whoever wrote when the load began is waited for that long.
 WRITERS_S = 5.0
 _WRITERS_PAUSE_S = 0.05
@@ -37,6 +37,10 @@ _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precisio
 _HINT = (
     "the old table is as it was, with these rows, which the next load replaces: save them first, or"
     " choose --on-concurrent-writes keep"
+)
+_HINT_UNTOLD = (
+    "the old table is as it was, with these rows, which the next load replaces: save them first, or"
+    " choose --on-concurrent-writes warn"
 )
 _HINT_DROPPED = (
     "nothing is loaded: see who has dropped the table, and load again if it is to be there; a table"
@@ -48,9 +52,11 @@ _DROPPED = (
 )
 _TABLE = """
     SELECT c.oid, pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid),
-        pg_stat_get_tuples_deleted(c.oid), EXISTS (
-        SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
-        WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND a.attname = '_id'),
+        pg_stat_get_tuples_deleted(c.oid), (
+        SELECT bool_or(i.indisunique AND i.indnkeyatts = 1)
+        FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+        WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND a.attname = '_id'
+            AND a.attnotnull AND a.atttypid::regtype IN ('smallint', 'integer', 'bigint')),
         pg_relation_filenode(c.oid), concat_ws(',', relam, relpersistence, (
         SELECT string_agg(concat_ws(' ', attnum, atttypid, xmin), ',' ORDER BY attnum)
         FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped)),
@@ -71,25 +77,26 @@ class Before:
 
     Attributes:
         table: Its oid; None where there was none.
-        last_id: The highest ``_id`` in it.
+        free: The ``_id`` that no row had.
         statistics: How many rows the server has seen inserted, updated and deleted.
-        settled: Whether nobody was writing any more who might have rows below ``last_id``.
         file: The file that its rows were in; another one has those of a table that was emptied, or
             that a ``VACUUM FULL`` has written anew.
         form: What ``ALTER TABLE`` writes the rows anew for: their columns, also if one was changed
             and changed back.
         xid: The first transaction that had not begun then.
         emptied: Whether the table was emptied before, while rows were kept.
+        looked_for: How many rows that the statistics count as inserted have been looked for in
+            vain.
     """
 
     table: int | None = None
-    last_id: int = _BELOW_ALL
+    free: Free = ALL
     statistics: tuple[int, int, int] = (0, 0, 0)
-    settled: bool = True
     file: int | None = None
     form: str | None = None
     xid: str | None = None
     emptied: bool = False
+    looked_for: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,19 +117,22 @@ class Changes:
     """What others have done since the load began.
 
     Attributes:
-        since: The rows above this ``_id`` are theirs.
+        free: The rows with one of these ``_id`` are theirs.
         inserted: How many these are.
         about: About how many rows they have inserted, updated and deleted; of those inserted only
             what could not be counted.
         dropped: Whether they have dropped the table; there may be another one in its place.
         emptied: Whether they have emptied it by ``TRUNCATE``.
+        more: How many more rows the statistics count as inserted than are found, and have been
+            looked for.
     """
 
-    since: int
+    free: Free
     inserted: int
     about: tuple[int, int, int] = (0, 0, 0)
     dropped: bool = False
     emptied: bool = False
+    more: int = 0
 
     def __bool__(self) -> bool:
         """Tell whether there are any."""
@@ -176,8 +186,9 @@ class Changes:
 def remember(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
     """Return what the live table is now.
 
-    Whoever is writing it in this moment may have rows below its highest ``_id`` that nobody sees
-    yet: the end of their transactions is waited for, for a few seconds.
+    Whoever is writing it in this moment has rows that nobody sees yet, and that belong to the old
+    table: the end of their transactions is waited for, for a few seconds. What comes later has come
+    during the load.
 
     Args:
         connection: In autocommit mode.
@@ -198,43 +209,42 @@ def _now(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
     table = _table(connection, names)
     if table is None:
         return Before()
-    last_id, settled = _BELOW_ALL, True
-    if table.has_index:
-        with _by_index(connection):
-            row = connection.execute(
-                sql.SQL("SELECT max(_id) FROM {}").format(qualified(names.live))
-            ).fetchone()
-        last_id = row[0] if row and row[0] is not None else _BELOW_ALL
-        settled = _wait_for_writers(connection, table.oid)
+    if table.is_indexed:
+        _wait_for_writers(connection, table.oid)
     # Read anew, since the writers that were waited for are not to be counted.
     connection.execute("SELECT pg_stat_clear_snapshot()")
     now = _table(connection, names) or table
-    return Before(table.oid, last_id, now.statistics, settled, now.file, now.form, now.xid)
+    free = ALL
+    if now.is_unique is not None:
+        free = free_ids.of_table(connection, names, is_unique=now.is_unique)
+    return Before(table.oid, free, now.statistics, now.file, now.form, now.xid)
 
 
-def _wait_for_writers(connection: psycopg.Connection[TupleRow], oid: int) -> bool:
-    """Wait until all who are writing have ended; tell whether they have."""
+def _wait_for_writers(connection: psycopg.Connection[TupleRow], oid: int) -> None:
+    """Wait until all who are writing have ended."""
 
     def writers() -> set[str]:
         return {row[0] for row in connection.execute(_WRITERS, (oid,))}
 
     waited_for = writers()
     end = time.monotonic() + WRITERS_S
-    while waited_for & writers():
-        if time.monotonic() > end:
-            return False
+    while waited_for & writers() and time.monotonic() < end:
         time.sleep(_WRITERS_PAUSE_S)
-    return True
 
 
 @dataclass(frozen=True)
 class _Table:
     oid: int
     statistics: tuple[int, int, int]
-    has_index: bool
+    is_unique: bool | None
     file: int | None
     form: str
     xid: str
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether ``_id`` has an index, unique or not."""
+        return self.is_unique is not None
 
 
 def _table(connection: psycopg.Connection[TupleRow], names: Names) -> _Table | None:
@@ -253,18 +263,27 @@ def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Befor
     table = _table(connection, names)
     dropped = before.table is not None and (table is None or table.oid != before.table)
     if table is None:
-        return Changes(_BELOW_ALL, 0, dropped=dropped)
+        return Changes(ALL, 0, dropped=dropped)
     is_emptied = not dropped and _is_emptied(connection, names, before, table)
     emptied = is_emptied or before.emptied
     before = _of_table(before, table)
     if is_emptied:  # all rows that there are have come since, whatever their ``_id``
-        before = replace(before, last_id=_BELOW_ALL)
+        before = replace(before, free=ALL)
     statistics = zip(table.statistics, before.statistics, strict=True)
     inserted, updated, deleted = (max(0, now - then) for now, then in statistics)
-    counted = _count(connection, names, before.last_id) if table.has_index else 0
-    sure = table.has_index and before.settled
-    uncounted = 0 if sure else max(0, inserted - counted)
-    return Changes(before.last_id, counted, (uncounted, updated, deleted), dropped, emptied)
+    counted = _count(connection, names, before.free) if table.is_indexed else 0
+    # The statistics count rows too that were inserted in vain: they are asked only where there
+    # may be others than those found, with the ``_id`` of a deleted row for one.
+    all_found = table.is_indexed and before.free.exact and not deleted
+    more = 0 if all_found else max(0, inserted - counted)
+    return Changes(
+        before.free,
+        counted,
+        (more, updated, deleted),
+        dropped,
+        emptied,
+        max(0, more - before.looked_for),
+    )
 
 
 def _is_emptied(
@@ -272,7 +291,7 @@ def _is_emptied(
 ) -> bool:
     """Tell whether no row of before is left, though nothing but ``TRUNCATE`` may be why."""
     is_same = table.file == before.file or table.form != before.form
-    if is_same or before.last_id == _BELOW_ALL:
+    if is_same or before.free == ALL:
         return False
     # ``VACUUM FULL`` keeps xmin: the first row that is read tells.
     query = sql.SQL("SELECT FROM {} WHERE age(xmin) > age({}::xid) LIMIT 1").format(
@@ -286,58 +305,45 @@ def _of_table(before: Before, table: _Table) -> Before:
     return before if table.oid == before.table else Before(table.oid)
 
 
-def _count(connection: psycopg.Connection[TupleRow], names: Names, since: int) -> int:
-    query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE _id > {} LIMIT {}) AS few").format(
-        qualified(names.live), sql.Literal(since), sql.Literal(_MOST_COUNTED + 1)
+def _count(connection: psycopg.Connection[TupleRow], names: Names, free: Free) -> int:
+    query = sql.SQL("SELECT count(*) FROM (SELECT {} LIMIT {}) AS few").format(
+        free_ids.rows(names, free), sql.Literal(_MOST_COUNTED + 1)
     )
-    with _by_index(connection):
+    with by_index(connection):
         row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
 
 
-@contextmanager
-def _by_index(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
-    """Let no query read a whole table, though its statistics may be old, or none.
-
-    Args:
-        connection: In a transaction.
-    """
-    setting = "SELECT set_config('enable_seqscan', %s, true)"
-    before = connection.execute("SELECT current_setting('enable_seqscan')").fetchone()
-    connection.execute(setting, ("off",))
-    yield
-    connection.execute(setting, before)
-
-
-def keep(
-    connection: psycopg.Connection[TupleRow], names: Names, since: int, last_id: int
-) -> tuple[int, int]:
+def keep(connection: psycopg.Connection[TupleRow], names: Names, free: Free, last_id: int) -> int:
     """Put the rows that have come into the shadow too, behind those that it has.
 
     Args:
         connection: In a transaction that keeps writers from the live table.
         names: Of both tables; the shadow has its trigger.
-        since: The rows of the live table above this ``_id`` are meant.
+        free: The rows of the live table with one of these ``_id`` are meant.
         last_id: The highest ``_id`` of the shadow.
 
     Returns:
-        How many rows these were, and the highest ``_id`` among them in the live table.
+        How many rows these were.
 
     Raises:
         TableChanged: The new table cannot hold a row as it is.
     """
-    rows = sql.SQL("FROM {} l WHERE l._id > {}").format(qualified(names.live), sql.Literal(since))
-    query = sql.SQL("SELECT count(*), coalesce(max(l._id), {}) {}").format(sql.Literal(since), rows)
-    with _by_index(connection):
-        row = connection.execute(query).fetchone()
-        assert row is not None  # noqa: S101  # an aggregate gives one row
-        count, highest = row
-        if count:
-            _check_fit(connection, names, rows)
-            kept = _insert(connection, names, rows, last_id)
-            if kept != count:
-                raise _unfit(names, f"a trigger has left out {count - kept} of {count}")
-    return count, highest
+    with by_index(connection):
+        return _keep(connection, names, free_ids.rows(names, free), last_id)
+
+
+def _keep(
+    connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed, last_id: int
+) -> int:
+    row = connection.execute(sql.SQL("SELECT count(*) {}").format(rows)).fetchone()
+    count = int(row[0]) if row else 0
+    if count:
+        _check_fit(connection, names, rows)
+        kept = _insert(connection, names, rows, last_id)
+        if kept != count:
+            raise _unfit(names, f"a trigger has left out {count - kept} of {count}")
+    return count
 
 
 def catch_up(
@@ -356,32 +362,93 @@ def catch_up(
         counted from the load's beginning.
 
     Raises:
-        TableChanged: As ``keep``.
+        TableChanged: As ``keep``; or rows inserted cannot be told from those updated.
     """
     live = qualified(names.live)
     locks.keep_vacuums_away(connection, live)
     locks.limit(connection, locks.READERS_WAIT_MS)
     connection.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(live))
     changes = notice(connection, names, before)
-    kept, highest = keep(connection, names, changes.since, last_id)
     table = _table(connection, names)
     assert table is not None  # noqa: S101  # it is locked
     before = _of_table(before, table)
+    free, kept, looked_for = changes.free, 0, before.looked_for
+    if changes.inserted:
+        kept = keep(connection, names, free, last_id)
+        free = free_ids.still_free(connection, names, free)
     inserted, updated, deleted = before.statistics
+    if changes.more:
+        more = _keep_hidden(connection, names, before, table, changes, last_id + kept)
+        if more is None:
+            looked_for = changes.about[0]
+        else:  # all that have come are found: what else was counted was inserted in vain
+            kept += more
+            inserted = max(inserted, table.statistics[0] - kept)
     # Those kept are no longer among the rows inserted that may be lost. The statistics of now may
     # not have them yet, and would hide what else was done.
     statistics = (inserted + kept, updated, deleted)
     now = Before(
         table.oid,
-        highest,
+        free,
         statistics,
-        before.settled,
         table.file,
         table.form,
         table.xid,
         changes.emptied,
+        looked_for,
     )
     return now, kept
+
+
+def _keep_hidden(  # noqa: PLR0913, PLR0917  (what is known of the table, then and now)
+    connection: psycopg.Connection[TupleRow],
+    names: Names,
+    before: Before,
+    table: _Table,
+    changes: Changes,
+    last_id: int,
+) -> int | None:
+    """Keep the rows that have come, but not with an ``_id`` that was free: reads the whole table.
+
+    Returns:
+        How many rows these were; None if there may be some all the same.
+
+    Raises:
+        TableChanged: As ``keep``; or there are some among those that were updated.
+    """
+    rewritten = table.file != before.file and table.form != before.form
+    if before.xid is None or rewritten:  # then all rows are the rewriting transaction's
+        return None
+    rows = _rows_of_later(names, before.xid, changes.free if table.is_indexed else None)
+    if not changes.about[1]:
+        return _keep(connection, names, rows, last_id)
+    row = connection.execute(sql.SQL("SELECT count(*) {}").format(rows)).fetchone()
+    if row and row[0] > changes.about[1]:
+        raise TableChanged(
+            f"others inserted rows into {names.live} during the load with the _id of deleted ones,"
+            " or among too many gaps, and updated others: which is which cannot be told",
+            hint=_HINT_UNTOLD,
+        )
+    return None
+
+
+def _rows_of_later(names: Names, xid: str, free: Free | None) -> sql.Composed:
+    """Return a FROM and WHERE: rows ``l`` of later transactions, but for those kept by ``free``.
+
+    A row that was frozen keeps its transaction's id, which may come again: 4 billion later.
+    """
+    live = qualified(names.live)
+    # Ages are counted from this transaction, which may have begun before theirs.
+    later = sql.SQL(
+        "age(l.xmin) BETWEEN (SELECT age(pg_snapshot_xmax(pg_current_snapshot())::xid))"
+        " AND age({}::xid)"
+    ).format(sql.Literal(xid))
+    if free is None:
+        return sql.SQL("FROM {} l WHERE {}").format(live, later)
+    return sql.SQL(
+        "FROM {live} l LEFT JOIN (SELECT l._id {kept}) AS kept ON kept._id = l._id"
+        " WHERE kept._id IS NULL AND {later}"
+    ).format(live=live, kept=free_ids.rows(names, free), later=later)
 
 
 def _check_fit(connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed) -> None:

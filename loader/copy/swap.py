@@ -192,7 +192,7 @@ class _Outdated(Exception):
 
 
 class _Behind(Exception):
-    """Others have inserted more rows than are copied while readers wait: the try is given up."""
+    """Others have inserted more rows than are copied, or found, while readers wait: given up."""
 
 
 @dataclass(frozen=True)
@@ -250,10 +250,10 @@ def _settle_others(
     if others.policy == "refuse" and changes:
         raise changes.refused(names)
     if others.policy == "keep":
-        if changes.inserted > meanwhile.MOST_UNDER_LOCK:
+        if changes.inserted > meanwhile.MOST_UNDER_LOCK or changes.more:
             raise _Behind
         if changes.inserted:
-            kept, _ = meanwhile.keep(connection, names, changes.since, state.last_id)
+            kept = meanwhile.keep(connection, names, changes.free, state.last_id)
             state = state.with_more(others.before, kept)
     return state, changes.told(state.kept)
 

@@ -1,0 +1,88 @@
+"""Which _id no row has, so that a row that has one later is a new one."""
+
+from contextlib import closing
+
+import psycopg
+import pytest
+from datastore import create, install_ckan
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loader.copy import database as connections
+from loader.copy import free_ids, relation
+from loader.copy.free_ids import ALL, Free
+
+SMALL = range(-10, 30)
+NAMES = relation.name("t")
+
+
+def free_of(free: Free) -> set[int]:
+    """Return which of some small numbers are free."""
+    return {i for i in SMALL for low, high in free.gaps if low < i < high}
+
+
+def runs_of(ids: set[int]) -> list[tuple[int, int]]:
+    firsts = sorted(i for i in ids if i - 1 not in ids)
+    lasts = sorted(i for i in ids if i + 1 not in ids)
+    return list(zip(firsts, lasts, strict=True))
+
+
+@given(st.lists(st.sets(st.sampled_from(SMALL)), max_size=4))
+def test_what_is_taken_is_free_no_more(takings):
+    free, left = ALL, set(SMALL)
+    for taking in takings:
+        new = taking & left  # in runs that no known taken number interrupts
+        free, left = free.without(runs_of(new)), left - new
+        assert free_of(free) == left
+        assert free.exact
+        assert list(free.gaps) == sorted(free.gaps)
+
+
+@given(st.sets(st.sampled_from(SMALL)), st.integers(1, 5))
+def test_of_many_gaps_the_largest_are_known(taken, most):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(free_ids, "MOST_GAPS", most)
+        free = ALL.without(runs_of(taken))
+    assert free_of(free) <= set(SMALL) - taken
+    assert len(free.gaps) <= most
+    assert free.exact == (free_of(free) == set(SMALL) - taken and len(runs_of(taken)) < most)
+
+
+def test_a_run_that_is_not_whole_reaches_over_what_was_taken():
+    free = ALL.without([(5, 5), (10, 10)]).without([(3, 4), (6, 12)], exact=False)
+    assert free_of(free) == set(SMALL) - set(range(3, 13))
+    assert not free.exact
+
+
+@pytest.mark.parametrize("key", ["_id serial PRIMARY KEY", "_id int NOT NULL"])
+def test_those_of_a_table(datastore_url, database, key):
+    install_ckan(database)
+    is_unique = "PRIMARY" in key
+
+    @settings(max_examples=25)
+    @given(st.lists(st.sampled_from(SMALL), max_size=40, unique=is_unique), st.data())
+    def check(ids, data) -> None:
+        database.execute("TRUNCATE t")
+        put(ids)
+        with closing(connections.connect(datastore_url, "test")) as connection:
+            with connection.transaction():
+                free = free_ids.of_table(connection, NAMES, is_unique=is_unique)
+            assert free_of(free) == set(SMALL) - set(ids)
+            assert free.exact
+            left = sorted(free_of(free))
+            more = data.draw(st.sets(st.sampled_from(left))) if left else set()
+            put(more)
+            rows = free_ids.rows(NAMES, free)
+            found = connection.execute(psycopg.sql.SQL("SELECT l._id {}").format(rows))
+            assert {row[0] for row in found} == more
+            with connection.transaction():
+                free = free_ids.still_free(connection, NAMES, free)
+            assert free_of(free) == set(left) - more
+
+    def put(ids) -> None:
+        database.execute("INSERT INTO t (_id) SELECT unnest(%s::int[])", (list(ids),))
+
+    create(database, "t", "n bigint")
+    if not is_unique:
+        database.execute("ALTER TABLE t DROP CONSTRAINT t_pkey; CREATE INDEX ON t (_id)")
+    check()
