@@ -33,6 +33,7 @@ from loader.copy import (
     swap,
     views,
 )
+from loader.copy.columns import prepare as prepare_columns
 from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
 from loader.options import Options, default_lanes
 from loader.passes import Pass
@@ -282,6 +283,7 @@ class Copying:
         )
         if not self._merges:
             self._oid = gone.oid_of(self.connection, self._names.shadow)
+            prepare_columns(self.connection, self._names)
             views.check(self.connection, self._names)
             keep.add_triggers(self.connection, self._names)
 

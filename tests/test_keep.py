@@ -10,10 +10,13 @@ import psycopg
 import pytest
 from datastore import create, fill_shadow, install_ckan, replace, rows_of, shadows
 from psycopg import sql
+from test_swap import AtStep
 
 from loader.copy import database as connections
 from loader.copy import keep, locks, relation, swap, views
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
+from loader.options import Options
+from loader.pipeline import load
 
 COLUMNS = [("name", "text"), ("height", "bigint")]
 ROWS = [("Elm", 20), ("Fir", 5), ("Yew", 3)]
@@ -53,7 +56,8 @@ def everything(connection) -> dict[str, list]:
         " FROM pg_constraint WHERE conrelid = 'trees'::regclass",
         "triggers": "SELECT pg_get_triggerdef(oid), tgenabled::text, obj_description(oid)"
         " FROM pg_trigger WHERE tgrelid = 'trees'::regclass AND NOT tgisinternal",
-        "columns": "SELECT attname, attacl::text, attnotnull,"
+        "columns": "SELECT attname, attacl::text, attnotnull, attstorage::text,"
+        " attcompression::text, attstattarget, attoptions,"
         " col_description(attrelid, attnum), pg_get_expr(adbin, adrelid) FROM pg_attribute"
         " LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum"
         " WHERE attrelid = 'trees'::regclass AND attnum > 0",
@@ -100,6 +104,10 @@ ALL_AT_ONCE = """
     ALTER TABLE trees ADD CONSTRAINT low CHECK (height < 50);
     ALTER TABLE trees ADD EXCLUDE USING btree (height WITH =);
     ALTER TABLE trees ALTER name SET NOT NULL, ALTER height SET DEFAULT 7;
+    ALTER TABLE trees ALTER name SET STORAGE EXTERNAL, ALTER name SET COMPRESSION pglz,
+        ALTER name SET STATISTICS 200, ALTER height SET (n_distinct = 9);
+    ALTER INDEX part ALTER COLUMN 1 SET STATISTICS 300;
+    ALTER SEQUENCE trees__id_seq INCREMENT BY 2 CACHE 3;
     ALTER TABLE trees CLUSTER ON "by name";
     ALTER TABLE trees REPLICA IDENTITY FULL;
     ALTER TABLE trees SET (fillfactor = 70, toast.autovacuum_enabled = off);
@@ -149,6 +157,249 @@ def test_everything_survives(url, database, roles):
     assert rows_of(database, "alias") == ROWS
     assert database.execute("SELECT * FROM tall").fetchall() == [("Elm", 40)]
     assert shadows(database) == []
+
+
+# What pg_dump writes of a table: how it is set, and where the catalog has it.
+OF_COLUMNS = (
+    "SELECT attname, {} FROM pg_attribute"
+    " WHERE attrelid = 'trees'::regclass AND attnum > 0 ORDER BY 1"
+)
+OF_INDEXES = (
+    "SELECT pg_get_indexdef(c.oid), {} FROM pg_index JOIN pg_class c ON c.oid = indexrelid"
+    " WHERE indrelid = 'trees'::regclass ORDER BY 1"
+)
+OF_TABLE = "SELECT {} FROM pg_class WHERE oid = 'trees'::regclass"
+OF_CONSTRAINTS = (
+    "SELECT conname, {} FROM pg_constraint WHERE conrelid = 'trees'::regclass ORDER BY 1"
+)
+PROPERTIES = {
+    "storage": (
+        "ALTER TABLE trees ALTER name SET STORAGE EXTERNAL, ALTER _full_text SET STORAGE MAIN",
+        OF_COLUMNS.format("attstorage::text"),
+    ),
+    "plain storage": (
+        "ALTER TABLE trees ALTER name SET STORAGE PLAIN",
+        OF_COLUMNS.format("attstorage::text"),
+    ),
+    "compression": (
+        "ALTER TABLE trees ALTER name SET COMPRESSION pglz",
+        OF_COLUMNS.format("attcompression::text"),
+    ),
+    "statistics target": (
+        "ALTER TABLE trees ALTER name SET STATISTICS 500, ALTER height SET STATISTICS 0",
+        OF_COLUMNS.format("coalesce(attstattarget, -1)"),
+    ),
+    "n_distinct": (
+        "ALTER TABLE trees ALTER name SET (n_distinct = -0.5, n_distinct_inherited = 7)",
+        OF_COLUMNS.format("attoptions"),
+    ),
+    "all of an odd column": (
+        'ALTER TABLE trees RENAME name TO "n%s ""x"""; ALTER TABLE trees ALTER "n%s ""x""" SET'
+        ' STORAGE EXTERNAL, ALTER "n%s ""x""" SET STATISTICS 7, ALTER "n%s ""x""" SET'
+        " (n_distinct = 3)",
+        OF_COLUMNS.format("attstorage::text, attstattarget, attoptions"),
+    ),
+    "privileges on a column": (
+        "GRANT SELECT (name) ON trees TO PUBLIC",
+        OF_COLUMNS.format("attacl::text"),
+    ),
+    "comment of a column": (
+        "COMMENT ON COLUMN trees._full_text IS 'x'",
+        OF_COLUMNS.format("col_description(attrelid, attnum)"),
+    ),
+    "storage parameters": (
+        "ALTER TABLE trees SET (autovacuum_vacuum_scale_factor = 0.01, parallel_workers = 2,"
+        " toast.autovacuum_enabled = off)",
+        OF_TABLE.format(
+            "reloptions, (SELECT t.reloptions FROM pg_class t WHERE t.oid = pg_class.reltoastrelid)"
+        ),
+    ),
+    "privileges": ("GRANT SELECT ON trees TO PUBLIC", OF_TABLE.format("relacl::text")),
+    "replica identity": (
+        "ALTER TABLE trees REPLICA IDENTITY FULL",
+        OF_TABLE.format("relreplident"),
+    ),
+    "replica identity by an index": (
+        "ALTER TABLE trees REPLICA IDENTITY USING INDEX trees_pkey",
+        OF_INDEXES.format("indisreplident"),
+    ),
+    "clustering by the key": (
+        "ALTER TABLE trees CLUSTER ON trees_pkey",
+        OF_INDEXES.format("indisclustered"),
+    ),
+    "parameters of an index": (
+        "CREATE INDEX i ON trees (name) WITH (fillfactor = 50, deduplicate_items = off)",
+        OF_INDEXES.format("reloptions"),
+    ),
+    "parameters of the primary key": (
+        "ALTER INDEX trees_pkey SET (fillfactor = 60)",
+        OF_INDEXES.format("reloptions"),
+    ),
+    "parameters of the full text index": (
+        f'ALTER INDEX "{relation.Names("trees", "").full_text_index}" SET (fastupdate = off)',
+        OF_INDEXES.format("reloptions"),
+    ),
+    "statistics target of an index": (
+        "CREATE INDEX i ON trees (name, (lower(name)), (length(name)));"
+        "ALTER INDEX i ALTER COLUMN 2 SET STATISTICS 300, ALTER COLUMN 3 SET STATISTICS 0",
+        OF_INDEXES.format(
+            "ARRAY(SELECT coalesce(attstattarget, -1) FROM pg_attribute"
+            " WHERE attrelid = c.oid ORDER BY attnum)"
+        ),
+    ),
+    "comment of the primary key": (
+        "COMMENT ON CONSTRAINT trees_pkey ON trees IS 'c'; COMMENT ON INDEX trees_pkey IS 'i'",
+        OF_CONSTRAINTS.format(
+            "obj_description(oid, 'pg_constraint'), obj_description(conindid, 'pg_class')"
+        ),
+    ),
+    "constraint that is not valid": (
+        "ALTER TABLE trees ADD CONSTRAINT high CHECK (height > 100) NOT VALID",
+        OF_CONSTRAINTS.format("convalidated, pg_get_constraintdef(oid)"),
+    ),
+    "how the sequence counts": (
+        "ALTER SEQUENCE trees__id_seq INCREMENT BY 10 CACHE 20 CYCLE",
+        "SELECT seqincrement, seqcache, seqcycle FROM pg_sequence"
+        " WHERE seqrelid = 'trees__id_seq'::regclass",
+    ),
+    "disabled triggers": (
+        "ALTER TABLE trees DISABLE TRIGGER zfulltext",
+        "SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'trees'::regclass",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "query"), PROPERTIES.values(), ids=PROPERTIES)
+def test_each_property_survives(url, database, make, query):
+    def found() -> list[tuple]:
+        return database.execute(query).fetchall()
+
+    replace(url, "trees", COLUMNS, ROWS)
+    plain = found()
+    database.execute(make)
+    before = found()
+    assert before != plain
+    rows = database.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'trees'::regclass AND attnum > 2"
+    )
+    columns = [(row[0], kind) for row, (_, kind) in zip(rows, COLUMNS, strict=True)]
+    high = [("Elm", 200), ("Fir", 500)]
+    for _ in range(2):
+        assert replace(url, "trees", columns, high) == []
+        assert found() == before
+
+
+@pytest.mark.parametrize("kind", ["bigint", "text", "numeric", "date", "json", "boolean"])
+def test_the_settings_of_a_column_whose_type_changes(url, database, kind):
+    """Its storage is chosen by somebody, or the type's own, or the new type can have no other."""
+    default = {"bigint": "p", "date": "p", "boolean": "p", "numeric": "m"}.get(kind, "x")
+    chosen = "p" if default == "p" else "e"
+    database.execute(
+        "ALTER TABLE trees ALTER name SET STORAGE EXTERNAL, ALTER name SET COMPRESSION pglz,"
+        " ALTER name SET STATISTICS 20, ALTER height SET STATISTICS 30"
+    )
+    assert replace(url, "trees", [("name", kind), ("height", kind)], [(None, None)]) == []
+    settings = OF_COLUMNS.format("attstorage::text, attcompression::text, attstattarget")
+    compression = "" if default == "p" else "p"
+    assert database.execute(settings).fetchall()[2:] == [
+        ("height", default, "", 30),
+        ("name", chosen, compression, 20),
+    ]
+
+
+def test_settings_are_there_before_the_rows(datastore_url, database, tmp_path):
+    """Values are stored, and analysed, by them; those taken back meanwhile do not come again."""
+    source = tmp_path / "t.csv"
+    source.write_text("name,note\n" + f"{'x' * 10_000},{'y' * 10_000}\n" * 10)
+    options = Options("t", datastore_url)
+    load(str(source), options)
+    database.execute(
+        "ALTER TABLE t ALTER name SET STORAGE EXTERNAL, ALTER name SET (n_distinct = 77),"
+        " ALTER note SET (n_distinct = 5), ALTER note SET STORAGE EXTERNAL"
+    )
+    take_back = "ALTER TABLE t ALTER note RESET (n_distinct), ALTER note SET STORAGE EXTENDED"
+    act = AtStep("swapping the tables", lambda: database.execute(take_back))
+    load(str(source), options, act)
+    assert database.execute("SELECT DISTINCT pg_column_size(name) FROM t").fetchall() == [(10_000,)]
+    distinct = "SELECT n_distinct FROM pg_stats WHERE tablename = 't' AND attname = 'name'"
+    assert database.execute(distinct).fetchone() == (77,)
+    settings = OF_COLUMNS.format("attstorage::text, attoptions").replace("trees", "t")
+    assert database.execute(settings).fetchall()[2:] == [
+        ("name", "e", ["n_distinct=77"]),
+        ("note", "x", None),
+    ]
+
+
+# What is left behind, and how a warning calls it.
+LEFT_BEHIND = {
+    "statistics object": ("CREATE STATISTICS s ON name, height FROM trees", "statistics object s"),
+    "collation": ('ALTER TABLE trees ALTER name TYPE text COLLATE "C"', "the collation of name"),
+    "unlogged": ("ALTER TABLE trees SET UNLOGGED", "that it is unlogged"),
+    "identity": (
+        "ALTER TABLE trees ALTER height SET NOT NULL,"
+        " ALTER height ADD GENERATED BY DEFAULT AS IDENTITY",
+        "the identity of height",
+    ),
+    "generated": (
+        "ALTER TABLE trees DROP height, ADD height bigint GENERATED ALWAYS AS (1) STORED",
+        "that height is generated",
+    ),
+    "type of _id": ("ALTER TABLE trees ALTER _id TYPE bigint", "the type bigint of _id"),
+    "name of the key": (
+        "ALTER TABLE trees RENAME CONSTRAINT trees_pkey TO k",
+        "the name k of the primary key",
+    ),
+    "deferrable key": (
+        "ALTER TABLE trees DROP CONSTRAINT trees_pkey, ADD PRIMARY KEY (_id) DEFERRABLE",
+        "the PRIMARY KEY (_id) DEFERRABLE",
+    ),
+    "an index that goes with an extension": (
+        "CREATE INDEX i ON trees (name); ALTER INDEX i DEPENDS ON EXTENSION plpgsql",
+        "that index i goes with the extension plpgsql",
+    ),
+    "a trigger that does": (
+        "ALTER TRIGGER zfulltext ON trees DEPENDS ON EXTENSION plpgsql",
+        "that trigger zfulltext on table trees goes with the extension plpgsql",
+    ),
+    "access method": (
+        "CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler;"
+        " CREATE TABLE new (LIKE trees INCLUDING INDEXES) USING other; DROP TABLE trees;"
+        " ALTER TABLE new RENAME TO trees; ALTER INDEX new_pkey RENAME TO trees_pkey;"
+        " CREATE SEQUENCE trees__id_seq OWNED BY trees._id",
+        "the access method other",
+    ),
+    "of a type": (
+        "DROP TABLE trees; CREATE TYPE tree AS (_id int, _full_text tsvector, name text, height"
+        " bigint); CREATE TABLE trees OF tree (PRIMARY KEY (_id));"
+        " CREATE SEQUENCE trees__id_seq OWNED BY trees._id",
+        "that it is of the type tree",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "called"), LEFT_BEHIND.values(), ids=LEFT_BEHIND)
+def test_what_is_left_behind_is_told_once(url, database, make, called):
+    database.execute(make)
+    (warning,) = replace(url, "trees", COLUMNS, ROWS)
+    assert warning == f"not carried over from the old table: {called}"
+    assert replace(url, "trees", COLUMNS, ROWS) == []
+    assert rows_of(database, "trees") == ROWS
+
+
+def test_a_tablespace_is_told(url_18, database_18):
+    name = f"space_{uuid.uuid4().hex[:8]}"
+    database_18.execute("SET allow_in_place_tablespaces = on")
+    database_18.execute(f"CREATE TABLESPACE {name} LOCATION ''")
+    try:
+        database_18.execute(
+            f"ALTER TABLE trees SET TABLESPACE {name};"
+            f"CREATE INDEX i ON trees (name) TABLESPACE {name}"
+        )
+        (warning,) = replace(url_18, "trees", COLUMNS, ROWS)
+        assert f"tablespace {name}, tablespace {name} of the index i" in warning
+    finally:
+        database_18.execute("DROP TABLE trees")
+        database_18.execute(f"DROP TABLESPACE {name}")
 
 
 @pytest.fixture

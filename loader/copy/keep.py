@@ -2,9 +2,9 @@
 
 Before the rows come: the triggers that act on every row put in. Before the swap: indexes, unique
 keys, constraints and defaults, under temporary names. In the swap: owner, privileges, comments,
-storage parameters, all triggers with their states, and the final names. A warning tells what is
-left behind: what uses a column that is gone or has another type, extended statistics, security
-labels, a tablespace. Statistics targets and storage settings of single columns are not carried.
+storage parameters, all triggers with their states, and the final names; the settings of columns
+once more (``columns``). A warning tells what is left behind: what uses a column that is gone or
+has another type, extended statistics, security labels, tablespaces, and what else no load makes.
 Holds one line for each of these things.
 """
 
@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import locks
+from loader.copy import columns, locks
 from loader.copy.database import ours
 from loader.copy.relation import MARK, SCHEMA, Names, qualified
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
@@ -185,6 +185,22 @@ _AFTERWARDS = """,
         UNION ALL SELECT 3, format('COMMENT ON INDEX %%I.%%I IS %%L', %(schema)s::text, name,
             obj_description(indexrelid, 'pg_class'))
         FROM carried WHERE obj_description(indexrelid, 'pg_class') IS NOT NULL
+        -- Those of an expression, which is a column of the index only.
+        UNION ALL SELECT 3, format('ALTER INDEX %%I.%%I ALTER COLUMN %%s SET STATISTICS %%s',
+            %(schema)s::text, name, attnum, attstattarget)
+        FROM carried JOIN pg_attribute ON attrelid = indexrelid
+        WHERE NOT is_named AND attstattarget >= 0
+        -- All others have them in their definition.
+        UNION ALL SELECT 3, format('ALTER INDEX %%I.%%I SET (%%I = %%L)', %(schema)s::text, name,
+            option_name, option_value)
+        FROM pair, carried JOIN pg_class c ON c.oid = indexrelid, pg_options_to_table(reloptions)
+        WHERE is_named AND EXISTS (SELECT FROM pg_index i JOIN pg_class s ON s.oid = i.indexrelid
+            WHERE i.indrelid = shadow AND s.relam = c.relam AND s.relname
+                = prefix || CASE name WHEN %(full_text)s THEN 'fts' ELSE 'pkey' END)
+        UNION ALL SELECT 3, format('COMMENT ON CONSTRAINT %%I ON %%s IS %%L', conname, live_name,
+            obj_description(oid, 'pg_constraint'))
+        FROM pair, "constraint" WHERE conname = %(primary_key)s AND contype = 'p'
+            AND obj_description(oid, 'pg_constraint') IS NOT NULL
         UNION ALL SELECT 3, format('ALTER TABLE %%s CLUSTER ON %%I', live_name, name)
         FROM pair, carried WHERE indisclustered
         UNION ALL SELECT 3, format('ALTER TABLE %%s REPLICA IDENTITY USING INDEX %%I', live_name,
@@ -204,8 +220,34 @@ _LEFT_BEHIND = """
         ON stxrelid = live
     UNION SELECT 'the ' || pg_get_constraintdef(k.oid) FROM pair
         JOIN pg_constraint k ON conrelid = live AND contype = 'p'
-        WHERE NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = live AND attname = '_id'
-            AND conkey = ARRAY[attnum])
+        WHERE pg_get_constraintdef(k.oid) <> 'PRIMARY KEY (_id)'
+    UNION SELECT 'the name ' || quote_ident(conname) || ' of the primary key' FROM pair
+        JOIN pg_constraint ON conrelid = live AND contype = 'p' WHERE conname <> %(primary_key)s
+    UNION SELECT 'the type ' || format_type(atttypid, atttypmod) || ' of _id' FROM pair
+        JOIN pg_attribute ON attrelid = live
+        WHERE attname = '_id' AND atttypid <> 'integer'::regtype
+    UNION SELECT 'the identity of ' || quote_ident(attname) FROM pair
+        JOIN pg_attribute ON attrelid = live WHERE attidentity <> '' AND NOT attisdropped
+    UNION SELECT 'that ' || quote_ident(attname) || ' is generated' FROM pair
+        JOIN pg_attribute ON attrelid = live WHERE attgenerated <> '' AND NOT attisdropped
+    UNION SELECT 'that it is unlogged' FROM pair JOIN pg_class c ON c.oid = live
+        JOIN pg_class s ON s.oid = shadow
+        WHERE c.relpersistence = 'u' AND s.relpersistence <> 'u'
+    UNION SELECT 'that it is of the type ' || reloftype::regtype FROM pair
+        JOIN pg_class c ON c.oid = live WHERE reloftype <> 0
+    UNION SELECT 'the access method ' || quote_ident(amname) FROM pair
+        JOIN pg_class c ON c.oid = live JOIN pg_class s ON s.oid = shadow
+        JOIN pg_am m ON m.oid = c.relam WHERE c.relam <> s.relam
+    UNION SELECT 'tablespace ' || quote_ident(spcname) || ' of the index ' || quote_ident(relname)
+        FROM pair JOIN pg_index ON indrelid = live JOIN pg_class c ON c.oid = indexrelid
+        JOIN pg_tablespace t ON t.oid = c.reltablespace
+    UNION SELECT 'that ' || pg_describe_object(classid, objid, 0) || ' goes with the '
+            || pg_describe_object(refclassid, refobjid, 0)
+        FROM pair JOIN pg_depend ON deptype = 'x' AND refclassid = 'pg_extension'::regclass
+        WHERE (classid = 'pg_class'::regclass
+                AND objid IN (SELECT indexrelid FROM pg_index WHERE indrelid = live))
+            OR (classid = 'pg_trigger'::regclass
+                AND objid IN (SELECT oid FROM pg_trigger WHERE tgrelid = live))
     UNION SELECT 'the collation of ' || quote_ident(attname) FROM pair
         JOIN pg_attribute a ON attrelid = live JOIN pg_type t ON t.oid = atttypid
         WHERE attnum > 0 AND NOT attisdropped AND attcollation <> typcollation
@@ -269,6 +311,11 @@ _CARRY = """
     SELECT 3, format('COMMENT ON %%s %%s IS %%L', kind, named, obj_description(old.oid, 'pg_class'))
     FROM old, new WHERE obj_description(old.oid, 'pg_class') IS NOT NULL
         AND NOT (kind = 'SEQUENCE' AND starts_with(obj_description(old.oid, 'pg_class'), %(mark)s))
+    UNION
+    SELECT 3, format('ALTER SEQUENCE %%s INCREMENT BY %%s CACHE %%s %%s', named, seqincrement,
+        seqcache, CASE WHEN seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
+    -- One that runs down would come to the rows loaded.
+    FROM old, new, pg_sequence WHERE kind = 'SEQUENCE' AND seqrelid = old.oid AND seqincrement > 0
     UNION
     SELECT 3, format('ALTER TABLE %%s SET (%%s%%I = %%L)', named, space, option_name, option_value)
     FROM old LEFT JOIN pg_class t ON t.oid = old.reltoastrelid, new,
@@ -505,7 +552,8 @@ def not_null_names(connection: psycopg.Connection[TupleRow], names: Names) -> li
 def carry(connection: psycopg.Connection[TupleRow], old: int, new: int) -> None:
     """Give a new table, sequence or view what its old self has.
 
-    Owner, privileges on it and on its columns, comments, storage parameters. A comment of the old
+    Owner, privileges on it and on its columns, comments, storage parameters, settings of columns;
+    of a sequence how it counts. A comment of the old
     one wins over the label of this load: an editor may have written it. But for the mark on a
     sequence, which tells whose load has made the table: that is this one.
     """
@@ -515,6 +563,7 @@ def carry(connection: psycopg.Connection[TupleRow], old: int, new: int) -> None:
     statements = [row[1] for row in connection.execute(_CARRY, relations)]
     if statements:
         connection.execute("; ".join(statements))
+    columns.carry(connection, old, new)
 
 
 def left_behind(connection: psycopg.Connection[TupleRow], names: Names) -> list[str]:
