@@ -6,8 +6,8 @@ In: arguments. Out: progress and errors on stderr, the report on stdout, and the
 
 from __future__ import annotations
 
+import errno
 import gc
-import io
 import logging
 import os
 import shlex
@@ -26,7 +26,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from typer.core import TyperCommand
 
-from loader import __version__, describe, embedded, printable, resources
+from loader import __version__, describe, embedded, printable, resources, streams
 from loader.copy import database, gone, relation
 from loader.descriptor import from_json
 from loader.errors import (
@@ -239,10 +239,33 @@ def main() -> NoReturn:
     pa.set_memory_pool(pa.system_memory_pool())
     gc.freeze()  # what was imported stays: to look through it again, at exit too, costs 0.3 s
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
-    app(prog_name="aircan")
-    sys.exit(0)
+    output = streams.take()
+    code = _called_app()
+    sys.stdout.flush()
+    if output.error is not None:
+        code = code or 1
+        _tell_lost(output.error)
+    sys.exit(code)
+
+
+def _called_app() -> int:
+    """Run what was asked for, and return the exit code: typer ends all of it by SystemExit."""
+    try:
+        app(prog_name="aircan")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+def _tell_lost(error: OSError) -> None:
+    """Tell that the output is lost, but for a reader that has had enough: that is no fault."""
+    if isinstance(error, BrokenPipeError):
+        return
+    reason = error.strerror or type(error).__name__
+    if error.errno == errno.EBADF:
+        reason = "it is closed"
+    typer.echo(f"aircan: the output cannot be written: {reason}", err=True)
+    typer.echo("  hint: it is done all the same, unless an error stands above", err=True)
 
 
 @app.callback(invoke_without_command=True)
@@ -614,7 +637,7 @@ def _ours() -> Iterator[None]:
     try:
         with memory_told():
             yield
-    except (AircanError, BrokenPipeError, typer.Exit, typer.Abort):
+    except (AircanError, typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt as interrupt:
         raise Cancelled("stopped") from interrupt
@@ -636,17 +659,8 @@ def _progress() -> Iterator[Progress]:
 
 
 def _say(text: str) -> None:
-    """Print on stdout; where that cannot be, the command ends, and has done what it had to."""
-    try:
-        typer.echo(text)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  (as it ends)
-        reason = error.strerror or type(error).__name__
-        typer.echo(f"aircan: the output cannot be written: {reason}", err=True)
-        typer.echo("  hint: it is done all the same, unless an error stands above", err=True)
-        raise typer.Exit(1) from None
+    """Print on stdout; where that cannot be, ``main`` tells it when all is done."""
+    typer.echo(text)
 
 
 def _print_json(value: dict[str, Any]) -> None:

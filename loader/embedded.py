@@ -442,8 +442,8 @@ def _socket_folder(folder: Path, account: pwd.struct_passwd | None) -> Path:
         return folder
     owner = os.geteuid() if account is None else account.pw_uid
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
-    sockets = Path(tempfile.gettempdir()) / f"aircan-{owner}-{digest}"
     try:
+        sockets = Path(tempfile.gettempdir()) / f"aircan-{owner}-{digest}"
         sockets.mkdir(mode=0o700)
         if account is not None:
             os.chown(sockets, account.pw_uid, account.pw_gid)
@@ -454,6 +454,11 @@ def _socket_folder(folder: Path, account: pwd.struct_passwd | None) -> Path:
                 f"{sockets} is not a private folder",
                 hint="remove it, or set AIRCAN_DATA to a folder with a shorter path",
             ) from None
+    except OSError as error:
+        raise UsageError(
+            f"there is no folder for the server's socket: {error.strerror}",
+            hint="set TMPDIR to a folder that can be written, or AIRCAN_DATA to a shorter path",
+        ) from error
     return sockets
 
 

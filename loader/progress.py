@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -49,7 +50,7 @@ class Lines:
     """Plain lines: one for each step, and one every ten seconds while rows are read."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+        self._stream: TextIO | None = stream or sys.stderr
         self._size: int | None = None
         self._began = self._said = time.monotonic()
 
@@ -75,7 +76,11 @@ class Lines:
         )
 
     def _write(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        if self._stream is None:  # a process without stderr
+            return
+        # A load is worth more than a line about it: the stream is full, or closed by now.
+        with suppress(OSError, ValueError):
+            print(line, file=self._stream, flush=True)
 
 
 class Bar:

@@ -20,7 +20,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
@@ -358,21 +358,29 @@ def _check_memory(place: BinaryIO, member: zipfile.ZipInfo) -> None:
 
 
 def _spool(packed: BinaryIO, uri: str) -> BinaryIO:
-    spool = tempfile.TemporaryFile()  # noqa: SIM115  (the caller's stack closes it)
+    try:
+        spool = tempfile.TemporaryFile()  # noqa: SIM115  (the caller's stack closes it)
+    except OSError as error:
+        raise _no_room(uri, error) from error
     try:
         shutil.copyfileobj(packed, spool, _BUFFER_BYTES)
         spool.flush()
-    except OSError as error:  # of the file written; those of the source are no OSErrors any more
-        spool.close()
-        raise SourceError(
-            f"{uri} is a zip, and there is no room for a temporary copy of it ({error.strerror})",
-            hint="set TMPDIR to a folder with more room, or pack it with gzip",
-            of_machine=True,
-        ) from error
-    except SourceError:
-        spool.close()
+    except (OSError, SourceError) as error:
+        with suppress(OSError):  # what a full disk did not take: that is told below
+            spool.close()
+        # One of the file written; those of the source are no OSErrors any more.
+        if isinstance(error, OSError):
+            raise _no_room(uri, error) from error
         raise
     return spool
+
+
+def _no_room(uri: str, error: OSError) -> SourceError:
+    return SourceError(
+        f"{uri} is a zip, and there is no room for a temporary copy of it ({error.strerror})",
+        hint="set TMPDIR to a folder that can be written and has more room, or pack it with gzip",
+        of_machine=True,
+    )
 
 
 def _only_file(archive: zipfile.ZipFile, uri: str) -> zipfile.ZipInfo:

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -796,6 +797,131 @@ def test_an_output_that_cannot_be_written_is_told_in_a_line(
     if command[0] == "load":
         with psycopg.connect(datastore_url_18) as connection:
             assert connection.execute("SELECT n FROM t").fetchall() == [(1,)]
+
+
+COMMANDS = [
+    ("--help",),
+    ("load", "--help"),
+    ("--version",),
+    ("load", "t.csv"),
+    ("load", "t.csv", "--json"),
+    ("infer", "t.csv"),
+    ("validate", "t.csv"),
+    ("cleanup",),
+]
+# What the shell does with the output, and what is said of it.
+LOST = {
+    ">/dev/full": "No space left on device",
+    ">&-": "it is closed",
+    "<&- >&- 2>&-": None,
+}
+
+
+def in_shell(command: tuple[str, ...], streams: str, **options) -> subprocess.CompletedProcess:
+    line = f"exec {shlex.join([*ARGV, *command])} {streams}"
+    return subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, **options)
+
+
+@pytest.mark.parametrize("streams", LOST, ids=lambda streams: streams)
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_whatever_is_printed_and_lost_is_told_and_the_work_is_done(
+    csv, named, orphan, database_18, command, streams
+):
+    csv("n\n1\n", "t.csv")
+    done = in_shell(command, streams)
+    assert (done.returncode, done.stdout) == (1, "")
+    if LOST[streams]:
+        assert done.stderr.splitlines()[-2:] == [
+            f"aircan: the output cannot be written: {LOST[streams]}",
+            "  hint: it is done all the same, unless an error stands above",
+        ]
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+    if command[:2] == ("load", "t.csv"):
+        assert rows_of(database_18, "t") == [(1,)]
+    assert shadows(database_18) == ([] if command == ("cleanup",) else [orphan])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_reader_that_is_gone_is_no_fault_and_the_work_is_done(csv, named, database_18, command):
+    csv("n\n1\n", "t.csv")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*ARGV, *command], stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert done.returncode == 1
+    assert "aircan:" not in done.stderr
+    assert "Traceback" not in done.stderr
+    if command[:2] == ("load", "t.csv"):
+        assert rows_of(database_18, "t") == [(1,)]
+
+
+def test_cleanup_goes_on_when_its_output_is_lost(named, database_18):
+    for resource_id in ("killed", "killed too", "and a third"):
+        relation.create(database_18, relation.name(resource_id), [("a", "text")], None)
+    done = in_shell(("cleanup",), ">/dev/full")
+    assert (done.returncode, shadows(database_18)) == (1, [])
+
+
+UNHEARD = ["2>/dev/full", "<&- 2>&-"]
+
+
+@pytest.mark.parametrize("streams", UNHEARD)
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("load", "t.csv", "--json"), 0),
+        (("load", "t.csv", "--json", "--debug"), 0),
+        (("validate", "t.csv"), 0),
+        (("cleanup",), 0),
+        (("load", "none.csv", "--json"), 1),
+        (("load", "none.csv", "--debug"), 1),
+        (("load", "t.csv", "--schema", "none.json"), 2),
+        (("nothing",), 2),
+    ],
+    ids=str,
+)
+def test_where_nothing_can_be_said_the_work_is_done_all_the_same(
+    csv, named, database_18, command, code, streams
+):
+    csv("n\n1\n", "t.csv")
+    done = in_shell(command, streams)
+    assert (done.returncode, done.stderr) == (code, "")
+    if command[:3] == ("load", "t.csv", "--json"):
+        assert json.loads(done.stdout)["rows"] == 1  # and nothing but the report is there
+        assert rows_of(database_18, "t") == [(1,)]
+    elif command[0] == "validate" or "--json" in command:
+        json.loads(done.stdout)
+
+
+def test_progress_that_nobody_reads_any_more_stops_no_load(named, database_18):
+    rows = b"id,name\n" + b"1,somebody\n" * 400_000
+    with HttpServer(rows, bytes_per_s=3_000_000) as server:
+        process = subprocess.Popen(
+            [*ARGV, "load", server.url, "--resource-id", "people", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr.readline() == "reading the header\n"
+        process.stderr.close()
+        told = process.stdout.read()
+    assert process.wait(60) == 0
+    assert json.loads(told)["rows"] == len(rows_of(database_18, "people")) == 400_000
+
+
+def test_a_pipe_that_does_not_wait_loses_nothing(csv):
+    wide = csv(",".join(f"column {i}" for i in range(1500)) + "\n")
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    process = subprocess.Popen([*ARGV, "infer", wide], stdout=writing)
+    os.close(writing)
+    with open(reading) as pipe:  # noqa: PTH123  (a descriptor)
+        select.select([pipe], [], [])
+        time.sleep(0.5)  # by then the pipe is full
+        told = json.loads(pipe.read())
+    assert process.wait(60) == 0
+    assert len(told["schema"]["fields"]) == 1500
 
 
 def test_an_error_is_told_even_if_its_report_cannot_be_written(tmp_path):

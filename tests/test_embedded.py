@@ -204,7 +204,9 @@ def test_psql_is_the_wheels_on_the_running_server(data_folder: Path) -> None:
     assert (said.stdout, said.stderr) == ("42\n", "")
 
 
-def test_a_path_too_long_for_a_socket_gets_a_private_folder_for_it(data_folder: Path) -> None:
+def test_a_path_too_long_for_a_socket_gets_a_private_folder_for_it(
+    data_folder: Path, monkeypatch
+) -> None:
     parent = data_folder / ("long" * 25)
     parent.mkdir(mode=0o755)
     (data_folder / "postgres-18").rename(parent / "postgres-18")
@@ -220,6 +222,10 @@ def test_a_path_too_long_for_a_socket_gets_a_private_folder_for_it(data_folder: 
         sockets.chmod(0o755)
         with pytest.raises(UsageError, match="not a private folder"):
             cluster.start()
+        monkeypatch.setattr(tempfile, "tempdir", str(data_folder / "none"))
+        with pytest.raises(UsageError, match="no folder for the server's socket") as raised:
+            cluster.start()
+        assert "TMPDIR" in raised.value.hint
     finally:
         shutil.rmtree(sockets)
 

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import select
+from contextlib import suppress
 
 import pytest
 from rich.console import Console
@@ -27,6 +28,40 @@ def test_each_step_is_a_line():
     for block in range(100):
         lines.advance(block * 10, block)
     assert log.getvalue() == "reading the header\ncopying rows\n"
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+def unread() -> io.TextIOWrapper:
+    reading, writing = os.pipe()
+    os.close(reading)
+    return open(writing, "w")  # noqa: PTH123  (a descriptor)
+
+
+def full() -> io.TextIOWrapper:
+    return open("/dev/full", "w")  # noqa: PTH123
+
+
+@pytest.mark.parametrize("made", [closed, unread, full])
+def test_a_line_that_cannot_be_written_stops_nothing(talkative, made):
+    stream = made()
+    lines = Lines(stream)
+    lines.begin("copying rows")
+    lines.advance(50_000_000, 10)
+    with suppress(OSError):
+        stream.close()
+
+
+def test_without_stderr_nothing_is_said_and_not_on_stdout(talkative, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr", None)
+    lines = Lines()
+    lines.begin("copying rows")
+    lines.advance(50_000_000, 10)
+    assert capsys.readouterr().out == ""
 
 
 def test_ten_seconds_lie_between_lines():

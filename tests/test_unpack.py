@@ -273,6 +273,16 @@ def test_a_zip_from_elsewhere_is_spooled_and_leaves_nothing_behind(tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_folder_for_the_spooled_zip_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with (
+        HttpServer(zipped(("data.csv", TEXT))) as server,
+        pytest.raises(SourceError, match="no room for a temporary copy") as caught,
+    ):
+        content_of(server.url)
+    assert "TMPDIR" in caught.value.hint
+
+
 def test_no_room_for_the_spooled_zip_says_so(monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda: io.FileIO("/dev/full", "r+"))
     message = "no room for a temporary copy"

@@ -27,6 +27,7 @@ from loader.ckan import Ckan, CkanSettings, Table
 from loader.errors import (
     AircanError,
     ArtifactsError,
+    RejectsNotWritten,
     SchemaDiffers,
     StepFailed,
     TableChanged,
@@ -589,7 +590,7 @@ class _Left:
 @contextmanager
 def _left(place: Place) -> Iterator[_Left]:
     """Put the report and the rejected rows into the place, also of a load that failed."""
-    with tempfile.TemporaryDirectory(prefix="aircan-") as folder:
+    with _temporary_folder() as folder:
         left = _Left(Path(folder, REJECTS))
         try:
             yield left
@@ -598,6 +599,17 @@ def _left(place: Place) -> Iterator[_Left]:
                 _leave(place, left.rejects, error.report)
             raise
         _leave(place, left.rejects, left.report)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="aircan-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise RejectsNotWritten(
+            f"there is no folder for rows that have to be set aside: {error.strerror}",
+            hint="set TMPDIR to a folder that the worker may write to, and that has room",
+            of_machine=True,
+        ) from error
 
 
 def _leave(place: Place, rejects: Path, report: Report) -> None:

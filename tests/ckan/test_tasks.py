@@ -203,6 +203,23 @@ def test_the_rows_written_down_are_sent_without_the_source(portal_212, run, serv
     assert len(rows(portal_212, run.conf.resource_id)) == 3
 
 
+@pytest.mark.parametrize("step", ["load", "convert"])
+def test_without_a_place_for_temporary_files_a_step_ends_with_a_hint(
+    portal_212, run, tmp_path, monkeypatch, step
+):
+    run = run if step == "load" else through_api(run)
+    for before in STEPS[: STEPS.index(step)]:
+        getattr(tasks, before)(run)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(errors.RejectsNotWritten, match="there is no folder") as caught:
+        getattr(tasks, step)(run)
+    assert "TMPDIR" in caught.value.hint
+    assert caught.value.of_machine
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    do_all(run, STEPS[STEPS.index(step) :])
+    assert len(rows(portal_212, run.conf.resource_id)) == 3
+
+
 @pytest.mark.parametrize("way", ["copy", "api"])
 def test_rows_are_added_once_however_often_the_run_is_done_again(portal_212, run, way):
     run = run if way == "copy" else through_api(run)
