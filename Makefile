@@ -20,7 +20,7 @@ AIRFLOW2 := .airflow2
 unexport AIRCAN_DATASTORE_URL AIRCAN_CKAN_URL AIRCAN_CKAN_TOKEN
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down airflow test lint types bench bench-guard bench-ckan clean
+.PHONY: help demo up down airflow test coverage lint types bench bench-guard bench-ckan clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,9 +47,17 @@ test: $(VENV)/dev.stamp $(CKANS) $(AIRFLOW)/made.stamp $(AIRFLOW2)/made.stamp ##
 	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) AIRCAN_TEST_AIRFLOW=$(CURDIR)/$(AIRFLOW) AIRCAN_TEST_AIRFLOW2=$(CURDIR)/$(AIRFLOW2) \
 	    $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-lint: $(VENV)/dev.stamp ## check the style with ruff
+coverage: $(VENV)/dev.stamp ## which lines and branches of loader/ the tests reach that need only PostgreSQL
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadscope --no-loadscope-reorder \
+	    --ignore=tests/airflow --ignore=tests/ckan --ignore=tests/extension
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+lint: $(VENV)/dev.stamp ## check the style with ruff, and the spelling
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/codespell
 
 types: $(VENV)/dev.stamp ## check the types with mypy
 	@$(BIN)/mypy
@@ -64,7 +72,7 @@ bench-ckan: $(VENV)/dev.stamp $(CKAN)/2.12.0/made.stamp ## measure against ckane
 	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) $(BIN)/python -m benchmarks.ckan --out benchmarks/results
 
 clean: ## remove .venv, .ckan, .airflow, .airflow2, .factory and what the tools left; loaded data stays
-	rm -rf $(VENV) $(CKAN) $(AIRFLOW) $(AIRFLOW2) .factory build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CKAN) $(AIRFLOW) $(AIRFLOW2) .factory build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/demo.stamp: setup.cfg pyproject.toml | $(BIN)/python

@@ -1,6 +1,7 @@
 """What setup.cfg promises to whoever installs the package."""
 
 import ast
+import re
 import subprocess
 import sys
 from configparser import ConfigParser
@@ -8,6 +9,8 @@ from importlib.metadata import files
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+import loader
 
 ROOT = Path(__file__).parents[1]
 SETUP = ConfigParser()
@@ -63,10 +66,24 @@ def test_every_package_of_the_library_is_shipped() -> None:
     assert packages == set(SETUP["options"]["packages"].split())
 
 
-def test_the_command_and_the_package_know_the_version() -> None:
+def test_both_packages_the_command_and_the_changelog_have_one_version() -> None:
     code = "from loader.cli import main; main()"
     said = subprocess.run(
         [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True
     )
-    assert said.stdout == f"aircan {SETUP['metadata']['version']}\n"
+    extension = ConfigParser()
+    extension.read(ROOT / "ckanext-aircan" / "setup.cfg", encoding="utf-8")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall("^## ([0-9.]+) ", changes, re.MULTILINE)
+    assert said.stdout == f"aircan {loader.__version__}\n"
+    assert extension["metadata"]["version"] == loader.__version__
+    assert versions[0] == loader.__version__
+    assert SETUP["metadata"]["version"] == "attr: loader.__version__"
     assert "aircan = loader.cli:main" in SETUP["options.entry_points"]["console_scripts"]
+
+
+def test_what_checks_a_commit_is_in_the_environment_of_the_tests() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    commands = re.findall(r"entry: \.venv/bin/([\w-]+)", hooks)
+    assert len(commands) == hooks.count("- id: ")
+    assert set(commands) <= {one.name for one in requirements("options.extras_require", "dev")}
