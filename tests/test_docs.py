@@ -23,7 +23,8 @@ from loader.report import Report
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+DECISIONS = sorted((DOCS / "decisions").glob("[!R]*.md"))
 PEOPLE = "name,born,height_cm\nAda,1815-12-10,165\nAlan,1912-06-23,171.5\nGrace,1906-12-09,\n"
 
 
@@ -41,6 +42,11 @@ def table(name: str) -> list[list[str]]:
     """Return the rows of all tables of a page, as cells."""
     lines = [line for line in text(name).splitlines() if re.match(r"\| *[`\[\w]", line)]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def named(page: Path) -> str:
+    """Return a page's name in the tests' ids."""
+    return str(page.relative_to(ROOT))
 
 
 def quoted(cell: str) -> list[str]:
@@ -300,7 +306,7 @@ def test_every_action_command_and_hook_of_the_extension_is_in_the_docs(module, f
 # All pages
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
         if target.startswith(("https://", "http://localhost:")):
@@ -327,3 +333,45 @@ def test_every_module_is_in_the_table_of_how_it_works():
     assert described_elsewhere <= modules
     assert modules - described_elsewhere <= names
     assert {name for name in names if name.startswith("copy.")} <= modules
+
+
+# For those who change it
+
+
+def test_every_target_of_make_that_a_page_names_is_one():
+    targets = set(re.findall(r"^([a-z-]+):.*## ", text("Makefile"), re.MULTILINE))
+    named_targets = {
+        name for page in PAGES for name in re.findall(r"`make ([a-z-]+)`", page.read_text("utf-8"))
+    }
+    assert {"lint", "types", "coverage"} <= named_targets
+    assert named_targets <= targets
+
+
+def test_the_tests_that_the_page_for_contributors_runs_are_there():
+    paths = re.findall(r"(?:pytest|python) (tests/[\w/.]+)", text("CONTRIBUTING.md"))
+    assert len(paths) > 4
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_page_for_contributors_fits_a_screen():
+    assert len(text("CONTRIBUTING.md").splitlines()) <= 45
+
+
+def test_every_decision_is_in_their_list_and_no_other():
+    listed = re.findall(
+        r"^\| \[[^]]+\]\(([\w-]+\.md)\)", text("docs/decisions/README.md"), re.MULTILINE
+    )
+    assert sorted(listed) == [page.name for page in DECISIONS]
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=named)
+def test_a_decision_has_its_parts_and_is_short(page):
+    lines = page.read_text("utf-8").splitlines()
+    assert [line for line in lines if line.startswith("## ")] == [
+        "## Context",
+        "## Decision",
+        "## Reasons",
+        "## What it costs, and what was tried",
+        "## Where",
+    ]
+    assert len(lines) <= 60
