@@ -38,7 +38,7 @@ _OTHER_END = re.compile(
     r"|&#(?:0*1[03]|[xX]0*[adAD]);|%0[adAD]|_x000[adAD]_"
 )
 _OTHER_SEPARATORS = (";", "|", "~", "^", "\t")
-_TAG = re.compile(r"<(?:/?[A-Za-z][\w.:-]*(?:\s[^<>]*)?/?>|[!?])|^\s*<[A-Za-z]")
+_TAG = re.compile(r"<(?:/?[A-Za-z][\w.:-]*(?:\s[^<>]*)?/?>|[A-Za-z]\w*\s+\w+=|[!?])|^\s*<[A-Za-z]")
 # An object, a list of values, a call with either, or a name in quotes with a colon behind it.
 _JSON = re.compile(r"""\s*\{|\s*\[\s*(?:["'{\[\]-]|[0-9]|$)|\s*[\w.]+\(\s*[\[{"]""")
 _JSON_NAME = re.compile(r'"\s*:')

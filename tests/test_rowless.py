@@ -143,6 +143,7 @@ IMPLAUSIBLE = {
     "an element": ("<a/>", NotATable, "HTML or XML"),
     "an element with a name of its own": ('<ns:rows x="1,2">', NotATable, "HTML or XML"),
     "an element that is cut": ("<script src='a,b", NotATable, "HTML or XML"),
+    "a part of an element": ("id,name=<table class='a' st", NotATable, "HTML or XML"),
     "a comment": ("id,name<!-- a -->", NotATable, "HTML or XML"),
     "a reference to a line end": ("id,name&#10;1,x", NoRows, "&#10;"),
     "one in hexadecimal": ("id,name&#x0D;1,x", NoRows, "&#x0D;"),
