@@ -24,7 +24,7 @@ import pyarrow as pa
 import typer
 from rich.cells import cell_len
 from rich.console import Console
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from loader import __version__, describe, embedded, printable, resources, streams
 from loader.copy import database, gone, relation
@@ -48,7 +48,7 @@ from loader.pipeline import load as load_source
 from loader.progress import Bar, Lines, Progress
 from loader.report import Report
 from loader.resources import Outcome
-from loader.source import Limits, SourceSettings, mask_uri
+from loader.source import Limits, SourceSettings, mask_text, mask_uri
 
 if TYPE_CHECKING:
     from loader.copy.database import Connection
@@ -59,7 +59,33 @@ _QUERIED_COLUMNS = 4  # and not _full_text, which is longer than all others toge
 
 _DONE = {"replace": "loaded into", "append": "added to", "upsert": "put into"}
 
+# click's UsageError, which typer has under a name of its own.
+_WRONG_USAGE: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class _Group(TyperGroup):
+    """All commands: what is quoted of wrong arguments, among which may be a URL, is masked."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _masked():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _masked():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _masked() -> Iterator[None]:
+    try:
+        yield
+    except _WRONG_USAGE as error:
+        error.message = mask_text(error.message)  # type: ignore[attr-defined]
+        raise
+
+
 app = typer.Typer(
+    cls=_Group,
     help="Load large CSV files into a CKAN DataStore: typed, verified, nothing lost.",
     no_args_is_help=True,
     subcommand_metavar=_COMMANDS,
@@ -578,17 +604,18 @@ def _source(max_bytes: str | None, max_ratio: str | None, min_rate: str | None) 
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    shown = mask_uri(str(path))  # it may have been meant as a URL
     try:
         written = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read {shown}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not JSON: {error}") from error
-    descriptor = from_json(written, str(path))
+        raise UsageError(f"{shown} is not JSON: {error}") from error
+    descriptor = from_json(written, shown)
     known = {"fields", "schema", "dialect", "encoding"}
     if not isinstance(descriptor, dict) or not known & descriptor.keys():
         raise UsageError(
-            f"{path} is neither a Table Schema nor a Resource descriptor",
+            f"{shown} is neither a Table Schema nor a Resource descriptor",
             hint="a JSON object with 'fields' or 'schema' is expected; aircan infer writes one",
         )
     return descriptor
@@ -600,7 +627,7 @@ def _part(descriptor: Mapping[str, Any], name: str, path: Path) -> dict[str, Any
     if isinstance(part, str):
         return _read_json(path.parent / part)
     if part is not None and not isinstance(part, dict):
-        raise UsageError(f"{path}: '{name}' is neither an object nor a path")
+        raise UsageError(f"{mask_uri(str(path))}: '{name}' is neither an object nor a path")
     return part
 
 

@@ -19,6 +19,7 @@ from loader.errors import SourceError, UsageError, memory_told
 from loader.options import Options, default_resource_id
 from loader.reading import Reading, read
 from loader.source import mask_uri
+from loader.source.uri import split_scheme
 
 _MOST_ERRORS = 1000
 _ROWS_AT_A_TIME = 1000  # a call of RE2 for each row would take longer than frictionless does
@@ -37,7 +38,7 @@ def infer(uri: str | os.PathLike[str], options: Options = Options()) -> dict[str
             "name": _name(uri),
             "type": "table",
             "path": mask_uri(uri),
-            "scheme": uri.split("://", maxsplit=1)[0] if "://" in uri else "file",
+            "scheme": split_scheme(uri)[0] or "file",
             "format": "csv",
             "mediatype": "text/csv",
             "encoding": reading.text.encoding,

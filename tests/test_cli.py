@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 
 from loader import cli, errors, pipeline, progress
 from loader.copy import relation
+from loader.options import default_resource_id
 
 ARGV = [sys.executable, "-m", "loader"]
 SECRET = "hunter2"
@@ -454,6 +455,51 @@ def test_secrets_of_the_source_are_not_shown(named, command, debug):
             done = aircan(command, url, *debug)
             assert done.exit_code == code, done.stderr
             assert SECRET not in done.stdout + done.stderr
+
+
+# Meant as a URL, and none: the shell took a part of it, or its scheme is missing.
+LIKE_URLS = [
+    f"u:{SECRET}@h.example/x.csv",
+    f"{SECRET}@h.example/x.csv",
+    f"//u:{SECRET}@h.example/x.csv",
+    f"h.example/x.csv?token={SECRET}",
+    f"h.example/x.csv?{SECRET}",
+    f"h.example/x.csv?format={SECRET}",
+    f"https:/u:{SECRET}@h.example/x.csv",
+    f"ftp://u:{SECRET}@h.example/x.csv?version={SECRET}",
+]
+PLACES = {
+    "load": ("load", "{}"),
+    "load, as JSON": ("load", "{}", "--json"),
+    "infer": ("infer", "{}"),
+    "validate": ("validate", "{}"),
+    "its schema": ("infer", "t.csv", "--schema", "{}"),
+    "its CKAN": ("load", "t.csv", "--ckan-url", "{}"),
+    "its database": ("load", "t.csv", "--datastore-url", "{}"),
+    "the database of a cleanup": ("cleanup", "--datastore-url", "{}"),
+    "an argument too many": ("load", "t.csv", "{}"),
+    "an argument too many below": ("db", "start", "{}"),
+    "no number": ("load", "t.csv", "--lanes", "{}"),
+    "no choice": ("load", "t.csv", "--mode", "{}"),
+    "no command": ("{}",),
+    "no command below": ("db", "{}"),
+}
+
+
+@pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["", "debug"])
+@pytest.mark.parametrize("url", LIKE_URLS)
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_no_secret_is_shown_wherever_a_url_is_given(csv, named, place, url, debug):
+    csv("n\n1\n", "t.csv")
+    arguments = [one.format(url) for one in place]
+    done = aircan(*arguments, *(debug if place[0] in ("load", "infer", "validate") else []))
+    assert done.exit_code in (1, 2)
+    assert SECRET not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("url", LIKE_URLS)
+def test_no_table_is_called_by_a_secret(url):
+    assert SECRET not in default_resource_id(url)
 
 
 # Stopping

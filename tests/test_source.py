@@ -264,6 +264,39 @@ MASKED = {
     "https://h/a\nFAKE?x=hunter2\nFAKE": "https://h/a%0AFAKE?x=***",
     "https://h/\u202ea\x1b[2J.csv": "https://h/%E2%80%AEa%1B[2J.csv",
     "http://h:hunter2/y": "http://h:***/y",
+    "u:hunter2@h/a.csv": "***@h/a.csv",
+    "u:hunter2@h.example:8080/a.csv?x=1#y": "***@h.example:8080/a.csv?x=***#***",
+    "u:hun/ter2@h/a.csv": "***@h/a.csv",
+    "u:hun?ter2@h/a.csv": "***@h/a.csv",
+    "u:hun#ter2@h/a.csv": "***@h/a.csv",
+    "u:1/hunter2@h/a.csv": "***@h/a.csv",
+    "u:hunter2@h": "***@h",
+    " u:hunter2@h/a": "***@h/a",
+    "hunter2@h/a.csv": "***@h/a.csv",
+    "//u:hunter2@h/a": "//***@h/a",
+    "//hunter2@h/a?b=hunter2": "//***@h/a?b=***",
+    "h/a.csv?hunter2": "h/a.csv?***",
+    "h:8080/a.csv?token=hunter2&x=2": "h:8080/a.csv?token=***&x=***",
+    "[::1]:80/a?token=hunter2": "[::1]:80/a?token=***",
+    "h.example/a?hunter2.x": "h.example/a?***",
+    "h.example/a#access_token=hunter2": "h.example/a#***",
+    "u:hunter2@h/a?next=https://i/b": "***@h/a?next=***",
+    "u:hunter2@https://h/a": "***@https://h/a",
+    "h/a?next=https://i/hunter2": "h/a?next=***",
+    "localhost/a?format=csv&key=hunter2": "localhost/a?format=csv&key=***",
+    "/data/u:p@h/a": "/data/u:p@h/a",
+    "./u:p@h/a?b=c": "./u:p@h/a?b=c",
+    "../a?b=c": "../a?b=c",
+    ".a:b@c": ".a:b@c",
+    "report@2020.csv": "report@2020.csv",
+    "10:30.csv": "10:30.csv",
+    "data/10:30@x.csv": "data/10:30@x.csv",
+    "dir/what?.csv": "dir/what?.csv",
+    "dir/what?now": "dir/what?now",
+    "data.v1/a#b.csv": "data.v1/a#b.csv",
+    "a b: c@d.csv": "a b: c@d.csv",
+    "https://h/a?format=hunter2": "https://h/a?format=***",
+    "https://h/a?version=hunter2&page=hunter2": "https://h/a?version=***&page=***",
 }
 
 
@@ -272,6 +305,68 @@ def test_secrets_in_a_uri_are_masked(uri, shown):
     assert mask_uri(uri) == shown
     assert "hunter2" not in shown
     assert "ter2" not in shown
+
+
+SHOWN = [
+    *(
+        "csv",
+        "CSV",
+        "geojson",
+        "GetFeature",
+        "WFS",
+        "SHAPE-ZIP",
+        "ns:trees",
+        "street_trees",
+        "-name",
+    ),
+    *("utf-8", "utf8", "iso-8859-1", "windows-1252", "latin1", "cp1252", "de", "de-AT", "pt_BR"),
+    *("0", "-1", "1000000", "1.0.0", "2.0", "v2", "1,2,3", "", "*", "name,date"),
+    *("2020", "2020-01", "2020-01-31", "20200131", "2020-01-31T10:00:00Z", "2020-01-31T10:00"),
+]
+HIDDEN = [
+    *("hunter2", "correct-horse-battery", "abcd-efgh-ijkl-mnop", "aB3dE5gH", "s3cr3t", "a1"),
+    *("7b5d8d2c-3f0e-4c39-9f2b-3a8f0d1f6a11", "d41d8cd98f00b204e9800998ecf8427e", "12345678901"),
+    *("eyJhbGciOiJIUzI1NiJ9", "AKIAIOSFODNN7EXAMPLE", "ghp_a1", "x" * 16, "a%20b", "a/b", "p@ss"),
+    *("aBcDeFgH", "é", "2020-01-31T10:00:00Zx", "1" * 30, "1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1"),
+]
+
+
+@pytest.mark.parametrize("name", sorted(HARMLESS))
+def test_what_looks_like_a_secret_is_none_of_the_harmless_values(name):
+    for value in SHOWN:
+        assert mask_uri(f"https://h/a?{name}={value}") == f"https://h/a?{name}={value}"
+    for value in HIDDEN:
+        for form in ("https://h/a?{}={}", "h/a?{}={}", "https://h/a?x=1&{}={}", "see h/a?{}={}."):
+            told = form.format(name, value)
+            assert value not in mask_uri(told) + mask_text(told)
+
+
+@given(
+    st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", min_size=20),
+    st.sampled_from(sorted(HARMLESS)),
+)
+def test_no_long_token_is_a_harmless_value(token, name):
+    assume(sum(map(str.isalpha, token)) > 15)
+    assert token not in mask_uri(f"https://h/a?{name}={token}")
+
+
+@given(
+    st.sampled_from(["", "//", " "]),
+    st.text("abcxyz0189%._-", max_size=8),
+    st.text("abcxyz0189%._-/?#:@", max_size=8),
+    st.sampled_from(["h", "h.example", "h:80", "[::1]:80"]),
+    st.sampled_from(["", "/", "/x.csv", "/x.csv?a=b"]),
+)
+def test_no_password_is_shown_without_a_scheme(before, user, password, host, path):
+    assume(not (before + user).strip().startswith("."))
+    told = f"{before}{user}:{password}hunter2@{host}{path}"
+    assert "hunter2" not in mask_uri(told)
+    assert "hunter2" not in mask_text(f"see {told} ({told}), '{told}'")
+
+
+@pytest.mark.parametrize("text", ["mailto:me@h.example", "me@h.example", "why? a: b@c", "10:30"])
+def test_what_is_no_url_stays_in_a_text(text):
+    assert mask_text(text) == text
 
 
 @pytest.mark.parametrize("between", ["\\", "\\\\", "\\x", "a b", "\t", "\x00", "\x7f"])

@@ -3,7 +3,9 @@
 In: a URI as the user gave it. Out: parts of it. Holds nothing and reads nothing.
 
 Nobody can know which parameter of a URL is somebody's secret, so all values are masked but those
-of a few that are known to be harmless. A secret in the path itself cannot be told from a name.
+of a few that are known to be harmless, and theirs only if they look it. A secret in the path itself
+cannot be told from a name. What has no scheme is a path to us, and may have been meant as a URL: it
+is masked too if it has a user or a query, unless it begins with / or a dot, as only paths do.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ _URL = re.compile(
 )
 _WORD = re.compile(r"[^\s\"'<>]+")
 _PARTS = re.compile(r"([^/?#]*)([^#]*)(#?)(.*)", re.DOTALL)
-_NO_SCHEME = re.compile(r"(?![./\\])[^?]*\?.*=", re.DOTALL)  # host/path?name=value, to us a path
+_IS_PATH = re.compile(r"/(?!/)|\.|~/")
+_HOST = re.compile(r"(?:[\w-]+\.)+[\w-]+(?::[0-9]+)?/")
 _MASK = "***"
 
-# Their values tell what was asked for: a word, a number, a date.
+# Their values tell what was asked for: a word, a number, a date; others are masked all the same.
 HARMLESS = frozenset(
     {
         "charset",
@@ -63,7 +66,14 @@ HARMLESS = frozenset(
         "year",
     }
 )
-_HARMLESS_VALUE = re.compile(r"[A-Za-z0-9._:,+*-]{0,32}")
+_MOST_SHOWN = 32  # characters of a value
+_MOST_LETTERS = 15  # of all its words: passwords made for programs have 16
+_DATE = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:T[0-9]{2}:?[0-9]{2}(?::?[0-9]{2})?Z?)?")
+_BETWEEN_WORDS = re.compile(r"[._:,+*-]")
+# A number, a word in one case or in CamelCase, or one that has a number by its nature: utf8, v2.
+_HARMLESS_WORD = re.compile(
+    r"[0-9]{0,10}|[A-Z]?[a-z]+|[A-Z]+|(?:[a-z]{2,})?(?:[A-Z][a-z]{2,})*|(?:utf|ucs|cp|latin|v)[0-9]{1,5}",
+)
 _NAME = re.compile(r"[A-Za-z0-9_.$\[\]-]{1,30}")  # what is longer may itself be a token
 _QUERY = re.compile(r"\?|%(?:25)*3F", re.IGNORECASE)  # encoded, it is one to some servers
 _EQUALS = re.compile(r"=|%(?:25)*3D", re.IGNORECASE)
@@ -104,13 +114,18 @@ def has_one_reading(url: str) -> bool:
 
 
 def mask_text(text: str) -> str:
-    """Return a text with the URLs in it, and the paths that have a query, as they may be shown."""
+    """Return a text with the URLs in it, and what may be meant as one, as they may be shown."""
     return _WORD.sub(_masked_word, text)
 
 
 def _masked_word(match: re.Match[str]) -> str:
-    word = match[0]
-    if "://" in word:
+    word = match[0].lstrip("({")
+    bracket = match[0][: -len(word)] if word else match[0]
+    return bracket + _shown_word(word)
+
+
+def _shown_word(word: str) -> str:
+    if "://" in word or word.startswith("//") or _is_meant_as_url(word):
         return mask_uri(word)
     before, slash, path = word.partition("/")
     return before + mask_path(slash + path) if "?" in path else word
@@ -119,25 +134,63 @@ def _masked_word(match: re.Match[str]) -> str:
 def mask_uri(uri: str) -> str:
     """Return the URI as it may be shown: no user, no password, no token, no signature.
 
-    Of the query, the values of parameters in ``HARMLESS`` are left; of the fragment nothing is. A
-    plain path is left as it is.
+    Of the query, the values of parameters in ``HARMLESS`` are left if they look harmless; of the
+    fragment nothing is. A plain path is left as it is.
     """
     match = _URL.search(uri)
-    if match is None:
-        return mask_path(uri) if _NO_SCHEME.match(uri) else uri
-    before, rest = uri[: match.end()], uri[match.end() :]
+    begin = match.end() if match else 0
+    if match is None or re.search("[@?#=]", uri[: match.start()]):
+        # Nothing before a URL, and it may be in a query or be itself a part of a password.
+        if match is None and not _is_meant_as_url(uri):
+            return uri
+        begin = 0
+    before, rest = uri[:begin], uri[begin:]
     found = _PARTS.fullmatch(rest)
     authority, tail = (found[1], rest[found.end(1) :]) if found else ("", rest)
-    # A password with a bare / ? or #: the URL is broken, and still not to be shown. One that
-    # begins with digits looks like a port.
-    is_user = _port(authority) != "" and "@" in re.split("[?#]", tail, maxsplit=1)[0]
-    if "@" not in authority and (is_user or (_is_broken(authority) and "@" in tail)):
+    # A password with a bare / ? or #: the URL is broken, and still not to be shown.
+    if _ends_later(authority, tail, has_scheme=before.strip() not in ("", "//")):
         behind = tail.rpartition("@")[2]
         host = re.split("[/?#]", behind, maxsplit=1)[0]
         authority, tail = f"@{host}", behind[len(host) :]
     shown = before + _mask_authority(authority) + mask_path(tail)
     # Whoever reads a log line by line must not take a URL for several of them.
     return "".join(c if is_plain(c) else quote(c, errors="replace") for c in shown)
+
+
+def _ends_later(authority: str, tail: str, *, has_scheme: bool) -> bool:
+    """Tell whether the user and password of a URL go on behind what should be its host."""
+    is_in_path = "@" in re.split("[?#]", tail, maxsplit=1)[0]
+    if not has_scheme and ":" in authority and is_in_path:
+        return True
+    # A password that begins with digits looks like a port.
+    is_user = _port(authority) != "" and is_in_path
+    return "@" not in authority and (is_user or (_is_broken(authority) and "@" in tail))
+
+
+def _is_meant_as_url(path: str) -> bool:
+    """Tell whether a path may be a URL without its scheme, and have something to hide."""
+    path = path.strip()
+    if _IS_PATH.match(path):
+        return False
+    before, mark, query = path.partition("?")
+    if mark and ("=" in query or _HOST.match(before)):
+        return True
+    # host/path?TOKEN; a file may have a question mark in its name, and then mostly goes on.
+    is_token = bool(mark) and not re.search(r"[\s.]", query) and not _is_harmless(query)
+    host = _HOST.match(path)
+    has_fragment = host is not None and "=" in path.partition("#")[2]
+    return is_token or has_fragment or _has_user(path)
+
+
+def _has_user(path: str) -> bool:
+    """Tell whether something begins as user:password@ or, with a path behind, as user@host/."""
+    if path.lower().startswith("mailto:"):
+        return False
+    begin = re.split(r"[/?#\s]", path, maxsplit=1)[0]
+    _, colon, rest = path[: len(begin)].partition(":")
+    if colon:
+        return "@" in rest + re.split(r"\s", path[len(begin) :], maxsplit=1)[0]
+    return "@" in begin and path[len(begin) :].startswith("/")
 
 
 def fingerprint(uri: str, salt: str) -> str:
@@ -208,8 +261,19 @@ def _mask_parameter(parameter: str) -> str:
     if parameter in ("", "&", ";"):
         return parameter
     name, equals, value = parameter.partition("=")
-    if equals and name.lower() in HARMLESS and _HARMLESS_VALUE.fullmatch(value):
+    if equals and name.lower() in HARMLESS and _is_harmless(value):
         return parameter
     # ?TOKEN, ?TOKEN==, and a name that holds an encoded = and a value
     is_name = value.strip("=") and not _EQUALS.search(name) and _NAME.fullmatch(unquote_plus(name))
     return f"{name}={_MASK}" if is_name else _MASK
+
+
+def _is_harmless(value: str) -> bool:
+    """Tell whether a value is a number, a date or a few words, and no token made at random."""
+    if len(value) > _MOST_SHOWN:
+        return False
+    if _DATE.fullmatch(value):
+        return True
+    words = _BETWEEN_WORDS.split(value)
+    letters = sum(map(str.isalpha, value))
+    return letters <= _MOST_LETTERS and all(map(_HARMLESS_WORD.fullmatch, words))

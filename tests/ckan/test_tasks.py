@@ -203,6 +203,33 @@ def test_the_rows_written_down_are_sent_without_the_source(portal_212, run, serv
     assert len(rows(portal_212, run.conf.resource_id)) == 3
 
 
+LIKE_URLS = [
+    "u:hunter2@h.example/x.csv",
+    "hunter2@h.example/x.csv",
+    "//u:hunter2@h.example/x.csv",
+    "h.example/x.csv?token=hunter2",
+    "h.example/x.csv?hunter2",
+    "http://127.0.0.1:9/x.csv?format=hunter2",
+    "http://u:hunter2@h.invalid/x.csv?version=hunter2",
+]
+
+
+@pytest.mark.parametrize("path", LIKE_URLS)
+def test_no_status_and_no_artifact_has_a_secret(run, front, tmp_path, caplog, path):
+    caplog.set_level("DEBUG")
+    asked_for = {"resource_id": run.conf.resource_id, "path": path}
+    run = replace(run, conf=replace(run.conf, resource=asked_for))
+    with suppress(errors.AircanError):
+        do_all(run)
+    with suppress(errors.AircanError):
+        tasks.report(run)
+    left = [file.read_text() for file in (tmp_path / "artifacts").rglob("*") if file.is_file()]
+    assert any("error" in text for text in left)
+    assert told(front)[-1]["status"] == "FAILED"
+    said = [call.body.decode() for call in front.made("aircan_status_update")]
+    assert "hunter2" not in "".join([*left, *said, caplog.text])
+
+
 @pytest.mark.parametrize("step", ["load", "convert"])
 def test_without_a_place_for_temporary_files_a_step_ends_with_a_hint(
     portal_212, run, tmp_path, monkeypatch, step
