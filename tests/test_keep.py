@@ -63,13 +63,15 @@ def everything(connection) -> dict[str, list]:
         " WHERE attrelid = 'trees'::regclass AND attnum > 0",
         "relations": "SELECT relname, relkind::text, relowner::regrole::text, relacl::text,"
         " reloptions, relreplident::text, relpersistence::text,"
-        f" nullif(obj_description(oid), '{relation.MARK}') FROM pg_class"
+        f" nullif(obj_description(oid), '{relation.MARK}'), obj_description(reltype) FROM pg_class"
         " WHERE relnamespace = 'public'::regnamespace"
         " AND relkind IN ('r', 'v', 'S') AND left(relname, 1) <> '_'",
         "views": "SELECT schemaname, viewname, definition FROM pg_views"
         " WHERE schemaname IN ('public', 'reports')",
         "view columns": "SELECT attrelid::regclass::text, attname, attacl::text,"
-        " col_description(attrelid, attnum) FROM pg_attribute JOIN pg_class c ON c.oid = attrelid"
+        " col_description(attrelid, attnum), pg_get_expr(adbin, adrelid) FROM pg_attribute"
+        " LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum"
+        " JOIN pg_class c ON c.oid = attrelid"
         " WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace AND attnum > 0",
     }
     return {name: sorted(map(str, connection.execute(q))) for name, q in queries.items()}
@@ -134,6 +136,9 @@ ALL_AT_ONCE = """
     CREATE VIEW last AS SELECT * FROM reports.tall;
     COMMENT ON VIEW tall IS 'a view';
     COMMENT ON COLUMN tall.name IS 'its column';
+    ALTER VIEW tall ALTER name SET DEFAULT 'Tree %s', ALTER "h%" SET DEFAULT 2 * 3;
+    COMMENT ON TYPE trees IS 'a tree''s';
+    COMMENT ON TYPE tall IS 'tall one';
 """
 
 

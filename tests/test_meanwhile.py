@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -158,6 +159,94 @@ def test_a_table_that_is_written_anew_is_not_taken_for_an_emptied_one(
     assert EMPTIED not in warnings
     assert not any("inserted" in warning for warning in warnings)
     assert len(rows_of(database_18, "t")) == 1500
+
+
+@pytest.mark.parametrize("step", STEPS[1::2])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE t ALTER name SET STATISTICS 300",
+        "ALTER TABLE t ALTER n TYPE numeric",
+        "ALTER TABLE t ADD COLUMN more int",
+        "GRANT SELECT (n) ON t TO PUBLIC",
+    ],
+)
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_rows_of_an_emptied_table_whose_columns_were_changed_are_told(
+    datastore_url_18, database_18, tmp_path, step, change, policy
+):
+    """Which are theirs cannot be: the rows before may have been written anew by the change."""
+    install_ckan(database_18)
+    options = Options("t", datastore_url_18, on_concurrent_writes=policy)
+    load(write(tmp_path / "first.csv", 1000), options)
+    put = "INSERT INTO t (n, name) SELECT i, 'guest ' || i FROM generate_series(0, 6) AS i"
+    act = AtStep(step, running(datastore_url_18, "TRUNCATE t RESTART IDENTITY", change, put))
+    second = write(tmp_path / "second.csv", 1500)
+    if policy == "warn":
+        warnings = load(second, options, act).warnings
+        assert any("about 7" in warning for warning in warnings), warnings
+    else:
+        with pytest.raises(TableChanged, match=r"inserted"):
+            load(second, options, act)
+        assert len(theirs(database_18)) == 7
+
+
+@pytest.mark.parametrize("step", STEPS[1::2])
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_ids_that_rows_have_already_where_that_may_be(
+    datastore_url_18, database_18, tmp_path, step, policy
+):
+    install_ckan(database_18)
+    options = Options("t", datastore_url_18, on_concurrent_writes=policy)
+    load(write(tmp_path / "first.csv", 1000), options)
+    database_18.execute("ALTER TABLE t DROP CONSTRAINT t_pkey; CREATE INDEX ON t (_id)")
+    put = "INSERT INTO t (_id, n, name) SELECT i + 1, i, 'guest ' || i FROM generate_series(0, 6) i"
+    act = AtStep(step, running(datastore_url_18, put))
+    second = write(tmp_path / "second.csv", 1500)
+    if policy == "refuse":
+        with pytest.raises(TableChanged, match="7 rows inserted"):
+            load(second, options, act)
+    else:
+        warnings = load(second, options, act).warnings
+        assert any("inserted" in warning for warning in warnings), warnings
+    assert len(theirs(database_18)) == (0 if policy == "warn" else 7)
+
+
+@pytest.mark.parametrize("isolation", ["read\\ committed", "repeatable\\ read", "serializable"])
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_rows_that_come_while_the_swap_waits_for_its_lock(
+    datastore_url_18, database_18, tmp_path, isolation, policy
+):
+    """Whatever a portal has set for its transactions."""
+    install_ckan(database_18)
+    setting = f"-c default_transaction_isolation={isolation}"
+    url = f"{datastore_url_18}&options={quote(setting)}"
+    options = Options("t", url, on_concurrent_writes=policy)
+    load(write(tmp_path / "first.csv", 1000), options)
+    with psycopg.connect(datastore_url_18) as writer:
+
+        def write_at_last() -> None:
+            writer.execute("INSERT INTO t (n, name) VALUES (0, 'guest 0')")
+            threading.Thread(target=commit_when_waited_for, args=(datastore_url_18, writer)).start()
+
+        act = AtStep("swapping the tables", write_at_last)
+        second = write(tmp_path / "second.csv", 1500)
+        if policy == "refuse":
+            with pytest.raises(TableChanged, match="1 rows inserted"):
+                load(second, options, act)
+        else:
+            report = load(second, options, act)
+            assert report.warnings == [(KEPT if policy == "keep" else INSERTED).format(1)]
+    assert len(theirs(database_18)) == (0 if policy == "warn" else 1)
+
+
+def commit_when_waited_for(url: str, writer: psycopg.Connection) -> None:
+    """Commit once somebody waits for a lock on the table."""
+    with psycopg.connect(url, autocommit=True) as looking:
+        query = "SELECT FROM pg_locks WHERE relation = 't'::regclass AND NOT granted"
+        while looking.execute(query).rowcount == 0:
+            time.sleep(0.01)
+    writer.commit()
 
 
 @pytest.mark.parametrize("policy", ["warn", "keep"])

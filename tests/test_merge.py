@@ -336,6 +336,32 @@ def test_rows_added_to_a_table_of_many_types_are_found(
         assert found == (by_trigger if trigger == TRIGGERS["ckan's"] else nothing)
 
 
+# Names that the statements of a load have themselves, or have had.
+CLASHING = ("value", "key", "cell", "live", "l", "s", "t", "gap", "low", "high", "new", "excluded")
+
+
+@pytest.mark.parametrize("full_text", ["all", "text"])
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_columns_that_have_the_names_of_what_stands_in_statements(
+    datastore_url, database, tmp_path, mode, full_text
+):
+    install_ckan(database)
+    listed = ", ".join(
+        f'"{name}" {"float8" if i % 2 else "text"}' for i, name in enumerate(CLASHING)
+    )
+    create(database, "t", listed)
+    source = tmp_path / "t.csv"
+    header, row = ",".join(CLASHING), ",".join(f"{i}.5" for i in range(len(CLASHING)))
+    source.write_text(f"{header}\n{row}\n")
+    key = ["key"] if mode == "upsert" else []
+    for _ in range(2):
+        load(str(source), Options("t", datastore_url, mode=mode, full_text=full_text, key=key))
+    found = words(database, "t")
+    assert len(found) == (2 if mode == "append" else 1)
+    assert all("0.5" in of_row for _, of_row in found)
+    assert database.execute('SELECT min(high), max("key") FROM t').fetchone() == (9.5, 1.5)
+
+
 MISFITS = {
     "int2": ("smallint", "32768"),
     "int4": ("integer", "-2147483649"),

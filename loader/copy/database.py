@@ -52,9 +52,10 @@ _PAUSE_S = 0.5  # before the second try, and twice as long before each further o
 # SQLAlchemy writes the DDL, psycopg runs it without parameters: "%" must stay as it is.
 DDL_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
-# What a role's or database's settings may have changed: the form of COPY's text, and limits made
-# for web requests.
+# What a role's or database's settings may have changed: the form of COPY's text, limits made for
+# web requests, and whether a transaction that has waited for a lock sees what came while it waited.
 _REQUIRED = {
+    "default_transaction_isolation": "'read committed'",
     "datestyle": "'ISO, YMD'",
     "client_encoding": "'UTF8'",
     "statement_timeout": "0",
@@ -66,6 +67,7 @@ _REQUIRED = {
 # a provider refuse it. Each with the first version that has it.
 _OPTIONAL = {
     "client_min_messages": ("warning", 0),
+    "default_transaction_deferrable": ("off", 0),
     "default_transaction_read_only": ("off", 0),
     "idle_in_transaction_session_timeout": ("0", 0),
     "idle_session_timeout": ("0", 140000),

@@ -312,6 +312,16 @@ _CARRY = """
     FROM old, new WHERE obj_description(old.oid, 'pg_class') IS NOT NULL
         AND NOT (kind = 'SEQUENCE' AND starts_with(obj_description(old.oid, 'pg_class'), %(mark)s))
     UNION
+    SELECT 3, format('COMMENT ON TYPE %%s IS %%L', new.reltype::regtype,
+        obj_description(old.reltype, 'pg_type'))
+    FROM old, new WHERE obj_description(old.reltype, 'pg_type') IS NOT NULL
+    UNION
+    SELECT 3, format('ALTER VIEW %%s ALTER COLUMN %%I SET DEFAULT %%s', named, b.attname,
+        pg_get_expr(adbin, adrelid))
+    FROM old, new, pg_attrdef JOIN pg_attribute a ON adrelid = a.attrelid AND adnum = a.attnum
+        JOIN pg_attribute b USING (attname)
+    WHERE kind = 'VIEW' AND a.attrelid = old.oid AND b.attrelid = new.oid
+    UNION
     SELECT 3, format('ALTER SEQUENCE %%s INCREMENT BY %%s CACHE %%s %%s', named, seqincrement,
         seqcache, CASE WHEN seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
     -- One that runs down would come to the rows loaded.

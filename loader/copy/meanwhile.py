@@ -273,8 +273,10 @@ def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Befor
     inserted, updated, deleted = (max(0, now - then) for now, then in statistics)
     counted = _count(connection, names, before.free) if table.is_indexed else 0
     # The statistics count rows too that were inserted in vain: they are asked only where there
-    # may be others than those found, with the ``_id`` of a deleted row for one.
-    all_found = table.is_indexed and before.free.exact and not deleted
+    # may be others than those found, with the ``_id`` of a deleted row for one, or with those from
+    # before a TRUNCATE that a change of the columns hides.
+    may_hide = before.free != ALL and table.file != before.file and table.form != before.form
+    all_found = table.is_unique and before.free.exact and not deleted and not may_hide
     more = 0 if all_found else max(0, inserted - counted)
     return Changes(
         before.free,
@@ -414,11 +416,16 @@ def _keep_hidden(  # noqa: PLR0913, PLR0917  (what is known of the table, then a
         How many rows these were; None if there may be some all the same.
 
     Raises:
-        TableChanged: As ``keep``; or there are some among those that were updated.
+        TableChanged: As ``keep``; or there are some among those that were updated or written anew.
     """
-    rewritten = table.file != before.file and table.form != before.form
-    if before.xid is None or rewritten:  # then all rows are the rewriting transaction's
+    if before.xid is None:
         return None
+    if table.file != before.file and table.form != before.form:
+        raise TableChanged(
+            f"others inserted rows into {names.live} during the load, and changed its columns:"
+            " which rows are theirs cannot be told",
+            hint=_HINT_UNTOLD,
+        )
     rows = _rows_of_later(names, before.xid, changes.free if table.is_indexed else None)
     if not changes.about[1]:
         return _keep(connection, names, rows, last_id)

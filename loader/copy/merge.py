@@ -514,8 +514,8 @@ def _words(columns: Sequence[_Column], which: FullText) -> sql.Composed:
     ]
     values = [sql.SQL("{} AS {}").format(column.value, column.identifier) for column in columns]
     return sql.SQL(
-        "(SELECT to_tsvector(string_agg(value, ' ')) FROM (SELECT {}) l,"
-        " json_each_text(row_to_json(l.*)) WHERE key = ANY ({}::text[]))"
+        "(SELECT to_tsvector(string_agg(cell.value, ' ')) FROM (SELECT {}) live,"
+        " json_each_text(row_to_json(live.*)) cell WHERE cell.key = ANY ({}::text[]))"
     ).format(_listed(values), sql.Literal(chosen))
 
 
