@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
-from loader import datatypes, embedded, via_copy
+from loader import datatypes, embedded, rowless, via_copy
 from loader.copy import database, relation
 from loader.errors import (
     AircanError,
@@ -511,6 +511,8 @@ class _Load:
                 )
                 self._check_key(verdict.columns)
                 way.check(verdict.columns)
+                if reading.guessed_rowless:
+                    rowless.check_familiar(reading.columns, way.replaced(), reading.dialect)
                 self.steps.progress.expect(reading.source.size)
                 with self.steps.step("copy", "copying rows"):
                     done = self._take(way, reading, verdict)

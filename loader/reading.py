@@ -47,6 +47,7 @@ class Reading:
     sample: Sequence[pa.StringArray]  # the first rows, by column
     header_may_be_data: bool
     packed: bool  # then the data itself tells whether it is whole
+    guessed_rowless: bool  # there is no row, and nobody has said which one the header is
 
 
 @contextmanager
@@ -91,6 +92,7 @@ def read(
             _Rejoined(head, whole), found, first_times=_FIRST_TIMES, width=len(headers)
         )
         first = next(cut, None)
+        declared_header = _are_declared(headers, declared_schema)
         if first is None:
             rowless.check(
                 rowless.Rowless(
@@ -100,7 +102,7 @@ def read(
                     headers=headers,
                     named_encoding=options.encoding is not None,
                     named_header=declared.header_row is not None,
-                    declared=_are_declared(headers, declared_schema),
+                    declared=declared_header,
                 )
             )
         else:
@@ -122,6 +124,7 @@ def read(
             _sample(rows, len(headers)),
             declared.header_row is None and _may_be_data(columns),
             getattr(content, "raw", None) is not source,
+            first is None and declared.header_row is None and not declared_header,
         )
 
 

@@ -21,6 +21,7 @@ from loader.blocks import Block
 from loader.dialect import DELIMITERS, Dialect
 from loader.errors import EmptySource, EncodingError, NoRows, NotATable
 from loader.printable import shown
+from loader.schema import Column
 
 _WIDE = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _TEXT_OF_EBCDIC = re.compile(r"[\t\n\x85 -~]")
@@ -45,6 +46,7 @@ _JSON_NAME = re.compile(r'"\s*:')
 _SHOWN_CHARACTERS = 60
 _SENTENCE_ENDS = (".", "!", "?", "\u2026")
 _WORDS_OF_A_SENTENCE = 4  # in one cell
+_FAMILIAR = 0.5  # of the columns, if a table is to be emptied: a new version may have other ones
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,30 @@ def check(rowless: Rowless) -> None:
         _refuse_other_ends(rowless)
         if not rowless.declared:
             _refuse_what_may_be_no_header(rowless)
+
+
+def check_familiar(columns: Sequence[Column], replaced: Sequence[str], dialect: Dialect) -> None:
+    """Refuse to empty a table of which the header has too few columns to be of the same file.
+
+    What one line says cannot be told for certain: a server's message may have a comma.
+
+    Args:
+        columns: Of the header.
+        replaced: The names of the table's columns, if it has rows.
+        dialect: Tells the header's row.
+
+    Raises:
+        NoRows: Less than half of the header's columns are in the table.
+    """
+    known = {name.strip().casefold() for name in replaced}
+    familiar = sum(column.name.strip().casefold() in known for column in columns)
+    if known and familiar < _FAMILIAR * len(columns):
+        raise NoRows(
+            f"the file has one line and no row, and of its {len(columns)} cells {familiar} are"
+            " columns of the table, which it would empty",
+            row=dialect.header_row,
+            hint="is it a message of the server's? --header-row 1 takes it for a header",
+        )
 
 
 def with_values(blocks: Iterable[Block], dialect: Dialect) -> Iterator[Block]:

@@ -123,6 +123,12 @@ class Batching:
             merge.check_columns(have, columns)
             _refuse_nested(self.table)
 
+    def replaced(self) -> Sequence[str]:
+        """Return the columns of the table whose rows the new ones replace, if it has any."""
+        if self.table is None or self._merges or not self.table.rows:
+            return []
+        return [field.id for field in self.table.fields]
+
     def store(self, one: Pass) -> int:
         """Write a pass's rows into the file."""
         self._spool.seek(0)

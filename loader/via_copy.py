@@ -26,6 +26,7 @@ from loader.copy import (
     keep,
     lanes,
     lexemes,
+    locks,
     meanwhile,
     merge,
     relation,
@@ -34,6 +35,7 @@ from loader.copy import (
     views,
 )
 from loader.copy.columns import prepare as prepare_columns
+from loader.copy.relation import qualified
 from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
 from loader.options import Options, default_lanes
 from loader.passes import Pass
@@ -182,6 +184,18 @@ class Copying:
         """Refuse a file whose columns are not those of the table it is merged into."""
         if self._live and self._merges:
             merge.check_columns(self._live, [(column.name, column.type) for column in columns])
+
+    def replaced(self) -> Sequence[str]:
+        """Return the columns of the table whose rows the new ones replace, if it has any."""
+        if self._live is None or self._merges:
+            return []
+        has_rows = locks.patiently(
+            self.connection,
+            "looking at the live table",
+            [qualified(self._names.live)],
+            lambda: relation.has_rows(self.connection, self._names.live),
+        )
+        return [name for name, _ in self._live] if has_rows else []
 
     def store(self, one: Pass) -> int:
         """COPY a pass into a new shadow table."""

@@ -25,6 +25,9 @@ class Way(Protocol):
     def check(self, columns: Sequence[Column]) -> None:
         """Raise SchemaDiffers if the table cannot take these columns."""
 
+    def replaced(self) -> Sequence[str]:
+        """Return the columns of the table whose rows the new ones replace, if it has any."""
+
     def store(self, one: Pass) -> int:
         """Take all rows of a pass, where no reader sees them yet; return how many there are.
 

@@ -353,9 +353,38 @@ HEADER_ALONE = {
 def test_a_header_alone_empties_the_table_and_is_told(
     database_18, datastore_url_18, tmp_path, text, given
 ):
-    load(write(tmp_path / "old.csv", "a,b\n1,2\n"), Options("t", datastore_url_18))
+    old = "A,b,номер,название улицы\n1,2,3,4\n"
+    load(write(tmp_path / "old.csv", old), Options("t", datastore_url_18))
     report = load(write(tmp_path / "t.csv", text), Options("t", datastore_url_18, **given))
     assert "the file has a header and no rows: the table is empty" in report.warnings
+    assert rows_of(database_18, "t") == []
+
+
+# One line, which nothing but the table that is there tells from a header.
+MESSAGES = {
+    "comma": ("Error, file not found\n", "0 are"),
+    "semicolon": ("Fehler;Datei nicht gefunden", "0 are"),
+    "pipe": ("404|Not Found\r\n", "0 are"),
+    "colons": ("status: 404, message: Not found\n", "0 are"),
+    "equals": ("ErrorCode=500;Message=Internal\n", "0 are"),
+    "one word of the table": ("name, not found, sorry\n", "1 are"),
+    "rows in pieces": ("id,name||1,x||2,y\n", "0 are"),
+    "a table of another kind": ("street,house number,town\n", "0 are"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), MESSAGES.values(), ids=MESSAGES)
+def test_one_line_empties_no_table_that_has_other_columns(
+    database_18, datastore_url_18, tmp_path, text, said
+):
+    options = Options("t", datastore_url_18)
+    source = write(tmp_path / "t.csv", text)
+    load(source, options)  # there is no row that could be lost
+    load(write(tmp_path / "old.csv", "id,name\n1,x\n"), options)
+    with pytest.raises(NoRows, match=f"{said} columns of the table, which it would empty"):
+        load(source, options)
+    assert rows_of(database_18, "t") == [(1, "x")]
+    load(source, Options("t", datastore_url_18, header_row=1))
     assert rows_of(database_18, "t") == []
 
 

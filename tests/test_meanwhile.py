@@ -633,6 +633,27 @@ def test_a_table_that_is_made_during_the_load(
         assert len(theirs(database)) == (3 if policy == "keep" else 0)
 
 
+@pytest.mark.parametrize("count", [3, meanwhile.MOST_UNDER_LOCK + 1])
+@pytest.mark.parametrize("kind", ["int", "text", "int UNIQUE"])
+@pytest.mark.parametrize("policy", ["warn", "keep"])
+def test_a_table_that_is_made_anew_with_another_id(
+    datastore_url_18, database_18, tmp_path, policy, kind, count
+):
+    install_ckan(database_18)
+    options = Options("t", datastore_url_18, on_concurrent_writes=policy)
+    load(write(tmp_path / "first.csv", 1000), options)
+    make = f"CREATE TABLE t (_id {kind}, _full_text tsvector, n bigint, name text)"
+    put = (
+        "INSERT INTO t (_id, n, name) SELECT i + 1, i, 'guest ' || i"
+        f" FROM generate_series(0, {count - 1}) i"
+    )
+    act = AtStep("copying rows", running(datastore_url_18, "DROP TABLE t", make, put))
+    *_, dropped, told = load(write(tmp_path / "second.csv", 1500), options, act).warnings
+    assert dropped.startswith(DROPPED)
+    assert told == (KEPT if policy == "keep" else INSERTED).format(count)
+    assert len(theirs(database_18)) == (count if policy == "keep" else 0)
+
+
 @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
 def test_a_table_without_an_index_on_its_ids_is_not_read(datastore_url, database, second, policy):
     """Under the lock that would take as long as the table is large; the statistics tell of it.

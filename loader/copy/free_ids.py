@@ -72,6 +72,7 @@ class Free:
 
 
 ALL = Free()
+UNKNOWN = Free((), exact=False)  # where no index tells
 
 
 def _largest(gaps: Sequence[tuple[int, int]], *, exact: bool) -> Free:
@@ -142,8 +143,11 @@ def _around(
 def rows(names: Names, free: Free) -> sql.Composed:
     """Return a FROM and WHERE: rows ``l`` of the live table whose ``_id`` were free.
 
-    Each gap is looked up in the index, whatever the planner thinks of their number.
+    Each gap is looked up in the index, whatever the planner thinks of their number. Where all are
+    free, all rows are meant, whatever their ``_id`` is.
     """
+    if free == ALL:
+        return sql.SQL("FROM {} l WHERE true").format(qualified(names.live))
     lows, highs = [low for low, _ in free.gaps], [high for _, high in free.gaps]
     return sql.SQL(
         "FROM unnest({}::bigint[], {}::bigint[]) AS gap (low, high), LATERAL ("

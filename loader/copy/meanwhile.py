@@ -21,7 +21,7 @@ from psycopg.rows import TupleRow
 
 from loader import datatypes
 from loader.copy import dictionary, free_ids, locks
-from loader.copy.free_ids import ALL, Free, by_index
+from loader.copy.free_ids import ALL, UNKNOWN, Free, by_index
 from loader.copy.relation import Names, qualified
 from loader.errors import TableChanged
 from loader.options import OnConcurrentWrites
@@ -87,6 +87,7 @@ class Before:
         emptied: Whether the table was emptied before, while rows were kept.
         looked_for: How many rows that the statistics count as inserted have been looked for in
             vain.
+        dropped: Whether the table was dropped before, while rows were kept.
     """
 
     table: int | None = None
@@ -97,6 +98,7 @@ class Before:
     xid: str | None = None
     emptied: bool = False
     looked_for: int = 0
+    dropped: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ def _now(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
     # Read anew, since the writers that were waited for are not to be counted.
     connection.execute("SELECT pg_stat_clear_snapshot()")
     now = _table(connection, names) or table
-    free = ALL
+    free = UNKNOWN
     if now.is_unique is not None:
         free = free_ids.of_table(connection, names, is_unique=now.is_unique)
     return Before(table.oid, free, now.statistics, now.file, now.form, now.xid)
@@ -261,22 +263,23 @@ def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Befor
         before: As it was.
     """
     table = _table(connection, names)
-    dropped = before.table is not None and (table is None or table.oid != before.table)
+    is_another = before.table is not None and (table is None or table.oid != before.table)
+    dropped = is_another or before.dropped
     if table is None:
         return Changes(ALL, 0, dropped=dropped)
-    is_emptied = not dropped and _is_emptied(connection, names, before, table)
+    is_emptied = not is_another and _is_emptied(connection, names, before, table)
     emptied = is_emptied or before.emptied
     before = _of_table(before, table)
     if is_emptied:  # all rows that there are have come since, whatever their ``_id``
         before = replace(before, free=ALL)
     statistics = zip(table.statistics, before.statistics, strict=True)
     inserted, updated, deleted = (max(0, now - then) for now, then in statistics)
-    counted = _count(connection, names, before.free) if table.is_indexed else 0
+    counted = _count(connection, names, before.free)
     # The statistics count rows too that were inserted in vain: they are asked only where there
     # may be others than those found, with the ``_id`` of a deleted row for one, or with those from
     # before a TRUNCATE that a change of the columns hides.
-    may_hide = before.free != ALL and table.file != before.file and table.form != before.form
-    all_found = table.is_unique and before.free.exact and not deleted and not may_hide
+    may_hide = deleted or (table.file != before.file and table.form != before.form)
+    all_found = before.free == ALL or (table.is_unique and before.free.exact and not may_hide)
     more = 0 if all_found else max(0, inserted - counted)
     return Changes(
         before.free,
@@ -308,6 +311,8 @@ def _of_table(before: Before, table: _Table) -> Before:
 
 
 def _count(connection: psycopg.Connection[TupleRow], names: Names, free: Free) -> int:
+    if free == UNKNOWN:
+        return 0
     query = sql.SQL("SELECT count(*) FROM (SELECT {} LIMIT {}) AS few").format(
         free_ids.rows(names, free), sql.Literal(_MOST_COUNTED + 1)
     )
@@ -377,7 +382,8 @@ def catch_up(
     free, kept, looked_for = changes.free, 0, before.looked_for
     if changes.inserted:
         kept = keep(connection, names, free, last_id)
-        free = free_ids.still_free(connection, names, free)
+        is_known = table.is_indexed
+        free = free_ids.still_free(connection, names, free) if is_known else UNKNOWN
     inserted, updated, deleted = before.statistics
     if changes.more:
         more = _keep_hidden(connection, names, before, table, changes, last_id + kept)
@@ -398,6 +404,7 @@ def catch_up(
         table.xid,
         changes.emptied,
         looked_for,
+        changes.dropped,
     )
     return now, kept
 
@@ -426,7 +433,7 @@ def _keep_hidden(  # noqa: PLR0913, PLR0917  (what is known of the table, then a
             " which rows are theirs cannot be told",
             hint=_HINT_UNTOLD,
         )
-    rows = _rows_of_later(names, before.xid, changes.free if table.is_indexed else None)
+    rows = _rows_of_later(names, before.xid, changes.free if changes.free.gaps else None)
     if not changes.about[1]:
         return _keep(connection, names, rows, last_id)
     row = connection.execute(sql.SQL("SELECT count(*) {}").format(rows)).fetchone()

@@ -94,6 +94,15 @@ def name(resource_id: str) -> Names:
     return Names(resource_id, f"{_PREFIX}{_hash(resource_id)}_{secrets.token_hex(4)}")
 
 
+def has_rows(connection: psycopg.Connection[TupleRow], table: str) -> bool:
+    """Tell whether a table has a row; there may be no such table any more."""
+    if oid(connection, table) is None:
+        return False
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(qualified(table))
+    row = connection.execute(query).fetchone()
+    return bool(row and row[0])
+
+
 def oid(connection: psycopg.Connection[TupleRow], name: str, schema: str = SCHEMA) -> int | None:
     """Return what tells a relation from the next of its name; None if there is none."""
     row = connection.execute(

@@ -41,6 +41,17 @@ def types(portal: Portal, resource_id: str) -> list[tuple[str, str]]:
     )
 
 
+@pytest.mark.parametrize("via", ["copy", "api"])
+def test_one_line_empties_no_table_that_has_other_columns(portal: Portal, tmp_path: Path, via: str):
+    resource_id = portal.new_resource()["id"]
+    load_text(portal, resource_id, "id,name\n1,x\n", tmp_path, via=via)
+    with pytest.raises(errors.NoRows, match="0 are columns of the table"):
+        load_text(portal, resource_id, "Error, file not found\n", tmp_path, via=via)
+    assert rows(portal, resource_id) == [("1", "x")]
+    load_text(portal, resource_id, "name,id\n", tmp_path, via=via)
+    assert rows(portal, resource_id) == []
+
+
 def test_a_file_loaded_both_ways_gives_equal_tables(portal: Portal, tmp_path: Path):
     copied, sent = (portal.new_resource()["id"] for _ in range(2))
     by_copy = load_text(portal, copied, VARIED, tmp_path, via="copy")
