@@ -191,6 +191,53 @@ def test_rows_of_an_emptied_table_whose_columns_were_changed_are_told(
         assert len(theirs(database_18)) == 7
 
 
+@pytest.mark.parametrize("rewrite", ["VACUUM FULL t", "CLUSTER t USING t_pkey"])
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_a_table_whose_rows_were_all_updated_is_not_taken_for_an_emptied_one(
+    datastore_url_18, database_18, tmp_path, rewrite, policy
+):
+    install_ckan(database_18)
+    options = Options("t", datastore_url_18, on_concurrent_writes=policy)
+    load(write(tmp_path / "first.csv", 1000), options)
+    act = AtStep("copying rows", running(datastore_url_18, "UPDATE t SET n = n + 1", rewrite))
+    second = write(tmp_path / "second.csv", 1500)
+    if policy == "refuse":
+        with pytest.raises(TableChanged, match="during the load: about 1000 rows updated"):
+            load(second, options, act)
+    else:
+        (warning,) = load(second, options, act).warnings
+        assert "about 1000 rows updated" in warning
+        assert len(rows_of(database_18, "t")) == 1500
+
+
+def test_rows_with_the_ids_of_deleted_ones_are_kept_beside_others(
+    datastore_url_18, database_18, tmp_path
+):
+    """Those others are not in the statistics yet, and may be more."""
+    install_ckan(database_18)
+    options = Options("t", datastore_url_18, on_concurrent_writes="keep")
+    load(write(tmp_path / "first.csv", 1000), options)
+    with psycopg.connect(datastore_url_18, autocommit=True) as busy:
+
+        def write_both() -> None:
+            running(
+                datastore_url_18,
+                "DELETE FROM t WHERE _id <= 67",
+                "INSERT INTO t (_id, n, name) SELECT i + 1, i, 'guest ' || i"
+                " FROM generate_series(0, 66) i",
+            )()
+            # A session reports at its first commit, and then not before a second has passed.
+            busy.execute("CREATE TABLE other (n int); INSERT INTO other VALUES (1)")
+            busy.execute(
+                "INSERT INTO t (n, name) SELECT i, 'guest ' || i FROM generate_series(67, 366) i"
+            )
+
+        second = write(tmp_path / "second.csv", 1500)
+        warnings = load(second, options, AtStep("swapping the tables", write_both)).warnings
+    assert KEPT.format(367) in warnings
+    assert {name for _, name in theirs(database_18)} == {f"guest {i}" for i in range(367)}
+
+
 @pytest.mark.parametrize("step", STEPS[1::2])
 @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
 def test_ids_that_rows_have_already_where_that_may_be(

@@ -85,8 +85,8 @@ class Before:
             and changed back.
         xid: The first transaction that had not begun then.
         emptied: Whether the table was emptied before, while rows were kept.
-        looked_for: How many rows that the statistics count as inserted have been looked for in
-            vain.
+        looked_at: What the statistics counted as inserted and deleted when the whole table was
+            last looked through.
         dropped: Whether the table was dropped before, while rows were kept.
     """
 
@@ -97,7 +97,7 @@ class Before:
     form: str | None = None
     xid: str | None = None
     emptied: bool = False
-    looked_for: int = 0
+    looked_at: tuple[int, int] | None = None
     dropped: bool = False
 
 
@@ -125,8 +125,7 @@ class Changes:
             what could not be counted.
         dropped: Whether they have dropped the table; there may be another one in its place.
         emptied: Whether they have emptied it by ``TRUNCATE``.
-        more: How many more rows the statistics count as inserted than are found, and have been
-            looked for.
+        may_hide: Whether there may be more rows of theirs, which only the whole table can tell.
     """
 
     free: Free
@@ -134,7 +133,7 @@ class Changes:
     about: tuple[int, int, int] = (0, 0, 0)
     dropped: bool = False
     emptied: bool = False
-    more: int = 0
+    may_hide: bool = False
 
     def __bool__(self) -> bool:
         """Tell whether there are any."""
@@ -267,27 +266,32 @@ def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Befor
     dropped = is_another or before.dropped
     if table is None:
         return Changes(ALL, 0, dropped=dropped)
-    is_emptied = not is_another and _is_emptied(connection, names, before, table)
-    emptied = is_emptied or before.emptied
     before = _of_table(before, table)
-    if is_emptied:  # all rows that there are have come since, whatever their ``_id``
-        before = replace(before, free=ALL)
     statistics = zip(table.statistics, before.statistics, strict=True)
     inserted, updated, deleted = (max(0, now - then) for now, then in statistics)
+    # Rows that were updated, and written anew by VACUUM FULL, look as if they had come since.
+    is_emptied = not is_another and not updated and _is_emptied(connection, names, before, table)
+    emptied = is_emptied or before.emptied
+    if is_emptied:  # all rows that there are have come since, whatever their ``_id``
+        before = replace(before, free=ALL)
     counted = _count(connection, names, before.free)
     # The statistics count rows too that were inserted in vain: they are asked only where there
     # may be others than those found, with the ``_id`` of a deleted row for one, or with those from
-    # before a TRUNCATE that a change of the columns hides.
-    may_hide = deleted or (table.file != before.file and table.form != before.form)
-    all_found = before.free == ALL or (table.is_unique and before.free.exact and not may_hide)
+    # before a TRUNCATE, of which no sign is left if the columns or all rows were changed too.
+    unclear = table.file != before.file and (updated > 0 or table.form != before.form)
+    is_told = table.is_unique and before.free.exact and not deleted and not unclear
+    all_found = before.free == ALL or is_told
     more = 0 if all_found else max(0, inserted - counted)
+    # That number alone does not tell: the rows found may not be in the statistics yet.
+    seen = (table.statistics[0], table.statistics[2])
+    looked_at = before.looked_at or (before.statistics[0], before.statistics[2])
     return Changes(
         before.free,
         counted,
         (more, updated, deleted),
         dropped,
         emptied,
-        max(0, more - before.looked_for),
+        may_hide=not all_found and seen != looked_at,
     )
 
 
@@ -298,10 +302,10 @@ def _is_emptied(
     is_same = table.file == before.file or table.form != before.form
     if is_same or before.free == ALL:
         return False
-    # ``VACUUM FULL`` keeps xmin: the first row that is read tells.
-    query = sql.SQL("SELECT FROM {} WHERE age(xmin) > age({}::xid) LIMIT 1").format(
-        qualified(names.live), sql.Literal(before.xid)
-    )
+    # ``VACUUM FULL`` keeps xmin and the order: of the first rows that are read, one tells.
+    query = sql.SQL(
+        "SELECT FROM (SELECT xmin FROM {} LIMIT {}) AS few WHERE age(xmin) > age({}::xid) LIMIT 1"
+    ).format(qualified(names.live), sql.Literal(_MOST_COUNTED), sql.Literal(before.xid))
     return connection.execute(query).fetchone() is None
 
 
@@ -379,17 +383,16 @@ def catch_up(
     table = _table(connection, names)
     assert table is not None  # noqa: S101  # it is locked
     before = _of_table(before, table)
-    free, kept, looked_for = changes.free, 0, before.looked_for
+    free, kept, looked_at = changes.free, 0, before.looked_at
     if changes.inserted:
         kept = keep(connection, names, free, last_id)
         is_known = table.is_indexed
         free = free_ids.still_free(connection, names, free) if is_known else UNKNOWN
     inserted, updated, deleted = before.statistics
-    if changes.more:
+    if changes.may_hide:
+        looked_at = (table.statistics[0], table.statistics[2])
         more = _keep_hidden(connection, names, before, table, changes, last_id + kept)
-        if more is None:
-            looked_for = changes.about[0]
-        else:  # all that have come are found: what else was counted was inserted in vain
+        if more is not None:  # all that have come are found: others were inserted in vain
             kept += more
             inserted = max(inserted, table.statistics[0] - kept)
     # Those kept are no longer among the rows inserted that may be lost. The statistics of now may
@@ -403,7 +406,7 @@ def catch_up(
         table.form,
         table.xid,
         changes.emptied,
-        looked_for,
+        looked_at,
         changes.dropped,
     )
     return now, kept
@@ -427,10 +430,12 @@ def _keep_hidden(  # noqa: PLR0913, PLR0917  (what is known of the table, then a
     """
     if before.xid is None:
         return None
-    if table.file != before.file and table.form != before.form:
+    if table.file != before.file and (changes.about[1] or table.form != before.form):
+        if not changes.about[0]:
+            return None
         raise TableChanged(
-            f"others inserted rows into {names.live} during the load, and changed its columns:"
-            " which rows are theirs cannot be told",
+            f"others inserted rows into {names.live} during the load, and had all rows written"
+            " anew: which ones are theirs cannot be told",
             hint=_HINT_UNTOLD,
         )
     rows = _rows_of_later(names, before.xid, changes.free if changes.free.gaps else None)

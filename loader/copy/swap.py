@@ -250,7 +250,9 @@ def _settle_others(
     if others.policy == "refuse" and changes:
         raise changes.refused(names)
     if others.policy == "keep":
-        if changes.inserted > meanwhile.MOST_UNDER_LOCK or changes.more:
+        # Where writers were kept out since, the table has been looked through.
+        may_hide = changes.may_hide and not state.keeps_writers_out
+        if changes.inserted > meanwhile.MOST_UNDER_LOCK or may_hide:
             raise _Behind
         if changes.inserted:
             kept = meanwhile.keep(connection, names, changes.free, state.last_id)
