@@ -350,6 +350,18 @@ LEFT_BEHIND = {
         "that height is generated",
     ),
     "type of _id": ("ALTER TABLE trees ALTER _id TYPE bigint", "the type bigint of _id"),
+    "default of _id": (
+        "CREATE SEQUENCE s; ALTER TABLE trees ALTER _id SET DEFAULT nextval('s')",
+        "the default nextval('s'::regclass) of _id",
+    ),
+    "NOT NULL of _full_text": (
+        "ALTER TABLE trees ALTER _full_text SET NOT NULL",
+        "NOT NULL of _full_text",
+    ),
+    "domain": (
+        "CREATE DOMAIN d AS text CHECK (value <> 'x'); ALTER TABLE trees ALTER name TYPE d",
+        "the domain d of name",
+    ),
     "name of the key": (
         "ALTER TABLE trees RENAME CONSTRAINT trees_pkey TO k",
         "the name k of the primary key",

@@ -238,6 +238,65 @@ def test_rows_with_the_ids_of_deleted_ones_are_kept_beside_others(
     assert {name for _, name in theirs(database_18)} == {f"guest {i}" for i in range(367)}
 
 
+@pytest.mark.parametrize("empty", ["TRUNCATE t RESTART IDENTITY", "DELETE FROM t"])
+@pytest.mark.parametrize("savepoint", [False, True])
+@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+def test_rows_of_a_transaction_that_had_begun_before(
+    datastore_url_18, database_18, tmp_path, empty, savepoint, policy
+):
+    """And had written, but not into this table."""
+    install_ckan(database_18)
+    options = Options("t", datastore_url_18, on_concurrent_writes=policy)
+    load(write(tmp_path / "first.csv", 1000), options)
+    with psycopg.connect(datastore_url_18) as early:
+        early.execute("CREATE TABLE other (n int)")
+        if savepoint:
+            early.execute("SAVEPOINT s; INSERT INTO other VALUES (1)")
+
+        def write_at_last() -> None:
+            early.execute(empty)
+            early.execute(
+                "INSERT INTO t (_id, n, name)"
+                " SELECT i + 1, i, 'guest ' || i FROM generate_series(0, 6) i"
+            )
+            ended(early)
+
+        act = AtStep("copying rows", write_at_last)
+        second = write(tmp_path / "second.csv", 1500)
+        if policy == "refuse":
+            with pytest.raises(TableChanged, match="7 rows inserted"):
+                load(second, options, act)
+        else:
+            warnings = load(second, options, act).warnings
+            assert any(" 7" in line and "inserted" in line for line in warnings), warnings
+    assert len(theirs(database_18)) == (0 if policy == "warn" else 7)
+
+
+@pytest.mark.parametrize("state", ["ENABLE", "ENABLE ALWAYS", "DISABLE"])
+@pytest.mark.parametrize("count", [1, meanwhile.MOST_UNDER_LOCK + 1])
+def test_rows_that_are_kept_go_through_no_trigger_again(
+    datastore_url_18, database_18, tmp_path, state, count
+):
+    install_ckan(database_18)
+    options = Options("t", datastore_url_18, on_concurrent_writes="keep")
+    load(write(tmp_path / "first.csv", 10), options)
+    database_18.execute(
+        "CREATE TABLE log (name text); CREATE FUNCTION mark() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO log VALUES (NEW.name); NEW.name := NEW.name || '!'; RETURN NEW; END"
+        ' $$; CREATE TRIGGER "a %s" BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION mark();'
+        f' ALTER TABLE t {state} TRIGGER "a %s"'
+    )
+    query = "SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 't'::regclass ORDER BY 1"
+    before = database_18.execute(query).fetchall()
+    act = AtStep("swapping the tables", inserting(datastore_url_18, count))
+    assert KEPT.format(count) in load(write(tmp_path / "second.csv", 15), options, act).warnings
+    marked = "" if state == "DISABLE" else "!"
+    assert theirs(database_18) == [(i, f"guest {i}{marked}") for i in range(count)]
+    found = database_18.execute("SELECT count(*) FROM log WHERE name LIKE 'guest%%'").fetchone()
+    assert found == (count if marked else 0,)
+    assert database_18.execute(query).fetchall() == before
+
+
 @pytest.mark.parametrize("step", STEPS[1::2])
 @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
 def test_ids_that_rows_have_already_where_that_may_be(

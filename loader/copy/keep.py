@@ -226,6 +226,17 @@ _LEFT_BEHIND = """
     UNION SELECT 'the type ' || format_type(atttypid, atttypmod) || ' of _id' FROM pair
         JOIN pg_attribute ON attrelid = live
         WHERE attname = '_id' AND atttypid <> 'integer'::regtype
+    UNION SELECT 'the default ' || pg_get_expr(d.adbin, live) || ' of _id' FROM pair
+        JOIN pg_attribute ON attrelid = live AND attname = '_id' AND attgenerated = ''
+        JOIN pg_attrdef d ON adrelid = live AND adnum = attnum
+        WHERE NOT EXISTS (SELECT FROM pg_depend n JOIN pg_depend o ON o.objid = n.refobjid
+            WHERE n.classid = 'pg_attrdef'::regclass AND n.objid = d.oid
+                AND o.classid = 'pg_class'::regclass AND o.refobjid = live AND o.deptype = 'a')
+    UNION SELECT 'NOT NULL of _full_text' FROM pair
+        JOIN pg_attribute ON attrelid = live WHERE attname = '_full_text' AND attnotnull
+    UNION SELECT 'the domain ' || format_type(atttypid, atttypmod) || ' of ' || quote_ident(attname)
+        FROM pair JOIN pg_attribute ON attrelid = live JOIN pg_type t ON t.oid = atttypid
+        WHERE attnum > 0 AND NOT attisdropped AND typtype = 'd'
     UNION SELECT 'the identity of ' || quote_ident(attname) FROM pair
         JOIN pg_attribute ON attrelid = live WHERE attidentity <> '' AND NOT attisdropped
     UNION SELECT 'that ' || quote_ident(attname) || ' is generated' FROM pair
