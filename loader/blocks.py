@@ -134,7 +134,7 @@ def record_ends(data: bytes, dialect: Dialect, at_end: bool, first_row: int = 1)
         first_row: The place of the first record, for the error.
 
     Raises:
-        UnclosedQuote: A quote is still open at the end of the text.
+        UnclosedQuote: A quote is still open at the end of the text, or an escape.
     """
     octets = np.frombuffer(data, np.uint8)
     walk = quoting.Walk(octets, dialect)
@@ -146,10 +146,21 @@ def record_ends(data: bytes, dialect: Dialect, at_end: bool, first_row: int = 1)
         last = np.sort(np.concatenate((last, returns))) if len(returns) else last
     if walk.is_open and at_end:
         raise _unclosed(first_row + len(last), "a quote opens and is never closed")
+    if at_end and dialect.escape and _ends_in(data, dialect.escape.encode()):
+        raise UnclosedQuote(
+            f"the file ends in {dialect.escape}, behind which an escaped character is to come",
+            row=first_row + len(last),
+            hint="was the export complete?",
+        )
     ends = last + 1
     if at_end and len(data) and (not len(ends) or ends[-1] < len(data)):
         ends = np.append(ends, len(data))
     return ends
+
+
+def _ends_in(data: bytes, escape: bytes) -> bool:
+    """Tell whether the last character is an escape that is not escaped itself."""
+    return (len(data) - len(data.rstrip(escape))) // len(escape) % 2 == 1
 
 
 def bare_carriage_returns(block: Block) -> Offsets:

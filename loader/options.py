@@ -33,6 +33,18 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "via": get_args(Via),
 }
 _FROM_0 = range(sys.maxsize)
+_TEXT = ((str,), "a string, or None")
+_PATH = ((str, os.PathLike), "a path, or None")
+_DESCRIPTOR = ((Mapping,), "a descriptor, as a dict; json.load reads one from a file")
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("resource_id", "dataset_id", "datastore_url", "encoding", "delimiter"), _TEXT),
+    **dict.fromkeys(("ckan_url", "ckan_token"), _TEXT),
+    **dict.fromkeys(("rejects", "rejects_folder"), _PATH),
+    **dict.fromkeys(("schema", "dialect"), _DESCRIPTOR),
+    "key": ((Sequence,), "a sequence of columns' names"),
+    "source": ((SourceSettings,), "loader.source.SourceSettings"),
+    "batches": ((BatchSettings,), "loader.batches.BatchSettings"),
+}
 _MOST_LANES = 64
 _MOST_DEFAULT_LANES = 4  # more only help a server with many cores and fast disks
 # Only these: trips.2020.csv and trips.2021.csv are two tables.
@@ -116,8 +128,8 @@ class Options:
         """Refuse early what a step would stumble over late."""
         for name, choices in _CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
-        for name in ("resource_id", "dataset_id", "ckan_url", "encoding", "delimiter"):
-            _check_text(name, getattr(self, name))
+        for name, (kinds, hint) in _KINDS.items():
+            _check_kind(name, getattr(self, name), kinds, hint)
         _check_number("max_bad_rows", self.max_bad_rows, _FROM_0, "a number, 0 or more")
         if self.header_row is not None:
             _check_number("header_row", self.header_row, _FROM_0, "counted from 1; 0 for none")
@@ -190,9 +202,9 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise UsageError(f"{name} cannot be {value!r}", hint=f"one of {', '.join(choices)}")
 
 
-def _check_text(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, str):
-        raise UsageError(f"{name} cannot be {value!r}", hint="a string, or None")
+def _check_kind(name: str, value: object, kinds: tuple[type, ...], hint: str) -> None:
+    if value is not None and not isinstance(value, kinds):
+        raise UsageError(f"{name} cannot be of type {type(value).__name__}", hint=hint)
 
 
 def _check_number(name: str, value: object, allowed: range, hint: str) -> None:

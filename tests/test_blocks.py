@@ -267,3 +267,13 @@ def test_a_record_longer_than_a_block_stays_whole():
     blocks = blocks_of("".join(records), block_bytes=1000)
     assert [b.record(i).decode() for b in blocks for i in range(b.rows)] == records
     assert sorted(len(block.data) for block in blocks)[-2] <= 200_010
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,x\\", "a,b\n1,\\\\\\", "\\", 'a\n"b"\\', "a\n\\\n\\"])
+@pytest.mark.parametrize("dialect", [ESCAPED, ESCAPED_ONLY])
+@pytest.mark.parametrize("most", [1, 1 << 20])
+def test_an_escape_of_nothing_ends_no_file(text, dialect, most):
+    with pytest.raises(UnclosedQuote, match=r"the file ends in \\, behind which"):
+        blocks_of(text, dialect, 4, most)
+    whole = b"".join(records_of(text + "\\", dialect))
+    assert whole == f"{text}\\".encode()

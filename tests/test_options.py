@@ -54,9 +54,17 @@ WRONG = {
     "no max_bad_rows": ({"max_bad_rows": None}, "max_bad_rows cannot be None", "0 or more"),
     "header_row": ({"header_row": -1}, "header_row cannot be -1", "0 for none"),
     "a header or none": ({"header_row": True}, "header_row cannot be True", "0 for none"),
-    "encoding": ({"encoding": b"utf-8"}, "encoding cannot be b'utf-8'", "a string"),
-    "delimiter": ({"delimiter": 9}, "delimiter cannot be 9", "a string"),
-    "resource_id": ({"resource_id": 7}, "resource_id cannot be 7", "a string"),
+    "encoding": ({"encoding": b"utf-8"}, "encoding cannot be of type bytes", "a string"),
+    "delimiter": ({"delimiter": 9}, "delimiter cannot be of type int", "a string"),
+    "resource_id": ({"resource_id": 7}, "resource_id cannot be of type int", "a string"),
+    "datastore_url": ({"datastore_url": 5}, "datastore_url cannot be of type int", "a string"),
+    "schema": ({"schema": "s.json"}, "schema cannot be of type str", "as a dict; json.load"),
+    "schema's fields": ({"schema": []}, "schema cannot be of type list", "as a dict; json.load"),
+    "dialect": ({"dialect": "excel"}, "dialect cannot be of type str", "as a dict"),
+    "key": ({"key": iter([])}, "key cannot be of type list_iterator", "a sequence"),
+    "source": ({"source": {}}, "source cannot be of type dict", "SourceSettings"),
+    "batches": ({"batches": 3}, "batches cannot be of type int", "BatchSettings"),
+    "rejects": ({"rejects": 5}, "rejects cannot be of type int", "a path"),
 }
 
 
