@@ -207,7 +207,7 @@ def refuse_controls(headers: Sequence[str]) -> None:
         NotATable: It is a binary file that has line ends by chance.
     """
     if any(map(_BINARY.search, headers)):
-        raise _no_text()
+        raise no_text()
 
 
 def _refuse_rows_in_the_header(head: bytes, dialect: Dialect, whole: bool) -> None:
@@ -294,20 +294,22 @@ def _refuse_other_kinds(text: str, whole: bool) -> None:
     for prefixes, kind, hint in _MARKUP:
         if start.startswith(prefixes):
             raise NotATable(f"the source is {kind}, not a CSV table", hint=hint)
-    if whole and _is_json(text):
+    if whole and is_json(text):
         raise NotATable("the source is a JSON document, not a CSV table", hint="export it as CSV")
     if text.count("\0", 0, 4096) > 4 or _SIGNATURE.match(text):
-        raise _no_text()
+        raise no_text()
 
 
-def _no_text() -> NotATable:
+def no_text() -> NotATable:
+    """Return the error of a binary file."""
     return NotATable(
         "the source is a binary file, not a CSV table",
         hint="export it as CSV, or name its encoding with --encoding",
     )
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
+    """Tell whether a text is one JSON object or array, from its first character to its last."""
     if not text.lstrip().startswith(("{", "[")):
         return False
     try:

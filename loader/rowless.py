@@ -5,11 +5,14 @@ like of which the header is left: names, in more cells than one, on a single lin
 separates cells and ends rows in a CSV. Anything else is refused: a quote in the header may have
 taken the rows, or they end in what no CSV ends in; it may be a document of another kind, the first
 bytes of a binary file, a message of a server, or a row. Who names the header's row has looked, and
-only what cannot be a header is refused then. Rows with nothing in them are none either.
+only what cannot be a header is refused then; one whose names a schema declares is a header. Rows
+with nothing in them are none either.
 """
 
 from __future__ import annotations
 
+import csv
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ import pyarrow as pa
 
 from loader import schema
 from loader.blocks import Block
-from loader.dialect import DELIMITERS, Dialect
+from loader.dialect import DELIMITERS, Dialect, is_json, no_text
 from loader.errors import EmptySource, EncodingError, NoRows, NotATable
 from loader.printable import shown
 from loader.schema import Column
@@ -40,9 +43,14 @@ _OTHER_END = re.compile(
 )
 _OTHER_SEPARATORS = (";", "|", "~", "^", "\t")
 _TAG = re.compile(r"<(?:/?[A-Za-z][\w.:-]*(?:\s[^<>]*)?/?>|[A-Za-z]\w*\s+\w+=|[!?])|^\s*<[A-Za-z]")
+# What a document begins with: '<5 km' and '<first name>' may be names.
+_FIRST_TAG = re.compile(r"\s*<(?:/?[A-Za-z][\w.:-]*\s*/?>|[A-Za-z][\w.:-]*\s+[\w.:-]+\s*=|[!?])")
 # An object, a list of values, a call with either, or a name in quotes with a colon behind it.
 _JSON = re.compile(r"""\s*\{|\s*\[\s*(?:["'{\[\]-]|[0-9]|$)|\s*[\w.]+\(\s*[\[{"]""")
 _JSON_NAME = re.compile(r'"\s*:')
+_CALL = re.compile(r"\s*[\w.$]+\(")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_BY_SCHEMA = "a schema that declares all columns takes it for a header"
 _SHOWN_CHARACTERS = 60
 _SENTENCE_ENDS = (".", "!", "?", "\u2026")
 _WORDS_OF_A_SENTENCE = 4  # in one cell
@@ -196,26 +204,94 @@ def _refuse_other_encodings(rowless: Rowless) -> None:
 def _refuse_other_lines(rowless: Rowless) -> None:
     """Refuse more lines than a header row has, in quotes or not; blank lines aside.
 
-    Where its row was given, those above it may be notes, but not rows like it.
+    Where its row was given, those above it may be notes, but not rows like it; and where somebody
+    knows the header, its cells and the notes may be of several lines, but not of what may be rows.
     """
     row = rowless.dialect.header_row
+    above = list(itertools.islice(_records(rowless), max(0, row - 1)))
     lines = sum(1 for line in rowless.head.replace(b"\r", b"\n").split(b"\n") if line)
-    if lines > max(1, row if rowless.named_header else 1):
+    if lines > _lines_known(rowless, above) or (
+        not rowless.declared and _may_have_taken_rows(rowless)
+    ):
         raise NoRows(
             f"below the header there is no row, though the file has {lines} lines",
             row=row,
-            hint="mend the quotes in the header; or name its row with --header-row",
+            hint=_hint_at_lines(rowless, above),
         )
-    if row > 1 and rowless.named_header:
-        above = list(_records(rowless))[: row - 1]
-        alike = [cells for cells in above if _filled(cells) >= _filled(rowless.headers)]
-        if alike:
-            raise NoRows(
-                f"below the header there is no row, and of those above it {len(alike)} have as many"
-                " cells",
-                row=row,
-                hint="is this the header's row? --header-row names it",
-            )
+    if rowless.named_header:
+        _refuse_rows_above(rowless, above)
+
+
+def _lines_known(rowless: Rowless, above: Sequence[Sequence[str]]) -> int:
+    """Return how many lines the file may have."""
+    known = 1
+    if rowless.named_header:
+        known = max(1, rowless.dialect.header_row) + sum(map(_further_lines, above))
+    if rowless.named_header or rowless.declared:
+        known += _further_lines(rowless.headers)
+    return known
+
+
+def _further_lines(cells: Sequence[str]) -> int:
+    """Return how many lines cells in quotes add to their row: the last has its quote at least."""
+    inside = [lines for cell in cells if (lines := _behind_the_first(cell))]
+    return sum(1 + sum(map(bool, lines[:-1])) for lines in inside)
+
+
+def _behind_the_first(cell: str) -> list[str]:
+    return _LINE_END.split(cell)[1:]
+
+
+def _may_have_taken_rows(rowless: Rowless) -> bool:
+    """Tell whether a stray quote may have made rows a part of the header.
+
+    They have its delimiter; those of a table of one column have none, and look like any text. Or
+    there is more between the second stray quote and the next delimiter.
+    """
+    further = [line for cell in rowless.headers for line in _behind_the_first(cell)]
+    if not further:
+        return False
+    if len(rowless.headers) == 1 or any(rowless.dialect.delimiter in line for line in further):
+        return True
+    records = rowless.dialect.records(rowless.text, strict=True)
+    try:
+        list(itertools.islice(records, rowless.dialect.header_row))
+    except csv.Error:
+        return True
+    return False
+
+
+def _hint_at_lines(rowless: Rowless, above: Sequence[Sequence[str]]) -> str:
+    if _may_have_taken_rows(rowless):
+        return f"mend the quotes in the header; if they are right, {_BY_SCHEMA}"
+    if rowless.named_header:  # the notes have a CR that ends none of the rows
+        return "let all rows end in the same way"
+    if any(above) or not _further_lines(rowless.headers):
+        return "name the header's row with --header-row"
+    return _by_row(rowless)
+
+
+def _by_row(rowless: Rowless) -> str:
+    return f"--header-row {rowless.dialect.header_row} takes it for a header"
+
+
+def _refuse_rows_above(rowless: Rowless, above: Sequence[Sequence[str]]) -> None:
+    """Refuse rows above the header that are like it, in quotes or not."""
+    width = _filled(rowless.headers)
+    alike = [cells for cells in above if max(_filled(cells), _widest(rowless, cells)) >= width]
+    if alike:
+        raise NoRows(
+            f"below the header there is no row, and of those above it {len(alike)} have as many"
+            " cells",
+            row=rowless.dialect.header_row,
+            hint="is this the header's row? --header-row names it",
+        )
+
+
+def _widest(rowless: Rowless, cells: Sequence[str]) -> int:
+    """Return how many cells a line within a cell had, were it a row: 0 where there is none."""
+    lines = [line for cell in cells for line in _behind_the_first(cell)]
+    return max((line.count(rowless.dialect.delimiter) + 1 for line in lines), default=0)
 
 
 def _records(rowless: Rowless) -> Iterator[list[str]]:
@@ -227,17 +303,32 @@ def _filled(cells: Sequence[str]) -> int:
 
 
 def _refuse_other_kinds(rowless: Rowless) -> None:
+    """Refuse binary files, and documents: a header whose names a schema has is none of these."""
     text = rowless.text.replace(rowless.dialect.delimiter, "")
     if _BINARY.search(text) or (rowless.named_header and "\0" in text):
-        raise NotATable("the source is a binary file, not a CSV table", hint="export it as CSV")
-    is_markup = text.lstrip().startswith("<") if rowless.named_header else _TAG.search(text)
-    if is_markup:
+        raise no_text()
+    if rowless.declared:
+        return
+    begins_with_tag = bool(_FIRST_TAG.match(rowless.text))
+    if begins_with_tag or (not rowless.named_header and _TAG.search(text)):
+        way = _BY_SCHEMA if begins_with_tag else _by_row(rowless)
         raise NotATable(
             "the source is HTML or XML, not a CSV table",
-            hint="does the link lead to a login or error page?",
+            hint=f"does the link lead to a login or error page? If not, {way}",
         )
-    if _is_like_json(rowless):
-        raise NotATable("the source is a JSON document, not a CSV table", hint="export it as CSV")
+    is_call = _is_call_with_json(rowless.text)
+    if is_call or (not rowless.named_header and _is_like_json(rowless)):
+        way = _BY_SCHEMA if is_call else _by_row(rowless)
+        raise NotATable(
+            "the source is a JSON document, not a CSV table",
+            hint=f"export it as CSV; if it is one, {way}",
+        )
+
+
+def _is_call_with_json(text: str) -> bool:
+    """Tell whether it is JSON in a call (JSONP): what is JSON without one is refused before."""
+    call, text = _CALL.match(text), text.rstrip("; \t\r\n")
+    return call is not None and text.endswith(")") and is_json(text[call.end() : -1])
 
 
 def _is_like_json(rowless: Rowless) -> bool:
@@ -282,13 +373,13 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
         raise NoRows(
             f"the file has one cell, and no row: {cut}",
             row=row,
-            hint="is it a message of the server's? --header-row 1 takes it for a header",
+            hint=f"is it a message of the server's? {_by_row(rowless)}",
         )
     if _is_sentence(rowless) or any(cell.count('"') % 2 for cell in rowless.headers):
         raise NoRows(
             "the file has one line, and it may be a message or a part of a text",
             row=row,
-            hint="--header-row 1 takes it for a header",
+            hint=_by_row(rowless),
         )
     cells = [cell for cell in rowless.headers if cell.strip()]
     columns = schema.infer(cells, [pa.array([cell], pa.string()) for cell in cells], None)
@@ -296,7 +387,7 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
         raise NoRows(
             "the file has one row, and it looks like data",
             row=row,
-            hint="--header-row 0 loads it as a row, --header-row 1 takes it for a header",
+            hint=f"--header-row 0 loads it as a row, {_by_row(rowless)}",
         )
 
 

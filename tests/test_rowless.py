@@ -1,11 +1,14 @@
 """A file with a header and no row empties a table: it has to look like one."""
 # ruff: noqa: RUF001  (letters of other scripts are what this is about)
 
+import csv
+import io
 import re
+import unicodedata
 from contextlib import suppress
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from loader.errors import AircanError, EmptySource, NoRows, NotATable, TableError
@@ -84,6 +87,10 @@ def test_a_header_alone_is_a_table_without_rows(place, text, encoding):
         assert headers_of(place, data) == expected
 
 
+def schema_of(*names: str) -> dict:
+    return {"schema": {"fields": [{"name": name} for name in names]}}
+
+
 # kind: text, options
 NAMED = {
     "one column": ("name\n", {"header_row": 1}),
@@ -95,12 +102,32 @@ NAMED = {
     "below notes": ("Trees\nof 2020\nid,name\n", {"header_row": 3}),
     "below padded notes": ("Trees,,\nof 2020,,\nid,name,height\n", {"header_row": 3}),
     "below blank lines": ("\n\nid,name\n", {"header_row": 3}),
+    "lines in a name": ('"id","amount\n(EUR)"\n', {"header_row": 1}),
+    "lines in names, CRLF": ('"id\r\nno.","amount\r\n\r\n(EUR)"\r\n', {"header_row": 1}),
+    "lines in a name, CR": ('id;"amount\r(EUR, net)"\r', {"header_row": 1}),
+    "lines in a name of a schema": ('"id","a\nb"\n', schema_of("id", "a\nb")),
+    "what may be rows, of a schema": ('"id","a\n1,x"\n', schema_of("id", "a\n1,x")),
+    "lines in one name of a schema": ('"amount\n(EUR)"\n', schema_of("amount\n(EUR)")),
+    "lines in a note": ('"Trees\nof Berlin, 2020"\nid,"a\nb",c\n', {"header_row": 2}),
+    "lines in a name below blank lines": ('\n\nid,"a\nb"\n', {"header_row": 3}),
+    "a less-than sign": ("<5,id,x\n", {"header_row": 1}),
+    "less-than signs and words": ("<5 km,<a,<b and c>\n", {"header_row": 1}),
+    "a tag in quotes": ('"<b>",id\n', {"header_row": 1}),
+    "brackets": ("[id] nr,[name] of it\n", {"header_row": 1}),
+    "braces": ("{id},{name}\n", {"header_row": 1}),
+    "calls": ('count("id"),sum([x])\n', {"header_row": 1}),
+    "tags of a schema": ("<id>,<name>\n", schema_of("<id>", "<name>")),
 }
 
 
 @pytest.mark.parametrize(("text", "given"), NAMED.values(), ids=NAMED)
 def test_what_is_a_header_by_somebodys_word_is_one(place, text, given):
-    assert headers_of(place, text.encode(), **given)
+    names = headers_of(place, text.encode(), **given)
+    assert names == list(csv.reader(io.StringIO(text, newline=""), delimiter=names_apart(text)))[-1]
+
+
+def names_apart(text: str) -> str:
+    return ";" if ";" in text else ","
 
 
 # kind: text, error, what it says
@@ -185,6 +212,53 @@ def test_what_is_no_header_alone_is_refused(place, text, error, said, encoding):
     assert re.search(said, str(refused))
 
 
+# kind: text, error: though the header's row is named
+NO_HEADER = {
+    "a stray quote": ('id,"name\n1,x\n2,y"\n', NoRows),
+    "a stray quote, semicolons, CRLF": ('id;"name\r\n1;x\r\n2;"y\r\n', NoRows),
+    "a quote around all": ('"id,name\n1,x\n2,y"\n', NoRows),
+    "a quote around a column": ('"name\nx\ny"\n', NoRows),
+    "a row, and a sign of inches": ('id,"name\n7" x,y\n', NoRows),
+    "JSON in a call": ('show({"a":1,"b":[2]});\n', NotATable),
+    "an element": ("<error code='4'>a, b</error>\n", NotATable),
+    "the end of one": ("</p>,a\n", NotATable),
+}
+
+
+@pytest.mark.parametrize(("text", "kind"), NO_HEADER.values(), ids=NO_HEADER)
+def test_a_header_that_is_named_is_none_if_it_cannot_be_one(place, text, kind):
+    error = refusal(place, text.encode(), header_row=1)
+    assert type(error) is kind
+
+
+def test_the_way_round_that_a_hint_names_is_one(place):
+    named, by_schema = 0, 0
+    implausible = [text for text, _, _ in IMPLAUSIBLE.values()]
+    for text in (
+        *implausible,
+        *(text for text, _ in NAMED.values()),
+        *(text for text, _ in NO_HEADER.values()),
+    ):
+        for data in (text, "\n\n" + text):
+            place.write_bytes(data.encode())
+            try:
+                with read(str(place), Options("t")) as reading:
+                    list(reading.blocks)
+                continue
+            except AircanError as error:
+                hint = error.hint or ""
+            if row := re.search(r"--header-row ([1-9]\d*) takes it for a header", hint):
+                assert headers_of(place, data.encode(), header_row=int(row[1]))
+                named += 1
+            if "a schema that declares all columns takes it for a header" in hint:
+                records = csv.reader(io.StringIO(text, newline=""), delimiter=names_apart(text))
+                names = next(records)
+                assert headers_of(place, data.encode(), **schema_of(*names)) == names
+                by_schema += 1
+    assert named > 40
+    assert by_schema > 20
+
+
 # kind: text, header row
 ROWS_ABOVE = {
     "the last of three": ("id,name\n1,x\n2,y\n", 3),
@@ -196,6 +270,7 @@ ROWS_ABOVE = {
     "the last of many": ("id,name\n" + "1,x\n" * 499, 500),
     "notes, and rows": ("Trees\nid,name\n1,x\n2,y\n", 4),
     "in quotes": ('"id","name"\n"1","x"\n"2","y, z"\n', 3),
+    "in the quotes of a note": ('"Trees\nid,name\n1,x"\nid,name\n', 2),
 }
 
 
@@ -326,6 +401,7 @@ def test_the_first_bytes_of_a_binary_file_are_no_table(place, begin):
 
 
 @given(st.binary(min_size=1, max_size=64))
+@example(b"\t,A")
 def test_no_few_bytes_are_a_table_without_rows_but_a_header(place, data):
     place.write_bytes(data)
     try:
@@ -335,7 +411,8 @@ def test_no_few_bytes_are_a_table_without_rows_but_a_header(place, data):
     except AircanError:
         return
     assert len(headers) > 1
-    assert "".join(headers).replace("\n", "").isprintable()
+    letters = set("".join(headers)) - {"\n", "\t"}
+    assert all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in letters)
 
 
 @given(
