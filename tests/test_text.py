@@ -146,6 +146,7 @@ NULS = {
     "as line ends of 5 KB": b"id,name\x00" + b"1,x\x00" * 1200,
     "as line ends, few": b"id,name of it\x00",
     "a short binary file": b"Rar!\x1a\x07\x00\xcf",
+    "before line ends, on both sides": "info °,b\0\nfar,5 m²\0\n8,no.\0\n".encode("cp1252") * 9,
 }
 
 
@@ -161,6 +162,7 @@ def test_nuls_alone_make_no_utf16(data):
     st.lists(st.text("abcxyz0189,;|ü ", min_size=1, max_size=9), min_size=1, max_size=60),
     st.sampled_from(["\0", "\0\n", "\n\0", "\0\0", "\0\r\n"]),
 )
+@example(["000b"], "\0\n")  # two kana and a line end
 def test_records_that_end_in_nuls_are_no_utf16(records, end):
     assume(any(len(record) > 1 for record in records))  # a, NUL, LF, NUL are "a" and a line end
     text = decode(io.BytesIO("".join(record + end for record in records).encode()))
@@ -182,12 +184,34 @@ def test_records_that_end_in_nuls_are_no_utf16(records, end):
         "id;имя\r\n1;Анна\r\n2;Борис\r\n",
         "α,β\nγ,δ\n",
         ",".join(f"spalte {n}" for n in range(500)) + "\n" + "1," * 499 + "2\n",
+        "番号,氏名\r\n" + "1,山田　太郎\r\n" * 300,
+        "番号,氏　名\r",
+        "なまえ,ばしょ\n" + f"たなか{'　' * 9},とうきょう{'　' * 9}\n" * 9,
+        "番号,氏名\r\n" + f"1,山田{'　' * 60}\r\n" * 90,
+        "编号;名称\n1;第一中学一年级一班\n2;一一一一一一\n",
+        "번호\t이름\n1\t가가가 가나다\n",
     ],
-    ids=["de", "ru", "zh", "ja", "ru, CRLF", "el", "a header of 5,000 characters"],
+    ids=[
+        *("de", "ru", "zh", "ja", "ru, CRLF", "el", "a header of 5,000 characters"),
+        *("ja, spaces", "ja, a header alone", "kana, padded", "ja, padded more"),
+        *("zh, ones", "ko, many of one syllable"),
+    ],
 )
 def test_utf16_without_a_mark_is_told_by_its_nuls(encoding, text):
     assert text_of(text.encode(encoding)) == (text, encoding)
     assert text_of(text.encode(encoding), "utf-16") == (text, encoding)
+
+
+@given(
+    st.lists(st.text("山田　一가最ab1 ", max_size=12), max_size=40),
+    st.sampled_from([",", ";", "\t"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["utf-16-le", "utf-16-be"]),
+)
+def test_nuls_on_both_sides_are_utf16_if_all_is_text(cells, delimiter, end, encoding):
+    rows = "".join(f"{n}{delimiter}{cell}{end}" for n, cell in enumerate(cells))
+    text = f"番号{delimiter}氏名{end}{rows}"
+    assert text_of(text.encode(encoding)) == (text, encoding)
 
 
 def test_an_empty_text_is_empty():
@@ -434,5 +458,6 @@ def test_a_marked_utf16_file_with_an_odd_byte_is_refused():
 
 
 def test_a_binary_file_is_not_a_table():
-    with pytest.raises(NotATable):
+    with pytest.raises(NotATable) as refused:
         text_of(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0\0\0\1\0\x08\x06" + bytes(range(256)) * 20)
+    assert "--encoding" in str(refused.value.hint)
