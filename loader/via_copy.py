@@ -29,6 +29,7 @@ from loader.copy import (
     locks,
     meanwhile,
     merge,
+    numbering,
     relation,
     slots,
     swap,
@@ -149,18 +150,32 @@ class Copying:
         self._names = names
         self._options = options
         self._steps = steps
-        self._live = dictionary.types(connection, names)
-        self.existed = self._live is not None
+        live = dictionary.types(connection, names)
+        self.existed = live is not None
         self.loaded: bool | None = False
         # Where there is no old table to read, the rows are shown first, and indexed then.
         self.settled = self.existed
         self._merges = self.existed and options.mode != "replace"
+        self._computed = self._look_at_columns()
+        # What takes the file's values.
+        self._live = live and [column for column in live if column[0] not in self._computed]
         # Of the table that readers see in the end: the live one, or the shadow, once there is one.
         self._oid = gone.oid_of(connection, names.live) if self._merges else None
         self._key = self._merge_key()
         self._others = self._look_at_others()
         self._overrides: Mapping[str, str] = {}
         self._changed_by_triggers = False
+
+    def _look_at_columns(self) -> frozenset[str]:
+        """Return what the table that rows are added to computes itself; see if it numbers them."""
+        if not self._merges:
+            return frozenset()
+        appends = self._options.mode == "append"
+        numbering.check(self.connection, self._names, appends=appends)
+        computed = dictionary.computed(self.connection, self._names.live)
+        if "_full_text" in computed:
+            self._options = replace(self._options, full_text="none")
+        return computed
 
     def _merge_key(self) -> Sequence[str]:
         if self._merges and self._options.mode == "upsert":
@@ -182,8 +197,9 @@ class Copying:
 
     def check(self, columns: Sequence[Column]) -> None:
         """Refuse a file whose columns are not those of the table it is merged into."""
-        if self._live and self._merges:
-            merge.check_columns(self._live, [(column.name, column.type) for column in columns])
+        if self._live is not None and self._merges:
+            given = [(column.name, column.type) for column in columns]
+            merge.check_columns(self._live, given, self._computed)
 
     def replaced(self) -> Sequence[str]:
         """Return the columns of the table whose rows the new ones replace, if it has any."""

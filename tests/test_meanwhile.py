@@ -12,7 +12,7 @@ from datastore import create, install_ckan, rows_of, shadows, wait_for
 from test_swap import AtStep, Reader, write
 
 from loader.copy import free_ids, locks, meanwhile
-from loader.errors import TableChanged
+from loader.errors import NotADataStoreTable, TableChanged
 from loader.options import Options
 from loader.pipeline import load
 
@@ -706,6 +706,40 @@ def test_a_table_that_is_dropped_while_the_swap_waits_for_it(
             (warning,) = load(second, options, progress).warnings
             assert warning.startswith(DROPPED)
             assert len(rows_of(database, "t")) == 1500
+
+
+def test_a_table_that_is_renamed_during_the_load(datastore_url_18, database_18, tmp_path):
+    """Its sequence and indexes keep the names that the new table is to have."""
+    install_ckan(database_18)
+    source = write(tmp_path / "t.csv", 10)
+    options = Options("t", datastore_url_18, on_concurrent_writes="refuse")
+    load(source, options)
+    rename = 'ALTER TABLE t RENAME TO "t %s old"'
+    progress = AtStep("copying rows", lambda: database_18.execute(rename))
+    with pytest.raises(NotADataStoreTable, match="t__id_seq, t_pkey") as refused:
+        load(source, options, progress)
+    assert "ALTER SEQUENCE" in refused.value.hint
+    assert shadows(database_18) == []
+    assert database_18.execute("SELECT to_regclass('t')").fetchone() == (None,)
+    assert len(rows_of(database_18, "t %s old")) == 10
+
+
+@pytest.mark.parametrize("policy", ["warn", "refuse"])
+def test_a_table_that_is_moved_with_all_its_names(datastore_url_18, database_18, tmp_path, policy):
+    """It is there, and nobody is told that it was dropped."""
+    install_ckan(database_18)
+    source = write(tmp_path / "t.csv", 10)
+    options = Options("t", datastore_url_18, on_concurrent_writes=policy)
+    load(source, options)
+    move = "CREATE SCHEMA old; ALTER TABLE t SET SCHEMA old"
+    progress = AtStep("copying rows", lambda: database_18.execute(move))
+    if policy == "refuse":
+        with pytest.raises(TableChanged, match=r"the table was renamed to old\.t$"):
+            load(source, options, progress)
+    else:
+        (warning,) = load(source, options, progress).warnings
+        assert warning.startswith("others renamed the old table to old.t during the load")
+        assert len(rows_of(database_18, "t")) == 10
 
 
 def made_anew(database, url: str) -> Callable[[], None]:

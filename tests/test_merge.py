@@ -488,7 +488,7 @@ SHAPES = {
         "ALTER TABLE t DROP height; ALTER TABLE t ADD height timestamp",
         "'height' is bigint, not timestamp",
     ),
-    "the table": ("DROP TABLE t", "the table t was dropped during the load"),
+    "the table": ("DROP TABLE t", "the table t was dropped or renamed during the load"),
     "the table, for another": (
         "DROP TABLE t; CREATE TABLE t (_id serial PRIMARY KEY, _full_text tsvector, name text)",
         "'height' is new",

@@ -88,6 +88,23 @@ def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[
     return [(column, datatypes.name(str(kind))) for column, kind in rows if column not in own]
 
 
+def computed(connection: psycopg.Connection[TupleRow], table: str) -> frozenset[str]:
+    """Return the columns whose values a table makes itself, and takes from nobody.
+
+    Returns:
+        Generated ones, ``_id`` and ``_full_text`` among them, and identities ALWAYS; but not an
+        ``_id`` that is one, which can be overridden.
+    """
+    with ours("reading the table's columns"):
+        rows = connection.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0"
+            " AND NOT attisdropped"
+            " AND (attgenerated <> '' OR attidentity = 'a' AND attname <> '_id')",
+            (qualified(table).as_string(None),),
+        ).fetchall()
+    return frozenset(row[0] for row in rows)
+
+
 def tables(connection: psycopg.Connection[TupleRow]) -> dict[str, int] | None:
     """Return the DataStore's tables as CKAN lists them, without aliases.
 

@@ -23,7 +23,7 @@ from psycopg.rows import TupleRow
 from loader import datatypes
 from loader.copy import dictionary, free_ids, locks
 from loader.copy.free_ids import ALL, UNKNOWN, Free, by_index
-from loader.copy.relation import Names, qualified
+from loader.copy.relation import SCHEMA, Names, qualified
 from loader.errors import TableChanged
 from loader.options import OnConcurrentWrites
 
@@ -44,8 +44,8 @@ _HINT_UNTOLD = (
     " choose --on-concurrent-writes warn"
 )
 _HINT_DROPPED = (
-    "nothing is loaded: see who has dropped the table, and load again if it is to be there; a table"
-    " that they made in its place, the next load replaces"
+    "nothing is loaded: see who has dropped or renamed the table, and load again if it is to be"
+    " there; a table that they made in its place, the next load replaces"
 )
 _DROPPED = (
     "others dropped the old table during the load: its Data Dictionary, aliases and grants are gone"
@@ -90,7 +90,8 @@ class Before:
         emptied: Whether the table was emptied before, while rows were kept.
         looked_at: What the statistics counted as inserted and deleted when the whole table was
             last looked through.
-        dropped: Whether the table was dropped before, while rows were kept.
+        dropped: Whether the table was dropped or renamed before, while rows were kept.
+        renamed: What it is called then.
     """
 
     table: int | None = None
@@ -103,6 +104,7 @@ class Before:
     emptied: bool = False
     looked_at: tuple[int, int] | None = None
     dropped: bool = False
+    renamed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,9 @@ class Changes:
         inserted: How many these are.
         about: About how many rows they have inserted, updated and deleted; of those inserted only
             what could not be counted.
-        dropped: Whether they have dropped the table; there may be another one in its place.
+        dropped: Whether they have dropped or renamed the table; there may be another one in its
+            place.
+        renamed: Its new name.
         emptied: Whether they have emptied it by ``TRUNCATE``.
         may_hide: Whether there may be more rows of theirs, which only the whole table can tell.
     """
@@ -138,6 +142,7 @@ class Changes:
     dropped: bool = False
     emptied: bool = False
     may_hide: bool = False
+    renamed: str | None = None
 
     def __bool__(self) -> bool:
         """Tell whether there are any."""
@@ -149,7 +154,7 @@ class Changes:
         Args:
             kept: How many of the rows inserted are in the new table.
         """
-        warnings = [_DROPPED] if self.dropped else []
+        warnings = [self._gone] if self.dropped else []
         if self.emptied:
             warnings.append("others emptied the old table during the load")
         if kept:
@@ -169,6 +174,15 @@ class Changes:
         return warnings
 
     @property
+    def _gone(self) -> str:
+        if self.renamed is None:
+            return _DROPPED
+        return (
+            f"others renamed the old table to {self.renamed} during the load: its Data Dictionary,"
+            " aliases and grants went with it"
+        )
+
+    @property
     def _many(self) -> str:
         more = self.inserted > _MOST_COUNTED
         return f"more than {_MOST_COUNTED}" if more else str(self.inserted)
@@ -179,7 +193,8 @@ class Changes:
 
     def refused(self, names: Names) -> TableChanged:
         """Return the error that tells of them."""
-        done = ["the table was dropped"] if self.dropped else []
+        done = ["the table was dropped"] if self.dropped and self.renamed is None else []
+        done += [f"the table was renamed to {self.renamed}"] if self.renamed is not None else []
         done += ["the table was emptied"] if self.emptied else []
         done += [f"{self._many} rows inserted"] if self.inserted else []
         return TableChanged(
@@ -269,8 +284,9 @@ def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Befor
     table = _table(connection, names)
     is_another = before.table is not None and (table is None or table.oid != before.table)
     dropped = is_another or before.dropped
+    renamed = _name_of(connection, before.table) if is_another else before.renamed
     if table is None:
-        return Changes(ALL, 0, dropped=dropped)
+        return Changes(ALL, 0, dropped=dropped, renamed=renamed)
     before = _of_table(before, table)
     statistics = zip(table.statistics, before.statistics, strict=True)
     inserted, updated, deleted = (max(0, now - then) for now, then in statistics)
@@ -297,7 +313,18 @@ def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Befor
         dropped,
         emptied,
         may_hide=not all_found and seen != looked_at,
+        renamed=renamed,
     )
+
+
+def _name_of(connection: psycopg.Connection[TupleRow], table: int | None) -> str | None:
+    """Return what a table is called now, with a schema that is not CKAN's; None: it is dropped."""
+    row = connection.execute(
+        "SELECT concat_ws('.', nullif(nspname, %s), relname) FROM pg_class"
+        " JOIN pg_namespace n ON n.oid = relnamespace WHERE pg_class.oid = %s",
+        (SCHEMA, table),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _is_emptied(
@@ -419,6 +446,7 @@ def catch_up(
         changes.emptied,
         looked_at,
         changes.dropped,
+        changes.renamed,
     )
     return now, kept
 

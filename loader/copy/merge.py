@@ -7,7 +7,7 @@ reader's way. The rows stay in Postgres; held here are names.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +17,9 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from loader import datatypes, keys, precision
-from loader.copy import dictionary, keep, locks, swap
+from loader.copy import dictionary, keep, locks, numbering, swap
 from loader.copy.database import ours
+from loader.copy.numbering import Numbering
 from loader.copy.relation import Names, qualified
 from loader.errors import (
     DatabaseError,
@@ -32,6 +33,7 @@ from loader.options import FullText
 _log = logging.getLogger(__name__)
 
 _ADDING = "adding the rows"
+_FULL_TEXT = sql.Identifier("_full_text")
 
 # Who has changed a row, or changes the table, may keep one try of a merge waiting that long;
 # readers never do. A try that is given up has to put in all rows again.
@@ -106,19 +108,43 @@ class _Column:
         return sql.SQL(form).format(self.identifier, kind, sql.SQL(loaded))
 
 
-def check_columns(have: Sequence[tuple[str, str]], columns: Sequence[tuple[str, str]]) -> None:
+@dataclass(frozen=True)
+class _Target:
+    """The live table, as it is under the lock.
+
+    Attributes:
+        columns: Those that take the shadow's values.
+        takes_full_text: Whether ``_full_text`` takes values, and is not generated.
+        ids: What numbers new rows.
+    """
+
+    columns: Sequence[_Column]
+    takes_full_text: bool
+    ids: Numbering
+
+
+def check_columns(
+    have: Sequence[tuple[str, str]],
+    columns: Sequence[tuple[str, str]],
+    computed: Collection[str] = (),
+) -> None:
     """Refuse a file whose columns are not those of the live table; their order does not matter.
 
     Args:
         have: The live table's, as ``dictionary.types`` gives them.
         columns: The file's, with the types that its values were verified for.
+        computed: The live table's that the file must not have, as ``dictionary.computed``.
 
     Raises:
         SchemaDiffers: Names every column that is missing, new or of another type.
     """
+    have = [(name, kind) for name, kind in have if name not in computed]
     known, given = dict(have), dict(columns)
     differences = [f"{name!r} is missing" for name, _ in have if name not in given]
-    differences += [f"{name!r} is new" for name, _ in columns if name not in known]
+    differences += [
+        f"{name!r} is new" for name, _ in columns if name not in known and name not in computed
+    ]
+    differences += [f"{name!r} is computed by the table" for name, _ in columns if name in computed]
     differences += [f"{name!r} is {kind}, which rounds" for name, kind in have if kind in _ROUNDS]
     differences += [
         f"{name!r} is {given[name]}, not {kind}"
@@ -147,6 +173,7 @@ def find_key(
     """
     with ours("looking at the unique keys"):
         keys = _unique_keys(connection, names)
+    computed = dictionary.computed(connection, names.live)
     if not keys and key:
         return tuple(key)
     if not keys:
@@ -165,6 +192,11 @@ def find_key(
         raise UsageError(
             f"{names.live} has another unique key: {shown}",
             hint="leave --key out, or set another primary_key with datastore_create",
+        )
+    if computed.intersection(keys[0]):
+        raise UsageError(
+            f"{names.live} has a unique key that it computes itself: {shown}",
+            hint="set another primary_key with datastore_create",
         )
     return keys[0]
 
@@ -250,20 +282,24 @@ def append(
         KeyViolated: A row has the key of another.
         RowRefused: A trigger or a constraint of the table refuses a row.
         SchemaDiffers: The table's columns have changed since the load began.
+        NotADataStoreTable: Nothing numbers new rows, or it is no table of the DataStore any more.
+        DatabaseError: The sequence of ``_id`` is at its end.
         TableBusy: Somebody keeps the table from being written.
         DatabaseUnreachable: The connection broke: whether before or after the commit, is unknown.
     """
 
-    def insert(columns: Sequence[_Column]) -> Merged:
-        values = [column.value for column in columns]
+    def insert(target: _Target) -> Merged:
+        given: list[tuple[sql.Composable, sql.Composable]] = [
+            (column.identifier, column.value) for column in target.columns
+        ]
+        if target.takes_full_text:
+            words = _full_text(connection, names, target.columns, cut, which)
+            given.insert(0, (_FULL_TEXT, words))
         done = connection.execute(
-            sql.SQL(
-                "INSERT INTO {} (_full_text, {}) SELECT {}, {} FROM {} s ORDER BY s._id"
-            ).format(
+            sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} s ORDER BY s._id").format(
                 qualified(names.live),
-                _listed([column.identifier for column in columns]),
-                _full_text(connection, names, columns, cut, which),
-                _listed(values),
+                _listed([column for column, _ in given]),
+                _listed([value for _, value in given]),
                 qualified(names.shadow),
             )
         )
@@ -294,18 +330,19 @@ def upsert(
     Raises:
         KeyViolated: Rows of the table have the same key, a row has none, or a trigger has made
             two keys the same.
-        ValueDoesNotFit, RowRefused, SchemaDiffers, TableBusy, DatabaseUnreachable: As ``append``.
+        ValueDoesNotFit, RowRefused, SchemaDiffers, NotADataStoreTable, DatabaseError, TableBusy,
+            DatabaseUnreachable: As ``append``.
     """
 
-    def put(columns: Sequence[_Column]) -> Merged:
-        parts = [column for column in columns if column.name in key]
+    def put(target: _Target) -> Merged:
+        parts = [column for column in target.columns if column.name in key]
         _refuse_empty_keys(connection, names, parts)
         ensure_key(connection, names, key)
         duplicates = _count_duplicates(connection, names, parts)
-        full_text = _full_text(connection, names, columns, cut, which)
+        full_text = _full_text(connection, names, target.columns, cut, which)
         row = connection.execute(
             _upsert_statement(
-                connection, names, columns, parts, cut, full_text, distinct=duplicates > 0
+                connection, names, target, parts, cut, full_text, distinct=duplicates > 0
             )
         ).fetchone()
         inserted, updated = row or (0, 0)
@@ -354,7 +391,7 @@ def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Seque
 def _upsert_statement(  # noqa: PLR0913, PLR0917  (what the statement depends on)
     connection: psycopg.Connection[TupleRow],
     names: Names,
-    columns: Sequence[_Column],
+    target: _Target,
     key: Sequence[_Column],
     cut: Sequence[int],
     full_text: sql.Composable,
@@ -372,40 +409,48 @@ def _upsert_statement(  # noqa: PLR0913, PLR0917  (what the statement depends on
     )
     source = rows.format(
         distinct=sql.SQL("DISTINCT ON ({})").format(keys) if distinct else sql.SQL(""),
-        values=_listed([sql.SQL("{} AS {}").format(c.value, c.identifier) for c in columns]),
+        values=_listed([sql.SQL("{} AS {}").format(c.value, c.identifier) for c in target.columns]),
         full_text=full_text,
         shadow=qualified(names.shadow),
         order=sql.SQL(" ORDER BY {}, s._id DESC").format(keys) if distinct else sql.SQL(""),
     )
-    everything = [column.identifier for column in columns]
+    put: list[sql.Composable] = [column.identifier for column in target.columns]
+    changes = [sql.SQL("{0} = excluded.{0}").format(column) for column in put]
+    if target.takes_full_text:
+        put.insert(0, _FULL_TEXT)
+        words = _updated_full_text(connection, names, key, cut)
+        changes.append(sql.SQL("{} = {}").format(_FULL_TEXT, words))
+    values = list(put)
+    if not target.ids.is_generated:
+        put.insert(0, sql.Identifier("_id"))
+        values.insert(0, sql.SQL("coalesce(_known, {})").format(target.ids.next_id))
     return sql.SQL(
         "WITH done AS ("
-        " INSERT INTO {live} (_id, _full_text, {columns})"
-        " SELECT coalesce(_known, {next_id}), _full_text, {columns} FROM ("
+        # _id may be an identity.
+        " INSERT INTO {live} ({put}) OVERRIDING SYSTEM VALUE SELECT {values} FROM ("
         "  SELECT s.*, l._id AS _known FROM ({source}) s LEFT JOIN {live} l ON {same}"
         "  ORDER BY s._id) ordered"
-        " ON CONFLICT ({key}) DO UPDATE SET {changes}, _full_text = {full_text}"
+        " ON CONFLICT ({key}) DO UPDATE SET {changes}"
         # Only a row that was locked to be updated has an xmax.
         " RETURNING xmax = 0 AS is_new"
         ") SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM done"
     ).format(
         live=qualified(names.live),
-        columns=_listed(everything),
-        next_id=_next_id(connection, names),
+        put=_listed(put),
+        values=_listed(values),
         source=source,
         same=sql.SQL(" AND ").join(
             sql.SQL("l.{0} = s.{0}").format(column.identifier) for column in key
         ),
         key=_listed([column.identifier for column in key]),
-        changes=_listed([sql.SQL("{0} = excluded.{0}").format(name) for name in everything]),
-        full_text=_updated_full_text(connection, names, key, cut),
+        changes=_listed(changes),
     )
 
 
 def _merge(
     connection: psycopg.Connection[TupleRow],
     names: Names,
-    work: Callable[[Sequence[_Column]], Merged],
+    work: Callable[[_Target], Merged],
 ) -> Merged:
     """Do the work in a transaction; then let CKAN's cached number of rows be right."""
     tables = [qualified(names.live), qualified(names.shadow)]
@@ -426,7 +471,7 @@ def _merge(
 def _try(
     connection: psycopg.Connection[TupleRow],
     names: Names,
-    work: Callable[[Sequence[_Column]], Merged],
+    work: Callable[[_Target], Merged],
 ) -> Merged:
     """Do the work on the columns that the table has now: under the lock they stay as they are."""
     try:
@@ -435,7 +480,7 @@ def _try(
         )
     except psycopg.errors.UndefinedTable as error:
         raise SchemaDiffers(
-            f"the table {names.live} was dropped during the load",
+            f"the table {names.live} was dropped or renamed during the load",
             hint="load the file with --mode replace",
         ) from error
     connection.execute(
@@ -444,12 +489,14 @@ def _try(
     _limit_waiting(connection)
     swap.check_live(connection, names, replaced=False)
     have = dictionary.columns(connection, names.live) or []
-    check_columns(have, dictionary.columns(connection, names.shadow) or [])
-    columns = [_Column(*column) for column in have]
+    computed = dictionary.computed(connection, names.live)
+    check_columns(have, dictionary.columns(connection, names.shadow) or [], computed)
+    columns = [_Column(*column) for column in have if column[0] not in computed]
     for column in columns:
         _refuse_misfit(connection, names, column)
-    with _own_errors(names):
-        merged = work(columns)
+    ids = numbering.of_table(connection, names)
+    with _own_errors(names), numbering.watched(connection, names, ids):
+        merged = work(_Target(columns, "_full_text" not in computed, ids))
     _forget_count(connection, names)
     return merged
 
@@ -559,16 +606,6 @@ def _is_changed_by_triggers(
         (qualified(names.live).as_string(None), event),
     ).fetchone()
     return bool(row and row[0])
-
-
-def _next_id(connection: psycopg.Connection[TupleRow], names: Names) -> sql.Composable:
-    row = connection.execute(
-        "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef"
-        " JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum"
-        " WHERE adrelid = to_regclass(%s) AND attname = '_id'",
-        (qualified(names.live).as_string(None),),
-    ).fetchone()
-    return sql.SQL(row[0]) if row else sql.SQL("NULL")
 
 
 def _refuse_misfit(connection: psycopg.Connection[TupleRow], names: Names, column: _Column) -> None:

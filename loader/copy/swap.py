@@ -287,6 +287,7 @@ def _swap(
         finish = keep.afterwards(connection, names)
         _replace(connection, names, live, found)
     else:
+        check_live(connection, names)  # it may have been renamed
         state, lost = _settle_others(connection, names, state)
         locks.limit(connection, locks.READERS_WAIT_MS)
         _rename(connection, "TABLE", names.shadow, names.live)
