@@ -134,7 +134,11 @@ def is_certain(identity: Identity | None) -> bool:
 
 
 def _are_declared(headers: Sequence[str], declared: Schema | None) -> bool:
-    return declared is not None and {*headers} <= {field.name for field in declared.fields}
+    """Tell whether a schema declares all columns, by the header's cells or the table's names."""
+    if declared is None:
+        return False
+    fields = {field.name for field in declared.fields}
+    return all({*both} & fields for both in zip(headers, schema.name_columns(headers), strict=True))
 
 
 def _infer(

@@ -106,6 +106,7 @@ NAMED = {
     "lines in names, CRLF": ('"id\r\nno.","amount\r\n\r\n(EUR)"\r\n', {"header_row": 1}),
     "lines in a name, CR": ('id;"amount\r(EUR, net)"\r', {"header_row": 1}),
     "lines in a name of a schema": ('"id","a\nb"\n', schema_of("id", "a\nb")),
+    "lines in a name of a schema of the table": ('id,"a\nb"," c"\n', schema_of("id", "a b", "c")),
     "what may be rows, of a schema": ('"id","a\n1,x"\n', schema_of("id", "a\n1,x")),
     "lines in one name of a schema": ('"amount\n(EUR)"\n', schema_of("amount\n(EUR)")),
     "lines in a note": ('"Trees\nof Berlin, 2020"\nid,"a\nb",c\n', {"header_row": 2}),
