@@ -203,6 +203,7 @@ WORKBOOK = "[Content_Types].xml", "xl/workbook.xml"
 FAILURES = {
     "a missing file": (["load", "nowhere.csv"], 1, "nowhere.csv: no such file"),
     "a directory": (["load", "."], 1, ". is a directory"),
+    "an empty name": (["load", ""], 2, "the source '' names no file"),
     "a web page": (["load", "page.csv"], 1, "an HTML page, not a CSV table"),
     "a workbook": (["load", "book.xlsx"], 1, "book.xlsx is an Excel workbook"),
     "an empty file": (["load", "empty.csv"], 1, "the file is empty"),

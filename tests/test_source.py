@@ -153,6 +153,13 @@ def test_what_is_no_file_is_refused_with_a_hint(tmp_path):
         assert caught.value.hint
 
 
+@pytest.mark.parametrize("uri", ["", " ", "file://"])
+def test_a_source_without_a_name_is_wrong_usage(uri):
+    with pytest.raises(UsageError, match=f"the source '{uri}' names no file") as caught:
+        open_source(uri)
+    assert caught.value.hint
+
+
 def test_a_path_that_no_file_can_have_is_an_error_of_ours():
     for path in ["a\0b", "x" * 5000]:
         with pytest.raises(SourceError):
@@ -273,6 +280,10 @@ MASKED = {
     "u:hunter2@h": "***@h",
     " u:hunter2@h/a": "***@h/a",
     "hunter2@h/a.csv": "***@h/a.csv",
+    "https//u:hunter2@h/x.csv": "https//***@h/x.csv",
+    "https//hunter2@h/x.csv": "https//***@h/x.csv",
+    "https/u:hun/ter2@h/x.csv": "https/***@h/x.csv",
+    "x/https;//u:hunter2@h?a=1": "x/https;//***@h?a=***",
     "//u:hunter2@h/a": "//***@h/a",
     "//hunter2@h/a?b=hunter2": "//***@h/a?b=***",
     "h/a.csv?hunter2": "h/a.csv?***",
@@ -291,6 +302,7 @@ MASKED = {
     "report@2020.csv": "report@2020.csv",
     "10:30.csv": "10:30.csv",
     "data/10:30@x.csv": "data/10:30@x.csv",
+    "data//a:b.csv": "data//a:b.csv",
     "dir/what?.csv": "dir/what?.csv",
     "dir/what?now": "dir/what?now",
     "data.v1/a#b.csv": "data.v1/a#b.csv",

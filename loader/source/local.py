@@ -30,6 +30,10 @@ def connect(target: Target, _offset: int, _known: Identity | None) -> Connection
             f"cannot load from {target.shown}: it names another host",
             hint="a file:// URL begins with three slashes",
         )
+    if not path.strip():  # "" would be the directory that we are in
+        raise UsageError(
+            f"the source {target.shown!r} names no file", hint="give a path or a URL of a CSV file"
+        )
     return LocalFile(path, target.shown)
 
 

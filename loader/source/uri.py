@@ -29,6 +29,8 @@ _WORD = re.compile(r"[^\s\"'<>]+")
 _PARTS = re.compile(r"([^/?#]*)([^#]*)(#?)(.*)", re.DOTALL)
 _IS_PATH = re.compile(r"/(?!/)|\.|~/")
 _HOST = re.compile(r"(?:[\w-]+\.)+[\w-]+(?::[0-9]+)?/")
+# What begins as user: or, behind two slashes, is a user@; an @ follows. In a/10:30@b.csv is a time.
+_USER = re.compile(r"[^?#]*?(?:^|(?<=/)(?!\d+:))()\s*(?:[^/?#:@\s]*:|(?<=//)[^/?#:@\s]*@)")
 _MASK = "***"
 
 # Their values tell what was asked for: a word, a number, a date; others are masked all the same.
@@ -143,7 +145,7 @@ def mask_uri(uri: str) -> str:
         # Nothing before a URL, and it may be in a query or be itself a part of a password.
         if match is None and not _is_meant_as_url(uri):
             return uri
-        begin = 0
+        begin = (_user_begin(uri) or 0) if match is None else 0
     before, rest = uri[:begin], uri[begin:]
     found = _PARTS.fullmatch(rest)
     authority, tail = (found[1], rest[found.end(1) :]) if found else ("", rest)
@@ -183,14 +185,20 @@ def _is_meant_as_url(path: str) -> bool:
 
 
 def _has_user(path: str) -> bool:
-    """Tell whether something begins as user:password@ or, with a path behind, as user@host/."""
+    """Tell whether there is user:password@, or something begins as user@host/."""
     if path.lower().startswith("mailto:"):
         return False
+    if _user_begin(path) is not None:
+        return True
     begin = re.split(r"[/?#\s]", path, maxsplit=1)[0]
-    _, colon, rest = path[: len(begin)].partition(":")
-    if colon:
-        return "@" in rest + re.split(r"\s", path[len(begin) :], maxsplit=1)[0]
     return "@" in begin and path[len(begin) :].startswith("/")
+
+
+def _user_begin(path: str) -> int | None:
+    """Return where a user:password@ begins, at the begin of a path or behind a slash."""
+    word = path[: len(path) - len(path.lstrip())] + re.split(r"\s", path.lstrip(), maxsplit=1)[0]
+    match = _USER.match(word[: word.rfind("@") + 1])
+    return match.start(1) if match else None
 
 
 def fingerprint(uri: str, salt: str) -> str:
