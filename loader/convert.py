@@ -39,7 +39,7 @@ _TIMESTAMPTZ = (
 )
 _MAX_JSON_DEPTH = 500  # Python 3.10 reads 990, Postgres's stack holds some thousands
 _JSON_MARK = re.compile(r'\\.|["{}[\]]', re.DOTALL)
-_NUMBER_START = re.compile(r"[-\d]")
+_NUMBER_START = re.compile(r"[-+\d]")
 _BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
 
 
@@ -110,6 +110,7 @@ def reader_of(field: Field) -> Callable[[str], object]:
     """
     descriptor = field.to_descriptor()
     bare = descriptor.pop("bareNumber", True)
+    marks = descriptor.get("groupChar", "") + descriptor.get("decimalChar", "")
     plain = Field.from_descriptor(descriptor)
     reader = forms.reader(plain) or plain.create_value_reader()
     if field.type == "boolean":  # its words may be as long as they like
@@ -118,21 +119,30 @@ def reader_of(field: Field) -> Callable[[str], object]:
     def read(text: str) -> object:
         if len(text) > _MAX_READ_CHARACTERS:
             return None
-        return reader(text if bare else bare_number(text))
+        return reader(text if bare else bare_number(text, marks))
 
     return read
 
 
-def bare_number(text: str) -> str:
+def bare_number(text: str, marks: str = "") -> str:
     """Return a number without what stands before and behind it, as ``bareNumber`` means it.
 
     frictionless does it by an expression that takes a time quadratic in the text's length.
+
+    Args:
+        text: The whole cell.
+        marks: The groupChar and the decimalChar.
+
+    Returns:
+        "" if there is none, or if what stands around it is or may be a part of the number.
     """
     first = _NUMBER_START.search(text)
     end = len(text)
     while end and not text[end - 1].isdecimal():
         end -= 1
-    return text[first.start() : end] if first else ""
+    if first is None or not forms.may_stand_around(text[: first.start()], text[end:], marks):
+        return ""
+    return text[first.start() : end]
 
 
 def _canonical(value: object, text: str) -> str | None:

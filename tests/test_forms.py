@@ -1,6 +1,7 @@
 """What a declared field leaves open is an error of the schema, or no value; nothing is added."""
 
 import datetime as dt
+import time
 
 import pyarrow as pa
 import pytest
@@ -185,7 +186,7 @@ def test_a_format_that_leaves_a_part_open_is_wrong_usage(kind, form, lacks):
 @pytest.mark.parametrize(
     ("kind", "form", "said"),
     [
-        ("date", "%Y-%m-%d %Q", "is none that strptime reads"),
+        ("date", "%Y-%m-%d %Q", "is none that strptime reads: it does not know %Q"),
         ("date", "%Y-%m-%d %", "is none that strptime reads"),
         ("date", "%Y-%m-%d %d", "is none that strptime reads"),
         ("datetime", "%Y-%m-%d %e", "is none that strptime reads"),
@@ -193,23 +194,127 @@ def test_a_format_that_leaves_a_part_open_is_wrong_usage(kind, form, lacks):
         ("date", "%G-%m-%d", "is none that strptime reads"),
         ("time", "%Y-%m-%d %H:%M", "has a date, which a time does not keep"),
         ("time", "%d %H:%M", "has a date, which a time does not keep"),
+        ("time", "%H:%M%z", "has a zone, which a time does not keep"),
+        ("time", "%H:%M:%SZ", "has a zone, which a time does not keep"),
+        ("time", "%H:%M %p", "has %p beside %H"),
+        ("datetime", "%d/%m/%Y %p %H:%M", "has %p beside %H"),
+        ("datetime", "%d/%m/%Y %H:%M %I %p", "has %p beside %H"),
+        ("datetime", "%d/%m/%Y %H:%M CET", "has the zone CET in words"),
+        ("datetime", "%Y-%m-%dT%H:%M:%S+02:00", r"has the zone \+02:00 in words"),
     ],
 )
 def test_a_format_that_cannot_be_used_is_wrong_usage(kind, form, said):
-    with pytest.raises(UsageError, match=f"'a day' {said}"):
+    with pytest.raises(UsageError, match=f"'a day' {said}") as raised:
         read_descriptor(schema(type=kind, format=form))
+    assert raised.value.hint
+
+
+# A format, the directive that is wrong in it, and what is to be written instead.
+OTHERWISE = {
+    "date": [
+        *(("%F", "%F", "%Y-%m-%d"), ("%D", "%D", "%m/%d/%y"), ("%e %B %Y", "%e", "%d")),
+        *(("%-d/%-m/%Y", "%-", "without the dash"), ("%x", "%x", "%m/%d/%y")),
+    ],
+    "datetime": [
+        *(("%Y-%m-%d %T", "%T", "%H:%M:%S"), ("%c", "%c", "%a %b %d %H:%M:%S %Y")),
+        *(("%d/%m/%Y %H:%M %Z", "%Z", "%z"), ("%Y-%m-%dT%H:%M:%S.%LZ", "%L", "%f")),
+    ],
+    "time": [("%X", "%X", "%H:%M:%S"), ("%H:%M %Z", "%Z", "%z")],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "wrong", "right"),
+    [(kind, *one) for kind, some in OTHERWISE.items() for one in some],
+)
+def test_a_directive_that_has_no_one_meaning_is_told_with_what_to_write(kind, form, wrong, right):
+    with pytest.raises(UsageError, match=f" {wrong}(,|$)") as raised:
+        read_descriptor(schema(type=kind, format=form))
+    assert f"the format {form!r} " in str(raised.value)
+    assert right in raised.value.hint
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%S", "%a, %d %b %Y %H:%M:%S.%f", "%Y%m%dT%H%M%S"])
+def test_utc_in_a_format_is_kept(form):
+    for zone in ("Z", " Z", "UTC", " UTC", " gmt"):
+        whole = form + zone
+        read_descriptor(schema(type="datetime", format=whole))
+        written = dt.datetime.fromisoformat("2020-03-05T22:30:15").strftime(whole)
+        assert value(written, type="datetime", format=whole) == "2020-03-05 22:30:15+00:00"
+
+
+def test_a_time_in_utc_is_loaded_with_its_zone(datastore_url_18, tmp_path):
+    source = tmp_path / "t.csv"
+    source.write_text("d\n2020-01-01T10:00:00Z\n2020-07-01T10:00:00Z\n")
+    declared = {"fields": [{"name": "d", "type": "datetime", "format": "%Y-%m-%dT%H:%M:%SZ"}]}
+    report = load(str(source), Options("t", datastore_url_18, schema=declared))
+    assert [column["type"] for column in report.columns] == ["timestamptz"]
+
+
+# A value one part of which says something else than the others, and the form that has both.
+CONTRADICTING = [
+    ("Monday 31 December 2020", "%A %d %B %Y"),
+    ("2020 01 02 366", "%Y %d %m %j"),
+    ("2021 366", "%Y %j"),
+    ("2021-W53-1", "%G-W%V-%u"),
+    ("2020-W00-1", "%Y-W%W-%w"),
+    ("4 March 05 2020", "%d %B %m %Y"),
+    ("05.03.20 2021", "%d.%m.%y %Y"),
+    ("Fri, 05 Mar 2020 10:30:00 GMT", "%a, %d %b %Y %H:%M:%S GMT"),
+    ("Mon 31 Dec 2020", "any"),
+    ("Friday, March 5th, 2020 10pm", "any"),
+]
+
+
+@pytest.mark.parametrize(("text", "form"), CONTRADICTING)
+def test_what_contradicts_itself_is_none(text, form):
+    read_descriptor(schema(type="datetime", format=form))
+    assert value(text, type="datetime", format=form) is None
+
+
+@pytest.mark.parametrize("text", ["thursday  5 march 2020", "THURSDAY 05 March\t2020"])
+def test_a_date_is_its_weekday_however_it_is_written(text):
+    assert value(text, type="date", format="%A %d %B %Y") == "2020-03-05"
+
+
+@pytest.fixture
+def in_berlin(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+ZONES = {
+    "2020-07-01 10:00 CET": None,
+    "2020-07-01 10:00 CEST": None,
+    "2020-07-01 10:00 GMT+0200": None,
+    "2020-07-01 10:00 UTC -3": None,
+    "2020-07-01 10:00 CET-1": None,
+    "2020-07-01 10:00 GMT": "2020-07-01 10:00:00+00:00",
+    "2020-07-01T10:00z": "2020-07-01 10:00:00+00:00",
+    "2020-07-01 10:00 -0300": "2020-07-01 10:00:00-03:00",
+    "Wed, 1 Jul 2020 10:00": "2020-07-01 10:00:00",
+}
+
+
+@pytest.mark.usefixtures("in_berlin")
+@pytest.mark.parametrize(("text", "told"), ZONES.items())
+def test_a_zone_is_the_same_on_every_machine(text, told):
+    assert value(text, type="datetime", format="any") == told
 
 
 DETERMINED = {
     "date": [
-        *("%Y-%m-%d", "%d/%m/%y", "%d %B %Y", "%Y%j", "%x", "%b %d, %Y", "%A, %d.%m.%Y"),
+        *("%Y-%m-%d", "%d/%m/%y", "%d %B %Y", "%Y%j", "%b %d, %Y", "%A, %d.%m.%Y"),
         *("%Y-W%W-%w", "%Y %U %a", "%G-W%V-%u", "%G-%V-%A", "100%% %d/%m/%Y", "fmt:%d/%m/%Y"),
     ],
     "datetime": [
-        *("%Y-%m-%d", "%c", "%d/%m/%Y %H", "%d/%m/%Y %I:%M %p", "%Y-%m-%dT%H:%M:%S.%f%z"),
-        *("%x %X", "%Y-W%W-%w %H:%M", "%d/%m/%Y %H:%M %p"),
+        *("%Y-%m-%d", "%d/%m/%Y %H", "%d/%m/%Y %I:%M %p", "%Y-%m-%dT%H:%M:%S.%f%z"),
+        *("%Y-W%W-%w %H:%M", "%a, %d %b %Y %I:%M:%S.%f %p %z", "%A %d %B %m %y %Y %j %W %V %u %H"),
     ],
-    "time": ["%H", "%H:%M", "%I:%M %p", "%I %p", "%X", "%H.%M.%S", "%H:%M:%S.%f"],
+    "time": ["%H", "%H:%M", "%I:%M %p", "%I %p", "%H.%M.%S", "%H:%M:%S.%f"],
 }
 KEPT = [(kind, form) for kind, some in DETERMINED.items() for form in some]
 
@@ -308,6 +413,41 @@ def test_pythons_own_groups_are_none(kind, form):
     assert value("1_000", type=kind, **form) is None
 
 
+# What stands around numbers
+
+AROUND = {
+    "5": ["$5", "5 EUR", "5 %", "$+5", "Rs. 5", "5 km/h", "5\u00a0m²", "5 °C", "ca. 5 Stk."],
+    "-5": ["$-5", "-5 €"],
+}
+CHANGED = {
+    "a point": ["$.50", ".5%", "$,50", "Rs.5", "5.", "5,- €", "5'"],
+    "a sign": ["\u22125", "\u20135", "(5)", "$(5)", "5-", "5 EUR-", "minus 5", "5 CR", "<5", "±5"],
+    "a multiple": ["5k", "5 K", "5 M", "$5m", "5 Mio. €", "Mrd. EUR 5", "5 TEUR", "k€ 5", "T€ 5"],
+    "a multiple in other letters": ["5万円", "5 억", "5 млн", "5½", "5²"],
+}
+
+
+@pytest.mark.parametrize("told", AROUND)
+def test_a_unit_around_a_number_is_left_out(told):
+    for kind in ("number", "integer"):
+        texts = {text: value(text, type=kind, bareNumber=False) for text in AROUND[told]}
+        assert texts == dict.fromkeys(texts, told)
+
+
+@pytest.mark.parametrize("texts", CHANGED.values(), ids=CHANGED)
+def test_what_is_a_part_of_the_number_is_not_left_out(texts):
+    forms = [{}, {"groupChar": ","}, {"groupChar": ".", "decimalChar": ","}]
+    declared = [{"type": "integer"}, *({"type": "number"} | form for form in forms)]
+    for form in declared:
+        told = {text: value(text, bareNumber=False, **form) for text in texts}
+        assert told == dict.fromkeys(texts)
+
+
+def test_a_currency_s_sign_that_is_the_decimal_char_is_not_left_out():
+    form = {"type": "number", "bareNumber": False, "decimalChar": "$"}
+    assert (value("20$50 CVE", **form), value("$50 CVE", **form)) == ("20.50", None)
+
+
 # Words
 
 WORDS = {
@@ -363,6 +503,8 @@ OPEN = {
         "1.234 EUR",
         "1.2.3.4 EUR",
     ),
+    "a unit": ({"type": "number", "bareNumber": False}, "5 EUR", "(5) EUR"),
+    "a weekday": ({"type": "date", "format": "%a %d.%m.%Y"}, "Fri 1.5.2020", "Mon 1.5.2020"),
 }
 
 
