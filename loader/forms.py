@@ -72,7 +72,7 @@ _UTC_OFFSET = re.compile(r"(?:UTC|GMT|Z)\s*[+-]\s*\d", re.IGNORECASE)
 _PROBE = dt.datetime(2020, 11, 23, 22, 45, 51, tzinfo=dt.timezone.utc)
 # What a unit may have beside letters, currency signs and spaces. In Rs. 5 the full stop ends a
 # word, in Rs.5 it may be the number's; next to it, a slash and an exponent (km/h, m²) may be too.
-_OF_UNITS = frozenset("%‰°℃℉")
+_OF_UNITS = frozenset("%\uff05‰°℃℉")
 _IN_UNITS = re.compile(r"(?<=[^\W\d_])(?:\.(?![\d.])|[²³])|(?<=[^\d\s/])/(?=[^\W\d_])")
 _WORDS = re.compile(r"[^\W\d_]+")
 # Words that make another number of the one beside them: its multiple, or less than nothing.
@@ -80,18 +80,25 @@ _CHANGING = frozenset(
     re.findall(
         r"\w+",
         """
-        k tsd thsd tausend thousand thousands mille mil hundred hundreds hundert dozen
-        mio mill mln mn million millions millionen millones milioni milhões miljoen miliony
-        mrd mld md mds bn bln bil billion billions billionen milliard milliards milliarden
-        miliardi miliardy miljard trn tn trillion trillions lakh lakhs lac lacs crore crores
-        teur keur meur tusd kusd musd tchf kchf mchf
-        тыс тысяч тысячи млн миллион миллионов млрд миллиард миллиардов
+        k tsd thsd tausend thousand thousands mille milliers mila duizend tusen tuhat tys tis ezer
+        mil hundred hundreds hundert dozen ribu bin nghìn
+        mio mill mln mn million millions millionen millón millones milioni milhão milhões miljoen
+        miljoner milj miliony milionów millió milijun milijuna milyon juta jt triệu mkr tkr
+        mrd mld md mds mia bn bln bil billion billions billionen milliard milliards milliarden
+        miliardi miliardy miljard miljarder milliárd milijardi milyar miliar bilhão bilhões tỷ
+        trn tn trillion trillions lakh lakhs lac lacs crore crores
+        тыс тысяч тысячи млн миллион миллионов млрд миллиард миллиардов χιλ εκατ δισ
+        ألف الف مليون مليار אלף מיליון
         cr dr debit credit soll haben minus negative negativ neg moins menos meno минус
         """,
     )
 )
+_CURRENCIES = frozenset(
+    re.findall(r"\w+", "eur euro euros usd dollar dollars gbp chf jpy cny inr cad aud sek nok dkk")
+)
+_CHANGING_BEFORE_CURRENCY = ("k", "t", "m", "mn", "mio", "mrd", "bn")  # TEUR
 _CHANGING_CAPITALS = frozenset({"M", "MM", "B", "G", "T"})
-_CHANGING_MONEY = frozenset("mbt")  # $5m; without a currency's sign they are metres and tonnes
+_CHANGING_MONEY = frozenset("mbt")  # $5m; without a currency they are metres and tonnes
 _CHANGING_DIRECTLY = tuple("十百千万萬億亿兆십백천만억조")
 _BELOW_MICROSECONDS = re.compile(r"[.,]\d{6}0*[1-9]")
 # dateutil takes from a default what a text does not say. These two have no part in common, and no
@@ -396,11 +403,20 @@ def may_stand_around(before: str, behind: str, marks: str) -> bool:
         if not letter.isspace() and (letter in marks or not is_known):
             return False
     words = set(_WORDS.findall(around))
-    is_money = any(kind == "Sc" for _, kind in kinds)
+    is_money = any(kind == "Sc" for _, kind in kinds) or not _CURRENCIES.isdisjoint(
+        word.lower() for word in words
+    )
     return not (
         behind.lstrip().startswith(_CHANGING_DIRECTLY)
         or words & (_CHANGING_CAPITALS | (_CHANGING_MONEY if is_money else set()))
-        or not _CHANGING.isdisjoint(word.lower() for word in words)
+        or any(_makes_another_number(word.lower()) for word in words)
+    )
+
+
+def _makes_another_number(word: str) -> bool:
+    return word in _CHANGING or any(
+        word.removeprefix(begin) in _CURRENCIES and word.startswith(begin)
+        for begin in _CHANGING_BEFORE_CURRENCY
     )
 
 
