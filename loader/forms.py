@@ -388,6 +388,7 @@ def _as_date(moment: dt.datetime) -> dt.date | None:
     return moment.date() if moment.time() == dt.time() else None
 
 
+@lru_cache(maxsize=1024)  # a column has few units
 def may_stand_around(before: str, behind: str, marks: str) -> bool:
     """Tell whether what stands around a number is none of its parts, and does not change it.
 
