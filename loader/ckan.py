@@ -359,7 +359,8 @@ class Ckan:
 
     def _is_upload(self, url: str, resource_id: str) -> bool:
         uploads = rf"{re.escape(urlsplit(self.url).path)}/dataset/[A-Za-z0-9_-]+/resource"
-        upload = rf"{uploads}/{re.escape(resource_id)}/download/(?!.*%2[fF])[^/\\]+"
+        name = r"(?!.*%2[fF])(?!(?:\.|%2[eE])+$)[^/\\]+"  # dots lead to CKAN's other pages
+        upload = rf"{uploads}/{re.escape(resource_id)}/download/{name}"
         # Letter by letter: `R1` and `r1` are two resources.
         return self.owns(url) and bool(re.fullmatch(upload, urlsplit(url).path))
 

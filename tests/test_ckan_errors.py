@@ -422,6 +422,17 @@ WRITTEN = {
         )
         for slash in ("%2F", "%2f", "\\")
     },
+    **{
+        f"out of it by {dots} alone": (
+            f"https://ckan.example/data/dataset/d/resource/r-1/download/{dots}",
+            False,
+        )
+        for dots in ("..", "%2e%2E", ".%2e", ".", "%2e")
+    },
+    "a name that begins with dots": (
+        "https://ckan.example/data/dataset/d/resource/r-1/download/..csv",
+        True,
+    ),
     "itself": ("https://ckan.example/a/data/dataset/d/resource/r-1/download/a.csv", False),
     "another host": ("https://evil.org/data/dataset/d/resource/r-1/download/a.csv", False),
     "no URL": ("http://[", False),

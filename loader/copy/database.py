@@ -100,7 +100,7 @@ _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
     "2BP01": (DependentObjects, "drop or move what depends on the table, then load again"),
     "23": (RowRefused, "the table's own rule forbids it: correct the file, or drop the rule"),
     "P0001": (RowRefused, "the table's trigger refuses the row: correct the file or the trigger"),
-    "54": (RowRefused, "a row of Postgres holds 8 kB of numbers and dates: use fewer columns"),
+    "54": (RowRefused, "a row holds 8 kB of numbers, dates and short texts: use fewer columns"),
 }
 
 
