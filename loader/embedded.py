@@ -293,7 +293,7 @@ class Cluster:
     def _ready(self, pid: int) -> bool:
         """Wait until the launched server takes connections; return False if it ended."""
         began = time.monotonic()
-        while _is_postmaster(pid, self.folder):
+        while _is_running(pid):  # while it becomes the server, it has no command line for a moment
             if self._ping() is Ping.OK:
                 return True
             if time.monotonic() - began > _START_TIMEOUT_S:
@@ -467,9 +467,18 @@ def _is_postmaster(pid: int, folder: Path) -> bool:
     import psutil  # noqa: PLC0415  it comes with the wheel
 
     try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and str(folder) in process.cmdline()
+        return _is_running(pid) and str(folder) in psutil.Process(pid).cmdline()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
+def _is_running(pid: int) -> bool:
+    """Return whether there is such a process; one that has ended and left its number is none."""
+    import psutil  # noqa: PLC0415  as above
+
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return False
 
 

@@ -116,9 +116,12 @@ def test_memory_is_bounded(table):
 
 def test_an_error_in_one_lane_stops_all_and_nothing_is_kept(table):
     threads = set()
+    both = threading.Barrier(2)
 
     def fail_late(block: Block) -> list[bytes]:
-        threads.add(threading.current_thread().name)
+        if threading.current_thread().name not in threads:
+            threads.add(threading.current_thread().name)
+            both.wait(60)
         if block.number == 20:
             raise RowRefused("no")
         return encode(block)

@@ -417,11 +417,11 @@ def mib_of_a_load(source, url, **options):
         "import json, sys, pyarrow\n"
         "pyarrow.set_memory_pool(pyarrow.system_memory_pool())\n"
         "from loader import load\n"
-        "from loader.errors import TooManyBadRows\n"
+        "from loader.errors import NoRows, TooManyBadRows\n"
         "try:\n"
         "    load(sys.argv[1], resource_id='t', datastore_url=sys.argv[2], full_text='none',\n"
         "         rejects=sys.argv[3], **json.loads(sys.argv[4]))\n"
-        "except TooManyBadRows: pass\n"
+        "except (NoRows, TooManyBadRows): pass\n"
         # Not ru_maxrss, which counts the process too that this one was forked from.
         "lines = open('/proc/self/status').read().splitlines()\n"
         "print(next(line.split()[1] for line in lines if line.startswith('VmHWM')))"
