@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import NoneType
 from typing import Literal, get_args
 
 from loader import embedded
@@ -33,9 +34,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "via": get_args(Via),
 }
 _FROM_0 = range(sys.maxsize)
-_TEXT = ((str,), "a string, or None")
-_PATH = ((str, os.PathLike), "a path, or None")
-_DESCRIPTOR = ((Mapping,), "a descriptor, as a dict; json.load reads one from a file")
+_TEXT = ((str, NoneType), "a string, or None")
+_PATH = ((str, os.PathLike, NoneType), "a path, or None")
+_DESCRIPTOR = ((Mapping, NoneType), "a descriptor, as a dict; json.load reads one from a file")
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("resource_id", "dataset_id", "datastore_url", "encoding", "delimiter"), _TEXT),
     **dict.fromkeys(("ckan_url", "ckan_token"), _TEXT),
@@ -203,7 +204,7 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def _check_kind(name: str, value: object, kinds: tuple[type, ...], hint: str) -> None:
-    if value is not None and not isinstance(value, kinds):
+    if not isinstance(value, kinds):
         raise UsageError(f"{name} cannot be of type {type(value).__name__}", hint=hint)
 
 

@@ -131,7 +131,7 @@ def check_familiar(columns: Sequence[Column], replaced: Sequence[str], dialect: 
             f"the file has one line and no row, and of its {len(columns)} cells {familiar} are"
             " columns of the table, which it would empty",
             row=dialect.header_row,
-            hint="is it a message of the server's? --header-row 1 takes it for a header",
+            hint=f"is it a message of the server's? {_by_row(dialect)}",
         )
 
 
@@ -268,11 +268,11 @@ def _hint_at_lines(rowless: Rowless, above: Sequence[Sequence[str]]) -> str:
         return "let all rows end in the same way"
     if any(above) or not _further_lines(rowless.headers):
         return "name the header's row with --header-row"
-    return _by_row(rowless)
+    return _by_row(rowless.dialect)
 
 
-def _by_row(rowless: Rowless) -> str:
-    return f"--header-row {rowless.dialect.header_row} takes it for a header"
+def _by_row(dialect: Dialect) -> str:
+    return f"--header-row {dialect.header_row} takes it for a header"
 
 
 def _refuse_rows_above(rowless: Rowless, above: Sequence[Sequence[str]]) -> None:
@@ -311,14 +311,14 @@ def _refuse_other_kinds(rowless: Rowless) -> None:
         return
     begins_with_tag = bool(_FIRST_TAG.match(rowless.text))
     if begins_with_tag or (not rowless.named_header and _TAG.search(text)):
-        way = _BY_SCHEMA if begins_with_tag else _by_row(rowless)
+        way = _BY_SCHEMA if begins_with_tag else _by_row(rowless.dialect)
         raise NotATable(
             "the source is HTML or XML, not a CSV table",
             hint=f"does the link lead to a login or error page? If not, {way}",
         )
     is_call = _is_call_with_json(rowless.text)
     if is_call or (not rowless.named_header and _is_like_json(rowless)):
-        way = _BY_SCHEMA if is_call else _by_row(rowless)
+        way = _BY_SCHEMA if is_call else _by_row(rowless.dialect)
         raise NotATable(
             "the source is a JSON document, not a CSV table",
             hint=f"export it as CSV; if it is one, {way}",
@@ -373,13 +373,13 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
         raise NoRows(
             f"the file has one cell, and no row: {cut}",
             row=row,
-            hint=f"is it a message of the server's? {_by_row(rowless)}",
+            hint=f"is it a message of the server's? {_by_row(rowless.dialect)}",
         )
     if _is_sentence(rowless) or any(cell.count('"') % 2 for cell in rowless.headers):
         raise NoRows(
             "the file has one line, and it may be a message or a part of a text",
             row=row,
-            hint=_by_row(rowless),
+            hint=_by_row(rowless.dialect),
         )
     cells = [cell for cell in rowless.headers if cell.strip()]
     columns = schema.infer(cells, [pa.array([cell], pa.string()) for cell in cells], None)
@@ -387,7 +387,7 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
         raise NoRows(
             "the file has one row, and it looks like data",
             row=row,
-            hint=f"--header-row 0 loads it as a row, {_by_row(rowless)}",
+            hint=f"--header-row 0 loads it as a row, {_by_row(rowless.dialect)}",
         )
 
 

@@ -86,3 +86,41 @@ def test_those_of_a_table(datastore_url, database, key):
     if not is_unique:
         database.execute("ALTER TABLE t DROP CONSTRAINT t_pkey; CREATE INDEX ON t (_id)")
     check()
+
+
+class Busy(psycopg.Connection):
+    """Others commit rows before each of its statements."""
+
+    def put(self) -> None:
+        """Do what others do, once for each statement."""
+
+    def execute(self, query, *arguments, **options):
+        self.put()
+        return super().execute(query, *arguments, **options)
+
+
+@pytest.mark.parametrize("is_unique", [True, False])
+@pytest.mark.parametrize("ids", [[], [1, 2, 3], [1, 2, 4], [1, 2, 3, 7]])
+@pytest.mark.parametrize("step", [2, -2])
+def test_what_is_free_is_so_at_one_moment(datastore_url, database, is_unique, ids, step):
+    """Between two of its looks there may be more rows, on either side, one number left out."""
+    install_ckan(database)
+    create(database, "t", "n bigint")
+    put = "INSERT INTO t (_id) SELECT unnest(%s::int[])"
+    database.execute(put, (ids,))
+    following = iter(range(5 * step, 50 * step, step))
+    moments = [set(ids)]
+
+    def come() -> None:
+        more = next(following)
+        database.execute(put, ([more],))
+        moments.append(moments[-1] | {more})
+
+    connecting = Busy.connect(datastore_url, autocommit=True)
+    with closing(connecting) as connection, connection.transaction():
+        connection.put = come
+        free = free_ids.of_table(connection, NAMES, is_unique=is_unique)
+    assert all(low < high for low, high in free.gaps)
+    assert all(end <= begin for (_, end), (begin, _) in zip(free.gaps, free.gaps[1:], strict=False))
+    taken = [i for i in range(-60, 120) if not any(low < i < high for low, high in free.gaps)]
+    assert set(taken) in moments

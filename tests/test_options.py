@@ -62,6 +62,8 @@ WRONG = {
     "schema's fields": ({"schema": []}, "schema cannot be of type list", "as a dict; json.load"),
     "dialect": ({"dialect": "excel"}, "dialect cannot be of type str", "as a dict"),
     "key": ({"key": iter([])}, "key cannot be of type list_iterator", "a sequence"),
+    "no key": ({"key": None}, "key cannot be of type NoneType", "a sequence"),
+    "no source": ({"source": None}, "source cannot be of type NoneType", "SourceSettings"),
     "source": ({"source": {}}, "source cannot be of type dict", "SourceSettings"),
     "batches": ({"batches": 3}, "batches cannot be of type int", "BatchSettings"),
     "rejects": ({"rejects": 5}, "rejects cannot be of type int", "a path"),

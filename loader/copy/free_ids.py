@@ -30,12 +30,20 @@ _RUNS = """
         FROM (SELECT l._id::bigint {rows}) AS rows) AS numbered
     GROUP BY run
 """
+# The ends are of the same moment as what is between them: rows come while this is being found out.
 _GAPS = """
-    SELECT low, high FROM (
+    WITH runs AS ({runs}),
+    gaps AS (
         SELECT max(last) OVER (ORDER BY first, last) AS low,
             lead(first) OVER (ORDER BY first, last) AS high
-        FROM ({runs}) AS runs) AS gaps
-    WHERE high > low + 1 ORDER BY high - low DESC LIMIT {most}
+        FROM runs)
+    (SELECT low, high FROM gaps WHERE high > low + 1 ORDER BY high - low DESC LIMIT {most})
+    UNION ALL SELECT NULL, min(first) FROM runs
+    UNION ALL SELECT max(last), NULL FROM runs
+"""
+_EXTENT = """
+    SELECT (SELECT min(_id) FROM {live}), (SELECT max(_id) FROM {live}),
+        (SELECT count(*) FROM {live})
 """
 
 
@@ -98,7 +106,7 @@ def of_table(connection: psycopg.Connection[TupleRow], names: Names, *, is_uniqu
             return free
     except (psycopg.errors.QueryCanceled, psycopg.DataError):
         first, last = _ends(connection, names)
-        return _around(first, last, (), exact=False)
+        return _around(first, last, exact=False)
 
 
 def _limit(connection: psycopg.Connection[TupleRow], ms: int) -> None:
@@ -106,22 +114,20 @@ def _limit(connection: psycopg.Connection[TupleRow], ms: int) -> None:
 
 
 def _find(connection: psycopg.Connection[TupleRow], names: Names, *, is_unique: bool) -> Free:
-    first, last = _ends(connection, names)
-    if first is None or last is None:
-        return ALL
+    live = qualified(names.live)
     if is_unique:
-        row = connection.execute(
-            sql.SQL("SELECT count(*) FROM {}").format(qualified(names.live))
-        ).fetchone()
-        if row and row[0] == last - first + 1:
-            return _around(first, last, ())
-    rows = sql.SQL("FROM {} l").format(qualified(names.live))
+        extent = connection.execute(sql.SQL(_EXTENT).format(live=live)).fetchone()
+        assert extent is not None  # noqa: S101  # a SELECT without FROM gives one row
+        first, last, count = extent
+        if first is None or count == last - first + 1:
+            return _around(first, last)
+    rows = sql.SQL("FROM {} l").format(live)
     query = sql.SQL(_GAPS).format(
         runs=sql.SQL(_RUNS).format(rows=rows), most=sql.Literal(MOST_GAPS)
     )
     with by_index(connection):
-        gaps = connection.execute(query).fetchall()
-    return _around(first, last, [(low, high) for low, high in gaps], exact=len(gaps) < MOST_GAPS)
+        *gaps, (_, first), (last, _) = connection.execute(query).fetchall()
+    return _around(first, last, gaps, exact=len(gaps) < MOST_GAPS)
 
 
 def _ends(connection: psycopg.Connection[TupleRow], names: Names) -> tuple[int | None, int | None]:
@@ -133,7 +139,7 @@ def _ends(connection: psycopg.Connection[TupleRow], names: Names) -> tuple[int |
 
 
 def _around(
-    first: int | None, last: int | None, gaps: Sequence[tuple[int, int]], *, exact: bool = True
+    first: int | None, last: int | None, gaps: Sequence[TupleRow] = (), *, exact: bool = True
 ) -> Free:
     if first is None or last is None:
         return ALL
