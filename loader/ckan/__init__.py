@@ -1,0 +1,1 @@
+"""CKAN's API: its client, and the DataStore filled through it."""

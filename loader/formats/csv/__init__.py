@@ -1,0 +1,1 @@
+"""CSV: encoding, dialect, blocks of records, cells."""

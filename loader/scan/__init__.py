@@ -1,0 +1,1 @@
+"""One reading of a source: its head, its verified rows, those set aside."""

@@ -1,0 +1,1 @@
+"""What columns may hold: types guessed from cells, verified on every row, and widened."""
