@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from loader import embedded
+from loader.embedded import server as embedded
 
 DATABASE = "benchmark"
 WRITE_ROLE = "ckan_default"

@@ -12,7 +12,7 @@ from loader import errors
 from loader.errors import AircanError
 
 if TYPE_CHECKING:
-    from loader.library import load, reload, reload_all, reload_dataset
+    from loader.api import load, reload, reload_all, reload_dataset
     from loader.options import Options
     from loader.progress import Progress
     from loader.report import Report

@@ -1,5 +1,5 @@
 """``python -m loader`` is the command ``aircan``."""
 
-from loader.cli import main
+from loader.cli.commands import main
 
 main()

@@ -13,13 +13,13 @@ from typing import Any
 
 from frictionless import Checklist, Dialect, Resource
 
-from loader import schema
-from loader.constraints import Constraints
 from loader.errors import SourceError, UsageError, memory_told
+from loader.net.uri import split_scheme
 from loader.options import Options, default_resource_id
-from loader.reading import Reading, read
+from loader.scan.reading import Reading, read
 from loader.source import mask_uri
-from loader.source.uri import split_scheme
+from loader.types import schema
+from loader.types.constraints import Constraints
 
 _MOST_ERRORS = 1000
 _ROWS_AT_A_TIME = 1000  # a call of RE2 for each row would take longer than frictionless does

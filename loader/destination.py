@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from loader.passes import Pass
-from loader.schema import Column
+from loader.scan.passes import Pass
+from loader.types.schema import Column
 
 
 class Way(Protocol):

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Literal, get_args
 
-from loader import embedded
-from loader.batches import BatchSettings
+from loader.ckan.batches import BatchSettings
+from loader.embedded import server as embedded
 from loader.errors import UsageError
 from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, file_name, mask_uri
 
@@ -44,7 +44,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("schema", "dialect"), _DESCRIPTOR),
     "key": ((Sequence,), "a sequence of columns' names"),
     "source": ((SourceSettings,), "loader.source.SourceSettings"),
-    "batches": ((BatchSettings,), "loader.batches.BatchSettings"),
+    "batches": ((BatchSettings,), "loader.ckan.batches.BatchSettings"),
 }
 _MOST_LANES = 64
 _MOST_DEFAULT_LANES = 4  # more only help a server with many cores and fast disks

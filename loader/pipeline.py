@@ -18,8 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
-from loader import datatypes, embedded, rowless, via_copy
 from loader.copy import database, relation
+from loader.copy import destination as via_copy
+from loader.destination import Way
+from loader.embedded import server as embedded
 from loader.errors import (
     AircanError,
     AuthenticationFailed,
@@ -35,23 +37,24 @@ from loader.errors import (
     UsageError,
     memory_told,
 )
+from loader.net.failures import changed
 from loader.options import Options, default_resource_id
-from loader.passes import Pass
 from loader.progress import Progress, Silent
-from loader.reading import Reading, is_certain, read
-from loader.rejects import Rejects, check_place, remove_leftovers, remove_stale
 from loader.report import BadRows, Report
-from loader.schema import Column
+from loader.scan import rowless
+from loader.scan.passes import Pass
+from loader.scan.reading import Reading, is_certain, read
+from loader.scan.rejects import Rejects, check_place, remove_leftovers, remove_stale
 from loader.source import Identity, mask_uri
-from loader.source.failures import changed
 from loader.source.local import local_path
 from loader.steps import BeforeColumnsChange, Steps
-from loader.verdict import Verdict
-from loader.way import Way
+from loader.types import datatypes
+from loader.types.schema import Column
+from loader.types.verdict import Verdict
 
 if TYPE_CHECKING:
-    from loader.ckan import Ckan, Table
-    from loader.via_api import Batching
+    from loader.ckan.client import Ckan, Table
+    from loader.ckan.destination import Batching
 
 _log = logging.getLogger(__name__)
 
@@ -206,7 +209,7 @@ def register(report: Report, options: Options = Options()) -> None:
 def _named(options: Options) -> Ckan | None:
     if not options.ckan_url:
         return None
-    from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
+    from loader.ckan.client import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
 
     ckan = Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
     if options.resource_id and options.dataset_id:
@@ -466,7 +469,7 @@ class _Load:
         )
 
     def _open_api(self, stack: ExitStack, ckan: Ckan) -> Batching:
-        from loader import via_api  # noqa: PLC0415  (as above)
+        from loader.ckan import destination as via_api  # noqa: PLC0415  (as above)
 
         self.report.via = "api"
         return stack.enter_context(

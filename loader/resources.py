@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from loader.descriptor import from_json
 from loader.errors import AircanError, Cancelled, CkanForbidden, CkanNotFound, UsageError
 from loader.options import Options, completed, guarded
 from loader.pipeline import load
 from loader.progress import Progress, Silent
 from loader.report import Report
 from loader.source import mask_uri, open_source
+from loader.types.descriptor import from_json
 
 if TYPE_CHECKING:
-    from loader.ckan import Ckan
+    from loader.ckan.client import Ckan
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def reload_all(
 def _ckan(options: Options) -> Ckan:
     if not options.ckan_url:
         raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
-    from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s, which a load without a CKAN need not pay)
+    from loader.ckan.client import Ckan  # noqa: PLC0415  (0.4 s, which a load without a CKAN need not pay)
 
     return Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
 

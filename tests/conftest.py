@@ -31,7 +31,7 @@ from pytest_postgresql import factories
 from standalone import DAGS, TEST_DAGS, Airflow
 from xdist.scheduler import LoadScopeScheduling
 
-from loader import embedded
+from loader.embedded import server as embedded
 
 # Ctrl-C is ignored in what a script runs in the background, and so it would be in the processes
 # that these tests start and stop with it.

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 from test_ckan_errors import GOOD, JSON, RESOURCE, Answering, error
 
-from loader import answers
-from loader.ckan import Ckan, CkanSettings
+from loader.ckan import answers
+from loader.ckan.client import Ckan, CkanSettings
 from loader.errors import CkanRefused, CkanUnreachable, NotACkan
 from loader.source import Guard
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from loader.blocks import MOST_CELLS, cut
-from loader.dialect import Dialect
 from loader.errors import UnclosedQuote
+from loader.formats.csv.blocks import MOST_CELLS, cut
+from loader.formats.csv.dialect import Dialect
 
 LINES = Dialect(header_row=0)
 ANY_NEWLINE = Dialect(header_row=0, universal_newlines=True)

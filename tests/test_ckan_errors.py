@@ -14,8 +14,8 @@ from time import monotonic
 
 import pytest
 
-from loader.batches import newest_id
-from loader.ckan import Ckan, CkanSettings
+from loader.ckan.batches import newest_id
+from loader.ckan.client import Ckan, CkanSettings
 from loader.errors import (
     CkanError,
     CkanForbidden,

@@ -23,7 +23,8 @@ from http_server import HttpServer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from loader import cli, errors, pipeline, progress
+from loader import errors, pipeline, progress
+from loader.cli import commands as cli
 from loader.copy import relation
 from loader.options import default_resource_id
 

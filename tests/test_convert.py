@@ -14,8 +14,8 @@ from frictionless import Field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loader.convert import empty_to_null, first_misfit, fits, missing_to_null, read
-from loader.encode import encode
+from loader.copy.encode import encode
+from loader.types.convert import empty_to_null, first_misfit, fits, missing_to_null, read
 
 NINES = "9" * 18
 MOST = "9223372036854775807"

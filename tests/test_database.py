@@ -17,9 +17,10 @@ import pytest
 from datastore import install_ckan, wait_for
 from psycopg.conninfo import conninfo_to_dict
 
-from loader import embedded, errors
+from loader import errors
 from loader.copy import database as connections
 from loader.copy import lanes, refusal, relation
+from loader.embedded import server as embedded
 from loader.errors import (
     AuthenticationFailed,
     DatabaseError,

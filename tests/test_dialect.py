@@ -8,9 +8,9 @@ from frictionless import Dialect as FrictionlessDialect
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader import dialect
-from loader.dialect import DELIMITERS, Declared, Dialect, declare, detect
 from loader.errors import EmptySource, NotATable, UsageError
+from loader.formats.csv import dialect
+from loader.formats.csv.dialect import DELIMITERS, Declared, Dialect, declare, detect
 
 ROWS = "1,2\n3,4\n"
 

@@ -14,8 +14,8 @@ from unsteady import Unsteady
 
 import loader.copy.database
 import loader.factory.tasks
-import loader.source.failures  # noqa: F401  (with the two before: all kinds of errors there are)
-from loader.ckan import Ckan
+import loader.net.failures  # noqa: F401  (with the two before: all kinds of errors there are)
+from loader.ckan.client import Ckan
 from loader.errors import AircanError
 from loader.factory.disclosure import WITHHELD, disclosed
 from loader.factory.status import ACTION, Job, Telling

@@ -16,10 +16,11 @@ from datastore import rows_of
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from loader import Options, cli, errors, load
+from loader import Options, errors, load
+from loader.cli import commands as cli
 from loader.options import Options as AllOptions
-from loader.reading import read
 from loader.report import Report
+from loader.scan.reading import read
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -325,14 +326,15 @@ def test_every_module_is_in_the_table_of_how_it_works():
     names = {name for row in table("docs/how-it-works.md") for name in quoted(row[0])}
     below = [path.relative_to(ROOT / "loader") for path in (ROOT / "loader").rglob("*.py")]
     modules = {
-        f"copy.{path.stem}" if path.parts[0] == "copy" else Path(path.parts[0]).stem
+        ".".join(path.with_suffix("").parts)
         for path in below
-        if not path.parts[-1].startswith("__")
+        if not path.parts[-1].startswith("__") and path.parts[0] not in ("factory", "source", "net")
     }
     described_elsewhere = {"errors", "options", "pipeline"}
     assert described_elsewhere <= modules
     assert modules - described_elsewhere <= names
-    assert {name for name in names if name.startswith("copy.")} <= modules
+    rooms = {"factory", "source", "source.unpack", "net"}
+    assert names <= modules | rooms
 
 
 # For those who change it

@@ -21,7 +21,7 @@ import pytest
 import sqlalchemy
 from processes import is_running
 
-from loader import embedded
+from loader.embedded import server as embedded
 from loader.errors import DatabaseUnreachable, UsageError
 
 as_root = os.geteuid() == 0
@@ -102,7 +102,7 @@ def test_serves_a_database_fit_for_loads(data_folder: Path) -> None:
 
 
 def test_outlives_the_process_that_started_it_and_shows_no_warning(data_folder: Path) -> None:
-    process = run("from loader import embedded; print(embedded.start())")
+    process = run("from loader.embedded import server as embedded; print(embedded.start())")
     printed, complaints = process.communicate(timeout=120)
     assert (process.returncode, complaints) == (0, "")
     assert one(printed.strip(), "SELECT 1") == 1
@@ -112,7 +112,7 @@ def test_outlives_the_process_that_started_it_and_shows_no_warning(data_folder: 
 def test_two_processes_that_make_and_start_it_at_once_share_one_server(
     empty_data_folder: Path,
 ) -> None:
-    starting = [run("from loader import embedded; print(embedded.start())") for _ in range(2)]
+    starting = [run("from loader.embedded import server as embedded; print(embedded.start())") for _ in range(2)]
     answers = [process.communicate(timeout=120) for process in starting]
     urls = {printed.strip() for printed, _ in answers}
     assert [process.returncode for process in starting] == [0, 0], answers
@@ -297,7 +297,7 @@ def test_an_ordinary_user_who_has_set_nothing_finds_it_at_home(
         """
         import os, sys
         import psutil, psycopg
-        from loader import embedded
+        from loader.embedded import server as embedded
         uid, gid = int(os.environ["TO_UID"]), int(os.environ["TO_GID"])
         if os.geteuid() != uid:
             os.setgroups([])
@@ -366,7 +366,7 @@ if as_root:
         process = run(
             """
             import os
-            from loader import embedded, errors
+            from loader.embedded import server as embedded; from loader import errors
             os.setuid(54321)
             try:
                 embedded.start()

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from loader.encode import encode
+from loader.copy.encode import encode
 
 # name: cells of one column
 CELLS = {

@@ -10,13 +10,14 @@ import pytest
 from frictionless import Field
 from hypothesis import HealthCheck, given, settings
 
-from loader import encode, table
-from loader.blocks import Block, cut
-from loader.dialect import Dialect
+from loader.copy import encode
+from loader.copy.express import Express
 from loader.errors import UnclosedQuote
-from loader.express import Express
-from loader.schema import Column
-from loader.verdict import Verdict
+from loader.formats.csv import table
+from loader.formats.csv.blocks import Block, cut
+from loader.formats.csv.dialect import Dialect
+from loader.types.schema import Column
+from loader.types.verdict import Verdict
 
 TYPES = ("bigint", "numeric", "boolean", "date", "time", "timestamp", "timestamptz", "text")
 

@@ -18,9 +18,10 @@ from datastore import rows_of, shadows, stall, unstall, wait_for
 from http_server import HttpServer
 from typer.testing import CliRunner
 
-from loader import blocks, embedded
-from loader.cli import app
+from loader.cli.commands import app
+from loader.embedded import server as embedded
 from loader.errors import DatabaseError, DatabaseFull, DatabaseUnreachable, LoadInProgress
+from loader.formats.csv import blocks
 from loader.pipeline import Options, load
 from loader.progress import Silent
 
@@ -30,7 +31,7 @@ NEW = [(i, f"row {i}") for i in range(1, 5001)]
 # The command itself, with blocks so small that a file of these tests has many.
 COMMAND = """
 import functools
-from loader import blocks, cli, reading
+from loader.formats.csv import blocks; from loader.cli import commands as cli; from loader.scan import reading
 reading._HEAD_BYTES = 4096
 blocks.cut = functools.partial(blocks.cut, block_bytes=65536)
 cli.main()
@@ -402,7 +403,7 @@ def test_cleanup_drops_what_dead_loads_left_and_spares_the_living(
 SHORT_OF_MEMORY = """
 import re, resource, sys
 import pyarrow.compute, pyarrow.csv, frictionless, charset_normalizer
-from loader import cli, pipeline, via_copy
+from loader.cli import commands as cli; from loader import pipeline; from loader.copy import destination as via_copy
 taken = int(re.search(r"VmSize:\\s+([0-9]+) kB", open("/proc/self/status").read())[1]) << 10
 resource.setrlimit(resource.RLIMIT_AS, (taken + (int(sys.argv.pop(1)) << 20),) * 2)
 cli.main()

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader import describe
-from loader.convert import read
 from loader.errors import UsageError, ValueDoesNotFit
 from loader.options import Options
 from loader.pipeline import load
-from loader.schema import read_descriptor
+from loader.types.convert import read
+from loader.types.schema import read_descriptor
 
 BEGIN_1000, BEGIN_1970, END = (
     dt.datetime.fromisoformat(f"{year}-01-01") for year in (1000, 1970, 2060)

@@ -23,9 +23,10 @@ from datastore import install_ckan, install_trigger_function
 from hypothesis import strategies as st
 from psycopg import sql
 
-from loader import blocks, via_copy
 from loader.copy import database as connections
+from loader.copy import destination as via_copy
 from loader.copy import fulltext, lexemes, slow_texts, vocabulary
+from loader.formats.csv import blocks
 from loader.pipeline import Options, load
 
 SCHEMA = {

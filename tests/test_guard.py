@@ -22,9 +22,9 @@ from loader.errors import (
     SourceUnreachable,
     UsageError,
 )
+from loader.net.guard import is_public
+from loader.net.session import new_session
 from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, open_source
-from loader.source.guard import is_public
-from loader.source.session import new_session
 from loader.source.transport import Target
 
 DATA = b"".join(b"%07d,some name\n" % n for n in range(180_000))  # 3.2 MB

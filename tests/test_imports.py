@@ -91,7 +91,7 @@ def test_a_circle_is_found(tmp_path, text):
 
 
 # Who speaks with a database. Others pass its connection on, as a ``database.Connection``.
-DATABASE = ("loader.copy.", "loader.embedded", "loader.via_copy")
+DATABASE = ("loader.copy.", "loader.embedded.server", "loader.copy.destination")
 
 
 def packages(tree: ast.AST) -> set[str]:

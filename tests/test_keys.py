@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from loader.errors import KeyViolated
-from loader.keys import Keys, told
-from loader.schema import Column
+from loader.scan.keys import Keys, told
+from loader.types.schema import Column
 
 
 def keys(*types: str) -> Keys:

@@ -10,8 +10,6 @@ import numpy as np
 import psycopg
 import pytest
 
-from loader import blocks
-from loader.blocks import Block
 from loader.copy import database as connections
 from loader.copy import lanes, relation
 from loader.errors import (
@@ -21,6 +19,8 @@ from loader.errors import (
     SourceUnreachable,
     ValueDoesNotFit,
 )
+from loader.formats.csv import blocks
+from loader.formats.csv.blocks import Block
 from loader.options import Options
 from loader.pipeline import load
 

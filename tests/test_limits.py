@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from loader.cli import app
+from loader.cli.commands import app
 from loader.errors import (
     CompressionError,
     SourceTooLarge,
@@ -34,7 +34,7 @@ from loader.errors import (
 )
 from loader.pipeline import Options, load
 from loader.source import Guard, Limits, SourceSettings, open_source
-from loader.unpack import unpack
+from loader.source.unpack import unpack
 
 MIB = 1024 * 1024
 

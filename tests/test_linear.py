@@ -13,25 +13,18 @@ import pyarrow as pa
 import pytest
 from frictionless import Field
 
-from loader import (
-    charset,
-    convert,
-    datatypes,
-    describe,
-    options,
-    precision,
-    printable,
-    rejects,
-    schema,
-    table,
-)
-from loader.blocks import cut
-from loader.dialect import Declared, Dialect, detect
+from loader import describe, options, printable
 from loader.errors import AddressRefused, UsageError
+from loader.formats.csv import charset, table
+from loader.formats.csv.blocks import cut
+from loader.formats.csv.dialect import Declared, Dialect, detect
+from loader.formats.csv.table import parse
+from loader.net import session, uri
 from loader.options import Options
-from loader.patterns import Pattern
-from loader.source import Guard, session, uri
-from loader.table import parse
+from loader.scan import rejects
+from loader.source import Guard
+from loader.types import convert, datatypes, precision, schema
+from loader.types.patterns import Pattern
 
 _LEAST_S = 0.02  # so that what is measured is not the machine's other work
 _MOST_CHARACTERS = 1 << 20

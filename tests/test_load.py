@@ -15,7 +15,7 @@ from http_server import LAST_MODIFIED, HttpServer
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from loader import blocks, errors
+from loader import errors
 from loader.copy import lanes
 from loader.errors import (
     EmptySource,
@@ -27,6 +27,7 @@ from loader.errors import (
     TooManyBadRows,
     ValueDoesNotFit,
 )
+from loader.formats.csv import blocks
 from loader.options import Options
 from loader.pipeline import load
 from loader.progress import Silent

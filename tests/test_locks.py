@@ -15,9 +15,9 @@ from psycopg import sql
 from test_lanes import block
 from test_swap import AtStep, write
 
-from loader import embedded
 from loader.copy import database as connections
 from loader.copy import lanes, locks, relation
+from loader.embedded import server as embedded
 from loader.errors import TableBusy
 from loader.options import Options
 from loader.pipeline import load

@@ -10,7 +10,6 @@ from datastore import create, fill_shadow, install_ckan, rows_of, shadows, wait_
 from psycopg import sql
 from test_swap import AtStep
 
-from loader import datatypes
 from loader.copy import database as connections
 from loader.copy import dictionary, locks, merge, relation
 from loader.copy.merge import Merged
@@ -25,6 +24,7 @@ from loader.errors import (
 )
 from loader.options import Options
 from loader.pipeline import load
+from loader.types import datatypes
 
 COLUMNS = [("name", "text"), ("height", "bigint")]
 

@@ -15,9 +15,10 @@ from names import HEADERS, TABLES, headers, tables
 from psycopg import sql
 from test_fulltext import different_rows, lexemes_of, write_csv
 
-from loader import blocks, cli
+from loader.cli import commands as cli
 from loader.copy import fulltext, lexemes, vocabulary
 from loader.errors import KeyViolated
+from loader.formats.csv import blocks
 from loader.options import Options
 from loader.pipeline import load
 

@@ -67,7 +67,7 @@ def test_every_package_of_the_library_is_shipped() -> None:
 
 
 def test_both_packages_the_command_and_the_changelog_have_one_version() -> None:
-    code = "from loader.cli import main; main()"
+    code = "from loader.cli.commands import main; main()"
     said = subprocess.run(
         [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True
     )
@@ -79,7 +79,7 @@ def test_both_packages_the_command_and_the_changelog_have_one_version() -> None:
     assert extension["metadata"]["version"] == loader.__version__
     assert versions[0] == loader.__version__
     assert SETUP["metadata"]["version"] == "attr: loader.__version__"
-    assert "aircan = loader.cli:main" in SETUP["options.entry_points"]["console_scripts"]
+    assert "aircan = loader.cli.commands:main" in SETUP["options.entry_points"]["console_scripts"]
 
 
 def test_what_checks_a_commit_is_in_the_environment_of_the_tests() -> None:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loader.errors import UsageError
-from loader.patterns import Pattern
+from loader.types.patterns import Pattern
 
 atoms = st.sampled_from(
     [

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from loader.errors import ValueDoesNotFit
-from loader.precision import limit_of
+from loader.types.precision import limit_of
 
 NUMBERS = ("0", "-0.5", "1", "12.5", "12.50", "99.94", "99.96", "-100", "1200", "1250", "0.1")
 NUMBERS += ("16777217", "0.30000000000000004", "123456789012345678901234567890", "1.5", "32768")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from loader import quoting
-from loader.dialect import Dialect
+from loader.formats.csv import quoting
+from loader.formats.csv.dialect import Dialect
 
 DIALECTS = {
     "usual": Dialect(),

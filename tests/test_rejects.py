@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader import rejects as rejects_module
 from loader.errors import AircanError, RejectsNotWritten, TooManyBadRows, UsageError
-from loader.rejects import Rejects, as_text, check_place, remove_leftovers, remove_stale
-from loader.table import Reject
+from loader.formats.csv.table import Reject
+from loader.scan import rejects as rejects_module
+from loader.scan.rejects import Rejects, as_text, check_place, remove_leftovers, remove_stale
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loader.errors import AircanError, EmptySource, NoRows, NotATable, TableError
 from loader.options import Options
-from loader.reading import read
+from loader.scan.reading import read
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from names import headers as any_headers
 
-from loader import schema
 from loader.copy.database import DDL_DIALECT
 from loader.errors import UsageError
-from loader.schema import Column, describe, infer, name_columns, read_descriptor, settle
+from loader.types import schema
+from loader.types.schema import Column, describe, infer, name_columns, read_descriptor, settle
 
 LONG = "a" * 70
 

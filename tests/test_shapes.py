@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.ckan import Field, Table
+from loader.ckan.client import Field, Table
 from loader.factory import shapes, tasks
 from loader.factory.shapes import Misshapen, Shape
 from loader.report import Report

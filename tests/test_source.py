@@ -30,6 +30,8 @@ from loader.errors import (
     SourceUnreachable,
     UsageError,
 )
+from loader.net.failures import Passing, network_errors, seam
+from loader.net.uri import HARMLESS
 from loader.source import (
     Guard,
     Identity,
@@ -40,9 +42,7 @@ from loader.source import (
     mask_uri,
     open_source,
 )
-from loader.source.failures import Passing, network_errors, seam
 from loader.source.transport import Target
-from loader.source.uri import HARMLESS
 
 DATA = b"".join(b"%07d,some name\n" % n for n in range(180_000))  # 3.2 MB
 QUICK = SourceSettings(backoff_s=0.001, max_backoff_s=0.01, read_timeout_s=10)

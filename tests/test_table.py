@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from loader.blocks import cut
-from loader.dialect import Declared, Dialect, detect
 from loader.errors import UnclosedQuote
-from loader.table import Rows, parse
+from loader.formats.csv.blocks import cut
+from loader.formats.csv.dialect import Declared, Dialect, detect
+from loader.formats.csv.table import Rows, parse
 
 WITH_HEADER = Dialect(header_row=1)
 HEADER = "a,b,c\n"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from loader.errors import CompressionError, NotATable, SourceChanged, SourceError
 from loader.source import SourceSettings, open_source
-from loader.unpack import unpack
+from loader.source.unpack import unpack
 
 TEXT = b"id,name\n" + b"".join(b"%d,name of %d\n" % (n, n * n) for n in range(5_000))
 IMPATIENT = SourceSettings(retries=2, backoff_s=0.01, read_timeout_s=5)

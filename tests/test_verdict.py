@@ -8,13 +8,14 @@ from threading import Barrier
 import pyarrow as pa
 import pytest
 
-from loader import schema, table
-from loader.blocks import cut
-from loader.dialect import Dialect
 from loader.errors import ValueDoesNotFit
-from loader.schema import Column
-from loader.table import Rows
-from loader.verdict import Verdict
+from loader.formats.csv import table
+from loader.formats.csv.blocks import cut
+from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.table import Rows
+from loader.types import schema
+from loader.types.schema import Column
+from loader.types.verdict import Verdict
 
 MISSING = [""]
 

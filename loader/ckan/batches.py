@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from loader import shape
+from loader.ckan import shape
+from loader.ckan.shape import Columns
 from loader.errors import (
     AircanError,
     Cancelled,
@@ -29,10 +30,9 @@ from loader.errors import (
     RowsLost,
     UsageError,
 )
-from loader.shape import Columns
 
 if TYPE_CHECKING:
-    from loader.ckan import Ckan, Table
+    from loader.ckan.client import Ckan, Table
 
 _log = logging.getLogger(__name__)
 

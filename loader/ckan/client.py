@@ -31,7 +31,7 @@ from ckanapi.errors import (  # type: ignore[import-untyped]
     ServerIncompatibleError,
 )
 
-from loader import answers, datatypes
+from loader.ckan import answers
 from loader.errors import (
     AircanError,
     CkanError,
@@ -42,9 +42,10 @@ from loader.errors import (
     NotACkan,
     UsageError,
 )
+from loader.net.session import new_session
 from loader.source import Guard, SourceSettings, has_one_reading
-from loader.source.session import new_session
 from loader.source.transport import Target
+from loader.types import datatypes
 
 T = TypeVar("T")
 

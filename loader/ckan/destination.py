@@ -20,18 +20,19 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 
-from loader import batches, datatypes
-from loader.batches import Sent
-from loader.ckan import Ckan, Table
+from loader.ckan import batches
+from loader.ckan.batches import Sent
+from loader.ckan.client import Ckan, Table
+from loader.ckan.shape import Columns
 from loader.copy import merge
 from loader.errors import KeyViolated, SchemaDiffers, SourceError, TableChanged, UsageError
-from loader.keys import Keys, told
 from loader.options import Options
-from loader.passes import Pass
-from loader.precision import Limit, limit_of
-from loader.schema import Column
-from loader.shape import Columns
+from loader.scan.keys import Keys, told
+from loader.scan.passes import Pass
 from loader.steps import Steps
+from loader.types import datatypes
+from loader.types.precision import Limit, limit_of
+from loader.types.schema import Column
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def _spool(doing: str) -> Iterator[None]:
 
 
 class Batching:
-    """One load through the API; see ``loader.way``."""
+    """One load through the API; see ``loader.destination``."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from loader.errors import AircanError, CkanRefused, DependentObjects, KeyViolated, UsageError
 
 if TYPE_CHECKING:
-    from loader.ckan import Ckan, Table
+    from loader.ckan.client import Ckan, Table
 
 _log = logging.getLogger(__name__)
 

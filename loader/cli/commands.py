@@ -26,9 +26,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from loader import __version__, describe, embedded, printable, resources, streams
+from loader import __version__, describe, printable, resources
+from loader.cli import streams
 from loader.copy import database, gone, relation
-from loader.descriptor import from_json
+from loader.embedded import server as embedded
 from loader.errors import (
     AircanError,
     Cancelled,
@@ -49,6 +50,7 @@ from loader.progress import Bar, Lines, Progress
 from loader.report import Report
 from loader.resources import Outcome
 from loader.source import Limits, SourceSettings, mask_text, mask_uri
+from loader.types.descriptor import from_json
 
 if TYPE_CHECKING:
     from loader.copy.database import Connection
@@ -540,7 +542,7 @@ def _drop_unneeded(connection: Connection, ckan_url: str | None, *, dry_run: boo
     options = completed(Options(ckan_url=ckan_url))
     if not options.ckan_url:
         return
-    from loader.ckan import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
+    from loader.ckan.client import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
 
     ckan = Ckan(options.ckan_url, options.ckan_token)
     if gone.is_datastore_of(connection, ckan):

@@ -16,8 +16,6 @@ import psycopg
 import pyarrow as pa
 from psycopg.rows import TupleRow
 
-from loader import datatypes, keys
-from loader.blocks import Block
 from loader.copy import (
     database,
     dictionary,
@@ -38,13 +36,16 @@ from loader.copy import (
 from loader.copy.columns import prepare as prepare_columns
 from loader.copy.relation import qualified
 from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
+from loader.formats.csv.blocks import Block
 from loader.options import Options, default_lanes
-from loader.passes import Pass
-from loader.schema import Column
+from loader.scan import keys
+from loader.scan.passes import Pass
 from loader.steps import Steps
+from loader.types import datatypes
+from loader.types.schema import Column
 
 if TYPE_CHECKING:
-    from loader.ckan import Ckan
+    from loader.ckan.client import Ckan
     from loader.copy.lexemes import Flags
 
 _log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ def withdraw(url: str, ckan: Ckan, resource_id: str) -> bool:
 
 
 class Copying:
-    """One load by COPY; see ``loader.way``."""
+    """One load by COPY; see ``loader.destination``."""
 
     def __init__(  # noqa: PLR0913, PLR0917  (what a load by COPY has, from ``opened`` only)
         self,

@@ -12,10 +12,10 @@ import json
 import psycopg
 from psycopg.rows import TupleRow
 
-from loader import datatypes
 from loader.copy import locks
 from loader.copy.database import ours
 from loader.copy.relation import Names, qualified
+from loader.types import datatypes
 
 
 def overrides(connection: psycopg.Connection[TupleRow], names: Names) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.quoting import Offsets
+from loader.formats.csv.quoting import Offsets
 
 
 def encode(

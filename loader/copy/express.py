@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader import encode
-from loader.blocks import Block
-from loader.dialect import Dialect
-from loader.schema import Column
+from loader.copy import encode
+from loader.formats.csv.blocks import Block
+from loader.formats.csv.dialect import Dialect
+from loader.types.schema import Column
 
 # The expression's automaton grows with the columns, and above 8 MiB RE2 gives it up.
 _MOST_COLUMNS = 150

@@ -21,11 +21,11 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.blocks import Block
 from loader.copy import locks
 from loader.copy.database import ours
 from loader.copy.relation import qualified
 from loader.errors import AircanError
+from loader.formats.csv.blocks import Block
 
 # When one lane fails, psycopg logs what the others met as they were stopped. Without a handler
 # Python would print that to stderr, below the one error that the caller gets.

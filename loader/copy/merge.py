@@ -16,19 +16,14 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader import datatypes, keys, precision
 from loader.copy import dictionary, keep, locks, numbering, swap
 from loader.copy.database import ours
 from loader.copy.numbering import Numbering
 from loader.copy.relation import Names, qualified
-from loader.errors import (
-    DatabaseError,
-    DatabaseUnreachable,
-    KeyViolated,
-    SchemaDiffers,
-    UsageError,
-)
+from loader.errors import DatabaseError, DatabaseUnreachable, KeyViolated, SchemaDiffers, UsageError
 from loader.options import FullText
+from loader.scan import keys
+from loader.types import datatypes, precision
 
 _log = logging.getLogger(__name__)
 

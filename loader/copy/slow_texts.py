@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
 
-from loader.blocks import Block
+from loader.formats.csv.blocks import Block
 
 Flags = npt.NDArray[np.bool_]
 

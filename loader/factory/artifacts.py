@@ -37,9 +37,10 @@ from loader.errors import (
 )
 from loader.factory import shapes
 from loader.factory.shapes import Shape
-from loader.source import failures, mask_uri
+from loader.net import failures
+from loader.net.uri import split_scheme
+from loader.source import mask_uri
 from loader.source.gcs import BUCKET, foreign_errors
-from loader.source.uri import split_scheme
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from loader.descriptor import check_levels, from_json
 from loader.errors import UsageError
+from loader.types.descriptor import check_levels, from_json
 
 CKAN_CONN_ID = "aircan_ckan"
 DATASTORE_CONN_ID = "aircan_datastore"

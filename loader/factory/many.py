@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from loader import resources
-from loader.ckan import Ckan
+from loader.ckan.client import Ckan
 from loader.errors import (
     ArtifactsError,
     CkanError,

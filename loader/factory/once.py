@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from loader.batches import newest_id
-from loader.ckan import Ckan
+from loader.ckan.batches import newest_id
+from loader.ckan.client import Ckan
 from loader.errors import RowsInDoubt
 from loader.factory import shapes
 from loader.factory.artifacts import Place

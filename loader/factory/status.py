@@ -20,7 +20,7 @@ from loader.errors import AircanError, CkanNotFound, CkanRefused, ColumnsRefused
 from loader.factory.disclosure import disclosed
 
 if TYPE_CHECKING:
-    from loader.ckan import Ckan
+    from loader.ckan.client import Ckan
     from loader.steps import Columns
 
 _log = logging.getLogger(__name__)

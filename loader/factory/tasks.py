@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from loader import describe, pipeline, resources
-from loader.ckan import Ckan, CkanSettings, Table
+from loader.ckan.client import Ckan, CkanSettings, Table
 from loader.errors import (
     AircanError,
     ArtifactsError,
@@ -41,10 +41,10 @@ from loader.factory.connections import Connection
 from loader.factory.once import Once
 from loader.factory.shapes import Shape
 from loader.factory.status import Job, Telling, ask
+from loader.net.guard import WEB
 from loader.options import Options
 from loader.report import Report
 from loader.source import Guard, Limits, SourceSettings, fingerprint, mask_uri
-from loader.source.guard import WEB
 from loader.steps import BeforeColumnsChange
 
 _log = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""HTTP and what may be asked over it: sessions, addresses, patience, and the faults of a network."""
+"""HTTP, and whom it may ask: sessions, addresses, patience, and the faults of a network."""

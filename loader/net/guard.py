@@ -27,7 +27,7 @@ from ipaddress import (
 from urllib.parse import unquote, urlsplit
 
 from loader.errors import AddressRefused, UsageError
-from loader.source.uri import mask_uri, split_scheme
+from loader.net.uri import mask_uri, split_scheme
 
 ALLOWED_HOSTS = "AIRCAN_ALLOWED_HOSTS"  # the environment variable with the list
 WEB = ("http", "https")

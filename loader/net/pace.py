@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from loader.errors import SourceTooSlow
-from loader.source.limits import Limits
+from loader.net.limits import Limits
 
 
 class Arrivals(Protocol):

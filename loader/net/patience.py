@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from loader.errors import SourceUnreachable
-from loader.source.failures import Passing, TimedOut, UnknownName
-from loader.source.guard import Guard
-from loader.source.limits import Limits
+from loader.net.failures import Passing, TimedOut, UnknownName
+from loader.net.guard import Guard
+from loader.net.limits import Limits
 
 _log = logging.getLogger(__name__)
 

@@ -22,12 +22,12 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from loader.errors import AddressRefused
-from loader.source.failures import EndlessHead
-from loader.source.guard import ALLOWED_HOSTS, WEB, Guard, origin
-from loader.source.limits import Limits
-from loader.source.pace import Arrivals, Pace
+from loader.net.failures import EndlessHead
+from loader.net.guard import ALLOWED_HOSTS, WEB, Guard, origin
+from loader.net.limits import Limits
+from loader.net.pace import Arrivals, Pace
+from loader.net.uri import mask_text
 from loader.source.transport import Target
-from loader.source.uri import mask_text
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

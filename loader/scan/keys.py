@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from loader.errors import KeyViolated
-from loader.schema import Column
+from loader.types.schema import Column
 
 _DIGEST = np.dtype([("high", "<u8"), ("low", "<u8")])
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)

@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from loader import encode, table
-from loader.blocks import Block
-from loader.copy import fulltext, slow_texts
-from loader.express import Express
+from loader.copy import encode, fulltext, slow_texts
+from loader.copy.express import Express
+from loader.formats.csv import table
+from loader.formats.csv.blocks import Block
+from loader.formats.csv.quoting import Offsets
 from loader.progress import Progress
-from loader.quoting import Offsets
-from loader.reading import Reading
-from loader.rejects import Rejects
-from loader.schema import Column
-from loader.verdict import Verdict
+from loader.scan.reading import Reading
+from loader.scan.rejects import Rejects
+from loader.types.schema import Column
+from loader.types.verdict import Verdict
 
 Flags = npt.NDArray[np.bool_]
 # Columns of a block, and which rows to leave out -> the ``_full_text`` of each row.

@@ -15,16 +15,18 @@ import numpy as np
 import pyarrow as pa
 from frictionless import Schema
 
-from loader import blocks, convert, dialect, rowless, schema, table, text, unpack
-from loader.blocks import Block
-from loader.dialect import Dialect
 from loader.errors import TooManyColumns
+from loader.formats.csv import blocks, dialect, table, text
+from loader.formats.csv.blocks import Block
+from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.table import Rows
+from loader.formats.csv.text import Readable, WithoutDosEnd
 from loader.options import Options
-from loader.schema import Column
-from loader.source import Identity, Source, open_source
-from loader.table import Rows
-from loader.text import Readable, WithoutDosEnd
-from loader.verdict import Verdict
+from loader.scan import rowless
+from loader.source import Identity, Source, open_source, unpack
+from loader.types import convert, schema
+from loader.types.schema import Column
+from loader.types.verdict import Verdict
 
 MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
 _HEAD_BYTES = 1 << 20  # what the dialect is found in

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TextIO
 
 from loader.errors import RejectsNotWritten, TooManyBadRows, UsageError
-from loader.table import Reject
+from loader.formats.csv.table import Reject
 
 _log = logging.getLogger(__name__)
 _FIRST = 10  # how many the report shows

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from loader import schema
-from loader.blocks import Block
-from loader.dialect import DELIMITERS, Dialect, is_json, no_text
 from loader.errors import EmptySource, EncodingError, NoRows, NotATable
+from loader.formats.csv.blocks import Block
+from loader.formats.csv.dialect import DELIMITERS, Dialect, is_json, no_text
 from loader.printable import shown
-from loader.schema import Column
+from loader.types import schema
+from loader.types.schema import Column
 
 _WIDE = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _TEXT_OF_EBCDIC = re.compile(r"[\t\n\x85 -~]")

@@ -18,12 +18,12 @@ Memory: one read of 128 KiB over HTTP, three chunks of 4 MiB for Google Cloud St
 for a local file.
 """
 
-from loader.source.guard import ALLOWED_HOSTS, Guard
+from loader.net.guard import ALLOWED_HOSTS, Guard
+from loader.net.limits import Limits
+from loader.net.patience import SourceSettings
+from loader.net.uri import file_name, fingerprint, has_one_reading, mask_text, mask_uri
 from loader.source.identity import Identity
-from loader.source.limits import Limits
-from loader.source.patience import SourceSettings
 from loader.source.stream import Source, open_source
-from loader.source.uri import file_name, fingerprint, has_one_reading, mask_text, mask_uri
 
 __all__ = [
     "ALLOWED_HOSTS",

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from loader.errors import SourceError, SourceNotFound, UsageError
-from loader.source.failures import Passing, changed, network_errors, seam
+from loader.net.failures import Passing, changed, network_errors, seam
 from loader.source.identity import Identity
 from loader.source.transport import Connection, Target
 

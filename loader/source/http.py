@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, BinaryIO
 
 from loader.errors import SourceError
-from loader.source.failures import Passing, network_errors, seam
+from loader.net.failures import Passing, network_errors, seam
 from loader.source.identity import Identity
 from loader.source.transport import Connection, Target
 
@@ -38,7 +38,7 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
     """Ask for the bytes from the offset on, if they are still those of the known version."""
     import smart_open  # noqa: PLC0415  (0.3 s and more: only those who need it pay)
 
-    from loader.source.session import new_session  # noqa: PLC0415
+    from loader.net.session import new_session  # noqa: PLC0415
 
     headers = {**target.headers, "Accept-Encoding": "identity", "User-Agent": "AirCan"}
     if offset and known is not None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from loader.errors import SourceError, SourceForbidden, SourceNotFound, UsageError
-from loader.source.failures import changed
+from loader.net.failures import changed
+from loader.net.uri import split_scheme
 from loader.source.identity import Identity
 from loader.source.transport import Connection, Target
-from loader.source.uri import split_scheme
 
 SCHEMES: tuple[str, ...] = ("", "file")
 

@@ -14,15 +14,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from loader.errors import SourceError, SourceUnreachable, UsageError
+from loader.net.failures import Passing, changed
+from loader.net.guard import WEB
+from loader.net.pace import Pace
+from loader.net.patience import Patience, SourceSettings
+from loader.net.uri import file_name, has_one_reading, mask_uri, split_scheme
 from loader.source import gcs, http, local
-from loader.source.failures import Passing, changed
-from loader.source.guard import WEB
 from loader.source.identity import Identity
 from loader.source.local import LocalFile
-from loader.source.pace import Pace
-from loader.source.patience import Patience, SourceSettings
 from loader.source.transport import Connection, Target, Transport
-from loader.source.uri import file_name, has_one_reading, mask_uri, split_scheme
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from loader.source.guard import Guard
+from loader.net.guard import Guard
+from loader.net.pace import Arrivals
 from loader.source.identity import Identity
-from loader.source.pace import Arrivals
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from frictionless import Check, Error, Field, Row, Schema
 from frictionless.errors import ConstraintError
 from frictionless.exception import FrictionlessException
 
-from loader import convert, forms
 from loader.errors import UsageError, shorten
-from loader.patterns import Pattern
+from loader.types import convert, forms
+from loader.types.patterns import Pattern
 
 _MOST_CHARACTERS = 1000
 # All others may be as long as they like, and are read in linear time.

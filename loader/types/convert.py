@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from frictionless import Field
 
-from loader import forms
+from loader.types import forms
 
 _MAX_NUMBER_CHARACTERS = 1000  # numeric holds 131,072 digits, a lexeme 2,046
 # A number with groups and a currency, or a date in words, is not longer; frictionless takes its

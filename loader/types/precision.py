@@ -13,8 +13,8 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 
-from loader import datatypes
 from loader.errors import ValueDoesNotFit
+from loader.types import datatypes
 
 # type: how many values it has below zero
 INTEGERS = {"smallint": 2**15, "integer": 2**31}

@@ -19,9 +19,9 @@ import pyarrow as pa
 from frictionless import Detector, Field, Schema
 from frictionless.exception import FrictionlessException
 
-from loader import convert, forms
-from loader.descriptor import check_levels
 from loader.errors import UsageError
+from loader.types import convert, forms
+from loader.types.descriptor import check_levels
 
 _MAX_NAME_BYTES = 63
 # What SQLAlchemy takes for a parameter in CKAN's queries.

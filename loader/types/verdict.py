@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from loader import convert, schema
 from loader.errors import ValueDoesNotFit, shorten
-from loader.schema import Column
-from loader.table import Rows
+from loader.formats.csv.table import Rows
+from loader.types import convert, schema
+from loader.types.schema import Column
 
 # What a declared type may be stored as instead, as long as its values still are of that type.
 _STORED_AS = {"bigint": "numeric", "timestamp": "timestamptz"}

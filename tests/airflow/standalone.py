@@ -23,7 +23,7 @@ from typing import Any
 import requests
 from psycopg.conninfo import conninfo_to_dict
 
-from loader import embedded
+from loader.embedded import server as embedded
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = Path(os.environ.get("AIRCAN_TEST_AIRFLOW") or CHECKOUT / ".airflow").absolute()

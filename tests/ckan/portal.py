@@ -26,7 +26,7 @@ import requests
 from psycopg import sql
 from solr_stand_in import SolrStandIn
 
-from loader import embedded
+from loader.embedded import server as embedded
 
 ENVIRONMENTS = Path(
     os.environ.get("AIRCAN_TEST_CKAN") or Path(__file__).resolve().parents[2] / ".ckan"

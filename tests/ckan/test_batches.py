@@ -21,9 +21,9 @@ from unsteady import (
     too_slow,
 )
 
-from loader import batches
-from loader.batches import BatchSettings
-from loader.ckan import Ckan, CkanSettings
+from loader.ckan import batches
+from loader.ckan.batches import BatchSettings
+from loader.ckan.client import Ckan, CkanSettings
 from loader.errors import (
     Cancelled,
     CkanForbidden,

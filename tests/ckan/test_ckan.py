@@ -11,9 +11,9 @@ from loads import sql
 from portal import Portal
 from unsteady import Unsteady, refused
 
-from loader import batches
-from loader import ckan as module
-from loader.ckan import Ckan, CkanSettings, Field
+from loader.ckan import batches
+from loader.ckan import client as module
+from loader.ckan.client import Ckan, CkanSettings, Field
 from loader.errors import CkanForbidden, CkanNotFound, CkanRefused
 
 CSV = b"name,height\nAda,165\n"

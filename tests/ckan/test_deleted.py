@@ -19,9 +19,10 @@ from psycopg.sql import SQL, Identifier
 from typer.testing import CliRunner
 from unsteady import Call, Fault, Unsteady, cut_before, refused
 
-from loader import Options, cli, errors, load, pipeline
-from loader.batches import BatchSettings
-from loader.ckan import Ckan
+from loader import Options, errors, load, pipeline
+from loader.ckan.batches import BatchSettings
+from loader.ckan.client import Ckan
+from loader.cli import commands as cli
 from loader.copy import database, gone, locks, relation
 from loader.pipeline import register
 

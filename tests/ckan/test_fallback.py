@@ -13,7 +13,7 @@ from portal import PASSWORD, Portal
 from test_swap import AtStep
 
 from loader import Options, errors, load, pipeline
-from loader.batches import BatchSettings
+from loader.ckan.batches import BatchSettings
 
 VARIED = (
     "text,whole,long,number,flag,day,moment,zoned,clock,object,list,empty\n"
@@ -261,7 +261,7 @@ def test_views_are_created_on_the_first_load_through_the_api_too(
 ):
     resource_id = portal.new_resource()["id"]
     with monkeypatch.context() as broken:
-        broken.setattr("loader.batches._count", refuse)
+        broken.setattr("loader.ckan.batches._count", refuse)
         with pytest.raises(errors.CkanRefused):
             load_text(portal, resource_id, "a\n1\n", tmp_path, via="api")
     assert portal.action("resource_view_list", id=resource_id) == []

@@ -944,7 +944,7 @@ class TestBetweenTheTasks:
             raise errors.CkanRefused("no", hint="try")
 
         with monkeypatch.context() as broken:
-            broken.setattr("loader.batches._count", refuse)
+            broken.setattr("loader.ckan.batches._count", refuse)
             with pytest.raises(errors.CkanRefused):
                 tasks.load(second)
         assert rows(portal_212, run.conf.resource_id) == []
@@ -1029,7 +1029,7 @@ class TestColumnsChange:
         assert len(rows(portal_212, second.conf.resource_id)) == 3
 
     def test_a_ckan_that_is_away(self, portal_212, front, second, monkeypatch):
-        monkeypatch.setattr("loader.ckan.Ckan.pause", lambda *_: None)
+        monkeypatch.setattr("loader.ckan.client.Ckan.pause", lambda *_: None)
         front.faults["aircan_columns_change"] = [away] * 7
         with pytest.raises(errors.CkanUnreachable) as caught:
             do_all(second)

@@ -18,7 +18,7 @@ from typing import Any
 import requests
 import standalone
 
-from loader import embedded
+from loader.embedded import server as embedded
 
 DAGS = Path(__file__).with_name("dags")
 ENVIRONMENT_2 = Path(

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loader.errors import UsageError
-from loader.source.limits import Limits
+from loader.net.limits import Limits
 
 # Each limit, what a caller asks for, what the portal allows, and what counts.
 TIGHTER = [

@@ -13,11 +13,11 @@ from functools import cached_property
 
 import numpy as np
 
-from loader import quoting
-from loader.dialect import Dialect
 from loader.errors import UnclosedQuote
-from loader.quoting import Offsets
-from loader.text import Readable, read_fully
+from loader.formats.csv import quoting
+from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.quoting import Offsets
+from loader.formats.csv.text import Readable, read_fully
 
 BLOCK_BYTES = 2 << 20  # each lane holds one or two of them, and memory grows with it
 MAX_RECORD_BYTES = 32 << 20

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from loader import quoting
-from loader.descriptor import check_levels
 from loader.errors import EmptySource, NotATable, UsageError
+from loader.formats.csv import quoting
+from loader.types.descriptor import check_levels
 
 DELIMITERS = (",", ";", "\t", "|")
 _DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}

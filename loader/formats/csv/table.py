@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from loader.blocks import Block, bare_carriage_returns
-from loader.dialect import Dialect
-from loader.quoting import Offsets
+from loader.formats.csv.blocks import Block, bare_carriage_returns
+from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.quoting import Offsets
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ import unicodedata
 from collections import Counter
 from typing import BinaryIO, Protocol
 
-from loader.charset import guess
 from loader.errors import EncodingError, NotATable, UsageError
+from loader.formats.csv.charset import guess
 
 _HEAD_BYTES = 4096
 _LEAST_NULS = 0.02  # of one parity, in UTF-16: delimiters, digits and line ends have them
