@@ -13,15 +13,12 @@ from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Literal, get_args
 
-from loader.ckan.batches import BatchSettings
-from loader.embedded import server as embedded
+from loader.ckan.settings import BatchSettings
+from loader.copy.settings import FtsIndex, FullText, OnConcurrentWrites
 from loader.errors import UsageError
 from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, file_name, mask_uri
 
-FullText = Literal["all", "text", "none"]
-FtsIndex = Literal["gin", "gist", "none"]
 OnTypeError = Literal["fail", "widen"]
-OnConcurrentWrites = Literal["warn", "keep", "refuse"]
 Mode = Literal["replace", "append", "upsert"]
 Via = Literal["auto", "copy", "api"]
 
@@ -44,7 +41,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("schema", "dialect"), _DESCRIPTOR),
     "key": ((Sequence,), "a sequence of columns' names"),
     "source": ((SourceSettings,), "loader.source.SourceSettings"),
-    "batches": ((BatchSettings,), "loader.ckan.batches.BatchSettings"),
+    "batches": ((BatchSettings,), "loader.ckan.settings.BatchSettings"),
 }
 _MOST_LANES = 64
 _MOST_DEFAULT_LANES = 4  # more only help a server with many cores and fast disks
@@ -154,11 +151,6 @@ def default_resource_id(uri: str) -> str:
         parts.pop()
     slug = re.sub(r"\W+", "_", ".".join(parts).lower()).strip("_")
     return slug.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip("_") or "table"
-
-
-def default_datastore() -> str:
-    """Return ``AIRCAN_DATASTORE_URL``, or the URL of the embedded PostgreSQL, started."""
-    return named_datastore(None) or embedded.start()
 
 
 def named_datastore(given: str | None) -> str | None:

@@ -112,7 +112,10 @@ def test_outlives_the_process_that_started_it_and_shows_no_warning(data_folder: 
 def test_two_processes_that_make_and_start_it_at_once_share_one_server(
     empty_data_folder: Path,
 ) -> None:
-    starting = [run("from loader.embedded import server as embedded; print(embedded.start())") for _ in range(2)]
+    starting = [
+        run("from loader.embedded import server as embedded; print(embedded.start())")
+        for _ in range(2)
+    ]
     answers = [process.communicate(timeout=120) for process in starting]
     urls = {printed.strip() for printed, _ in answers}
     assert [process.returncode for process in starting] == [0, 0], answers

@@ -11,6 +11,7 @@ from http_server import HttpServer
 
 import loader
 from loader import AircanError, Options, Report, errors, load
+from loader.embedded import server
 from loader.source import Limits, SourceSettings
 
 
@@ -79,7 +80,7 @@ def test_the_datastore_is_found_in_the_environment(
 
 def test_without_a_datastore_the_embedded_one_is_used(people, data_folder):
     load(people)
-    with psycopg.connect(loader.options.default_datastore()) as connection:
+    with psycopg.connect(server.start()) as connection:
         assert len(rows_of(connection, "people")) == 2
 
 

@@ -166,7 +166,10 @@ def test_what_is_patched_is_read(patch):
 KINDS = {
     "a constant": ("from loader.scan import reading\nreading._HEAD_BYTES = 1", True),
     "one that lives elsewhere": ("from loader import pipeline\npipeline._HEAD_BYTES = 1", False),
-    "one that is not there": ("from loader.formats.csv import blocks\nm.setattr(blocks, 'CUT', 1)", False),
+    "one that is not there": (
+        "from loader.formats.csv import blocks\nm.setattr(blocks, 'CUT', 1)",
+        False,
+    ),
     "a function read through its module": (
         "from loader.formats.csv import blocks\nm.setattr(blocks, 'cut', 1)",
         True,

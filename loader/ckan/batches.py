@@ -21,6 +21,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from loader.ckan import shape
+from loader.ckan.settings import BatchSettings
 from loader.ckan.shape import Columns
 from loader.errors import (
     AircanError,
@@ -28,7 +29,6 @@ from loader.errors import (
     CkanNotFound,
     CkanUnreachable,
     RowsLost,
-    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -44,29 +44,6 @@ _IDS = 5000  # rows taken back by one call
 _ESCAPED = 6  # bytes of JSON for a character outside of ASCII
 _NULL_BYTES = 4
 _UNKNOWN = "whether the old rows are still there is unknown: look at the table, then load again"
-
-
-@dataclass(frozen=True)
-class BatchSettings:
-    """How much one call takes, and how long a lost one is waited for.
-
-    Attributes:
-        rows: In one call.
-        bytes: In one call, of JSON; a single row may be larger.
-        settle_s: How long CKAN may go on with a call whose answer was lost.
-
-    Raises:
-        UsageError: A batch of nothing.
-    """
-
-    rows: int = 5000
-    bytes: int = 8 << 20
-    settle_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        """Refuse early what would never end."""
-        if self.rows < 1 or self.bytes < 1:
-            raise UsageError("a batch cannot be empty", hint="at least one row, and one byte")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,6 @@ from loader.errors import (
 from loader.options import (
     Options,
     completed,
-    default_datastore,
     default_resource_id,
     named_datastore,
 )
@@ -526,7 +525,7 @@ def cleanup(
     """Drop the tables that killed loads have left, and those of deleted resources."""
     left = False
     with _errors(debug):
-        url = database.normalise_url(datastore_url or default_datastore())
+        url = database.normalise_url(named_datastore(datastore_url) or embedded.start())
         with closing(database.connect(url, "cleanup")) as connection:
             # Each at once: a fault with the next one is not to hide that it is dropped.
             for table in _drop_unneeded(connection, ckan_url, dry_run=dry_run):

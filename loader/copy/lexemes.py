@@ -25,6 +25,7 @@ from psycopg.rows import TupleRow
 
 from loader.copy import fulltext
 from loader.copy.database import ours
+from loader.copy.settings import FullText
 from loader.copy.vocabulary import (
     MOST_NEW,
     Entries,
@@ -33,7 +34,6 @@ from loader.copy.vocabulary import (
     Vocabulary,
     is_word_by_word,
 )
-from loader.options import FullText
 
 Flags = npt.NDArray[np.bool_]
 

@@ -23,8 +23,8 @@ from psycopg.rows import TupleRow
 from loader.copy import dictionary, free_ids, locks
 from loader.copy.free_ids import ALL, UNKNOWN, Free, by_index
 from loader.copy.relation import SCHEMA, Names, qualified
+from loader.copy.settings import OnConcurrentWrites
 from loader.errors import TableChanged
-from loader.options import OnConcurrentWrites
 from loader.types import datatypes
 
 # More rows are copied before the swap, when only writers have to wait: 1,000 rows with their full

@@ -20,8 +20,8 @@ from loader.copy import dictionary, keep, locks, numbering, swap
 from loader.copy.database import ours
 from loader.copy.numbering import Numbering
 from loader.copy.relation import Names, qualified
+from loader.copy.settings import FullText
 from loader.errors import DatabaseError, DatabaseUnreachable, KeyViolated, SchemaDiffers, UsageError
-from loader.options import FullText
 from loader.scan import keys
 from loader.types import datatypes, precision
 

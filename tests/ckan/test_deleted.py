@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from unsteady import Call, Fault, Unsteady, cut_before, refused
 
 from loader import Options, errors, load, pipeline
-from loader.ckan.batches import BatchSettings
 from loader.ckan.client import Ckan
+from loader.ckan.settings import BatchSettings
 from loader.cli import commands as cli
 from loader.copy import database, gone, locks, relation
 from loader.pipeline import register

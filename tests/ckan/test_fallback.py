@@ -13,7 +13,7 @@ from portal import PASSWORD, Portal
 from test_swap import AtStep
 
 from loader import Options, errors, load, pipeline
-from loader.ckan.batches import BatchSettings
+from loader.ckan.settings import BatchSettings
 
 VARIED = (
     "text,whole,long,number,flag,day,moment,zoned,clock,object,list,empty\n"

@@ -17,7 +17,7 @@ from portal import ORGANIZATION, Portal, Refused
 from standalone import Airflow
 
 from loader import errors, load
-from loader.ckan.batches import BatchSettings
+from loader.ckan.settings import BatchSettings
 
 CSV = b"id,name\n1,Linde\n2,Eiche\n"
 
