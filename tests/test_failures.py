@@ -31,7 +31,9 @@ NEW = [(i, f"row {i}") for i in range(1, 5001)]
 # The command itself, with blocks so small that a file of these tests has many.
 COMMAND = """
 import functools
-from loader.formats.csv import blocks; from loader.cli import commands as cli; from loader.scan import reading
+from loader.cli import commands as cli
+from loader.formats.csv import blocks
+from loader.scan import reading
 reading._HEAD_BYTES = 4096
 blocks.cut = functools.partial(blocks.cut, block_bytes=65536)
 cli.main()
@@ -403,7 +405,9 @@ def test_cleanup_drops_what_dead_loads_left_and_spares_the_living(
 SHORT_OF_MEMORY = """
 import re, resource, sys
 import pyarrow.compute, pyarrow.csv, frictionless, charset_normalizer
-from loader.cli import commands as cli; from loader import pipeline; from loader.copy import destination as via_copy
+from loader import pipeline
+from loader.cli import commands as cli
+from loader.copy import destination as via_copy
 taken = int(re.search(r"VmSize:\\s+([0-9]+) kB", open("/proc/self/status").read())[1]) << 10
 resource.setrlimit(resource.RLIMIT_AS, (taken + (int(sys.argv.pop(1)) << 20),) * 2)
 cli.main()
