@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from loader.scan.passes import Pass
+from loader.scan.scan import Scan
 from loader.types.schema import Column
 
 
@@ -28,13 +28,13 @@ class Way(Protocol):
     def replaced(self) -> Sequence[str]:
         """Return the columns of the table whose rows the new ones replace, if it has any."""
 
-    def store(self, one: Pass) -> int:
-        """Take all rows of a pass, where no reader sees them yet; return how many there are.
+    def store(self, scan: Scan) -> int:
+        """Take all rows of a scan, where no reader sees them yet; return how many there are.
 
-        Once a column was widened it takes none, but shows every block to the pass.
+        Once a column was widened it takes none, but shows every block to the scan.
         """
 
-    def finish(self, one: Pass) -> tuple[int, list[str]]:
+    def finish(self, scan: Scan) -> tuple[int, list[str]]:
         """Let readers see what was stored; return how many rows, and warnings."""
 
     def settle(self) -> list[str]:

@@ -42,9 +42,9 @@ from loader.options import Options, default_resource_id
 from loader.progress import Progress, Silent
 from loader.report import BadRows, Report
 from loader.scan import rowless
-from loader.scan.passes import Pass
 from loader.scan.reading import Reading, is_certain, read
 from loader.scan.rejects import Rejects, check_place, remove_leftovers, remove_stale
+from loader.scan.scan import Scan
 from loader.source import Identity, mask_uri
 from loader.source.local import local_path
 from loader.steps import BeforeColumnsChange, Steps
@@ -476,7 +476,7 @@ class _Load:
             via_api.opened(ckan, self.report.resource_id, self.options, self.steps)
         )
 
-    def _finish(self, way: Way, done: Pass) -> None:
+    def _finish(self, way: Way, done: Scan) -> None:
         # Two files may have one name.
         warns = self.options.resource_id is None and way.existed
         self.report.rows, warnings = way.finish(done)
@@ -489,7 +489,7 @@ class _Load:
             with self.steps.step("register", "telling CKAN"):
                 _register(ckan, self.report)
 
-    def _take_until_settled(self, way: Way, *, hashed: bool) -> tuple[Pass, str]:
+    def _take_until_settled(self, way: Way, *, hashed: bool) -> tuple[Scan, str]:
         """Take in the source with the guessed types, and again if the rows proved one wrong."""
         verdict: Verdict | None = None
         identity: Identity | None = None
@@ -547,26 +547,26 @@ class _Load:
                 types[name] = known
         return types
 
-    def _take(self, way: Way, reading: Reading, verdict: Verdict) -> Pass:
+    def _take(self, way: Way, reading: Reading, verdict: Verdict) -> Scan:
         with self._rejects() as rejects:
-            one = Pass(reading, verdict, rejects, self.steps.progress)
+            scan = Scan(reading, verdict, rejects, self.steps.progress)
             try:
-                stored = way.store(one)
+                stored = way.store(scan)
             finally:
-                self._tell(reading, verdict, one, rejects)
+                self._tell(reading, verdict, scan, rejects)
             if verdict.widened:
                 rejects.discard()
-                return one
-        if not one.rows_read - rejects.count == one.rows_verified == stored:
+                return scan
+        if not scan.rows_read - rejects.count == scan.rows_verified == stored:
             raise RowsLost(
-                f"{one.rows_read} rows read, {rejects.count} set aside, {stored} stored",
+                f"{scan.rows_read} rows read, {rejects.count} set aside, {stored} stored",
                 hint=f"does a trigger leave rows out? if not, report this file: {_UNTOUCHED}",
             )
         if rejects.count and not stored:
             raise _no_row_placed(rejects)
         self.steps.stored = stored
-        self._warn(reading, one)
-        return one
+        self._warn(reading, scan)
+        return scan
 
     def _rejects(self) -> Rejects:
         if self.rejects is not None:
@@ -581,7 +581,7 @@ class _Load:
                 check_place(self.rejects)
         return Rejects(self.rejects, self.options.max_bad_rows)
 
-    def _tell(self, reading: Reading, verdict: Verdict, one: Pass, rejects: Rejects) -> None:
+    def _tell(self, reading: Reading, verdict: Verdict, scan: Scan, rejects: Rejects) -> None:
         """Put into the report what is known, also when the copy failed."""
         self.report.bytes = reading.source.bytes_read
         self.report.columns = [
@@ -596,23 +596,23 @@ class _Load:
         ]
         self.report.bad_rows = BadRows(
             rejected=rejects.count,
-            repaired=one.rows_repaired,
+            repaired=scan.rows_repaired,
             rejects=str(rejects.path) if rejects.count and rejects.path is not None else None,
             first=[{"row": reject.row, "reason": reject.reason} for reject in rejects.first],
         )
 
-    def _warn(self, reading: Reading, one: Pass) -> None:
+    def _warn(self, reading: Reading, scan: Scan) -> None:
         warnings = self.report.warnings
         if reading.preamble:
             warnings.append(
                 f"rows left out above the header in row {reading.dialect.header_row}:"
                 f" {reading.preamble}"
             )
-        if not one.rows_read:
+        if not scan.rows_read:
             empty = ": the table is empty" if self.options.mode == "replace" else ""
             warnings.append(f"the file has a header and no rows{empty}")
-        if one.blank_lines:
-            warnings.append(f"blank lines left out: {one.blank_lines}")
+        if scan.blank_lines:
+            warnings.append(f"blank lines left out: {scan.blank_lines}")
         if self.options.encoding is None and reading.text.encoding != "utf-8":
             warnings.append(f"the encoding was found to be {reading.text.encoding}")
         if reading.text.overruled:

@@ -28,7 +28,7 @@ from loader.copy import merge
 from loader.errors import KeyViolated, SchemaDiffers, SourceError, TableChanged, UsageError
 from loader.options import Options
 from loader.scan.keys import Keys, told
-from loader.scan.passes import Pass
+from loader.scan.scan import Scan
 from loader.steps import Steps
 from loader.types import datatypes
 from loader.types.precision import Limit, limit_of
@@ -130,25 +130,24 @@ class Batching:
             return []
         return [field.id for field in self.table.fields]
 
-    def store(self, one: Pass) -> int:
-        """Write a pass's rows into the file."""
+    def store(self, scan: Scan) -> int:
+        """Write a scan's rows into the file."""
         self._spool.seek(0)
         self._spool.truncate()
-        limits = self._limits(one.columns)
-        parts = [i for i, one in enumerate(one.columns) if one.name in self._options.key]
-        keys = Keys([one.columns[i] for i in parts])
+        limits = self._limits(scan.columns)
+        parts = [i for i, column in enumerate(scan.columns) if column.name in self._options.key]
+        keys = Keys([scan.columns[i] for i in parts])
         stored = 0
-        for block in one.blocks():
-            rows = one.convert(block)
+        for block in scan.blocks():
+            rows = scan.convert(block)
             if rows is None:
                 parts = []  # the types are not the final ones
             else:
-                ids, cells = rows
                 for index, limit in limits:
-                    limit.check(cells[index])
+                    limit.check(rows.cells[index])
                 if parts:
-                    keys.add(ids, [cells[i] for i in parts])
-                stored += self._write(cells)
+                    keys.add(rows.ids, [rows.cells[i] for i in parts])
+                stored += self._write(rows.cells)
         if parts:
             self._settle_keys(keys)
         return stored
@@ -179,16 +178,16 @@ class Batching:
             self._spool.writelines(map(_line, rows))
         return len(rows)
 
-    def finish(self, one: Pass) -> tuple[int, list[str]]:
+    def finish(self, scan: Scan) -> tuple[int, list[str]]:
         """Send the rows, in the order of the file."""
-        sent = self._send([(column.name, column.type, column.label) for column in one.columns])
+        sent = self._send([(column.name, column.type, column.label) for column in scan.columns])
         return sent.rows, sent.warnings + self._told()
 
-    def write(self, one: Pass, rows: IO[bytes]) -> tuple[int, list[str]]:
+    def write(self, scan: Scan, rows: IO[bytes]) -> tuple[int, list[str]]:
         """Write the rows for ``send``, in place of ``finish``; return as it does."""
         with _spool("written"):  # what was still buffered
             self._spool.seek(0)
-        rows.write(_line([column.name for column in one.columns]))
+        rows.write(_line([column.name for column in scan.columns]))
         count = 0
         for row in self._rows():
             rows.write(_line(row))

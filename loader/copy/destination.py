@@ -6,11 +6,11 @@ Holds the connection with the resource's lock; what the lanes hold beside it, th
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -34,21 +34,22 @@ from loader.copy import (
     views,
 )
 from loader.copy.columns import prepare as prepare_columns
+from loader.copy.encoder import Encoder, Flags
 from loader.copy.relation import qualified
 from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
 from loader.formats.csv.blocks import Block
 from loader.options import Options, default_lanes
 from loader.scan import keys
-from loader.scan.passes import Pass
+from loader.scan.scan import Scan
 from loader.steps import Steps
 from loader.types import datatypes
 from loader.types.schema import Column
 
 if TYPE_CHECKING:
     from loader.ckan.client import Ckan
-    from loader.copy.lexemes import Flags
 
 _log = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
 
 _MOST_TOLD = 100  # rows whose search index is cut
 
@@ -166,6 +167,7 @@ class Copying:
         self._others = self._look_at_others()
         self._overrides: Mapping[str, str] = {}
         self._changed_by_triggers = False
+        self._encoder: Encoder | None = None
 
     def _look_at_columns(self) -> frozenset[str]:
         """Return what the table that rows are added to computes itself; see if it numbers them."""
@@ -214,11 +216,11 @@ class Copying:
         )
         return [name for name, _ in self._live] if has_rows else []
 
-    def store(self, one: Pass) -> int:
-        """COPY a pass into a new shadow table."""
-        order = self._order(one.columns)
-        columns = [(one.columns[i].name, one.columns[i].type) for i in order]
-        sample = [one.reading.sample[i] for i in order]
+    def store(self, scan: Scan) -> int:
+        """COPY a scan's rows into a new shadow table."""
+        order = self._order(scan.columns)
+        columns = [(scan.columns[i].name, scan.columns[i].type) for i in order]
+        sample = [scan.reading.sample[i] for i in order]
         relation.drop(self.connection, self._names)
         with ExitStack() as stack:
             composer, expression = self._full_text(columns, sample, stack)
@@ -227,11 +229,12 @@ class Copying:
                 self._connect(stack, f"lane {lane}")
                 for lane in range(1, (self._options.lanes or default_lanes()) + 1)
             ]
+            self._encoder = encoder = Encoder(scan)
             try:
                 if composer is None or expression is None:
-                    encode = partial(one.encode, searched=expression is not None)
-                    return self._copy(one, one.blocks(), encode, connections)
-                return self._copy_composed(one, composer, expression, connections)
+                    encode = partial(encoder.encode, searched=expression is not None)
+                    return self._copy(scan, scan.blocks(), encode, connections)
+                return self._copy_composed(scan, encoder, composer, expression, connections)
             except ValueDoesNotFit as error:
                 raise _differs(error) if self._merges else error from None
 
@@ -244,24 +247,25 @@ class Copying:
 
     def _copy(
         self,
-        one: Pass,
-        blocks: Iterable[Block],
-        encode: lanes.Encode,
+        scan: Scan,
+        blocks: Iterable[_Item],
+        encode: Callable[[_Item], Iterable[lanes.Buffer] | None],
         connections: Sequence[psycopg.Connection[TupleRow]],
         *,
         full_text: bool = False,
     ) -> int:
         statement = lanes.statement(
             self._names.shadow,
-            [column.name for column in one.columns],
-            one.reading.dialect.delimiter,
+            [column.name for column in scan.columns],
+            scan.reading.dialect.delimiter,
             full_text=full_text,
         )
         return lanes.copy(blocks, encode, connections, statement, self.connection)
 
     def _copy_composed(
         self,
-        one: Pass,
+        scan: Scan,
+        encoder: Encoder,
         composer: lexemes.Composer,
         expression: str,
         connections: Sequence[psycopg.Connection[TupleRow]],
@@ -270,34 +274,35 @@ class Copying:
 
         The blocks that the lanes had in hand or in their queue are kept until there is a trigger.
         """
-        blocks = one.blocks()
-        kept: list[Block] = []
-        order = self._order(one.columns)
+        blocks = scan.blocks()
+        kept: list[Sequence[memoryview]] = []
+        order = self._order(scan.columns)
 
         def until_given_up() -> Iterator[Block]:
             while not composer.gave_up and (block := next(blocks, None)) is not None:
                 yield block
 
+        def compose(cells: Sequence[pa.StringArray], left_out: Flags) -> pa.StringArray | None:
+            return composer.compose([cells[i] for i in order], left_out)
+
         def encode(block: Block) -> Sequence[memoryview] | None:
-            vectors = None
+            encoded = encoder.encode_composed(block, compose)
+            if encoded is None:
+                return None
+            pieces, has_full_text = encoded
+            if has_full_text:
+                return pieces
+            kept.append(pieces)  # they lack the column that this COPY has
+            return []
 
-            def compose(cells: Sequence[pa.StringArray], left_out: Flags) -> pa.StringArray | None:
-                nonlocal vectors
-                vectors = composer.compose([cells[i] for i in order], left_out)
-                return vectors
-
-            pieces = one.encode(block, compose)
-            if pieces and vectors is None:  # it lacks the column that this COPY has
-                kept.append(replace(block, data=b"".join(pieces)))
-                return []
-            return pieces
-
-        rows = self._copy(one, until_given_up(), encode, connections, full_text=True)
+        rows = self._copy(scan, until_given_up(), encode, connections, full_text=True)
         if composer.gave_up:
             with fulltext.filling(self.connection, self._names.shadow, expression):
-                rows += self._copy(one, kept, lambda block: [block.data], connections)
+                rows += self._copy(scan, kept, lambda pieces: pieces, connections)
                 kept.clear()
-                rows += self._copy(one, blocks, partial(one.encode, searched=True), connections)
+                rows += self._copy(
+                    scan, blocks, partial(encoder.encode, searched=True), connections
+                )
         return rows
 
     def _connect(self, stack: ExitStack, purpose: str) -> psycopg.Connection[TupleRow]:
@@ -347,11 +352,11 @@ class Copying:
         composer = lexemes.Composer(connection, columns, which, config, time_zone)
         return composer, expression(row="NEW.")
 
-    def finish(self, one: Pass) -> tuple[int, list[str]]:
+    def finish(self, scan: Scan) -> tuple[int, list[str]]:
         """Finish the shadow and swap it in, or merge it into the live table."""
         if self._merges:
-            return self._merge(one, self._fill_long_rows(one))
-        rows, warnings = one.rows_verified, []
+            return self._merge(scan, self._fill_long_rows(scan))
+        rows, warnings = scan.rows_verified, []
         with self._steps.step("primary_key", "adding the primary key"):
             if self._options.mode == "upsert" and self._key:
                 earlier = merge.keep_last(self.connection, self._names, self._key)
@@ -359,18 +364,18 @@ class Copying:
                 warnings += keys.told(earlier)
             relation.add_primary_key(self.connection, self._names)
             warnings += keep.build_indexes(self.connection, self._names, self._key)
-        warnings += _told(self._fill_long_rows(one))
+        warnings += _told(self._fill_long_rows(scan))
         if self.existed:
             self._index(self._names.shadow, self._names.shadow_full_text_index)
-        columns = [(column.name, column.type) for column in one.columns]
+        columns = [(column.name, column.type) for column in scan.columns]
         self._steps.ask(dictionary.types(self.connection, self._names), columns)
         with self._steps.step("swap", "swapping the tables"):
             relation.add_trigger(self.connection, self._names)
-            renamed = [(column.name, column.label) for column in one.columns if column.label]
+            renamed = [(column.name, column.label) for column in scan.columns if column.label]
             relation.label(self.connection, self._names, renamed)
             self._check_still_there()
             self.loaded = None
-            swapped = swap.swap(self.connection, self._names, one.rows_read, rows, self._others)
+            swapped = swap.swap(self.connection, self._names, scan.rows_read, rows, self._others)
             self.loaded = True
         warnings += swapped.warnings + self._overruled(columns)
         # What cannot be built on the shadow is told by both.
@@ -412,24 +417,24 @@ class Copying:
         with self._steps.step("analyze", "analysing the table"):
             relation.analyze(self.connection, table)
 
-    def _fill_long_rows(self, one: Pass) -> fulltext.Cut:
+    def _fill_long_rows(self, scan: Scan) -> fulltext.Cut:
         if self._options.full_text == "none":
             return fulltext.Cut()
         relation.keep_full_text(self.connection, self._names)
         shadow = self._names.shadow
-        left_out = one.left_out.tolist()
+        left_out = self._encoder.left_out.tolist() if self._encoder else []
         if self._merges and left_out:  # each is found by its _id
             relation.add_primary_key(self.connection, self._names)
         return fulltext.fill_long_rows(
             self.connection,
             shadow,
-            [(column.name, column.type) for column in one.columns],
+            [(column.name, column.type) for column in scan.columns],
             self._options.full_text,
             # What a trigger makes of a row, only the server has seen.
             fulltext.left_out(self.connection, shadow) if self._changed_by_triggers else left_out,
         )
 
-    def _merge(self, one: Pass, cut: fulltext.Cut) -> tuple[int, list[str]]:
+    def _merge(self, scan: Scan, cut: fulltext.Cut) -> tuple[int, list[str]]:
         with self._steps.step("swap", "adding the rows"):
             self._check_still_there()
             which = self._options.full_text
@@ -441,7 +446,7 @@ class Copying:
             self.loaded = True
         warnings = _told(cut)
         rows = merged.inserted + merged.updated
-        if lost := one.rows_verified - merged.duplicates - rows:
+        if lost := scan.rows_verified - merged.duplicates - rows:
             warnings.append(f"rows that a trigger of the table has left out: {lost}")
         return rows, warnings + keys.told(merged.duplicates)
 

@@ -1,17 +1,19 @@
-"""Verified strings -> COPY's CSV format, with ``_id`` in front, and before it ``_full_text``.
+"""Verified rows -> COPY's CSV format, with ``_id`` in front, and before it ``_full_text``.
 
-In: one string array per column, null for NULL. Out: one buffer of lines, cut like the source's,
-so that blocks that need no mending can go with them as they are. A column is quoted only where
-one of its cells needs it. Holds the block once more.
+In: a block whose records are in order, which stay as they are; or one string array per column,
+null for NULL. Out: lines cut like the source's, so that both go into one COPY. A column is quoted
+only where one of its cells needs it. Holds the block once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from loader.formats.csv.blocks import Block
 from loader.formats.csv.quoting import Offsets
 
 
@@ -33,7 +35,7 @@ def encode(
     """
     if not len(ids):
         return []
-    cells = [leading(ids, delimiter, vectors)]
+    cells = [_leading(ids, delimiter, vectors)]
     cells += [_quote(column, delimiter) for column in columns]
     rows = pc.binary_join_element_wise(
         *cells, delimiter, null_handling="replace", null_replacement=""
@@ -42,7 +44,23 @@ def encode(
     return [memoryview(pc.binary_join(one, line_end).buffers()[2]), memoryview(line_end.encode())]
 
 
-def leading(ids: Offsets, delimiter: str, vectors: pa.StringArray | None) -> pa.StringArray:
+def number(block: Block, delimiter: str, vectors: pa.StringArray | None = None) -> list[memoryview]:
+    """Return a block's records as COPY CSV: as they are, behind their ``_id``.
+
+    Args:
+        block: Its records are verified, and none is blank.
+        delimiter: Between cells.
+        vectors: The ``_full_text`` of each record, if the COPY has that column.
+    """
+    ends = np.concatenate((np.zeros(1, np.int32), block.ends.astype(np.int32)))
+    buffers = pa.py_buffer(ends), pa.py_buffer(block.data)
+    records = pa.StringArray.from_buffers(block.rows, *buffers)
+    ids = np.arange(block.first_id, block.first_id + block.rows)
+    lines = pc.binary_join_element_wise(_leading(ids, delimiter, vectors), records, delimiter)
+    return [memoryview(lines.buffers()[2])]
+
+
+def _leading(ids: Offsets, delimiter: str, vectors: pa.StringArray | None) -> pa.StringArray:
     """Return what goes in front of each row's own cells."""
     numbers = pa.array(ids).cast(pa.string())
     if vectors is None:

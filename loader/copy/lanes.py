@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -25,7 +26,6 @@ from loader.copy import locks
 from loader.copy.database import ours
 from loader.copy.relation import qualified
 from loader.errors import AircanError
-from loader.formats.csv.blocks import Block
 
 # When one lane fails, psycopg logs what the others met as they were stopped. Without a handler
 # Python would print that to stderr, below the one error that the caller gets.
@@ -36,7 +36,7 @@ _CANCEL_TIMEOUT_S = 5.0
 _STOP_POLL_S = 0.2  # how soon a failed lane is noticed while all queues are full
 
 Buffer = bytes | memoryview
-Encode = Callable[[Block], "Iterable[Buffer] | None"]
+_Item = TypeVar("_Item")  # what a lane encodes: a block
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class _Abandoned(Exception):
 
 
 @dataclass
-class _Feed:
+class _Feed(Generic[_Item]):
     """The queue between the reader and the lanes; None ends a lane."""
 
-    blocks: queue.Queue[Block | None]
+    blocks: queue.Queue[_Item | None]
     watch: psycopg.Connection[TupleRow]
     watched: float = field(default_factory=time.monotonic)
     failed: threading.Event = field(default_factory=threading.Event)
@@ -64,7 +64,7 @@ class _Feed:
     copying: set[int] = field(default_factory=set)
     given_up: set[int] = field(default_factory=set)
 
-    def put(self, block: Block | None) -> None:
+    def put(self, block: _Item | None) -> None:
         taken = False
         while not taken and not self.failed.is_set():
             with suppress(queue.Full):
@@ -74,7 +74,7 @@ class _Feed:
             if time.monotonic() - self.watched > _WATCH_EVERY_S:
                 _watch(self)
 
-    def take(self) -> Block | None:
+    def take(self) -> _Item | None:
         while not self.failed.is_set():
             try:
                 return self.blocks.get(timeout=_STOP_POLL_S)
@@ -103,8 +103,8 @@ def statement(
 
 
 def copy(
-    blocks: Iterable[Block],
-    encode: Encode,
+    blocks: Iterable[_Item],
+    encode: Callable[[_Item], Iterable[Buffer] | None],
     connections: Sequence[psycopg.Connection[TupleRow]],
     copy_statement: Statement,
     watch: psycopg.Connection[TupleRow],
@@ -127,7 +127,7 @@ def copy(
             name a row, the one of the earliest row. The table is of no use then: a lane that had
             ended before may have left its rows.
     """
-    feed = _Feed(queue.Queue(maxsize=len(connections)), watch)
+    feed: _Feed[_Item] = _Feed(queue.Queue(maxsize=len(connections)), watch)
     with ThreadPoolExecutor(len(connections), thread_name_prefix="lane") as threads:
         try:
             # In here, because an interrupt may come when only the first of them runs.
@@ -156,14 +156,14 @@ def _row(error: BaseException) -> float:
     return math.inf if row is None else row
 
 
-def _stop(feed: _Feed, connections: Sequence[psycopg.Connection[TupleRow]]) -> None:
+def _stop(feed: _Feed[_Item], connections: Sequence[psycopg.Connection[TupleRow]]) -> None:
     feed.failed.set()  # each lane sees it before its next block
     for connection in connections:  # and need not wait for a server that is stuck
         with suppress(psycopg.Error):
             connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
 
 
-def _feed_all(feed: _Feed, blocks: Iterable[Block]) -> None:
+def _feed_all(feed: _Feed[_Item], blocks: Iterable[_Item]) -> None:
     """Feed the lanes until the blocks end or a lane fails."""
     for block in blocks:
         feed.put(block)
@@ -171,7 +171,7 @@ def _feed_all(feed: _Feed, blocks: Iterable[Block]) -> None:
             return
 
 
-def _watch(feed: _Feed) -> None:
+def _watch(feed: _Feed[_Item]) -> None:
     """Stop the lanes if the server has given up one of their COPYs.
 
     libpq does not look at the server's answer before the end of the data: a disk that is full in
@@ -194,8 +194,8 @@ def _watch(feed: _Feed) -> None:
 
 
 def _lane(
-    feed: _Feed,
-    encode: Encode,
+    feed: _Feed[_Item],
+    encode: Callable[[_Item], Iterable[Buffer] | None],
     connection: psycopg.Connection[TupleRow],
     copy_statement: Statement,
 ) -> int:
@@ -213,8 +213,8 @@ def _lane(
 
 
 def _copy_blocks(
-    feed: _Feed,
-    encode: Encode,
+    feed: _Feed[_Item],
+    encode: Callable[[_Item], Iterable[Buffer] | None],
     connection: psycopg.Connection[TupleRow],
     copy_statement: Statement,
 ) -> int:
@@ -234,7 +234,9 @@ def _copy_blocks(
         return cursor.rowcount
 
 
-def _lock(feed: _Feed, connection: psycopg.Connection[TupleRow], table: sql.Identifier) -> None:
+def _lock(
+    feed: _Feed[_Item], connection: psycopg.Connection[TupleRow], table: sql.Identifier
+) -> None:
     """Get the lock that the COPY needs, before which nothing has been taken from the queue."""
     statement = sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(table)
 
@@ -248,7 +250,9 @@ def _lock(feed: _Feed, connection: psycopg.Connection[TupleRow], table: sql.Iden
     connection.execute("SET LOCAL lock_timeout = 0")
 
 
-def _write_blocks(feed: _Feed, encode: Encode, stream: psycopg.Copy) -> None:
+def _write_blocks(
+    feed: _Feed[_Item], encode: Callable[[_Item], Iterable[Buffer] | None], stream: psycopg.Copy
+) -> None:
     while (block := feed.take()) is not None:
         pieces = encode(block)
         if pieces is None:
