@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from loader.net.settings import SourceSettings
     from loader.options import Options
     from loader.progress import Progress
+    from loader.reloading import Outcome
     from loader.report import Report
-    from loader.resources import Outcome
 
 __all__ = [
     "AircanError",
@@ -46,7 +46,7 @@ _HOMES = {
     "Guard": "net.guard",
     "Limits": "net.limits",
     "Options": "options",
-    "Outcome": "resources",
+    "Outcome": "reloading",
     "Progress": "progress",
     "Report": "report",
     "SourceSettings": "net.settings",

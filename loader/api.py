@@ -9,12 +9,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from loader import resources
+from loader import reloading
 from loader.options import Options, completed
 from loader.pipeline import load as _load
 from loader.progress import Progress
+from loader.reloading import Outcome
 from loader.report import Report
-from loader.resources import Outcome
 
 
 def load(
@@ -49,7 +49,7 @@ def reload(
     **options: Any,  # noqa: ANN401
 ) -> Report:
     """Load the file of a resource that CKAN knows, as CKAN describes it; see ``load``."""
-    return resources.reload(resource_id, Options(**options), progress)
+    return reloading.reload(resource_id, Options(**options), progress)
 
 
 def reload_dataset(
@@ -67,7 +67,7 @@ def reload_dataset(
         progress: As for ``load``.
         **options: As for ``load``.
     """
-    return resources.reload_dataset(name, Options(**options), force=force, progress=progress)
+    return reloading.reload_dataset(name, Options(**options), force=force, progress=progress)
 
 
 def reload_all(
@@ -77,4 +77,4 @@ def reload_all(
     **options: Any,  # noqa: ANN401
 ) -> Iterator[Outcome]:
     """Do as ``reload_dataset`` does, for every dataset that the token may see."""
-    return resources.reload_all(Options(**options), force=force, progress=progress)
+    return reloading.reload_all(Options(**options), force=force, progress=progress)
