@@ -504,7 +504,7 @@ class _Load:
                     content = stack.enter_context(
                         open_content(self.uri, self.options.source, identity, hashed=hashed)
                     )
-                    reading = read(content.stream, self.options, types)
+                    reading = read(content.stream, self.options.reading, types)
                     self.report.bytes = content.source.bytes_read
                 if verdict and _headers(verdict.columns) != _headers(reading.columns):
                     # All that shows it where a server tells no identity.
