@@ -50,7 +50,7 @@ test: $(VENV)/dev.stamp $(CKANS) $(AIRFLOW)/made.stamp $(AIRFLOW2)/made.stamp ##
 coverage: $(VENV)/dev.stamp ## which lines and branches of loader/ the tests reach that need only PostgreSQL
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -n 2 --dist loadscope --no-loadscope-reorder \
-	    --ignore=tests/airflow --ignore=tests/ckan --ignore=tests/extension
+	    tests/unit tests/postgres
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -22,7 +22,7 @@ from loader.options import Options as AllOptions
 from loader.report import Report
 from loader.scan.reading import read
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 DECISIONS = sorted((DOCS / "decisions").glob("[!R]*.md"))

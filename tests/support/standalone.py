@@ -29,7 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = Path(os.environ.get("AIRCAN_TEST_AIRFLOW") or CHECKOUT / ".airflow").absolute()
 DAGS = CHECKOUT / "dags"
 # To try this Airflow with.
-TEST_DAGS = Path(__file__).with_name("dags")
+TEST_DAGS = CHECKOUT / "tests" / "airflow" / "dags"
 
 # What is in this database need not survive a power failure.
 UNSAFE = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
