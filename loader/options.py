@@ -14,12 +14,11 @@ from types import NoneType
 from typing import Literal, get_args
 
 from loader.ckan.settings import BatchSettings
-from loader.copy.settings import FtsIndex, FullText, OnConcurrentWrites
+from loader.copy.settings import FtsIndex, FullText, Mode, OnConcurrentWrites
 from loader.errors import UsageError
 from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, file_name, mask_uri
 
 OnTypeError = Literal["fail", "widen"]
-Mode = Literal["replace", "append", "upsert"]
 Via = Literal["auto", "copy", "api"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
