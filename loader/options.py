@@ -14,7 +14,7 @@ from types import NoneType
 from typing import Literal, get_args
 
 from loader.ckan.settings import BatchSettings
-from loader.copy.settings import FtsIndex, FullText, OnConcurrentWrites
+from loader.copy.settings import FtsIndex, FullText, Mode, OnConcurrentWrites
 from loader.errors import UsageError
 from loader.net.guard import ALLOWED_HOSTS, Guard
 from loader.net.settings import SourceSettings
@@ -22,7 +22,6 @@ from loader.net.uri import file_name, mask_uri
 from loader.scan.settings import ReadSettings
 
 OnTypeError = Literal["fail", "widen"]
-Mode = Literal["replace", "append", "upsert"]
 Via = Literal["auto", "copy", "api"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
