@@ -13,6 +13,10 @@ from loader.errors import AircanError
 
 if TYPE_CHECKING:
     from loader.api import load, reload, reload_all, reload_dataset
+    from loader.ckan.settings import BatchSettings
+    from loader.net.guard import Guard
+    from loader.net.limits import Limits
+    from loader.net.settings import SourceSettings
     from loader.options import Options
     from loader.progress import Progress
     from loader.report import Report
@@ -20,10 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AircanError",
+    "BatchSettings",
+    "Guard",
+    "Limits",
     "Options",
     "Outcome",
     "Progress",
     "Report",
+    "SourceSettings",
     "errors",
     "load",
     "reload",
@@ -34,14 +42,18 @@ __version__ = "0.1.0"
 
 # Imported when they are asked for: a DAG file, read every few seconds, needs none of them.
 _HOMES = {
+    "BatchSettings": "ckan.settings",
+    "Guard": "net.guard",
+    "Limits": "net.limits",
     "Options": "options",
     "Outcome": "resources",
     "Progress": "progress",
     "Report": "report",
-    "load": "library",
-    "reload": "library",
-    "reload_all": "library",
-    "reload_dataset": "library",
+    "SourceSettings": "net.settings",
+    "load": "api",
+    "reload": "api",
+    "reload_all": "api",
+    "reload_dataset": "api",
 }
 
 

@@ -14,10 +14,9 @@ from typing import Any
 from frictionless import Checklist, Dialect, Resource
 
 from loader.errors import SourceError, UsageError, memory_told
-from loader.net.uri import split_scheme
+from loader.net.uri import mask_uri, split_scheme
 from loader.options import Options, default_resource_id
 from loader.scan.reading import Reading, read
-from loader.source import mask_uri
 from loader.types import schema
 from loader.types.constraints import Constraints
 

@@ -16,7 +16,9 @@ from typing import Literal, get_args
 from loader.ckan.settings import BatchSettings
 from loader.copy.settings import FtsIndex, FullText, OnConcurrentWrites
 from loader.errors import UsageError
-from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, file_name, mask_uri
+from loader.net.guard import ALLOWED_HOSTS, Guard
+from loader.net.settings import SourceSettings
+from loader.net.uri import file_name, mask_uri
 
 OnTypeError = Literal["fail", "widen"]
 Mode = Literal["replace", "append", "upsert"]
@@ -40,8 +42,8 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("rejects", "rejects_folder"), _PATH),
     **dict.fromkeys(("schema", "dialect"), _DESCRIPTOR),
     "key": ((Sequence,), "a sequence of columns' names"),
-    "source": ((SourceSettings,), "loader.source.SourceSettings"),
-    "batches": ((BatchSettings,), "loader.ckan.settings.BatchSettings"),
+    "source": ((SourceSettings,), "loader.SourceSettings"),
+    "batches": ((BatchSettings,), "loader.BatchSettings"),
 }
 _MOST_LANES = 64
 _MOST_DEFAULT_LANES = 4  # more only help a server with many cores and fast disks

@@ -38,6 +38,7 @@ from loader.errors import (
     memory_told,
 )
 from loader.net.failures import changed
+from loader.net.uri import mask_uri
 from loader.options import Options, default_resource_id
 from loader.progress import Progress, Silent
 from loader.report import BadRows, Report
@@ -45,7 +46,7 @@ from loader.scan import rowless
 from loader.scan.reading import Reading, is_certain, read
 from loader.scan.rejects import Rejects, check_place, remove_leftovers, remove_stale
 from loader.scan.scan import Scan
-from loader.source import Identity, mask_uri
+from loader.source.identity import Identity
 from loader.source.local import local_path
 from loader.steps import BeforeColumnsChange, Steps
 from loader.types import datatypes

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from loader.errors import AircanError, Cancelled, CkanForbidden, CkanNotFound, UsageError
+from loader.net.uri import mask_uri
 from loader.options import Options, completed, guarded
 from loader.pipeline import load
 from loader.progress import Progress, Silent
 from loader.report import Report
-from loader.source import mask_uri, open_source
+from loader.source.stream import open_source
 from loader.types.descriptor import from_json
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from test_ckan_errors import GOOD, JSON, RESOURCE, Answering, error
 from loader.ckan import answers
 from loader.ckan.client import Ckan, CkanSettings
 from loader.errors import CkanRefused, CkanUnreachable, NotACkan
-from loader.source import Guard
+from loader.net.guard import Guard
 
 MIB = 1 << 20
 SENT = 200  # MiB that a server sends before it gives up

@@ -9,7 +9,7 @@ import pytest
 from loader import Options
 from loader.errors import UsageError
 from loader.factory import conf, on_airflow
-from loader.source import Limits
+from loader.net.limits import Limits
 
 
 def nested(levels: int) -> list[object]:

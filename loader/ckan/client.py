@@ -42,9 +42,11 @@ from loader.errors import (
     NotACkan,
     UsageError,
 )
+from loader.net.guard import Guard
 from loader.net.session import new_session
-from loader.source import Guard, SourceSettings, has_one_reading
-from loader.source.transport import Target
+from loader.net.settings import SourceSettings
+from loader.net.target import Target
+from loader.net.uri import has_one_reading
 from loader.types import datatypes
 
 T = TypeVar("T")

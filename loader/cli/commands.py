@@ -38,6 +38,9 @@ from loader.errors import (
     UsageError,
     memory_told,
 )
+from loader.net.limits import Limits
+from loader.net.settings import SourceSettings
+from loader.net.uri import mask_text, mask_uri
 from loader.options import (
     Options,
     completed,
@@ -48,7 +51,6 @@ from loader.pipeline import load as load_source
 from loader.progress import Bar, Lines, Progress
 from loader.report import Report
 from loader.resources import Outcome
-from loader.source import Limits, SourceSettings, mask_text, mask_uri
 from loader.types.descriptor import from_json
 
 if TYPE_CHECKING:

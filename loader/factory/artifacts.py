@@ -38,8 +38,7 @@ from loader.errors import (
 from loader.factory import shapes
 from loader.factory.shapes import Shape
 from loader.net import failures
-from loader.net.uri import split_scheme
-from loader.source import mask_uri
+from loader.net.uri import mask_uri, split_scheme
 from loader.source.gcs import BUCKET, foreign_errors
 
 if TYPE_CHECKING:
@@ -584,7 +583,7 @@ class _Bucket:
             return storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT", "none"))
 
     @cached_property
-    def _patience(self) -> dict[str, Any]:
+    def _timeouts(self) -> dict[str, Any]:
         from google.cloud.storage.retry import DEFAULT_RETRY  # noqa: PLC0415
 
         return {"timeout": _TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(_RETRY_S)}
@@ -604,10 +603,10 @@ class _Bucket:
         with self.seam(key):
             from google.api_core.exceptions import NotFound  # noqa: PLC0415
 
-            chunks = {"chunk_size": _CHUNK_BYTES, "raw_download": True, **self._patience}
+            chunks = {"chunk_size": _CHUNK_BYTES, "raw_download": True, **self._timeouts}
             try:
                 stream: IO[bytes] = self._smart_open(
-                    key, "rb", get_blob_kwargs=self._patience, blob_open_kwargs=chunks
+                    key, "rb", get_blob_kwargs=self._timeouts, blob_open_kwargs=chunks
                 )
             except NotFound:
                 return None
@@ -616,7 +615,7 @@ class _Bucket:
     @contextmanager
     def writing(self, key: str) -> Iterator[IO[bytes]]:
         with self.seam(key):
-            upload = self._smart_open(key, "wb", blob_open_kwargs=self._patience)
+            upload = self._smart_open(key, "wb", blob_open_kwargs=self._timeouts)
         try:
             yield upload
             with self.seam(key):
@@ -641,12 +640,12 @@ class _Bucket:
 
     def exists(self, key: str) -> bool:
         with self.seam(key):
-            return bool(self._blob(self._prefix + key).exists(**self._patience))
+            return bool(self._blob(self._prefix + key).exists(**self._timeouts))
 
     def written(self, key: str) -> datetime | None:
         with self.seam(key):
             bucket = self._client.bucket(self._bucket)
-            blob = bucket.get_blob(self._prefix + key, **self._patience)
+            blob = bucket.get_blob(self._prefix + key, **self._timeouts)
             found: datetime | None = blob.updated if blob else None
         return found
 
@@ -659,7 +658,7 @@ class _Bucket:
                 self._bucket,
                 prefix=self._prefix + prefix,
                 fields="items(name,size,updated),nextPageToken",
-                **self._patience,
+                **self._timeouts,
             )
             for blob in blobs:
                 yield blob.name.removeprefix(self._prefix), blob.size, blob.updated
@@ -670,7 +669,7 @@ class _Bucket:
 
             for name, _, _ in list(self.files(f"{key}/", lambda *_: None)):
                 with suppress(NotFound):  # deleted meanwhile
-                    self._blob(self._prefix + name).delete(**self._patience)
+                    self._blob(self._prefix + name).delete(**self._timeouts)
 
     @contextmanager
     def seam(self, key: str) -> Iterator[None]:

@@ -117,7 +117,7 @@ def settings(dag_id: str) -> Settings:
     What is wrong with them is among them: a step fails with it, and CKAN is still told.
     """
     from loader.factory.tasks import Settings  # noqa: PLC0415
-    from loader.source import Limits  # noqa: PLC0415
+    from loader.net.limits import Limits  # noqa: PLC0415
 
     return Settings(
         allowed_hosts=environment.ALLOWED_HOSTS.tolerant(),

@@ -41,10 +41,12 @@ from loader.factory.connections import Connection
 from loader.factory.once import Once
 from loader.factory.shapes import Shape
 from loader.factory.status import Job, Telling, ask
-from loader.net.guard import WEB
+from loader.net.guard import WEB, Guard
+from loader.net.limits import Limits
+from loader.net.settings import SourceSettings
+from loader.net.uri import fingerprint, mask_uri
 from loader.options import Options
 from loader.report import Report
-from loader.source import Guard, Limits, SourceSettings, fingerprint, mask_uri
 from loader.steps import BeforeColumnsChange
 
 _log = logging.getLogger(__name__)

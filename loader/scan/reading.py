@@ -23,7 +23,9 @@ from loader.formats.csv.table import Rows
 from loader.formats.csv.text import Readable, WithoutDosEnd
 from loader.options import Options
 from loader.scan import rowless
-from loader.source import Identity, Source, open_source, unpack
+from loader.source import unpack
+from loader.source.identity import Identity
+from loader.source.stream import Source, open_source
 from loader.types import convert, schema
 from loader.types.schema import Column
 from loader.types.verdict import Verdict

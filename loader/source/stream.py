@@ -17,12 +17,14 @@ from loader.errors import SourceError, SourceUnreachable, UsageError
 from loader.net.failures import Passing, changed
 from loader.net.guard import WEB
 from loader.net.pace import Pace
-from loader.net.patience import Patience, SourceSettings
+from loader.net.retry import Retry
+from loader.net.settings import SourceSettings
+from loader.net.target import Target
 from loader.net.uri import file_name, has_one_reading, mask_uri, split_scheme
 from loader.source import gcs, http, local
 from loader.source.identity import Identity
 from loader.source.local import LocalFile
-from loader.source.transport import Connection, Target, Transport
+from loader.source.transport import Connection, Transport
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -121,7 +123,7 @@ class Source(io.RawIOBase):
         )
         self._transport = transport
         self._expected = expected
-        self._patience = Patience(settings, opening=expected is None)
+        self._retry = Retry(settings, opening=expected is None)
         self._connection: Connection | None = None
         self._ended = False
         self._hash: hashlib._Hash | None = None
@@ -132,7 +134,7 @@ class Source(io.RawIOBase):
         except SourceError:
             self.close()
             raise
-        self._patience = Patience(settings, opening=False)
+        self._retry = Retry(settings, opening=False)
 
     def __repr__(self) -> str:
         """Return the kind and the masked URI."""
@@ -231,7 +233,7 @@ class Source(io.RawIOBase):
             except Passing as error:
                 self._disconnect()
                 self._check_resumable(error)
-                self._patience.bear(error, self.bytes_read)
+                self._retry.wait(error, self.bytes_read)
 
     def _read(self, connection: Connection, view: memoryview) -> int:
         count = connection.readinto(view)

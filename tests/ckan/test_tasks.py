@@ -30,7 +30,7 @@ from loader.factory.cleanup import clean_up
 from loader.factory.connections import NoConnection
 from loader.factory.failed import last_failed
 from loader.factory.tasks import Run, Settings
-from loader.source import Limits
+from loader.net.limits import Limits
 
 STEPS = ("prepare", "convert", "load", "register")
 CSV = "id,name,when\n1,Straße,2020-02-29\n2,,1999-01-01\n3,x y,2001-01-01\n"

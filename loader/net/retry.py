@@ -9,13 +9,10 @@ import logging
 import math
 import random
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from loader.errors import SourceUnreachable
 from loader.net.failures import Passing, TimedOut, UnknownName
-from loader.net.guard import Guard
-from loader.net.limits import Limits
+from loader.net.settings import SourceSettings
 
 _log = logging.getLogger(__name__)
 
@@ -26,36 +23,7 @@ _PROGRESS_BYTES = 1024 * 1024  # received since the last refill: the retries cou
 _OPENING_RETRIES: dict[type[Passing], int] = {UnknownName: 2, TimedOut: 0}
 
 
-@dataclass(frozen=True)
-class SourceSettings:
-    """How to speak to a server, and how patient to be with it.
-
-    Attributes:
-        headers: Sent over HTTP; ``Authorization`` to the source's own host only, not to one that
-            it redirects to.
-        token_stays: Whether ``Authorization`` goes to this very URL only, and to no other of its
-            host that it redirects to.
-        guard: What may be fetched, for URLs that others wrote: http(s):// at its addresses only,
-            redirects included and without the environment's proxies and ~/.netrc, and gs://.
-            None for the user's own: anything.
-        limits: How many bytes there may be, and how slowly they may come.
-    """
-
-    connect_timeout_s: float = 5.0
-    read_timeout_s: float = 60.0
-    retries: int = 8  # in a row, without progress of a megabyte between them
-    all_retries: int = 2000  # whatever the progress: once a minute for a day are 1,440
-    backoff_s: float = 0.5
-    max_backoff_s: float = 15.0
-    opening_retries: int = 3  # before the first answer: a wrong address is to be told soon
-    opening_wait_s: float = 5.0  # between all of those
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # they may hold a token
-    token_stays: bool = False
-    guard: Guard | None = None
-    limits: Limits = field(default_factory=Limits)
-
-
-class Patience:
+class Retry:
     """How many more failures are borne: `retries` for each megabyte, `all_retries` for all.
 
     Args:
@@ -70,7 +38,7 @@ class Patience:
         self._failures = self._all_failures = 0
         self._refilled_at = 0
 
-    def bear(self, error: Passing, position: int) -> None:
+    def wait(self, error: Passing, position: int) -> None:
         """Wait before the next try, or give up with what stands in the way."""
         if position - self._refilled_at >= _PROGRESS_BYTES:
             self._failures, self._refilled_at = 0, position
