@@ -1,6 +1,6 @@
 # Everything runs in .venv, which the first target that needs it makes, and the CKANs and the Airflow
-# of the tests in environments of their own: .ckan, .airflow, .airflow2. `make up` works in .factory. The
-# tests need a Chromium: where there is none, and root runs them, it is installed from Debian.
+# of the tests in environments of their own: .ckan, .airflow, .airflow2. `make up` works in .factory.
+# The tests of the extension need a Chromium: where there is none, root gets Debian's.
 
 PYTHON ?= python3
 # CKAN 2.11 and Airflow 2 do not run on Python 3.13, so those of the tests have an older one then.
@@ -15,15 +15,22 @@ CKAN := .ckan
 CKANS := $(CKAN)/2.12.0/made.stamp $(CKAN)/2.11.5/made.stamp
 AIRFLOW := .airflow
 AIRFLOW2 := .airflow2
+SERVICES := $(VENV)/dev.stamp $(CKANS) $(AIRFLOW)/made.stamp $(AIRFLOW2)/made.stamp
+ENVIRONMENTS = AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) AIRCAN_TEST_AIRFLOW=$(CURDIR)/$(AIRFLOW) \
+    AIRCAN_TEST_AIRFLOW2=$(CURDIR)/$(AIRFLOW2)
+# Of the processes that run tests, each has servers of its own.
+JOBS ?= 2
+PYTEST = pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 # What is run here is about the embedded PostgreSQL, whatever the caller has set.
 unexport AIRCAN_DATASTORE_URL AIRCAN_CKAN_URL AIRCAN_CKAN_TOKEN
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down airflow test coverage lint types bench bench-guard bench-ckan clean
+.PHONY: help demo up down airflow test test-services test-ckan test-airflow test-extension test-all \
+    coverage browser lint types bench bench-guard bench-ckan clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## load the sample into an embedded PostgreSQL and query it
 	@BIN=$(BIN) sh samples/demo.sh $(SAMPLE)
@@ -42,17 +49,33 @@ airflow: $(AIRFLOW)/made.stamp ## Airflow with the DAGs, on http://localhost:808
 	    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS=true AIRFLOW__API__HOST=127.0.0.1 \
 	    AIRCAN_ARTIFACTS="$${AIRCAN_ARTIFACTS:-$$PWD/artifacts}" airflow standalone
 
-test: $(VENV)/dev.stamp $(CKANS) $(AIRFLOW)/made.stamp $(AIRFLOW2)/made.stamp ## run all tests, on PostgreSQL 18 and 16, CKAN 2.12 and 2.11, Airflow 3.3 and 2.11, in a browser
-	@$(BIN)/python tests/extension/browser.py
-	@AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) AIRCAN_TEST_AIRFLOW=$(CURDIR)/$(AIRFLOW) AIRCAN_TEST_AIRFLOW2=$(CURDIR)/$(AIRFLOW2) \
-	    $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+test: $(VENV)/dev.stamp ## the tests that need at most PostgreSQL, on 18 and 16: three minutes on two cores
+	@$(BIN)/python -m $(PYTEST) tests/unit tests/postgres
 
-coverage: $(VENV)/dev.stamp ## which lines and branches of loader/ the tests reach that need only PostgreSQL
+test-services: $(SERVICES) browser ## the tests in real CKANs, Airflows and a browser: twenty minutes on two cores
+	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) tests/ckan tests/airflow tests/extension
+
+test-ckan: $(VENV)/dev.stamp $(CKANS) ## of these, those that load into CKAN 2.12 and 2.11
+	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) tests/ckan
+
+test-airflow: $(VENV)/dev.stamp $(CKAN)/2.12.0/made.stamp $(AIRFLOW)/made.stamp ## of these, those of the DAGs, in Airflow 3
+	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) tests/airflow
+
+test-extension: $(SERVICES) browser ## of these, those of the extension, in both CKANs, Airflow 3 and 2, and a browser
+	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) tests/extension
+
+test-all: ## all tests
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-services
+
+coverage: $(VENV)/dev.stamp ## which lines and branches of loader/ `make test` reaches
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 2 --dist loadscope --no-loadscope-reorder \
-	    --ignore=tests/airflow --ignore=tests/ckan --ignore=tests/extension
+	@$(BIN)/coverage run -m $(PYTEST) tests/unit tests/postgres
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+browser: $(VENV)/dev.stamp
+	@$(BIN)/python tests/extension/browser.py
 
 lint: $(VENV)/dev.stamp ## check the style with ruff, and the spelling
 	@$(BIN)/ruff check .

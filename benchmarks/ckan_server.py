@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.server import Server
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "ckan"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
 from portal import ENVIRONMENTS, Portal, Refused
 

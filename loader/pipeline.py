@@ -44,9 +44,10 @@ from loader.options import Options, default_resource_id
 from loader.progress import Progress, Silent
 from loader.report import BadRows, Report
 from loader.scan import rowless
-from loader.scan.reading import Reading, is_certain, read
+from loader.scan.reading import Reading, read
 from loader.scan.rejects import Rejects, check_place, remove_leftovers, remove_stale
 from loader.scan.scan import Scan
+from loader.source.content import Content, open_content
 from loader.source.identity import Identity
 from loader.source.local import local_path
 from loader.steps import BeforeColumnsChange, Steps
@@ -501,14 +502,15 @@ class _Load:
             with ExitStack() as stack:
                 again = "beginning again with wider columns"
                 with self.steps.step("infer", again if verdict else "reading the header"):
-                    reading = stack.enter_context(
-                        read(self.uri, self.options, identity, types, hashed=hashed)
+                    content = stack.enter_context(
+                        open_content(self.uri, self.options.source, identity, hashed=hashed)
                     )
-                    self.report.bytes = reading.source.bytes_read
+                    reading = read(content.stream, self.options, types)
+                    self.report.bytes = content.source.bytes_read
                 if verdict and _headers(verdict.columns) != _headers(reading.columns):
                     # All that shows it where a server tells no identity.
-                    raise changed(reading.source.uri)
-                identity = reading.source.identity
+                    raise changed(content.source.uri)
+                identity = content.source.identity
                 verdict = Verdict(
                     verdict.columns if verdict else reading.columns,
                     reading.missing,
@@ -518,14 +520,14 @@ class _Load:
                 way.check(verdict.columns)
                 if reading.guessed_rowless:
                     rowless.check_familiar(reading.columns, way.replaced(), reading.dialect)
-                self.steps.progress.expect(reading.source.size)
+                self.steps.progress.expect(content.source.size)
                 with self.steps.step("copy", "copying rows"):
-                    done = self._take(way, reading, verdict)
-                uncertain = not is_certain(identity)
-                md5 = reading.source.md5() if uncertain or (hashed and not verdict.widened) else ""
+                    done = self._take(way, content, reading, verdict)
+                uncertain = not content.source.is_certain
+                md5 = content.source.md5() if uncertain or (hashed and not verdict.widened) else ""
             before, seen = seen, (done.rows_read, done.blank_lines, md5 if uncertain else "")
             if before not in (None, seen):
-                raise changed(reading.source.uri)
+                raise changed(content.source.uri)
             self.report.warnings += verdict.reasons
             if not verdict.widened:
                 return done, md5 if hashed else ""
@@ -549,13 +551,18 @@ class _Load:
                 types[name] = known
         return types
 
-    def _take(self, way: Way, reading: Reading, verdict: Verdict) -> Scan:
+    def _take(self, way: Way, content: Content, reading: Reading, verdict: Verdict) -> Scan:
         with self._rejects() as rejects:
-            scan = Scan(reading, verdict, rejects, self.steps.progress)
+
+            def advance(rows: int) -> None:
+                self.steps.progress.advance(content.source.bytes_read, rows)
+
+            scan = Scan(reading, verdict, rejects, advance)
             try:
                 stored = way.store(scan)
             finally:
-                self._tell(reading, verdict, scan, rejects)
+                self.report.bytes = content.source.bytes_read
+                self._tell(verdict, scan, rejects)
             if verdict.widened:
                 rejects.discard()
                 return scan
@@ -567,7 +574,7 @@ class _Load:
         if rejects.count and not stored:
             raise _no_row_placed(rejects)
         self.steps.stored = stored
-        self._warn(reading, scan)
+        self._warn(content, reading, scan)
         return scan
 
     def _rejects(self) -> Rejects:
@@ -583,9 +590,8 @@ class _Load:
                 check_place(self.rejects)
         return Rejects(self.rejects, self.options.max_bad_rows)
 
-    def _tell(self, reading: Reading, verdict: Verdict, scan: Scan, rejects: Rejects) -> None:
+    def _tell(self, verdict: Verdict, scan: Scan, rejects: Rejects) -> None:
         """Put into the report what is known, also when the copy failed."""
-        self.report.bytes = reading.source.bytes_read
         self.report.columns = [
             {
                 "id": column.name,
@@ -603,7 +609,7 @@ class _Load:
             first=[{"row": reject.row, "reason": reject.reason} for reject in rejects.first],
         )
 
-    def _warn(self, reading: Reading, scan: Scan) -> None:
+    def _warn(self, content: Content, reading: Reading, scan: Scan) -> None:
         warnings = self.report.warnings
         if reading.preamble:
             warnings.append(
@@ -626,7 +632,7 @@ class _Load:
             warnings.append("left out: the Ctrl-Z at the end, which ends a file of DOS")
         if reading.header_may_be_data:
             warnings.append("the first row looks like data: --header-row 0 loads it as a row")
-        if not (reading.source.end_is_certain or reading.packed):
+        if not content.tells_its_end:
             warnings.append(
                 "the server does not tell where the file ends: had the connection been cut,"
                 " nobody would know"

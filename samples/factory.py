@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-for tests in ("tests/airflow", "tests/ckan"):
-    sys.path.insert(0, str(CHECKOUT / tests))
+sys.path.insert(0, str(CHECKOUT / "tests" / "support"))
 
 from portal import ADMIN, PASSWORD, Portal  # noqa: E402
 from standalone import Airflow  # noqa: E402

@@ -1,5 +1,6 @@
 """From a URI to bytes: local files, http(s):// and gs://.
 
+    content     a URI -> its content, unpacked
     stream      a URI -> a Source; the connection broke -> it is taken up again
     unpack      a Source -> its content: gzip, bz2, xz, zstd, or a zip with one file in it
     identity    whether it is still the same source

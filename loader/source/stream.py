@@ -140,6 +140,11 @@ class Source(io.RawIOBase):
         """Return the kind and the masked URI."""
         return f"<{type(self).__name__} {self.uri}>"
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether its identity tells which bytes it has."""
+        return self.identity is not None and self.identity.is_certain
+
     def readable(self) -> bool:
         """Return True."""
         return True

@@ -1,7 +1,7 @@
 """Real Airflows that ask for a user and a password: Airflow 3, and Airflow 2 for REST API v1.
 
-Airflow 2 comes from an environment of its own, which `make test` makes: `.airflow2`, or the folder
-that AIRCAN_TEST_AIRFLOW2 names.
+Airflow 2 comes from an environment of its own, which `make test-extension` makes: `.airflow2`, or
+the folder that AIRCAN_TEST_AIRFLOW2 names.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Airflow2:
     def __init__(self, folder: Path) -> None:
         if not (ENVIRONMENT_2 / "bin" / "airflow").exists():
             raise FileNotFoundError(
-                f"Airflow 2 is not installed in {ENVIRONMENT_2}: `make test` makes it there"
+                f"Airflow 2 is not in {ENVIRONMENT_2}: `make test-extension` installs it there"
             )
         self.folder = folder
         self.port, *self._other_ports = standalone._free_ports(4)

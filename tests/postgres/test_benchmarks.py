@@ -22,7 +22,7 @@ from benchmarks.measure import WAYS, Data, Run, WrongResult, _check_report, meas
 from benchmarks.run import File, Plan, _conclude, _parser, _plan, _write, main
 from benchmarks.server import embedded_server
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def text(kind: str, rows: int) -> str:
@@ -75,7 +75,7 @@ class TestGenerate:
     def test_the_command_writes_what_the_function_makes(self, tmp_path: Path) -> None:
         path = tmp_path / "taxi.csv"
         command = [sys.executable, "-m", "benchmarks.generate", "taxi", "1234", str(path)]
-        subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
+        subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
         assert path.read_text() == text("taxi", 1234)
         assert write("taxi", 1234, path) == path.stat().st_size
 

@@ -228,7 +228,7 @@ class TestConclusion:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.ckan", "--rows", "10"],
             env={**os.environ, "AIRCAN_TEST_CKAN": str(tmp_path)},
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             capture_output=True,
             text=True,
         )

@@ -1,8 +1,8 @@
 """One real Airflow for the tests: `airflow standalone` on a PostgreSQL of its own.
 
-Airflow comes from an environment of its own, which `make test` makes: `.airflow`, or the folder
-that AIRCAN_TEST_AIRFLOW names. All that it writes is below its folder, and all of its processes
-end with this one, however it ends.
+Airflow comes from an environment of its own, which `make test-airflow` makes: `.airflow`, or the
+folder that AIRCAN_TEST_AIRFLOW names. All that it writes is below its folder, and all of its
+processes end with this one, however it ends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = Path(os.environ.get("AIRCAN_TEST_AIRFLOW") or CHECKOUT / ".airflow").absolute()
 DAGS = CHECKOUT / "dags"
 # To try this Airflow with.
-TEST_DAGS = Path(__file__).with_name("dags")
+TEST_DAGS = CHECKOUT / "tests" / "airflow" / "dags"
 
 # What is in this database need not survive a power failure.
 UNSAFE = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
@@ -102,7 +102,7 @@ class Airflow:
     ) -> None:
         if not (ENVIRONMENT / "bin" / "airflow").exists():
             raise FileNotFoundError(
-                f"Airflow is not installed in {ENVIRONMENT}: `make test` makes it there"
+                f"Airflow is not in {ENVIRONMENT}: `make test-airflow` installs it there"
             )
         self.folder = folder
         self.dags = tuple(one for one in dags if one.is_dir())

@@ -1,7 +1,8 @@
 """A real HTTP/1.1 server of one file, with the faults that real servers have.
 
 In a test: `with HttpServer(content) as server: ... server.url ...`; its attributes may be changed
-between two requests. As a process, to be killed: `python tests/http_server.py FILE PORT [RATE]`.
+between two requests. As a process, to be killed:
+`python tests/support/http_server.py FILE PORT [RATE]`.
 """
 
 import re

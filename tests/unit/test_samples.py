@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 SHIPPED = SAMPLES / "street-trees.csv"
 
 

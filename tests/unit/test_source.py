@@ -554,7 +554,7 @@ def test_a_server_killed_and_started_again_costs_no_byte(file):
     port = free_port()
     command = [
         sys.executable,
-        str(Path(__file__).with_name("http_server.py")),
+        str(Path(__file__).parents[1] / "support" / "http_server.py"),
         str(file),
         str(port),
     ]

@@ -1,7 +1,7 @@
 """One real CKAN for the tests: its web server and worker, PostgreSQL, Redis; only Solr stands in.
 
-CKAN comes from an environment of its own, which `make test` makes: below `.ckan`, or below the
-folder that AIRCAN_TEST_CKAN names. All that a portal writes is below its folder, and all of its
+CKAN comes from an environment of its own, which `make test-ckan` makes: below `.ckan`, or below
+the folder that AIRCAN_TEST_CKAN names. All that a portal writes is below its folder, and all of its
 processes end with this one, however it ends.
 """
 
@@ -165,7 +165,7 @@ class Portal:
         self._services: dict[str, subprocess.Popen[bytes]] = {}
         if not (self._bin / "ckan").exists():
             raise FileNotFoundError(
-                f"CKAN {version} is not installed in {self._bin.parent}: `make test` makes it there"
+                f"CKAN {version} is not in {self._bin.parent}: `make test-ckan` installs it there"
             )
         folder.mkdir(mode=0o755)
         self._solr = SolrStandIn(version.rpartition(".")[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGES = (ROOT / "loader", ROOT / "ckanext-aircan" / "ckanext")
 
 
@@ -153,7 +153,7 @@ ALL = [
 
 def test_there_are_patches():
     assert len(ALL) > 40
-    assert any(patch.place.startswith("tests/test_failures.py") for patch in ALL)
+    assert any(patch.place.startswith("tests/postgres/test_failures.py") for patch in ALL)
     assert any(patch.module.startswith("ckanext.") for patch in ALL)
 
 

@@ -130,7 +130,7 @@ def test_what_ckan_has_no_action_for_is_one_line(job, receiver, caplog):
 
 # May the columns change?
 
-DOCS = Path(__file__).parents[1] / "docs" / "status-updates.md"
+DOCS = Path(__file__).parents[2] / "docs" / "status-updates.md"
 BEFORE = [("year", "bigint"), ("amount", "bigint")]
 AFTER = [("year", "bigint"), ("amount", "numeric")]
 NAMES = {"resource_id": "r", "job_id": None, "run_id": "manual"}

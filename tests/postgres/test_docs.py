@@ -22,7 +22,7 @@ from loader.options import Options as AllOptions
 from loader.report import Report
 from loader.scan.reading import read
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 DECISIONS = sorted((DOCS / "decisions").glob("[!R]*.md"))
@@ -138,7 +138,8 @@ def type_examples() -> list[tuple[list[str], str]]:
 def test_values_become_the_type_that_the_docs_say(folder, values, kind):
     with (folder / "a.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["k", "v"], *(["k", value] for value in values)])
-    with read("a.csv", Options()) as reading:
+    with (folder / "a.csv").open("rb") as file:
+        reading = read(file, Options())
         assert reading.columns[1].type == kind
 
 

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 import loader
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SETUP = ConfigParser()
 SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
 

@@ -1,0 +1,116 @@
+"""Real databases for the tests: PostgreSQL 18 and 16 from the wheel, a fresh database each time.
+
+A test that asks for `datastore_url` or `database` runs on both; one that asks for
+`datastore_url_18` or `database_18` runs once. `data_folder` holds an embedded PostgreSQL
+of the test's own, `empty_data_folder` for a test of how it is made.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from processes import is_running
+from pytest_postgresql import factories
+from servers import SERVERS, UNSAFE
+
+from loader.embedded import server as embedded
+
+
+def _noproc(version: int):
+    return factories.postgresql_noproc(
+        host=str(SERVERS / f"postgres-{version}"), port=5432, user="postgres", dbname="test"
+    )
+
+
+noproc_18 = _noproc(18)
+noproc_16 = _noproc(16)
+
+
+@pytest.fixture(scope="session")
+def server_18(servers: Path, request: pytest.FixtureRequest):
+    embedded.Cluster(servers / "postgres-18", 18, UNSAFE).start()
+    return request.getfixturevalue("noproc_18")
+
+
+@pytest.fixture(scope="session")
+def server_16(servers: Path, request: pytest.FixtureRequest):
+    embedded.Cluster(servers / "postgres-16", 16, UNSAFE).start()
+    return request.getfixturevalue("noproc_16")
+
+
+postgresql_18 = factories.postgresql("server_18")
+postgresql_16 = factories.postgresql("server_16")
+
+
+def _url(connection: psycopg.Connection) -> str:
+    info = connection.info
+    return f"postgresql://{info.user}@/{info.dbname}?host={quote(info.host)}&port={info.port}"
+
+
+@pytest.fixture(params=[18, 16], ids=["pg18", "pg16"])
+def datastore_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database; the test runs on PostgreSQL 18 and on 16."""
+    return _url(request.getfixturevalue(f"postgresql_{request.param}"))
+
+
+@pytest.fixture
+def datastore_url_18(postgresql_18: psycopg.Connection) -> str:
+    """The URL of an empty database on PostgreSQL 18."""
+    return _url(postgresql_18)
+
+
+@pytest.fixture
+def database(datastore_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to the database of `datastore_url`, every statement committed."""
+    with psycopg.connect(datastore_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def database_18(datastore_url_18: str) -> Iterator[psycopg.Connection]:
+    """A connection to the database of `datastore_url_18`, every statement committed."""
+    with psycopg.connect(datastore_url_18, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def empty_data_folder(servers: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty AIRCAN_DATA; a server that the test leaves running in it is ended."""
+    folder = servers / uuid.uuid4().hex[:8]
+    folder.mkdir(mode=0o755)
+    monkeypatch.setenv("AIRCAN_DATA", str(folder))
+    yield folder
+    # Not stopped as a user would: the last checkpoint of a stop takes seconds on a busy disk.
+    for pid_file in folder.rglob("postmaster.pid"):
+        pid = int(pid_file.read_text().split()[0])
+        if is_running(pid):
+            os.kill(pid, signal.SIGQUIT)
+        while is_running(pid):
+            time.sleep(0.01)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def made_cluster(servers: Path) -> Path:
+    """An embedded PostgreSQL as the first start leaves it, stopped."""
+    cluster = embedded.Cluster(servers / "made" / "postgres-18")
+    cluster.start()
+    cluster.stop()
+    return cluster.folder
+
+
+@pytest.fixture
+def data_folder(empty_data_folder: Path, made_cluster: Path) -> Path:
+    """An AIRCAN_DATA where the embedded PostgreSQL was made already, which takes a second."""
+    subprocess.run(["cp", "-a", made_cluster, empty_data_folder], check=True)
+    return empty_data_folder
