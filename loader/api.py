@@ -12,11 +12,11 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from loader import describe, pipeline, resources
+from loader import describe, pipeline, reloading
 from loader.options import LoadOptions, Options, ReadOptions, ReloadOptions, completed
 from loader.progress import Progress
+from loader.reloading import Outcome
 from loader.report import Report
-from loader.resources import Outcome
 
 
 def load(
@@ -64,7 +64,7 @@ def reload(
         UsageError: No CKAN is named, or the resource has no file.
         AircanError: As ``load``.
     """
-    return resources.reload(resource_id, Options(**options), progress)
+    return reloading.reload(resource_id, Options(**options), progress)
 
 
 def reload_dataset(
@@ -86,7 +86,7 @@ def reload_dataset(
         UsageError: No CKAN is named.
         CkanError: CKAN does not tell the dataset. What fails later is in an Outcome.
     """
-    return resources.reload_dataset(name, Options(**options), force=force, progress=progress)
+    return reloading.reload_dataset(name, Options(**options), force=force, progress=progress)
 
 
 def reload_all(
@@ -106,7 +106,7 @@ def reload_all(
         UsageError: No CKAN is named.
         CkanError: CKAN does not tell its datasets. What fails later is in an Outcome.
     """
-    return resources.reload_all(Options(**options), force=force, progress=progress)
+    return reloading.reload_all(Options(**options), force=force, progress=progress)
 
 
 def infer(source: str | os.PathLike[str], /, **options: Unpack[ReadOptions]) -> dict[str, Any]:

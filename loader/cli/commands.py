@@ -26,7 +26,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from loader import __version__, describe, printable, resources
+from loader import __version__, describe, printable, reloading
 from loader.cli import streams
 from loader.copy import database, gone, relation
 from loader.embedded import server as embedded
@@ -49,8 +49,8 @@ from loader.options import (
 )
 from loader.pipeline import load as load_source
 from loader.progress import Bar, Lines, Progress
+from loader.reloading import Outcome
 from loader.report import Report
-from loader.resources import Outcome
 from loader.types.descriptor import from_json
 
 if TYPE_CHECKING:
@@ -445,16 +445,16 @@ def reload(
         )
         if resource_id is not None:
             with _progress() as progress:
-                report = resources.reload(resource_id, options, progress)
+                report = reloading.reload(resource_id, options, progress)
             _print(report, as_json)
             return
         outcomes: list[Outcome] = []
         try:
             with _progress() as progress:
                 many = (
-                    resources.reload_all(options, force=force, progress=progress)
+                    reloading.reload_all(options, force=force, progress=progress)
                     if dataset is None
-                    else resources.reload_dataset(dataset, options, force=force, progress=progress)
+                    else reloading.reload_dataset(dataset, options, force=force, progress=progress)
                 )
                 outcomes.extend(many)
         finally:  # what was done is told, also when the rest cannot be

@@ -6,6 +6,7 @@
     artifacts     BASE/dag_id/run_id/task_id -> where a step leaves what the next one reads
     shapes        a JSON artifact            -> checked: it is what a step leaves
     descriptors   what CKAN says             -> frictionless descriptors
+    run           one task of a DagRun: its conf, its place, what it may use
     tasks         prepare -> convert -> load -> register -> report; validate
     once          rows that are added stay added once
     status        what a step does           -> aircan_status_update of CKAN

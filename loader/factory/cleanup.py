@@ -18,7 +18,7 @@ from loader.errors import AircanError, CkanError
 from loader.factory.conf import STEPS
 from loader.factory.connections import NoConnection
 from loader.factory.retention import sweep
-from loader.factory.tasks import REPORT, Run
+from loader.factory.run import REPORT, Run
 
 _log = logging.getLogger(__name__)
 _DAGS = (*STEPS, "aircan_cleanup")

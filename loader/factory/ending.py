@@ -15,7 +15,7 @@ from typing import Any
 from loader.errors import AircanError, ArtifactsError
 from loader.factory import conf as confs
 from loader.factory import many, tasks
-from loader.factory.tasks import Run
+from loader.factory.run import REPORT, Run
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def said(error: Exception) -> str:
 
 def _is_told(run: Run) -> bool:
     try:
-        return run.place("report").exists(tasks.REPORT)
+        return run.place("report").exists(REPORT)
     except ArtifactsError:
         return False  # better twice than not at all
 

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from loader import resources
 from loader.ckan.client import Ckan
+from loader.ckan.resource import no_table
 from loader.errors import (
     ArtifactsError,
     CkanError,
@@ -24,7 +24,7 @@ from loader.factory import shapes
 from loader.factory.artifacts import Place
 from loader.factory.conf import STEPS
 from loader.factory.failed import begun, last_failed
-from loader.factory.tasks import Run
+from loader.factory.run import Run
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def _named(ckan: Ckan, what: str) -> list[dict[str, Any]]:
     except CkanNotFound:
         pass
     dataset = ckan.dataset(what)
-    return [one for one in dataset["resources"] if not resources.no_table(one)]
+    return [one for one in dataset["resources"] if not no_table(one)]
 
 
 def _size(resource: Mapping[str, Any]) -> int:

@@ -22,7 +22,7 @@ from loader.factory import conf, environment
 if TYPE_CHECKING:
     from loader.factory.artifacts import Artifacts
     from loader.factory.connections import Connection
-    from loader.factory.tasks import Run, Settings
+    from loader.factory.run import Run, Settings
 
 _log = logging.getLogger(__name__)
 # Of a load that finds its database busy; meanwhile it takes no worker's slot.
@@ -78,7 +78,7 @@ def run_of_task() -> Run:
     from airflow.sdk.log import mask_secret  # noqa: PLC0415
 
     from loader.factory import many  # noqa: PLC0415
-    from loader.factory.tasks import Run  # noqa: PLC0415
+    from loader.factory.run import Run  # noqa: PLC0415
 
     instance, params = get_current_context()["ti"], _params()
     if key := params.get("ckan_api_key"):
@@ -116,7 +116,7 @@ def settings(dag_id: str) -> Settings:
 
     What is wrong with them is among them: a step fails with it, and CKAN is still told.
     """
-    from loader.factory.tasks import Settings  # noqa: PLC0415
+    from loader.factory.run import Settings  # noqa: PLC0415
     from loader.net.limits import Limits  # noqa: PLC0415
 
     return Settings(

@@ -27,7 +27,7 @@ from loader.factory import ending, many, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.cleanup import clean_up
 from loader.factory.failed import begun, last_failed
-from loader.factory.tasks import Run
+from loader.factory.run import Run
 
 front, server, one_run, many_run = (
     test_tasks.front,

@@ -12,7 +12,7 @@ from unsteady import Unsteady
 from loader import errors
 from loader.factory import many
 from loader.factory.artifacts import Artifacts
-from loader.factory.tasks import Run
+from loader.factory.run import Run
 
 URL = "https://example.org/data.csv"
 JSON = "application/json"

@@ -28,7 +28,7 @@ from loader import Options, errors
 from loader.factory import conf, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.connections import NoConnection
-from loader.factory.tasks import Run, Settings
+from loader.factory.run import Run, Settings
 
 CSV = b"id,name\n1,a\n2,b\n"
 ROWS = [("1", "a"), ("2", "b")]

@@ -29,7 +29,7 @@ from loader.factory.artifacts import Artifacts
 from loader.factory.cleanup import clean_up
 from loader.factory.connections import NoConnection
 from loader.factory.failed import last_failed
-from loader.factory.tasks import Run, Settings
+from loader.factory.run import ERROR, REPORT, Run, Settings
 from loader.net.limits import Limits
 
 STEPS = ("prepare", "convert", "load", "register")
@@ -342,17 +342,17 @@ def test_a_step_that_left_no_word_is_told_as_failed(run, front):
 def test_a_step_of_a_run_that_has_ended_tells_nothing_and_does_nothing(run, front, step):
     for done in STEPS[: STEPS.index(step)]:
         getattr(tasks, done)(run)
-    run.place("report").write(tasks.REPORT, {"error": None})
+    run.place("report").write(REPORT, {"error": None})
     before = told(front)
     with pytest.raises(errors.StepFailed, match="the run has ended"):
         getattr(tasks, step)(replace(run, is_going=lambda: False))
     assert told(front) == before
-    assert run.place("report").exists(tasks.REPORT)
+    assert run.place("report").exists(REPORT)
     ended_meanwhile = iter((True, False))
     with pytest.raises(errors.StepFailed, match="the run has ended"):
         getattr(tasks, step)(replace(run, is_going=lambda: next(ended_meanwhile)))
     assert told(front) == before
-    assert not run.place(step).exists(tasks.ERROR)
+    assert not run.place(step).exists(ERROR)
 
 
 @pytest.mark.parametrize("killed", ["convert", "load", "register"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from loader.ckan.client import Field, Table
 from loader.factory import shapes, tasks
+from loader.factory.run import Settings
 from loader.factory.shapes import Misshapen, Shape
 from loader.report import Report
 
@@ -54,7 +55,7 @@ def told_of(told: Any) -> None:
 def prepared(told: Any) -> None:
     assert told["aircan"]["via"] in ("copy", "api")
     (told["aircan"]["reason"] + told["aircan"]["file"]).split()
-    tasks._max_loads(tasks.Settings(max_loads=2), told)
+    tasks._max_loads(Settings(max_loads=2), told)
 
 
 def table_of(told: Any) -> Table:

@@ -6,29 +6,23 @@ Holds one resource at a time beside what its load holds.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
+from loader.ckan.resource import descriptor, location, no_table
 from loader.errors import AircanError, Cancelled, CkanForbidden, CkanNotFound, UsageError
-from loader.net.uri import mask_uri
 from loader.options import Options, completed, guarded
 from loader.pipeline import load
 from loader.progress import Progress, Silent
 from loader.report import Report
 from loader.source.stream import open_source
-from loader.types.descriptor import from_json
 
 if TYPE_CHECKING:
     from loader.ckan.client import Ckan
 
 _log = logging.getLogger(__name__)
 
-_TABLES = re.compile(r"(text/|application/)?(csv|tsv|tab|tab-separated-values)", re.IGNORECASE)
-_WITHOUT_FILE = ("datastore", "tabledesigner")  # their rows are nowhere but in the DataStore
-_SCHEMES = ("http", "https", "gs")
 Status = Literal["loaded", "unchanged", "skipped", "failed"]
 
 
@@ -186,38 +180,6 @@ class _Each:
             return source.md5() == str(resource["hash"])
 
 
-def no_table(resource: Mapping[str, Any]) -> str:
-    """Return why a resource is none to be loaded, or nothing."""
-    if not _has_file(resource):
-        return "it has no file"
-    kind = resource.get("format") or ""
-    return "" if _TABLES.fullmatch(kind) else f"its format is {kind or 'not told'}"
-
-
-def _has_file(resource: Mapping[str, Any]) -> bool:
-    return bool(resource.get("url")) and resource.get("url_type") not in _WITHOUT_FILE
-
-
-def location(ckan: Ckan, resource: Mapping[str, Any]) -> str:
-    """Return the URL of a resource's file: an editor may not name a file of this machine.
-
-    Raises:
-        UsageError: It has no file, or its URL leads to neither a web server nor a bucket.
-    """
-    if not _has_file(resource):
-        raise UsageError(
-            f"the resource {resource['id']} has no file",
-            hint="load a file into it: aircan load SOURCE --resource-id ID",
-        )
-    uri = ckan.location(resource)
-    if urlsplit(uri).scheme.lower() not in _SCHEMES:
-        raise UsageError(
-            f"the resource {resource['id']} is at none of {', '.join(_SCHEMES)}: {mask_uri(uri)}",
-            hint="correct its URL in CKAN; a local file is loaded by aircan load",
-        )
-    return uri
-
-
 def _load(
     ckan: Ckan, resource: Mapping[str, Any], options: Options, progress: Progress | None
 ) -> Report:
@@ -231,11 +193,3 @@ def _load(
         encoding=options.encoding or resource.get("encoding") or None,
     )
     return load(uri, described, progress)
-
-
-def descriptor(resource: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """Return a descriptor that the resource has, as an object or as JSON text."""
-    found = resource.get(name)
-    if isinstance(found, str) and found.lstrip().startswith("{"):
-        found = from_json(found, f"the resource's {name}")
-    return found if isinstance(found, dict) else None
