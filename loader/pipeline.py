@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING
 
+from loader.choices import TakenVia
 from loader.copy import database
 from loader.copy import destination as via_copy
 from loader.copy.settings import CopySettings
@@ -254,7 +255,7 @@ def _gone(resource_id: str, *, dropped: bool) -> CkanNotFound:
     )
 
 
-def find_way(options: Options) -> tuple[Literal["copy", "api"], str]:
+def find_way(options: Options) -> tuple[TakenVia, str]:
     """Tell which way into the DataStore a load through a CKAN has.
 
     Args:

@@ -24,10 +24,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.choices import FullText
 from loader.copy import locks, slow_texts
 from loader.copy.database import ours
 from loader.copy.relation import qualified
-from loader.copy.settings import FullText
 
 # A tsvector holds 1 MiB, and hyphenated words or URLs quadruple their text. Rows with more text
 # than this get NULL from the expression and are done one by one afterwards, as the trigger would;

@@ -23,9 +23,9 @@ import pyarrow.compute as pc
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.choices import FullText
 from loader.copy import fulltext
 from loader.copy.database import ours
-from loader.copy.settings import FullText
 from loader.copy.vocabulary import (
     MOST_NEW,
     Entries,

@@ -20,10 +20,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.choices import OnConcurrentWrites
 from loader.copy import dictionary, free_ids, locks
 from loader.copy.free_ids import ALL, UNKNOWN, Free, by_index
 from loader.copy.relation import SCHEMA, Names, Relation
-from loader.copy.settings import OnConcurrentWrites
 from loader.errors import TableChanged
 from loader.types import datatypes
 

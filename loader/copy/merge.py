@@ -16,11 +16,11 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.choices import FullText
 from loader.copy import dictionary, keep, locks, numbering, swap
 from loader.copy.database import ours
 from loader.copy.numbering import Numbering
 from loader.copy.relation import Names, Relation
-from loader.copy.settings import FullText
 from loader.errors import DatabaseError, DatabaseUnreachable, KeyViolated, SchemaDiffers, UsageError
 from loader.scan import keys
 from loader.types import datatypes, precision

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-FullText = Literal["all", "text", "none"]
-FtsIndex = Literal["gin", "gist", "none"]
-Mode = Literal["replace", "append", "upsert"]
-OnConcurrentWrites = Literal["warn", "keep", "refuse"]
+from loader.choices import FtsIndex, FullText, Mode, OnConcurrentWrites
 
 
 @dataclass(frozen=True)

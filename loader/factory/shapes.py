@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
+from loader.choices import TakenVia
 from loader.report import STEPS
 
 _MOST = 2**63 - 1
@@ -204,7 +205,7 @@ def _is_row(cells: object, width: int) -> bool:
 _DESCRIPTION = {"schema": maybe(OBJECT), "dialect": maybe(OBJECT), "bytes": WHOLE}
 _FOUND = {"file": TEXT, "dataset": TEXT}
 FILE = record({"resource_id": TEXT, "path": TEXT, "aircan": record(_FOUND)}, **_DESCRIPTION)
-_WAY = {**_FOUND, "via": one_of("copy", "api"), "reason": TEXT}
+_WAY = {**_FOUND, "via": one_of(*get_args(TakenVia)), "reason": TEXT}
 PREPARED = record({"resource_id": TEXT, "path": TEXT, "aircan": record(_WAY)}, **_DESCRIPTION)
 
 _ERROR = {"message": TEXT, "hint": maybe(TEXT)}

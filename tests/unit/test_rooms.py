@@ -14,7 +14,7 @@ from imports import ROOT, graph, packages, sources
 
 # From the bottom: a room imports from those above it in this list, never from its own line.
 LAYERS = [
-    {"printable", "progress", "report"},
+    {"choices", "printable", "progress", "report"},
     {"errors", "steps"},
     {"types", "net", "embedded"},
     {"formats", "source"},
@@ -29,7 +29,17 @@ LAYERS = [
     {"__main__"},
 ]
 # What any room may use is not drawn.
-WORDS = {"printable", "progress", "report", "errors", "steps", "options", "destination", ""}
+WORDS = {
+    "",
+    "choices",
+    "destination",
+    "errors",
+    "options",
+    "printable",
+    "progress",
+    "report",
+    "steps",
+}
 OWNERS = {
     "airflow": {"loader.factory"},
     "charset_normalizer": {"loader.formats.csv"},
