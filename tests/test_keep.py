@@ -13,7 +13,8 @@ from psycopg import sql
 from test_swap import AtStep
 
 from loader.copy import database as connections
-from loader.copy import keep, locks, relation, shadow, swap, views
+from loader.copy import indexes as building
+from loader.copy import locks, relation, shadow, swap, views
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
 from loader.options import Options
 from loader.pipeline import load
@@ -628,7 +629,7 @@ def test_an_index_made_during_the_load_is_built_before_the_tables_are_locked(
     url_18, database_18, monkeypatch
 ):
     built = []
-    build = keep.build_indexes
+    build = building.build
 
     def late(filled, key=()):
         if built:
@@ -643,7 +644,7 @@ def test_an_index_made_during_the_load_is_built_before_the_tables_are_locked(
         built.append(filled)
         return warnings
 
-    monkeypatch.setattr(keep, "build_indexes", late)
+    monkeypatch.setattr(building, "build", late)
     assert replace(url_18, "trees", COLUMNS, ROWS) == []
     assert len(built) == 2
     assert "CREATE INDEX late ON public.trees USING btree (height)" in indexes(database_18)

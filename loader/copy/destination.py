@@ -17,21 +17,22 @@ import pyarrow as pa
 from psycopg.rows import TupleRow
 
 from loader.copy import (
+    concurrent_writes,
     database,
     dictionary,
     fulltext,
     gone,
-    keep,
+    indexes,
     lanes,
     lexemes,
     locks,
-    meanwhile,
     merge,
     numbering,
     rights,
     shadow,
     slots,
     swap,
+    triggers,
     views,
 )
 from loader.copy.columns import prepare as prepare_columns
@@ -202,11 +203,11 @@ class Copying:
             return merge.find_key(self._relation, self._settings.key)
         return self._settings.key
 
-    def _look_at_others(self) -> meanwhile.Others | None:
+    def _look_at_others(self) -> concurrent_writes.Others | None:
         if self._merges:  # rows come among those of others
             return None
-        before = meanwhile.remember(self._relation)
-        return meanwhile.Others(self._settings.on_concurrent_writes, before)
+        before = concurrent_writes.remember(self._relation)
+        return concurrent_writes.Others(self._settings.on_concurrent_writes, before)
 
     def declared(self) -> Mapping[str, str]:
         """Return the live table's types for a merge, else those of its Data Dictionary."""
@@ -338,7 +339,7 @@ class Copying:
             self._oid = gone.oid_of(self._relation.connection, self._relation.names.shadow)
             prepare_columns(self._relation)
             views.check(self._relation)
-            keep.add_triggers(self._relation)
+            triggers.copy_to_shadow(self._relation)
 
     def _full_text(
         self,
@@ -356,7 +357,7 @@ class Copying:
         config, time_zone = fulltext.settings(self._relation.connection)
         literals = fulltext.keeps_numbers(self._relation.connection, config)
         expression = partial(fulltext.expression, columns, which, config, time_zone, literals)
-        self._changed_by_triggers = not self._merges and keep.has_row_triggers(self._relation)
+        self._changed_by_triggers = not self._merges and triggers.act_on_rows(self._relation)
         if (
             self._changed_by_triggers
             or not fulltext.may_fill(self._relation.connection)
@@ -378,14 +379,14 @@ class Copying:
                 rows -= earlier
                 warnings += keys.told(earlier)
             shadow.add_primary_key(self._relation)
-            warnings += keep.build_indexes(self._relation, self._key)
+            warnings += indexes.build(self._relation, self._key)
         warnings += _told(self._fill_long_rows(scan))
         if self.existed:
             self._index(self._relation.names.shadow, self._relation.names.shadow_full_text_index)
         columns = [(column.name, column.type) for column in scan.columns]
         self._steps.ask(dictionary.types(self._relation), columns)
         with self._steps.step("swap", "swapping the tables"):
-            shadow.add_trigger(self._relation)
+            triggers.add_full_text(self._relation)
             renamed = [(column.name, column.label) for column in scan.columns if column.label]
             shadow.label(self._relation, renamed)
             self._check_still_there()

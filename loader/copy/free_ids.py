@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.copy import statements
 from loader.copy.relation import Relation
 
 MOST_GAPS = 10_000
@@ -23,23 +24,14 @@ MOST_GAPS = 10_000
 LOOK_MS = 60_000
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 
-# Of those one after the other, the ``_id`` less its number among them is the same.
-_RUNS = """
+# The first and the last of each run of those one after the other.
+_TAKEN = """
     SELECT min(_id) AS first, max(_id) AS last
-    FROM (SELECT _id, _id - dense_rank() OVER (ORDER BY _id) AS run
-        FROM (SELECT l._id::bigint {rows}) AS rows) AS numbered
-    GROUP BY run
-"""
-# The ends are of the same moment as what is between them: rows come while this is being found out.
-_GAPS = """
-    WITH runs AS ({runs}),
-    gaps AS (
-        SELECT max(last) OVER (ORDER BY first, last) AS low,
-            lead(first) OVER (ORDER BY first, last) AS high
-        FROM runs)
-    (SELECT low, high FROM gaps WHERE high > low + 1 ORDER BY high - low DESC LIMIT {most})
-    UNION ALL SELECT NULL, min(first) FROM runs
-    UNION ALL SELECT max(last), NULL FROM runs
+    FROM (
+        SELECT _id::bigint AS _id, _id::bigint - dense_rank() OVER (ORDER BY _id) AS run
+        FROM ({rows}) AS taken
+    ) AS numbered
+    GROUP BY run ORDER BY first, last LIMIT {most}
 """
 _EXTENT = """
     SELECT (SELECT min(_id) FROM {live}), (SELECT max(_id) FROM {live}),
@@ -121,12 +113,11 @@ def _find(relation: Relation, *, is_unique: bool) -> Free:
         first, last, count = extent
         if first is None or count == last - first + 1:
             return _around(first, last)
-    rows = sql.SQL("FROM {} l").format(live)
-    query = sql.SQL(_GAPS).format(
-        runs=sql.SQL(_RUNS).format(rows=rows), most=sql.Literal(MOST_GAPS)
-    )
+    query = sql.SQL(statements.read("free_ids.gaps")).format(live=live)
     with by_index(relation.connection):
-        *gaps, (_, first), (last, _) = relation.connection.execute(query).fetchall()
+        *gaps, (_, first), (last, _) = relation.connection.execute(
+            query, {"most": MOST_GAPS}
+        ).fetchall()
     return _around(first, last, gaps, exact=len(gaps) < MOST_GAPS)
 
 
@@ -147,17 +138,17 @@ def _around(
 
 
 def rows(relation: Relation, free: Free) -> sql.Composed:
-    """Return a FROM and WHERE: rows ``l`` of the live table whose ``_id`` were free.
+    """Return the SELECT of those rows of the live table whose ``_id`` were free.
 
     Each gap is looked up in the index, whatever the planner thinks of their number. Where all are
     free, all rows are meant, whatever their ``_id`` is.
     """
     if free == ALL:
-        return sql.SQL("FROM {} l WHERE true").format(relation.live)
+        return sql.SQL("SELECT * FROM {}").format(relation.live)
     lows, highs = [low for low, _ in free.gaps], [high for _, high in free.gaps]
     return sql.SQL(
-        "FROM unnest({}::bigint[], {}::bigint[]) AS gap (low, high), LATERAL ("
-        "SELECT * FROM {} WHERE _id > gap.low AND _id < gap.high OFFSET 0) AS l WHERE true"
+        "SELECT l.* FROM unnest({}::bigint[], {}::bigint[]) AS gap (low, high), LATERAL ("
+        "SELECT * FROM {} WHERE _id > gap.low AND _id < gap.high OFFSET 0) AS l"
     ).format(sql.Literal(lows), sql.Literal(highs), relation.live)
 
 
@@ -168,11 +159,9 @@ def still_free(relation: Relation, free: Free) -> Free:
         relation: Its connection is in a transaction.
         free: What was free before.
     """
-    query = sql.SQL("SELECT first, last FROM ({}) AS runs ORDER BY 1, 2 LIMIT {}").format(
-        sql.SQL(_RUNS).format(rows=rows(relation, free)), sql.Literal(MOST_GAPS)
-    )
+    taken = sql.SQL(_TAKEN).format(rows=rows(relation, free), most=sql.Literal(MOST_GAPS))
     with by_index(relation.connection):
-        runs = [(first, last) for first, last in relation.connection.execute(query)]
+        runs = [(first, last) for first, last in relation.connection.execute(taken)]
     if len(runs) < MOST_GAPS:
         return free.without(runs)
     _, last = _ends(relation)

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import dictionary, locks
+from loader.copy import dictionary, locks, statements
 from loader.copy.database import ours
 from loader.copy.portal import Portal
 from loader.copy.relation import (
@@ -34,18 +34,6 @@ _log = logging.getLogger(__name__)
 
 _DROPPING = "dropping the table of a resource that is gone"
 _AT_ONCE = 100  # tables that the portal is asked for in one call
-# The sequence of a table's _id is what bears the mark.
-_TABLES = """
-    SELECT t.relname, t.oid, obj_description(s.oid, 'pg_class') FROM pg_class s
-    JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid
-        AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a'
-    JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-        AND a.attname = '_id'
-    JOIN pg_class t ON t.oid = d.refobjid
-    WHERE s.relkind = 'S' AND t.relkind = 'r' AND t.relnamespace = %s::regnamespace
-        AND left(t.relname, 1) <> '_' AND t.oid = coalesce(%s, t.oid)
-    ORDER BY 1
-"""
 
 
 def drop(
@@ -166,14 +154,18 @@ def _may_go(
 def _loaded(connection: psycopg.Connection[TupleRow], site: str) -> list[tuple[str, int, str]]:
     """Return name, oid and dataset of the live tables that loads into a portal have made."""
     with ours("looking for the tables of loads"):
-        found = connection.execute(_TABLES, (SCHEMA, None)).fetchall()
+        found = connection.execute(
+            statements.read("gone.tables"), {"schema": SCHEMA, "oid": None}
+        ).fetchall()
     named = [(table, oid, dataset_of(mark, site)) for table, oid, mark in found]
     return [(table, oid, dataset) for table, oid, dataset in named if dataset]
 
 
 def _mark(connection: psycopg.Connection[TupleRow], oid: int) -> str | None:
     with ours("looking whose table it is"):
-        row = connection.execute(_TABLES, (SCHEMA, oid)).fetchone()
+        row = connection.execute(
+            statements.read("gone.tables"), {"schema": SCHEMA, "oid": oid}
+        ).fetchone()
     return row[2] if row else None
 
 

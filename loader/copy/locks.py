@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.copy import statements
 from loader.copy.database import ours
 from loader.errors import TableBusy
 
@@ -33,44 +34,6 @@ VACUUM_GIVES_WAY_MS = 5_000
 _LIMIT = """
     SELECT set_config('lock_timeout', (greatest(%s, 2000 * extract(
         epoch FROM current_setting('deadlock_timeout')::interval)))::bigint::text, true)
-"""
-# A table's TOAST table and indexes are locked with it, and so are the views over it. What else
-# these read is only ever read.
-_HOLDERS = """
-    WITH RECURSIVE named AS (
-        SELECT to_regclass(name)::oid AS oid FROM unnest(%s::text[]) AS name
-    ),
-    viewed (oid) AS (
-        SELECT oid FROM named
-        UNION
-        SELECT r.ev_class FROM viewed v
-        JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = v.oid
-        JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
-    ),
-    concerned (oid, mode) AS (
-        SELECT oid, NULL FROM viewed
-        UNION SELECT reltoastrelid, NULL FROM pg_class JOIN named USING (oid)
-        UNION SELECT indexrelid, NULL FROM pg_index JOIN named ON indrelid = named.oid
-        UNION SELECT d.refobjid, 'AccessExclusiveLock' FROM viewed v
-        JOIN pg_rewrite r ON r.ev_class = v.oid
-        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-            AND d.refclassid = 'pg_class'::regclass
-    )
-    SELECT DISTINCT pid, usename, application_name, state, backend_type
-    FROM pg_locks l JOIN concerned c ON c.oid = l.relation AND l.mode = coalesce(c.mode, l.mode)
-    LEFT JOIN pg_stat_activity USING (pid)
-    WHERE locktype = 'relation' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    ORDER BY pid
-"""
-# Locks a table's TOAST table too, which LOCK TABLE cannot: the statement changes nothing.
-_NO_CHANGE = """
-    SELECT coalesce((
-        SELECT format('SET (toast.%%I = %%L)', option_name, option_value)
-        FROM pg_class t, pg_options_to_table(t.reloptions)
-        WHERE t.oid = c.reltoastrelid LIMIT 1
-    ), 'RESET (toast.autovacuum_enabled)')
-    FROM pg_class c WHERE c.oid = to_regclass(%s)
 """
 
 
@@ -201,7 +164,9 @@ def keep_vacuums_away(connection: psycopg.Connection[TupleRow], table: sql.Ident
         table: It belongs to the role.
     """
     connection.execute(sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(table))
-    row = connection.execute(_NO_CHANGE, (table.as_string(None),)).fetchone()
+    row = connection.execute(
+        statements.read("locks.no_change"), {"table": table.as_string(None)}
+    ).fetchone()
     if row:
         connection.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(row[0])))
 
@@ -217,7 +182,9 @@ def by_whom(
         tables: Their names, quoted.
     """
     with ours("looking for who keeps the table locked"):
-        rows = connection.execute(_HOLDERS, (list(tables),)).fetchall()
+        rows = connection.execute(
+            statements.read("locks.holders"), {"tables": list(tables)}
+        ).fetchall()
     if not rows:
         return error
     holders = ", ".join(_described(*row) for row in rows)

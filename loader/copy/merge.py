@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import dictionary, keep, locks, numbering, swap
+from loader.copy import dictionary, indexes, locks, numbering, swap, triggers
 from loader.copy.database import ours
 from loader.copy.numbering import Numbering
 from loader.copy.relation import Names, Relation
@@ -47,9 +47,6 @@ _COMPARABLE = (
     "timestamp",
     "timestamptz",
 )
-
-# What pg_trigger calls the events.
-_INSERT, _UPDATE = 4, 16
 
 # What they make of a value cannot be compared with it: $1.24 of 1.239.
 _ROUNDS = ("money", "interval")
@@ -232,7 +229,7 @@ def _unique_keys(relation: Relation) -> list[tuple[str, ...]]:
 def _create_key(relation: Relation, key: Sequence[str]) -> None:
     shown = ", ".join(key)
     create = sql.SQL("CREATE UNIQUE INDEX {} ON {} ({})").format(
-        sql.Identifier(keep.key_index(relation.names, key)),
+        sql.Identifier(indexes.key_name(relation.names, key)),
         relation.live,
         sql.SQL(", ").join(map(sql.Identifier, key)),
     )
@@ -524,7 +521,7 @@ def _full_text(
     if which == "none":
         return shadows
     words: sql.Composable = sql.SQL("NULL::tsvector")
-    if not _is_changed_by_triggers(relation, _INSERT):
+    if not triggers.may_change_rows(relation, "INSERT"):
         same = all(datatypes.bare(column.type) in _SAME_TEXT for column in columns)
         exact = all(
             "(" not in column.type or datatypes.verified_as(column.type) == "text"
@@ -558,7 +555,7 @@ def _updated_full_text(
     cut: Sequence[int],
 ) -> sql.Composable:
     """Return the words of a row that is there, or NULL for CKAN's trigger, as ``_full_text``."""
-    if not _is_changed_by_triggers(relation, _UPDATE):
+    if not triggers.may_change_rows(relation, "UPDATE"):
         return sql.SQL("excluded._full_text")
     if not cut:
         return sql.SQL("NULL")
@@ -576,19 +573,6 @@ def _updated_full_text(
 def _is_cut(cut: Sequence[int]) -> sql.Composed:
     """Return the condition; not by ANY, which older servers look through for each row."""
     return sql.SQL("s._id IN (SELECT unnest({}::bigint[]))").format(sql.Literal(list(cut)))
-
-
-def _is_changed_by_triggers(relation: Relation, event: int) -> bool:
-    """Tell whether triggers may change rows, and CKAN's is there to find their words then."""
-    row = relation.connection.execute(
-        "SELECT count(*) FILTER (WHERE tgname <> 'zfulltext') > 0"
-        " AND count(*) FILTER (WHERE tgname = 'zfulltext') > 0"
-        " FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal"
-        # For each row, before the event.
-        " AND tgenabled IN ('O', 'A') AND tgtype & 3 = 3 AND tgtype & %s > 0",
-        (relation.live_regclass, event),
-    ).fetchone()
-    return bool(row and row[0])
 
 
 def _refuse_misfit(relation: Relation, column: _Column) -> None:

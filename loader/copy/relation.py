@@ -147,6 +147,18 @@ class Relation:
         """The shadow's name as a parameter for ``to_regclass`` and ``::regclass``."""
         return self.shadow.as_string(None)
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The names as parameters of a statement that compares both tables."""
+        return {
+            "schema": SCHEMA,
+            "live": self.live_regclass,
+            "shadow": self.shadow_regclass,
+            "prefix": f"{self.names.shadow}_",
+            "full_text": self.names.full_text_index,
+            "primary_key": self.names.primary_key,
+        }
+
     def oid(self) -> int | None:
         """Return the live table's oid; None if there is no such table."""
         return find_oid(self.connection, self.names.live)

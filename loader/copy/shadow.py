@@ -164,22 +164,6 @@ def _alter(
     locks.patiently(connection, doing, [qualified(table)], lambda: connection.execute(statement))
 
 
-def add_trigger(relation: Relation) -> None:
-    """Add CKAN's full text trigger where CKAN has installed its function."""
-    with ours("adding the full text trigger"):
-        row = relation.connection.execute(
-            "SELECT to_regprocedure('public.populate_full_text_trigger()') IS NOT NULL"
-        ).fetchone()
-    if row and row[0]:
-        statement = sql.SQL(
-            "CREATE TRIGGER zfulltext BEFORE INSERT OR UPDATE ON {}"
-            " FOR EACH ROW EXECUTE PROCEDURE public.populate_full_text_trigger()"
-        ).format(relation.shadow)
-        _alter(
-            relation.connection, "adding the full text trigger", relation.names.shadow, statement
-        )
-
-
 def label(relation: Relation, labels: Iterable[tuple[str, str]]) -> None:
     """Keep original headers as the labels of CKAN's Data Dictionary, for renamed columns.
 

@@ -2,9 +2,9 @@
 
 Readers see the old table until the commit and the new one after it. The exclusive lock is asked
 for with a timeout and given up in between, so that nobody queues behind a load for longer than
-``locks.READERS_WAIT_MS``. What portals keep on a table goes over to the new one (``keep``), and so
-do the views over it (``views``). Under the lock only the catalog is worked on; holds one line for
-each thing that goes over.
+``locks.READERS_WAIT_MS``. What portals keep on a table goes over to the new one (``carry_over``),
+and so do the views over it (``views``). Under the lock only the catalog is worked on; holds one
+line for each thing that goes over.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import keep, locks, meanwhile, views
+from loader.copy import carry_over, concurrent_rows, concurrent_writes, indexes, locks, views
 from loader.copy.database import ours
 from loader.copy.relation import SCHEMA, Names, Relation, find_oid, qualified
 from loader.copy.shadow import let_autovacuum_come
@@ -102,7 +102,7 @@ def swap(
     relation: Relation,
     last_id: int,
     rows: int | None = None,
-    others: meanwhile.Others | None = None,
+    others: concurrent_writes.Others | None = None,
 ) -> Swapped:
     """Put the shadow in the live table's place.
 
@@ -145,12 +145,12 @@ def swap(
         except _Outdated:
             patience.check(_restless(relation.names))
             # Built while nobody has to wait; what cannot be built is told, and not tried again.
-            warnings += keep.build_indexes(relation)
+            warnings += indexes.build(relation)
             left_out = locks.patiently(
                 relation.connection,
                 "looking at the live table",
                 relation.tables,
-                partial(keep.missing, relation),
+                partial(indexes.missing, relation),
                 patience,
             )
             state = replace(state, keeps_writers_out=False)
@@ -206,11 +206,11 @@ class _State:
 
     last_id: int
     rows: int | None
-    others: meanwhile.Others | None
+    others: concurrent_writes.Others | None
     kept: int = 0
     keeps_writers_out: bool = False
 
-    def with_more(self, before: meanwhile.Before, kept: int) -> _State:
+    def with_more(self, before: concurrent_writes.Before, kept: int) -> _State:
         """Return the state when more rows have been kept."""
         assert self.others is not None  # noqa: S101  # without, nothing is kept
         return replace(
@@ -224,7 +224,7 @@ class _State:
 
 def _catch_up(relation: Relation, state: _State) -> _State:
     assert state.others is not None  # noqa: S101  # without, nobody falls behind
-    return state.with_more(*meanwhile.catch_up(relation, state.others.before, state.last_id))
+    return state.with_more(*concurrent_rows.catch_up(relation, state.others.before, state.last_id))
 
 
 def _settle_others(relation: Relation, state: _State) -> tuple[_State, list[str]]:
@@ -237,18 +237,18 @@ def _settle_others(relation: Relation, state: _State) -> tuple[_State, list[str]
     others = state.others
     if others is None:
         return state, []
-    changes = meanwhile.notice(relation, others.before)
+    changes = concurrent_writes.notice(relation, others.before)
     if others.policy == "refuse" and changes:
-        raise changes.refused(relation.names)
+        raise changes.refused(relation.name)
     if others.policy == "keep":
         # Where writers were kept out since, the table has been looked through.
         may_hide = changes.may_hide and not state.keeps_writers_out
-        if changes.inserted > meanwhile.MOST_UNDER_LOCK or may_hide:
+        if changes.inserted > concurrent_rows.MOST_UNDER_LOCK or may_hide:
             raise _Behind
         if changes.inserted:
-            kept = meanwhile.keep(relation, changes.free, state.last_id)
+            kept = concurrent_rows.carry_over(relation, changes.free, state.last_id)
             state = state.with_more(others.before, kept)
-    return state, changes.told(state.kept)
+    return state, changes.warnings(state.kept)
 
 
 def _swap(
@@ -270,11 +270,11 @@ def _swap(
         if relation.oid() != live:
             raise _Outdated
         check_live(relation)
-        if keep.missing(relation) - left_out:
+        if indexes.missing(relation) - left_out:
             raise _Outdated
         state, warnings = _settle_others(relation, state)
-        lost = keep.left_behind(relation) + warnings
-        finish = keep.afterwards(relation)
+        lost = carry_over.left_behind(relation) + warnings
+        finish = carry_over.finishing(relation)
         _replace(relation, live, found)
     else:
         check_live(relation)  # it may have been renamed
@@ -288,8 +288,8 @@ def _swap(
     ):
         _rename(relation.connection, kind, old, new)
     if live is None:
-        finish = keep.first_key(relation)
-    finish += keep.not_null_names(relation)
+        finish = indexes.first_key(relation)
+    finish += carry_over.not_null_names(relation)
     for statement in finish:
         relation.connection.execute(statement)
     relation.connection.execute(
@@ -339,7 +339,7 @@ def _carry(
 ) -> None:
     oid = find_oid(connection, new, schema)
     assert oid is not None  # noqa: S101  # it was made or renamed in this transaction
-    keep.carry(connection, old, oid)
+    carry_over.properties(connection, old, oid)
 
 
 def _rename(
