@@ -33,6 +33,7 @@ from loader.copy import (
     slots,
     swap,
     triggers,
+    unique_key,
     views,
 )
 from loader.copy.columns import prepare as prepare_columns
@@ -45,6 +46,7 @@ from loader.formats.csv.blocks import Block
 from loader.scan import keys
 from loader.scan.scan import Scan
 from loader.types import datatypes
+from loader.types.compare import check_columns
 from loader.types.schema import Column
 
 _log = logging.getLogger(__name__)
@@ -200,7 +202,7 @@ class Copying:
 
     def _merge_key(self) -> Sequence[str]:
         if self._merges and self._settings.mode == "upsert":
-            return merge.find_key(self._relation, self._settings.key)
+            return unique_key.find(self._relation, self._settings.key)
         return self._settings.key
 
     def _look_at_others(self) -> concurrent_writes.Others | None:
@@ -220,7 +222,7 @@ class Copying:
         """Refuse a file whose columns are not those of the table it is merged into."""
         if self._live is not None and self._merges:
             given = [(column.name, column.type) for column in columns]
-            merge.check_columns(self._live, given, self._computed)
+            check_columns(self._live, given, self._computed)
 
     def replaced(self) -> Sequence[str]:
         """Return the columns of the table whose rows the new ones replace, if it has any."""
@@ -375,7 +377,7 @@ class Copying:
         rows, warnings = scan.rows_verified, []
         with self._steps.step("primary_key", "adding the primary key"):
             if self._settings.mode == "upsert" and self._key:
-                earlier = merge.keep_last(self._relation, self._key)
+                earlier = unique_key.drop_earlier(self._relation, self._key)
                 rows -= earlier
                 warnings += keys.told(earlier)
             shadow.add_primary_key(self._relation)

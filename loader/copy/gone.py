@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import dictionary, locks, statements
+from loader.copy import dictionary, locks, row_count, statements
 from loader.copy.database import ours
 from loader.copy.portal import Portal
 from loader.copy.relation import (
@@ -184,9 +184,7 @@ def _drop(connection: psycopg.Connection[TupleRow], table: str, oid: int) -> boo
         return False
     # With the views over it, as CKAN does when it deletes a table: they show its rows.
     connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(qualified(table)))
-    row = connection.execute("SELECT to_regclass('public._table_stats') IS NOT NULL").fetchone()
-    if row and row[0]:
-        connection.execute("DELETE FROM public._table_stats WHERE resource_id = %s", (table,))
+    row_count.forget(connection, table)
     return True
 
 

@@ -31,6 +31,9 @@ READERS_WAIT_MS = 300
 # What all others wait. Postgres cancels an autovacuum that stands in somebody's way, but only after
 # deadlock_timeout, usually 1 s: a shorter limit would wait for the vacuum's end, try after try.
 VACUUM_GIVES_WAY_MS = 5_000
+# Who has changed a row, or changes the table, may keep one try of a merge waiting that long;
+# readers never do. A try that is given up has to put in all rows again.
+MERGE_WAITS_MS = 60_000
 _LIMIT = """
     SELECT set_config('lock_timeout', (greatest(%s, 2000 * extract(
         epoch FROM current_setting('deadlock_timeout')::interval)))::bigint::text, true)

@@ -20,7 +20,15 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import carry_over, concurrent_rows, concurrent_writes, indexes, locks, views
+from loader.copy import (
+    carry_over,
+    concurrent_rows,
+    concurrent_writes,
+    indexes,
+    locks,
+    row_count,
+    views,
+)
 from loader.copy.database import ours
 from loader.copy.relation import SCHEMA, Names, Relation, find_oid, qualified
 from loader.copy.shadow import let_autovacuum_come
@@ -300,7 +308,10 @@ def _swap(
             state.last_id > 0,
         ),
     )
-    _tell_count(relation, state.rows)
+    if state.rows is None:
+        row_count.forget(relation.connection, relation.name)
+    else:
+        row_count.write(relation, state.rows)
     return lost, state.kept
 
 
@@ -350,26 +361,6 @@ def _rename(
             sql.SQL(kind), sql.Identifier(schema, old), sql.Identifier(new)
         )
     )
-
-
-def _tell_count(relation: Relation, rows: int | None) -> None:
-    """Put the number of rows where CKAN 2.12 keeps it: a stale one would be shown for ever."""
-    row = relation.connection.execute(
-        "SELECT to_regclass('public._table_stats') IS NOT NULL"
-    ).fetchone()
-    if not (row and row[0]):
-        return
-    if rows is None:
-        relation.connection.execute(
-            "DELETE FROM public._table_stats WHERE resource_id = %s", (relation.name,)
-        )
-    else:
-        relation.connection.execute(
-            "INSERT INTO public._table_stats AS s (resource_id, stats)"
-            " VALUES (%s, jsonb_build_object('rows', %s::bigint)) ON CONFLICT (resource_id)"
-            " DO UPDATE SET stats = s.stats || excluded.stats",
-            (relation.name, rows),
-        )
 
 
 @contextmanager
