@@ -560,7 +560,7 @@ def test_a_view_that_comes_late_and_cannot_be_stops_the_swap(url_18, database_18
 
 def test_the_lock_of_a_view_is_not_one_of_all_that_it_reads(url_18, database_18, monkeypatch):
     """A reader of somebody else's table need not wait, nor be waited for."""
-    monkeypatch.setattr(locks, "PATIENCE_S", 5.0)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 5.0)
     database_18.execute(
         "CREATE TABLE other (n int); CREATE VIEW v AS SELECT name, n FROM trees, other"
     )

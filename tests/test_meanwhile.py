@@ -410,7 +410,7 @@ def test_who_inserts_without_end_does_not_keep_a_load_going(
     datastore_url, database, table, second, monkeypatch, patience_s
 ):
     """Neither is the load given up: in the end writers wait for the swap, as for any lock."""
-    monkeypatch.setattr(locks, "PATIENCE_S", patience_s)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", patience_s)
     caught_up = []
     flood = Flood(datastore_url)
 

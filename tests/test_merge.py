@@ -165,7 +165,7 @@ def test_no_reader_sees_a_part_or_waits(database, datastore_url, loader, trees):
 def test_a_table_that_others_keep_is_left_alone(
     database, datastore_url, loader, trees, monkeypatch
 ):
-    monkeypatch.setattr(locks, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 0.5)
     with psycopg.connect(datastore_url) as editor:
         editor.execute("LOCK TABLE trees IN SHARE MODE")
         with pytest.raises(TableBusy) as busy:

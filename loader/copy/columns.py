@@ -1,7 +1,7 @@
-"""How a live table's columns are stored and analysed -> the same on the table that replaces it.
+"""The storage and statistics settings of a live table's columns -> the same on its replacement.
 
-Before the rows come, since a value stays as it was stored and ANALYZE is done once; and once more
-in the swap, where somebody has changed it meanwhile. Holds one line for each column.
+They are set before the rows come, since a value stays as it was stored and ANALYZE runs once; and
+again in the swap, in case they were changed during the load. Holds one line for each column.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def prepare(relation: Relation) -> None:
         if live is not None and shadow is not None:
             carry_over(relation.connection, live, shadow)
 
-    locks.patiently(relation.connection, "preparing the columns", relation.tables, work)
+    locks.retry(relation.connection, "preparing the columns", relation.tables, work)
 
 
 def carry_over(connection: psycopg.Connection[TupleRow], old: int, new: int) -> None:

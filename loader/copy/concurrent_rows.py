@@ -20,8 +20,8 @@ from loader.copy.relation import Relation
 from loader.errors import TableChanged
 from loader.types import datatypes
 
-# More rows are copied before the swap, when only writers have to wait: 1,000 rows with their full
-# text take about 50 ms.
+# If there are more, they are copied before the swap, while only writers have to wait: 1,000 rows
+# with their full text take about 50 ms.
 MOST_UNDER_LOCK = 1000
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 _HINT_UNTOLD = (
@@ -56,7 +56,7 @@ def _carry_over(relation: Relation, rows: sql.Composed, last_id: int) -> int:
     count = int(row[0]) if row else 0
     if count:
         _check_fit(relation, rows)
-        with triggers.suspended(relation):  # which they have been through
+        with triggers.suspended(relation):  # they have acted on these rows already
             _insert(relation, rows, last_id)
     return count
 
@@ -77,7 +77,7 @@ def catch_up(relation: Relation, before: Before, last_id: int) -> tuple[Before, 
         TableChanged: As ``carry_over``; or rows inserted cannot be told from those updated.
     """
     live = relation.live
-    locks.keep_vacuums_away(relation.connection, live)
+    locks.block_vacuums(relation.connection, live)
     locks.limit(relation.connection, locks.READERS_WAIT_MS)
     relation.connection.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(live))
     changes = concurrent_writes.notice(relation, before)
@@ -93,7 +93,7 @@ def catch_up(relation: Relation, before: Before, last_id: int) -> tuple[Before, 
     if changes.may_hide:
         looked_at = (table.statistics.inserted, table.statistics.deleted)
         more = _carry_over_hidden(relation, before, table, changes, last_id + carried)
-        if more is not None:  # all that have come are found: others were inserted in vain
+        if more is not None:  # all rows are found: what the statistics count beside was rolled back
             carried += more
             inserted = max(inserted, table.statistics.inserted - carried)
     # Those carried over are no longer among the rows inserted that may be lost. The statistics of
@@ -159,10 +159,10 @@ def _carry_over_hidden(
 def _rows_of_later(relation: Relation, before: Before, free: Free | None) -> sql.Composed:
     """Return the SELECT of the rows that have come since, but for those whose ``_id`` was free.
 
-    A row that was frozen keeps its transaction's id, which may come again: 4 billion later.
+    A frozen row keeps its transaction's id, which comes again after 4 billion transactions.
     """
     live = relation.live
-    # Ages are counted from this transaction, which may have begun before theirs.
+    # age() counts from this transaction, which may have begun before the ones that are looked for.
     later = sql.SQL(
         "(l.xmin = ANY ({}::xid[]) OR"
         " age(l.xmin) BETWEEN (SELECT age(pg_snapshot_xmax(pg_current_snapshot())::xid))"
@@ -229,7 +229,7 @@ def _insert(relation: Relation, rows: sql.Composed, last_id: int) -> None:
         relation.shadow,
         sql.Composed([sql.SQL(", {}").format(column) for column, _ in shared]),
         sql.Literal(last_id),
-        # Its trigger finds the words of a row that has none.
+        # CKAN's trigger fills it where it is NULL.
         sql.SQL("NULL" if triggers.has_full_text(relation) else "l._full_text"),
         sql.Composed([sql.SQL(", l.{}::{}").format(column, kind) for column, kind in shared]),
         rows,

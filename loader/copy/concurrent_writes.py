@@ -1,12 +1,13 @@
 """What others write into the live table while a load replaces it: noticed or refused.
 
-In: the live table, as the load begins. Out, under the swap's locks: how many rows have come since.
-They are those whose ``_id`` no row had before (``free_ids``), which is exact, and is found at once.
-All are theirs in a table that was emptied: it has another file, and no row of before. Rows changed
-or deleted since leave no trace that can be found without reading the whole table under the lock:
-the server's statistics tell of them, some seconds late, and of none for certain. They also count
-the rows inserted with the ``_id`` of deleted ones, and where ``_id`` has no index: to carry these
-over, ``concurrent_rows`` reads the table. Holds two lines, and what ``free_ids`` holds.
+In: the live table when the load begins. Out, under the swap's locks: how many rows others have
+inserted since. These are the rows whose ``_id`` no row had before (``free_ids``): that is exact,
+and the index finds them at once. In a table that was emptied, which has another file and no row of
+before, all rows are theirs. Rows updated or deleted since could be found only by reading the whole
+table under the lock; the server's statistics count them, some seconds late and not reliably. The
+statistics also count rows inserted with the ``_id`` of deleted ones, and into a table whose
+``_id`` has no index: to carry these over, ``concurrent_rows`` reads the table. Holds two lines, and
+what ``free_ids`` holds.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from loader.copy.settings import OnConcurrentWrites
 from loader.errors import TableChanged
 
 _MOST_COUNTED = 1_000_000  # under the lock; 0.2 s
-# Whoever wrote when the load began is waited for that long.
+# How long a load waits, when it begins, for the transactions that are writing then.
 WRITERS_S = 5.0
 _WRITERS_PAUSE_S = 0.05
 _HINT = (
@@ -102,7 +103,7 @@ class Before:
 
 @dataclass(frozen=True)
 class Others:
-    """What is to be done about those who write meanwhile.
+    """What is to be done about concurrent writes.
 
     Attributes:
         policy: ``warn``, ``keep`` or ``refuse``.
@@ -200,17 +201,17 @@ class Changes:
 def remember(relation: Relation) -> Before:
     """Return what the live table is now.
 
-    Whoever is writing it in this moment has rows that nobody sees yet, and that belong to the old
-    table: the end of their transactions is waited for, for a few seconds. What comes later has come
-    during the load.
+    Transactions that are writing at this moment have rows that no other session sees yet, and that
+    belong to the old table: their end is waited for, for a few seconds. Rows that are committed
+    later count as inserted during the load.
 
     Args:
         relation: Its connection is in autocommit mode; the table need not be there.
 
     Raises:
-        TableBusy: Somebody keeps the table from being read.
+        TableBusy: Another session keeps the table from being read.
     """
-    return locks.patiently(
+    return locks.retry(
         relation.connection,
         "looking at the live table",
         [relation.live],
@@ -224,7 +225,7 @@ def _now(relation: Relation) -> Before:
         return Before()
     if table.is_indexed:
         _wait_for_writers(relation.connection, table.oid)
-    # Read anew, since the writers that were waited for are not to be counted.
+    # Read again, without the writers that were waited for.
     relation.connection.execute("SELECT pg_stat_clear_snapshot()")
     now = look_at(relation) or table
     free = UNKNOWN
@@ -287,20 +288,20 @@ def notice(relation: Relation, before: Before) -> Changes:
         return Changes(ALL, 0, dropped=dropped, renamed=renamed)
     before = before_of(table, before)
     done = table.statistics.since(before.statistics)
-    # Rows that were updated, and written anew by VACUUM FULL, look as if they had come since.
+    # Rows that were updated and then rewritten by VACUUM FULL look as if they were inserted since.
     is_emptied = not is_another and not done.updated and _is_emptied(relation, before, table)
     emptied = is_emptied or before.emptied
     if is_emptied:  # all rows that there are have come since, whatever their ``_id``
         before = replace(before, free=ALL)
     counted = _count(relation, before.free)
-    # The statistics count rows too that were inserted in vain: they are asked only where there
-    # may be others than those found, with the ``_id`` of a deleted row for one, or with those from
-    # before a TRUNCATE, of which no sign is left if the columns or all rows were changed too.
+    # The statistics also count inserts that were rolled back. So they are used only where there may
+    # be rows beside those found: with the ``_id`` of a deleted row, or with those from before a
+    # TRUNCATE, which leaves no sign if the columns, or all rows, were changed too.
     unclear = table.file != before.file and (done.updated > 0 or table.form != before.form)
-    is_told = table.is_unique and before.free.exact and not done.deleted and not unclear
-    all_found = before.free == ALL or is_told
+    is_exact = table.is_unique and before.free.exact and not done.deleted and not unclear
+    all_found = before.free == ALL or is_exact
     more = 0 if all_found else max(0, done.inserted - counted)
-    # That number alone does not tell: the rows found may not be in the statistics yet.
+    # ``more`` alone does not decide: the rows found may not be in the statistics yet.
     seen = (table.statistics.inserted, table.statistics.deleted)
     looked_at = before.looked_at or (
         before.statistics.inserted,
@@ -328,11 +329,11 @@ def _name_of(connection: psycopg.Connection[TupleRow], table: int | None) -> str
 
 
 def _is_emptied(relation: Relation, before: Before, table: Table) -> bool:
-    """Tell whether no row of before is left, though nothing but ``TRUNCATE`` may be why."""
+    """Tell whether no row of before is left, for which only ``TRUNCATE`` can be the reason."""
     is_same = table.file == before.file or table.form != before.form
     if is_same or before.free == ALL:
         return False
-    # ``VACUUM FULL`` keeps xmin and the order: of the first rows that are read, one tells.
+    # ``VACUUM FULL`` keeps xmin and the order, so one old row among the first ones is enough.
     query = sql.SQL(
         "SELECT FROM (SELECT xmin FROM {} LIMIT {}) AS few"
         " WHERE age(xmin) > age({}::xid) AND xmin <> ALL ({}::xid[]) LIMIT 1"
@@ -346,7 +347,7 @@ def _is_emptied(relation: Relation, before: Before, table: Table) -> bool:
 
 
 def before_of(table: Table, before: Before) -> Before:
-    """Return what a table was before; of another one all has come meanwhile."""
+    """Return what a table was before; in another table all rows have come since."""
     return before if table.oid == before.table else Before(table.oid)
 
 

@@ -52,7 +52,7 @@ from loader.types.schema import Column
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
-_MOST_TOLD = 100  # rows whose search index is cut
+_MOST_LISTED = 100  # rows whose search index is cut
 
 
 @contextmanager
@@ -228,7 +228,7 @@ class Copying:
         """Return the columns of the table whose rows the new ones replace, if it has any."""
         if self._live is None or self._merges:
             return []
-        has_rows = locks.patiently(
+        has_rows = locks.retry(
             self._relation.connection,
             "looking at the live table",
             [self._relation.live],
@@ -294,7 +294,7 @@ class Copying:
         The blocks that the lanes had in hand or in their queue are kept until there is a trigger.
         """
         blocks = scan.blocks()
-        kept: list[Sequence[memoryview]] = []
+        pending: list[Sequence[memoryview]] = []
         order = self._order(scan.columns)
 
         def until_given_up() -> Iterator[Block]:
@@ -311,7 +311,7 @@ class Copying:
             pieces, has_full_text = encoded
             if has_full_text:
                 return pieces
-            kept.append(pieces)  # they lack the column that this COPY has
+            pending.append(pieces)  # they lack the column that this COPY has
             return []
 
         rows = self._copy(scan, until_given_up(), encode, connections, full_text=True)
@@ -319,8 +319,8 @@ class Copying:
             with fulltext.filling(
                 self._relation.connection, self._relation.names.shadow, expression
             ):
-                rows += self._copy(scan, kept, lambda pieces: pieces, connections)
-                kept.clear()
+                rows += self._copy(scan, pending, lambda pieces: pieces, connections)
+                pending.clear()
                 rows += self._copy(
                     scan, blocks, partial(encoder.encode, searched=True), connections
                 )
@@ -357,7 +357,7 @@ class Copying:
         if which == "none":
             return None, None
         config, time_zone = fulltext.settings(self._relation.connection)
-        literals = fulltext.keeps_numbers(self._relation.connection, config)
+        literals = fulltext.leaves_numbers(self._relation.connection, config)
         expression = partial(fulltext.expression, columns, which, config, time_zone, literals)
         self._changed_by_triggers = not self._merges and triggers.act_on_rows(self._relation)
         if (
@@ -382,7 +382,7 @@ class Copying:
                 warnings += keys.told(earlier)
             shadow.add_primary_key(self._relation)
             warnings += indexes.build(self._relation, self._key)
-        warnings += _told(self._fill_long_rows(scan))
+        warnings += _cut_warnings(self._fill_long_rows(scan))
         if self.existed:
             self._index(self._relation.names.shadow, self._relation.names.shadow_full_text_index)
         columns = [(column.name, column.type) for column in scan.columns]
@@ -397,7 +397,7 @@ class Copying:
             self.loaded = True
         warnings += swapped.warnings + self._overruled(columns)
         # What cannot be built on the shadow is told by both.
-        return rows + swapped.kept, list(dict.fromkeys(warnings))
+        return rows + swapped.carried, list(dict.fromkeys(warnings))
 
     def _overruled(self, columns: Sequence[tuple[str, str]]) -> list[str]:
         """Tell of type overrides that the Data Dictionary got or lost during the load.
@@ -466,7 +466,7 @@ class Copying:
             else:
                 merged = merge.upsert(self._relation, self._key, cut.ids, which)
             self.loaded = True
-        warnings = _told(cut)
+        warnings = _cut_warnings(cut)
         rows = merged.inserted + merged.updated
         if lost := scan.rows_verified - merged.duplicates - rows:
             warnings.append(f"rows that a trigger of the table has left out: {lost}")
@@ -493,17 +493,17 @@ class Copying:
             _log.warning("%s stays until the next load: %s", self._relation.names.shadow, error)
 
 
-def _told(cut: fulltext.Cut) -> list[str]:
+def _cut_warnings(cut: fulltext.Cut) -> list[str]:
     return [
-        *_told_of(cut.beginnings, "too long to be searched whole, its beginning is"),
-        *_told_of(cut.pieces, "Postgres is too slow at its long words, they are cut for searches"),
+        *_listed(cut.beginnings, "too long to be searched whole, its beginning is"),
+        *_listed(cut.pieces, "Postgres is too slow at its long words, they are cut for searches"),
     ]
 
 
-def _told_of(ids: Sequence[int], said: str) -> list[str]:
-    more = len(ids) - _MOST_TOLD
-    told = [f"_id {row_id}: {said}" for row_id in ids[:_MOST_TOLD]]
-    return [*told, f"{more:,} more rows: {said}"] if more > 0 else told
+def _listed(ids: Sequence[int], said: str) -> list[str]:
+    more = len(ids) - _MOST_LISTED
+    listed = [f"_id {row_id}: {said}" for row_id in ids[:_MOST_LISTED]]
+    return [*listed, f"{more:,} more rows: {said}"] if more > 0 else listed
 
 
 def _differs(error: ValueDoesNotFit) -> SchemaDiffers:

@@ -1,8 +1,8 @@
-"""A table -> the ``_id`` that no row of it has: a row that has one later has come since.
+"""A table -> the ``_id`` that no row of it has: a row with one of them later was inserted since.
 
-That is exact and is found by the index, whatever ``_id`` somebody chooses, and neither ``VACUUM
-FULL`` nor ``ALTER TABLE`` nor the age of a transaction id matters to it. Each run of free ones is
-looked up by itself, under the swap's lock: 10,000 take 50 ms. Holds one line for each run.
+That is exact, whatever ``_id`` an insert chooses, the index finds it, and neither ``VACUUM FULL``
+nor ``ALTER TABLE`` nor the age of a transaction id changes it. Each gap between used ones is looked
+up by itself, under the swap's lock: 10,000 take 50 ms. Holds one line for each gap.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Free:
 
 
 ALL = Free()
-UNKNOWN = Free((), exact=False)  # where no index tells
+UNKNOWN = Free((), exact=False)  # where _id has no index
 
 
 def _largest(gaps: Sequence[tuple[int, int]], *, exact: bool) -> Free:
@@ -83,7 +83,7 @@ def _largest(gaps: Sequence[tuple[int, int]], *, exact: bool) -> Free:
 
 
 def of_table(relation: Relation, *, is_unique: bool) -> Free:
-    """Return what is free in the live table; of one that takes too long, what is at its ends.
+    """Return what is free in the live table; if that takes too long, what is outside its ends.
 
     Args:
         relation: Its connection is in a transaction; ``_id`` of the table is a whole number, is
@@ -171,7 +171,7 @@ def still_free(relation: Relation, free: Free) -> Free:
 
 @contextmanager
 def by_index(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
-    """Let no query read a whole table, though its statistics may be old, or none.
+    """Let queries use the index, though the table's statistics may be old, or missing.
 
     Args:
         connection: In a transaction.

@@ -1,7 +1,7 @@
 """A live table's indexes, keys, constraints, defaults -> the same on the shadow, before the swap.
 
-They are built under temporary names while nobody has to wait, and get their own in the swap
-(``carry_over``). Out: warnings of what is left out, such as what uses a column that is gone. Holds
+They are built under temporary names while no session has to wait, and get their own in the swap
+(``carry_over``). What cannot be built, such as what uses a column that is gone, is a warning. Holds
 one line for each of these things.
 """
 
@@ -38,7 +38,7 @@ class _Addition:
 def build(relation: Relation, key: Sequence[str] = ()) -> list[str]:
     """Give the shadow the live table's indexes, keys, constraints and defaults.
 
-    What is there already is not built again, so that it can be called as often as needed.
+    What the shadow has already is not built again, so this can be called repeatedly.
 
     Args:
         relation: Its connection is in autocommit mode; the shadow has its rows.
@@ -53,16 +53,16 @@ def build(relation: Relation, key: Sequence[str] = ()) -> list[str]:
         UsageError: The key's columns are not there, or cannot be a key.
     """
 
-    def patiently(work: Callable[[], list[_Result]]) -> list[_Result]:
-        return locks.patiently(relation.connection, "building the indexes", relation.tables, work)
+    def retry(work: Callable[[], list[_Result]]) -> list[_Result]:
+        return locks.retry(relation.connection, "building the indexes", relation.tables, work)
 
-    warnings = patiently(partial(_add_key, relation, key)) if key else []
-    for addition in patiently(partial(_additions, relation)):
+    warnings = retry(partial(_add_key, relation, key)) if key else []
+    for addition in retry(partial(_additions, relation)):
         if addition.gone:
             columns = ", ".join(addition.gone)
             warnings.append(f"left out: {addition.what}, which uses {columns}: not in the file")
         elif not addition.done:
-            warnings += patiently(partial(_add, relation.connection, addition))
+            warnings += retry(partial(_add, relation.connection, addition))
     return warnings
 
 

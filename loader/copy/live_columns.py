@@ -63,7 +63,9 @@ def value(column: LiveColumn) -> sql.Composed:
 
 def named_values(columns: Sequence[LiveColumn]) -> sql.Composed:
     """Return the values as a SELECT lists them, under the columns' names."""
-    return listed(sql.SQL("{} AS {}").format(value(one), identifier(one)) for one in columns)
+    return listed(
+        sql.SQL("{} AS {}").format(value(column), identifier(column)) for column in columns
+    )
 
 
 def have_the_same_text(columns: Sequence[LiveColumn]) -> bool:

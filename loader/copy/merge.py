@@ -1,7 +1,7 @@
 """The shadow's rows -> rows of the live table, in one transaction.
 
-Readers see none of them or all, and are never blocked: nothing here takes a lock that is in a
-reader's way. The rows stay in Postgres; held here are names.
+Readers see none of them or all, and are never blocked: no lock that is taken here conflicts with
+reading. The rows stay in Postgres. Holds names.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def append(
         SchemaDiffers: The table's columns have changed since the load began.
         NotADataStoreTable: Nothing numbers new rows, or it is no table of the DataStore any more.
         DatabaseError: The sequence of ``_id`` is at its end.
-        TableBusy: Somebody keeps the table from being written.
+        TableBusy: Another session keeps the table from being written.
         DatabaseUnreachable: The connection broke: whether before or after the commit, is unknown.
     """
 
@@ -205,7 +205,7 @@ def _upsert_statement(  # noqa: PLR0913  (what the statement depends on)
 def _merge(relation: Relation, work: Callable[[_Target], Merged]) -> Merged:
     """Do the work in a transaction; then let CKAN's cached number of rows be right."""
     try:
-        merged = locks.patiently(
+        merged = locks.retry(
             relation.connection,
             "adding the rows",
             relation.tables,
@@ -223,7 +223,7 @@ def _merge(relation: Relation, work: Callable[[_Target], Merged]) -> Merged:
 
 
 def _try(relation: Relation, work: Callable[[_Target], Merged]) -> Merged:
-    """Do the work on the columns that the table has now: under the lock they stay as they are."""
+    """Do the work on the columns that the table has now; under the lock they cannot change."""
     try:
         relation.connection.execute(
             sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(relation.live)
@@ -255,7 +255,7 @@ def _try(relation: Relation, work: Callable[[_Target], Merged]) -> Merged:
 
 @contextmanager
 def _own_errors(relation: Relation) -> Iterator[None]:
-    """Tell what rows broke a key."""
+    """Turn a broken unique key into an error that names the rows."""
     try:
         yield
     except (psycopg.errors.UniqueViolation, psycopg.errors.CardinalityViolation) as error:

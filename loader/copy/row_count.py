@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 def write(relation: Relation, rows: int) -> None:
     """Put the number of rows where CKAN keeps it; in the transaction that changes it."""
-    if _is_kept(relation.connection):
+    if _has_counts(relation.connection):
         relation.connection.execute(
             "INSERT INTO public._table_stats AS s (resource_id, stats)"
             " VALUES (%s, jsonb_build_object('rows', %s::bigint)) ON CONFLICT (resource_id)"
@@ -31,11 +31,11 @@ def write(relation: Relation, rows: int) -> None:
 
 def forget(connection: psycopg.Connection[TupleRow], table: str) -> None:
     """Let CKAN count the rows of a table when it is asked for them."""
-    if _is_kept(connection):
+    if _has_counts(connection):
         connection.execute("DELETE FROM public._table_stats WHERE resource_id = %s", (table,))
 
 
-def _is_kept(connection: psycopg.Connection[TupleRow]) -> bool:
+def _has_counts(connection: psycopg.Connection[TupleRow]) -> bool:
     row = connection.execute("SELECT to_regclass('public._table_stats') IS NOT NULL").fetchone()
     return bool(row and row[0])
 
@@ -57,6 +57,6 @@ def count_again(relation: Relation) -> None:
             )
 
     try:
-        locks.once(relation.connection, "counting the rows for CKAN", count)
+        locks.attempt(relation.connection, "counting the rows for CKAN", count)
     except DatabaseError as error:  # the rows are there; the next search counts them
         _log.warning("%s: %s", relation.name, error)

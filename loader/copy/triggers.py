@@ -46,7 +46,7 @@ def copy_to_shadow(relation: Relation) -> None:
     Raises:
         DependentObjects: A trigger cannot be had with the new columns.
     """
-    locks.patiently(
+    locks.retry(
         relation.connection, "adding the triggers", relation.tables, lambda: _copy(relation)
     )
 
@@ -114,7 +114,7 @@ def add_full_text(relation: Relation) -> None:
             "CREATE TRIGGER zfulltext BEFORE INSERT OR UPDATE ON {}"
             " FOR EACH ROW EXECUTE PROCEDURE public.populate_full_text_trigger()"
         ).format(relation.shadow)
-        locks.patiently(
+        locks.retry(
             relation.connection,
             doing,
             [relation.shadow],

@@ -1,8 +1,7 @@
-"""The unique key by which the rows of an upsert are found.
+"""A live table and the columns asked for -> the unique key by which an upsert finds rows.
 
-In: the live table, whose key it is, and the shadow, whose rows it is to tell apart. Out: the key's
-columns, made a key where the table has none, and how many rows have the key of a later one. Holds
-names.
+The key is created if the table has none. The shadow's rows are checked: whether each has a key, and
+how many have the key of a later row, which wins. Holds names.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from loader.scan import keys
 
 
 def find(relation: Relation, key: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the unique key by which rows are to be found; it need not be there yet.
+    """Return the columns of the unique key by which rows are found; it may not exist yet.
 
     Args:
         relation: Its connection is in autocommit mode, or in the merge's transaction.
         key: The columns asked for; none: the table's own.
 
     Raises:
-        UsageError: No key at all, another one, or one that cannot be.
+        UsageError: There is no key, another one, or one that cannot be used.
     """
     with ours("looking at the unique keys"):
         keys = _unique_keys(relation)
@@ -61,7 +60,7 @@ def find(relation: Relation, key: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def ensure(relation: Relation, key: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the live table's unique key; make the one asked for if it has none.
+    """Return the columns of the live table's unique key; create the key if it has none.
 
     Args:
         relation: Its connection: as for ``find``.
@@ -70,7 +69,7 @@ def ensure(relation: Relation, key: Sequence[str] = ()) -> tuple[str, ...]:
     Raises:
         UsageError: As ``find``.
         KeyViolated: The table has rows with the same key.
-        TableBusy: Somebody keeps on writing the table.
+        TableBusy: Other sessions keep on writing the table.
     """
     found = find(relation, key)
     with ours("looking at the unique keys"):
@@ -146,7 +145,7 @@ def count_duplicates(relation: Relation, key: Sequence[LiveColumn]) -> int:
 
 
 def drop_earlier(relation: Relation, key: Sequence[str]) -> int:
-    """Leave in the shadow the last of the rows with the same key: an upsert into no table yet.
+    """Delete rows of the shadow with the key of a later row: an upsert where there is no table yet.
 
     Args:
         relation: Its connection is in autocommit mode; it holds the resource's lock; the shadow has
@@ -178,4 +177,4 @@ def drop_earlier(relation: Relation, key: Sequence[str]) -> int:
             ) from error
 
     doing = "looking for rows with the same key"
-    return locks.patiently(relation.connection, doing, [relation.shadow], work)
+    return locks.retry(relation.connection, doing, [relation.shadow], work)

@@ -1,9 +1,9 @@
 """The views over a live table -> the same views over the table that takes its place.
 
-An alias of CKAN is a view that selects all columns: it is made anew over all columns of the new
-table. Any other view is a publisher's own and comes back by its definition, as do the views over
-it. What Postgres cannot bring back is named, before rows are read where that can be known. Holds
-the definitions of one table's views.
+An alias of CKAN is a view that selects all columns: it is created again over all columns of the
+new table. Any other view is a publisher's own and is created again from its definition, as are the
+views over it. What cannot be created again is an error that names it, before rows are read where
+that can be known. Holds the definitions of one table's views.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class View:
 
 
 def refuse(relation: Relation) -> None:
-    """Refuse what no swap can bring back, whatever the new columns are.
+    """Refuse what no swap can create again, whatever the new columns are.
 
     Raises:
         DependentObjects: Names it: materialized views, foreign keys, rules, row level security,
@@ -66,7 +66,7 @@ def find(relation: Relation) -> list[View]:
 
 
 def are_still(relation: Relation, found: list[View]) -> bool:
-    """Tell whether the views are those that were found before they were locked."""
+    """Tell whether the views are still those that were found before they were locked."""
     before = [(view.oid, view.schema, view.name, view.owner, view.definition) for view in found]
     return before == [known for known, _ in _known(relation)]
 
@@ -80,7 +80,7 @@ def _known(relation: Relation) -> list[tuple[tuple[int, str, str, str, str], boo
 
 
 def _is_alias(relation: Relation, oid: int, definition: str) -> bool:
-    """Tell whether a view is what CKAN made, of the columns that the table had then."""
+    """Tell whether a view is an alias that CKAN made, of the columns that the table had then."""
     columns = _columns(relation.connection, oid)
     if columns[:2] != ["_id", "_full_text"]:
         return False
@@ -119,10 +119,10 @@ def _columns(connection: psycopg.Connection[TupleRow], oid: int) -> list[str]:
 
 
 def check(relation: Relation) -> None:
-    """Try the publishers' views on the shadow's columns; nothing of it stays.
+    """Try to create the publishers' views over the shadow's columns, and roll that back.
 
-    In the way of nobody: temporary relations with the names of the live ones are found first.
-    Where the role may make none, the swap itself finds out.
+    No live relation is locked: temporary relations with the names of the live ones are found first.
+    If the role may create none, the swap itself finds out.
 
     Args:
         relation: Its connection is in autocommit mode; it holds the resource's lock; the shadow has
@@ -139,9 +139,7 @@ def check(relation: Relation) -> None:
             (relation.live_regclass,),
         ).fetchone()
     if row and row[0]:
-        locks.patiently(
-            relation.connection, doing, relation.tables, lambda: _try_and_undo(relation)
-        )
+        locks.retry(relation.connection, doing, relation.tables, lambda: _try_and_undo(relation))
 
 
 def _try_and_undo(relation: Relation) -> None:
@@ -151,7 +149,8 @@ def _try_and_undo(relation: Relation) -> None:
 
 def _try(relation: Relation) -> None:
     path = sql.SQL("SET LOCAL search_path = {}")
-    # With names that Postgres does not qualify, the definitions follow the search path.
+    # Postgres leaves the schema out of definitions if it is in the search path: then they mean the
+    # temporary relations later.
     relation.connection.execute(path.format(sql.Identifier(SCHEMA)))
     found = find(relation)
     if not found:
@@ -173,7 +172,7 @@ def _try(relation: Relation) -> None:
 
 
 def create(relation: Relation, view: View) -> None:
-    """Make a view anew over the new live table; its old self has another name by now.
+    """Create a view again over the new live table; the old view has another name by now.
 
     Raises:
         DependentObjects: As ``check``.
