@@ -34,7 +34,7 @@ def infer(uri: str | os.PathLike[str], options: Options = Options()) -> dict[str
     """
     uri = os.fspath(uri)
     with memory_told(), open_content(uri, options.source) as content:
-        reading = read(content.stream, options)
+        reading = read(content.stream, options.reading)
         return {
             "name": _name(uri),
             "type": "table",
@@ -59,7 +59,7 @@ def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[
     """
     uri = os.fspath(uri)
     with memory_told(), open_content(uri, options.source) as content:
-        reading = read(content.stream, options)
+        reading = read(content.stream, options.reading)
         lost: list[Exception] = []
         constraints = Constraints(_schema(reading, options))
         resource = Resource(

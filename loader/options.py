@@ -19,6 +19,7 @@ from loader.errors import UsageError
 from loader.net.guard import ALLOWED_HOSTS, Guard
 from loader.net.settings import SourceSettings
 from loader.net.uri import file_name, mask_uri
+from loader.scan.settings import ReadSettings
 
 _FROM_0 = range(sys.maxsize)
 _TEXT = ((str, NoneType), "a string, or None")
@@ -132,6 +133,18 @@ class Options:
             raise UsageError("key names a column twice", hint="once is enough")
         if self.key and self.mode == "append":
             raise UsageError("append needs no key", hint="rows are put in by a key with upsert")
+
+    @property
+    def reading(self) -> ReadSettings:
+        """How the table is to be read."""
+        return ReadSettings(
+            schema=self.schema,
+            dialect=self.dialect,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            header_row=self.header_row,
+            max_bad_rows=self.max_bad_rows,
+        )
 
 
 # What a field may be that has a closed set of values, as its type says.

@@ -13,14 +13,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from loader.choices import TakenVia
-from loader.copy import database, relation
+from loader.copy import database
 from loader.copy import destination as via_copy
+from loader.copy.settings import CopySettings
 from loader.destination import Way
 from loader.embedded import server as embedded
 from loader.errors import (
@@ -40,7 +41,7 @@ from loader.errors import (
 )
 from loader.net.failures import changed
 from loader.net.uri import mask_uri
-from loader.options import Options, default_resource_id
+from loader.options import Options, default_lanes, default_resource_id
 from loader.progress import Progress, Silent
 from loader.report import BadRows, Report
 from loader.scan import rowless
@@ -271,10 +272,8 @@ def find_way(options: Options) -> tuple[TakenVia, str]:
     url = options.datastore_url
     if not url:
         return "api", _NOT_NAMED
-    names = relation.name(options.resource_id or "")
     try:
-        with closing(database.connect(database.normalise_url(url), "rights")) as connection:
-            relation.check_rights(connection, names)
+        via_copy.check_rights(database.normalise_url(url), options.resource_id or "")
     except _CLOSED_WAYS as error:
         return "api", str(error)
     return "copy", ""
@@ -468,7 +467,9 @@ class _Load:
     def _open_copy(self, stack: ExitStack, url: str, ckan: Ckan | None) -> Way:
         url = database.normalise_url(url)
         return stack.enter_context(
-            via_copy.opened(url, self.report.resource_id, self.options, self.steps, ckan)
+            via_copy.opened(
+                url, self.report.resource_id, _copy_settings(self.options), self.steps, ckan
+            )
         )
 
     def _open_api(self, stack: ExitStack, ckan: Ckan) -> Batching:
@@ -505,7 +506,7 @@ class _Load:
                     content = stack.enter_context(
                         open_content(self.uri, self.options.source, identity, hashed=hashed)
                     )
-                    reading = read(content.stream, self.options, types)
+                    reading = read(content.stream, self.options.reading, types)
                     self.report.bytes = content.source.bytes_read
                 if verdict and _headers(verdict.columns) != _headers(reading.columns):
                     # All that shows it where a server tells no identity.
@@ -637,6 +638,18 @@ class _Load:
                 "the server does not tell where the file ends: had the connection been cut,"
                 " nobody would know"
             )
+
+
+def _copy_settings(options: Options) -> CopySettings:
+    return CopySettings(
+        mode=options.mode,
+        key=options.key,
+        full_text=options.full_text,
+        fts_index=options.fts_index,
+        lanes=options.lanes or default_lanes(),
+        max_loads=options.max_loads,
+        on_concurrent_writes=options.on_concurrent_writes,
+    )
 
 
 def _no_row_placed(rejects: Rejects) -> TooManyBadRows:

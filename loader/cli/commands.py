@@ -22,7 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 from loader import __version__, describe, printable, reloading
 from loader.cli import options as opts
 from loader.cli import output, streams
-from loader.copy import database, gone, relation
+from loader.copy import database, gone, shadow
 from loader.embedded import server as embedded
 from loader.errors import DatabaseUnreachable, UsageError
 from loader.net.uri import mask_text, mask_uri
@@ -317,7 +317,7 @@ def cleanup(
 
 def _drop_unneeded(connection: Connection, ckan_url: str | None, *, dry_run: bool) -> Iterator[str]:
     """Drop what killed loads have left, and the tables of resources that are gone."""
-    yield from relation.drop_all_orphans(connection, dry_run=dry_run)
+    yield from shadow.drop_all_orphans(connection, dry_run=dry_run)
     options = completed(Options(ckan_url=ckan_url))
     if not options.ckan_url:
         return

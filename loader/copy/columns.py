@@ -9,8 +9,8 @@ from __future__ import annotations
 import psycopg
 from psycopg.rows import TupleRow
 
-from loader.copy import locks, relation
-from loader.copy.relation import Names, qualified
+from loader.copy import locks
+from loader.copy.relation import Relation
 
 # Of a column that has another type now, only what somebody has chosen: all else is the type's own.
 _SETTINGS = """
@@ -51,22 +51,20 @@ _COMPRESSION = {
 }
 
 
-def prepare(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+def prepare(relation: Relation) -> None:
     """Give the shadow's columns the settings of the live table's, if there is one.
 
     Args:
-        connection: In autocommit mode.
-        names: The shadow has its columns and no rows yet.
+        relation: Its connection is in autocommit mode; the shadow has its columns and no rows yet.
     """
 
     def work() -> None:
-        live = relation.oid(connection, names.live)
-        shadow = relation.oid(connection, names.shadow)
+        live = relation.oid()
+        shadow = relation.shadow_oid()
         if live is not None and shadow is not None:
-            carry(connection, live, shadow)
+            carry(relation.connection, live, shadow)
 
-    tables = [qualified(names.live), qualified(names.shadow)]
-    locks.patiently(connection, "preparing the columns", tables, work)
+    locks.patiently(relation.connection, "preparing the columns", relation.tables, work)
 
 
 def carry(connection: psycopg.Connection[TupleRow], old: int, new: int) -> None:

@@ -14,25 +14,24 @@ from psycopg.rows import TupleRow
 
 from loader.copy import locks
 from loader.copy.database import ours
-from loader.copy.relation import Names, qualified
+from loader.copy.relation import Relation, qualified
 from loader.types import datatypes
 
 
-def overrides(connection: psycopg.Connection[TupleRow], names: Names) -> dict[str, str]:
+def overrides(relation: Relation) -> dict[str, str]:
     """Return the types that the Data Dictionary of the live table decides, by column.
 
     Args:
-        connection: In autocommit mode.
-        names: Of the table, which need not be there.
+        relation: Its connection is in autocommit mode; the table need not be there.
 
     Returns:
         The publisher's own words: ``numeric``, ``text``, ``timestamp`` as CKAN's form offers them.
     """
     with ours("reading the Data Dictionary"):
-        rows = connection.execute(
+        rows = relation.connection.execute(
             "SELECT attname, col_description(attrelid, attnum) FROM pg_attribute"
             " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-            (qualified(names.live).as_string(None),),
+            (relation.live_regclass,),
         ).fetchall()
     found = {}
     for column, comment in rows:
@@ -54,17 +53,16 @@ def _override(comment: str) -> str | None:
     return override if isinstance(override, str) else None
 
 
-def types(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[str, str]] | None:
+def types(relation: Relation) -> list[tuple[str, str]] | None:
     """Return the live table's columns and their Postgres types, in order.
 
     Args:
-        connection: In autocommit mode.
-        names: Of the table.
+        relation: Its connection is in autocommit mode.
 
     Returns:
         As ``columns``.
     """
-    return columns(connection, names.live)
+    return columns(relation.connection, relation.name)
 
 
 def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[str, str]] | None:

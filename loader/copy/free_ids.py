@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy.relation import Names, qualified
+from loader.copy.relation import Relation
 
 MOST_GAPS = 10_000
 # Counting 5 M rows takes 0.5 s, and finding the gaps between them 4 s.
@@ -90,22 +90,22 @@ def _largest(gaps: Sequence[tuple[int, int]], *, exact: bool) -> Free:
     return Free(tuple(sorted(most)), exact=False)
 
 
-def of_table(connection: psycopg.Connection[TupleRow], names: Names, *, is_unique: bool) -> Free:
+def of_table(relation: Relation, *, is_unique: bool) -> Free:
     """Return what is free in the live table; of one that takes too long, what is at its ends.
 
     Args:
-        connection: In a transaction.
-        names: Of the table; ``_id`` is a whole number, is never NULL and has an index.
+        relation: Its connection is in a transaction; ``_id`` of the table is a whole number, is
+            never NULL and has an index.
         is_unique: Whether no two rows have the same.
     """
     try:
-        with connection.transaction():
-            _limit(connection, LOOK_MS)
-            free = _find(connection, names, is_unique=is_unique)
-            _limit(connection, 0)
+        with relation.connection.transaction():
+            _limit(relation.connection, LOOK_MS)
+            free = _find(relation, is_unique=is_unique)
+            _limit(relation.connection, 0)
             return free
     except (psycopg.errors.QueryCanceled, psycopg.DataError):
-        first, last = _ends(connection, names)
+        first, last = _ends(relation)
         return _around(first, last, exact=False)
 
 
@@ -113,10 +113,10 @@ def _limit(connection: psycopg.Connection[TupleRow], ms: int) -> None:
     connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(ms),))
 
 
-def _find(connection: psycopg.Connection[TupleRow], names: Names, *, is_unique: bool) -> Free:
-    live = qualified(names.live)
+def _find(relation: Relation, *, is_unique: bool) -> Free:
+    live = relation.live
     if is_unique:
-        extent = connection.execute(sql.SQL(_EXTENT).format(live=live)).fetchone()
+        extent = relation.connection.execute(sql.SQL(_EXTENT).format(live=live)).fetchone()
         assert extent is not None  # noqa: S101  # a SELECT without FROM gives one row
         first, last, count = extent
         if first is None or count == last - first + 1:
@@ -125,15 +125,15 @@ def _find(connection: psycopg.Connection[TupleRow], names: Names, *, is_unique: 
     query = sql.SQL(_GAPS).format(
         runs=sql.SQL(_RUNS).format(rows=rows), most=sql.Literal(MOST_GAPS)
     )
-    with by_index(connection):
-        *gaps, (_, first), (last, _) = connection.execute(query).fetchall()
+    with by_index(relation.connection):
+        *gaps, (_, first), (last, _) = relation.connection.execute(query).fetchall()
     return _around(first, last, gaps, exact=len(gaps) < MOST_GAPS)
 
 
-def _ends(connection: psycopg.Connection[TupleRow], names: Names) -> tuple[int | None, int | None]:
-    with by_index(connection):
-        row = connection.execute(
-            sql.SQL("SELECT min(_id), max(_id) FROM {}").format(qualified(names.live))
+def _ends(relation: Relation) -> tuple[int | None, int | None]:
+    with by_index(relation.connection):
+        row = relation.connection.execute(
+            sql.SQL("SELECT min(_id), max(_id) FROM {}").format(relation.live)
         ).fetchone()
     return row or (None, None)
 
@@ -146,37 +146,36 @@ def _around(
     return Free(((_LOWEST, first), *sorted(gaps), (last, _HIGHEST)), exact)
 
 
-def rows(names: Names, free: Free) -> sql.Composed:
+def rows(relation: Relation, free: Free) -> sql.Composed:
     """Return a FROM and WHERE: rows ``l`` of the live table whose ``_id`` were free.
 
     Each gap is looked up in the index, whatever the planner thinks of their number. Where all are
     free, all rows are meant, whatever their ``_id`` is.
     """
     if free == ALL:
-        return sql.SQL("FROM {} l WHERE true").format(qualified(names.live))
+        return sql.SQL("FROM {} l WHERE true").format(relation.live)
     lows, highs = [low for low, _ in free.gaps], [high for _, high in free.gaps]
     return sql.SQL(
         "FROM unnest({}::bigint[], {}::bigint[]) AS gap (low, high), LATERAL ("
         "SELECT * FROM {} WHERE _id > gap.low AND _id < gap.high OFFSET 0) AS l WHERE true"
-    ).format(sql.Literal(lows), sql.Literal(highs), qualified(names.live))
+    ).format(sql.Literal(lows), sql.Literal(highs), relation.live)
 
 
-def still_free(connection: psycopg.Connection[TupleRow], names: Names, free: Free) -> Free:
+def still_free(relation: Relation, free: Free) -> Free:
     """Return what is still free.
 
     Args:
-        connection: In a transaction.
-        names: Of the table.
+        relation: Its connection is in a transaction.
         free: What was free before.
     """
     query = sql.SQL("SELECT first, last FROM ({}) AS runs ORDER BY 1, 2 LIMIT {}").format(
-        sql.SQL(_RUNS).format(rows=rows(names, free)), sql.Literal(MOST_GAPS)
+        sql.SQL(_RUNS).format(rows=rows(relation, free)), sql.Literal(MOST_GAPS)
     )
-    with by_index(connection):
-        runs = [(first, last) for first, last in connection.execute(query)]
+    with by_index(relation.connection):
+        runs = [(first, last) for first, last in relation.connection.execute(query)]
     if len(runs) < MOST_GAPS:
         return free.without(runs)
-    _, last = _ends(connection, names)
+    _, last = _ends(relation)
     runs[-1] = (runs[-1][0], max(runs[-1][1], last or runs[-1][1]))
     return free.without(runs, exact=False)
 

@@ -9,17 +9,25 @@ table.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import islice
-from typing import Protocol
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import dictionary, locks, relation
+from loader.copy import dictionary, locks
 from loader.copy.database import ours
-from loader.copy.relation import SCHEMA, Names, qualified
+from loader.copy.portal import Portal
+from loader.copy.relation import (
+    SCHEMA,
+    Relation,
+    dataset_of,
+    find_oid,
+    lock_for_now,
+    names_a_site,
+    qualified,
+)
 from loader.errors import DatabaseError, DatabaseUnreachable, TableBusy
 
 _log = logging.getLogger(__name__)
@@ -40,29 +48,9 @@ _TABLES = """
 """
 
 
-class Portal(Protocol):
-    """What is asked of the CKAN that a DataStore may belong to."""
-
-    def site(self) -> str | None:
-        """Return the URL by which it calls itself, the same from every machine."""
-
-    def shares_datastore(self, tables: Mapping[str, int] | None) -> bool | None:
-        """Tell whether a database with these tables, by name and oid, is its DataStore."""
-
-    def is_gone(self, resource_id: str, dataset_id: str) -> bool:
-        """Tell whether it says that it has no such resource in that dataset.
-
-        Raises if it cannot be asked.
-        """
-
-    def table_oids(self, resource_ids: Sequence[str]) -> Mapping[str, int]:
-        """Return the oids of those tables that are in its DataStore, by name."""
-
-
 def drop(
-    connection: psycopg.Connection[TupleRow],
+    relation: Relation,
     portal: Portal,
-    names: Names,
     mark: str | None,
     *,
     loaded: int | None = None,
@@ -70,9 +58,8 @@ def drop(
     """Drop the live table of a resource that is gone, however long others read it.
 
     Args:
-        connection: In autocommit mode; holds the resource's lock.
+        relation: Its connection is in autocommit mode; it holds the resource's lock.
         portal: Has said that the resource is gone.
-        names: Of the table.
         mark: Of this portal, and of the dataset that the resource was in; None if unknown.
         loaded: What ``oid_of`` tells of the table that this process has loaded into. Without it
             only the table's mark tells: an id that the portal never had is "gone" too.
@@ -85,7 +72,7 @@ def drop(
         DatabaseError: It cannot be dropped.
         CkanError: The portal cannot be asked which tables it has.
     """
-    table = names.live
+    connection, table = relation.connection, relation.name
     oid = oid_of(connection, table)
     if oid is None:
         return True
@@ -95,14 +82,14 @@ def drop(
         return True
     if loaded is None and (mark is None or found != mark):
         _log.warning("%s stays: no load of this resource has made it", table)
-        return mark is not None and relation.names_a_site(found)
+        return mark is not None and names_a_site(found)
     if portal.table_oids([table]).get(table) != oid:
         _log.warning("%s stays: CKAN does not list this very table", table)
         return False
     dropped = locks.patiently(
         connection,
         _DROPPING,
-        [qualified(table)],
+        [relation.live],
         lambda: _drop(connection, table, oid),
         limit_ms=locks.READERS_WAIT_MS,
     )
@@ -160,7 +147,7 @@ def _may_go(
     """Drop a table that nobody loads, unless ``dry_run``; tell whether it is dropped, or would."""
 
     def work() -> bool:
-        if not relation.lock_for_now(connection, table):
+        if not lock_for_now(connection, table):
             return False
         return dry_run or _drop(connection, table, oid)
 
@@ -180,7 +167,7 @@ def _loaded(connection: psycopg.Connection[TupleRow], site: str) -> list[tuple[s
     """Return name, oid and dataset of the live tables that loads into a portal have made."""
     with ours("looking for the tables of loads"):
         found = connection.execute(_TABLES, (SCHEMA, None)).fetchall()
-    named = [(table, oid, relation.dataset_of(mark, site)) for table, oid, mark in found]
+    named = [(table, oid, dataset_of(mark, site)) for table, oid, mark in found]
     return [(table, oid, dataset) for table, oid, dataset in named if dataset]
 
 
@@ -214,4 +201,4 @@ def _drop(connection: psycopg.Connection[TupleRow], table: str, oid: int) -> boo
 def oid_of(connection: psycopg.Connection[TupleRow], table: str) -> int | None:
     """Return what tells a table from the next of its name; None if there is none."""
     with ours("looking for the table"):
-        return relation.oid(connection, table)
+        return find_oid(connection, table)

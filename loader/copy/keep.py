@@ -22,7 +22,7 @@ from psycopg.rows import TupleRow
 
 from loader.copy import columns, locks
 from loader.copy.database import ours
-from loader.copy.relation import MARK, SCHEMA, Names, qualified
+from loader.copy.relation import MARK, SCHEMA, Names, Relation, qualified
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
 
 _Result = TypeVar("_Result")
@@ -357,44 +357,45 @@ class _Addition:
     done: bool
 
 
-def has_row_triggers(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
+def has_row_triggers(relation: Relation) -> bool:
     """Tell whether ``add_triggers`` has any to add: they may change the rows that COPY brings."""
     with ours("looking for triggers"):
-        row = connection.execute(
+        row = relation.connection.execute(
             "SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgtype & 7 = 7"
             " AND tgenabled IN ('O', 'A') AND NOT tgisinternal AND tgname <> 'zfulltext'",
-            (qualified(names.live).as_string(None),),
+            (relation.live_regclass,),
         ).fetchone()
     return row is not None
 
 
-def add_triggers(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+def add_triggers(relation: Relation) -> None:
     """Let the live table's triggers act on the rows that COPY brings, as on rows put in by CKAN.
 
     Those for each row BEFORE INSERT are put on the shadow, for INSERT only: updates that a load
     makes afterwards are not an editor's. A generated ``_full_text`` is computed after them.
 
     Args:
-        connection: In autocommit mode.
-        names: The shadow has its columns and no rows yet.
+        relation: Its connection is in autocommit mode; the shadow has its columns and no rows yet.
 
     Raises:
         DependentObjects: A trigger cannot be had with the new columns.
     """
     locks.patiently(
-        connection, "adding the triggers", _tables(names), lambda: _add_triggers(connection, names)
+        relation.connection, "adding the triggers", relation.tables, lambda: _add_triggers(relation)
     )
 
 
-def _add_triggers(connection: psycopg.Connection[TupleRow], names: Names) -> None:
-    lost = [row[0] for row in _ask(connection, names, _LOST_TRIGGERS)]
+def _add_triggers(relation: Relation) -> None:
+    lost = [row[0] for row in _ask(relation, _LOST_TRIGGERS)]
     if lost:
-        raise _in_the_way(names, ", ".join(lost))
-    for name, _, statement in _ask(connection, names, _ROW_TRIGGERS):
+        raise _in_the_way(relation.names, ", ".join(lost))
+    for name, _, statement in _ask(relation, _ROW_TRIGGERS):
         try:
-            connection.execute(statement)
+            relation.connection.execute(statement)
         except psycopg.ProgrammingError as error:
-            raise _in_the_way(names, f"trigger {name} ({error.diag.message_primary})") from error
+            raise _in_the_way(
+                relation.names, f"trigger {name} ({error.diag.message_primary})"
+            ) from error
 
 
 def _in_the_way(names: Names, what: str) -> DependentObjects:
@@ -404,16 +405,13 @@ def _in_the_way(names: Names, what: str) -> DependentObjects:
     )
 
 
-def build_indexes(
-    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str] = ()
-) -> list[str]:
+def build_indexes(relation: Relation, key: Sequence[str] = ()) -> list[str]:
     """Give the shadow the live table's indexes, keys, constraints and defaults.
 
     What is there already is not built again, so that it can be called as often as needed.
 
     Args:
-        connection: In autocommit mode.
-        names: The shadow has its rows.
+        relation: Its connection is in autocommit mode; the shadow has its rows.
         key: Columns of a unique key that is asked for; it takes the place of all others.
 
     Returns:
@@ -426,27 +424,23 @@ def build_indexes(
     """
 
     def patiently(work: Callable[[], list[_Result]]) -> list[_Result]:
-        return locks.patiently(connection, "building the indexes", _tables(names), work)
+        return locks.patiently(relation.connection, "building the indexes", relation.tables, work)
 
-    warnings = patiently(partial(_add_key, connection, names, key)) if key else []
-    for addition in patiently(partial(_additions, connection, names)):
+    warnings = patiently(partial(_add_key, relation, key)) if key else []
+    for addition in patiently(partial(_additions, relation)):
         if addition.gone:
             columns = ", ".join(addition.gone)
             warnings.append(f"left out: {addition.what}, which uses {columns}: not in the file")
         elif not addition.done:
-            warnings += patiently(partial(_build, connection, addition))
+            warnings += patiently(partial(_build, relation.connection, addition))
     return warnings
 
 
-def _tables(names: Names) -> list[sql.Identifier]:
-    return [qualified(names.live), qualified(names.shadow)]
-
-
-def missing(connection: psycopg.Connection[TupleRow], names: Names) -> frozenset[str]:
+def missing(relation: Relation) -> frozenset[str]:
     """Return what ``build_indexes`` would build now; may wait for the live table's lock."""
     return frozenset(
         addition.what
-        for addition in _additions(connection, names)
+        for addition in _additions(relation)
         if not addition.done and not addition.gone
     )
 
@@ -483,18 +477,16 @@ def _violated(error: psycopg.Error, what: str, *, is_key: bool) -> KeyViolated |
     )
 
 
-def _add_key(
-    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str]
-) -> list[str]:
-    has = unique_columns(connection, names)
+def _add_key(relation: Relation, key: Sequence[str]) -> list[str]:
+    has = unique_columns(relation)
     if has and sorted(set(key)) == sorted(has):
         return []
     shown = ", ".join(key)
     try:
-        connection.execute(
+        relation.connection.execute(
             sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} ({})").format(
-                sql.Identifier(f"{names.shadow}_key"),
-                qualified(names.shadow),
+                sql.Identifier(relation.names.shadow_key),
+                relation.shadow,
                 sql.SQL(", ").join(map(sql.Identifier, key)),
             )
         )
@@ -511,13 +503,13 @@ def _add_key(
     return [f"left out: the unique key ({', '.join(has)}), for ({shown})"] if has else []
 
 
-def unique_columns(connection: psycopg.Connection[TupleRow], names: Names) -> list[str]:
+def unique_columns(relation: Relation) -> list[str]:
     """Return the columns of all the live table's unique keys: to CKAN they are one."""
-    rows = connection.execute(
+    rows = relation.connection.execute(
         "SELECT DISTINCT attname FROM pg_index JOIN pg_attribute"
         " ON attrelid = indrelid AND attnum = ANY (indkey)"
         " WHERE indrelid = to_regclass(%s) AND indisunique AND NOT indisprimary ORDER BY 1",
-        (qualified(names.live).as_string(None),),
+        (relation.live_regclass,),
     )
     return [row[0] for row in rows]
 
@@ -529,32 +521,32 @@ def key_index(names: Names, key: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def afterwards(connection: psycopg.Connection[TupleRow], names: Names) -> list[str]:
+def afterwards(relation: Relation) -> list[str]:
     """Return the statements that finish the new table once it has the live one's name.
 
     They are read while both tables are there, and run when the old one is gone.
     """
-    key = _asked_key(connection, names)
-    return [row[0] for row in _ask(connection, names, _AFTERWARDS, key)]
+    key = _asked_key(relation)
+    return [row[0] for row in _ask(relation, _AFTERWARDS, key)]
 
 
-def first_key(connection: psycopg.Connection[TupleRow], names: Names) -> list[str]:
+def first_key(relation: Relation) -> list[str]:
     """Return the statement that names the asked key of a table that replaces none, if any."""
-    key = _asked_key(connection, names)
+    key = _asked_key(relation)
     if key is None:
         return []
     rename = sql.SQL("ALTER INDEX {} RENAME TO {}").format(
-        qualified(f"{names.shadow}_key"), sql.Identifier(key)
+        qualified(relation.names.shadow_key), sql.Identifier(key)
     )
     return [rename.as_string(None)]
 
 
-def not_null_names(connection: psycopg.Connection[TupleRow], names: Names) -> list[str]:
+def not_null_names(relation: Relation) -> list[str]:
     """Return the statements that name NOT NULL after the table, as PostgreSQL 18 does.
 
     The shadow has the live table's name already.
     """
-    rows = connection.execute(
+    rows = relation.connection.execute(
         "SELECT format("
         " 'ALTER TABLE %%s RENAME CONSTRAINT %%I TO %%I', %(table)s::text, conname, final)"
         " FROM pg_constraint,"
@@ -562,9 +554,9 @@ def not_null_names(connection: psycopg.Connection[TupleRow], names: Names) -> li
         " WHERE conrelid = to_regclass(%(table)s) AND contype = 'n'"
         " AND starts_with(conname, %(shadow)s) AND octet_length(final) < 64",
         {
-            "table": qualified(names.live).as_string(None),
-            "live": names.live,
-            "shadow": names.shadow,
+            "table": relation.live_regclass,
+            "live": relation.name,
+            "shadow": relation.names.shadow,
         },
     )
     return [row[0] for row in rows]
@@ -587,52 +579,51 @@ def carry(connection: psycopg.Connection[TupleRow], old: int, new: int) -> None:
     columns.carry(connection, old, new)
 
 
-def left_behind(connection: psycopg.Connection[TupleRow], names: Names) -> list[str]:
+def left_behind(relation: Relation) -> list[str]:
     """Return warnings: what is on the old table and will not be on the new one."""
-    lost = [row[0] for row in _ask(connection, names, _LEFT_BEHIND)]
+    lost = [row[0] for row in _ask(relation, _LEFT_BEHIND)]
     warnings = [f"not carried over from the old table: {', '.join(lost)}"] if lost else []
     acted = {
         tuple(row)
-        for row in connection.execute(
+        for row in relation.connection.execute(
             "SELECT tgname, tgfoid FROM pg_trigger WHERE tgrelid = to_regclass(%s)",
-            (qualified(names.shadow).as_string(None),),
+            (relation.shadow_regclass,),
         )
     }
     return warnings + [
         f"the trigger {name} came during the load: it has not seen the rows loaded"
-        for name, function, _ in _ask(connection, names, _ROW_TRIGGERS)
+        for name, function, _ in _ask(relation, _ROW_TRIGGERS)
         if (name, function) not in acted
     ]
 
 
-def _additions(connection: psycopg.Connection[TupleRow], names: Names) -> list[_Addition]:
-    key = _asked_key(connection, names)
-    return [_Addition(*row) for row in _ask(connection, names, _ADDITIONS, key)]
+def _additions(relation: Relation) -> list[_Addition]:
+    key = _asked_key(relation)
+    return [_Addition(*row) for row in _ask(relation, _ADDITIONS, key)]
 
 
-def _asked_key(connection: psycopg.Connection[TupleRow], names: Names) -> str | None:
+def _asked_key(relation: Relation) -> str | None:
     """Return CKAN's name for the key that the caller has asked for, if it is on the shadow."""
-    rows = connection.execute(
+    rows = relation.connection.execute(
         "SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indexrelid"
         " WHERE indexrelid = to_regclass(%s) ORDER BY attnum",
-        (qualified(f"{names.shadow}_key").as_string(None),),
+        (qualified(relation.names.shadow_key).as_string(None),),
     ).fetchall()
-    return key_index(names, [row[0] for row in rows]) if rows else None
+    return key_index(relation.names, [row[0] for row in rows]) if rows else None
 
 
 def _ask(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     query: str,
     key_name: str | None = None,
 ) -> list[TupleRow]:
     parameters = {
         "schema": SCHEMA,
-        "live": qualified(names.live).as_string(None),
-        "shadow": qualified(names.shadow).as_string(None),
-        "prefix": f"{names.shadow}_",
-        "full_text": names.full_text_index,
-        "primary_key": f"{names.live}_pkey",
+        "live": relation.live_regclass,
+        "shadow": relation.shadow_regclass,
+        "prefix": f"{relation.names.shadow}_",
+        "full_text": relation.names.full_text_index,
+        "primary_key": relation.names.primary_key,
         "key_name": key_name,
     }
-    return connection.execute(_PAIR + query, parameters).fetchall()
+    return relation.connection.execute(_PAIR + query, parameters).fetchall()

@@ -23,7 +23,7 @@ from psycopg.rows import TupleRow
 from loader.choices import OnConcurrentWrites
 from loader.copy import dictionary, free_ids, locks
 from loader.copy.free_ids import ALL, UNKNOWN, Free, by_index
-from loader.copy.relation import SCHEMA, Names, qualified
+from loader.copy.relation import SCHEMA, Names, Relation
 from loader.errors import TableChanged
 from loader.types import datatypes
 
@@ -203,7 +203,7 @@ class Changes:
         )
 
 
-def remember(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
+def remember(relation: Relation) -> Before:
     """Return what the live table is now.
 
     Whoever is writing it in this moment has rows that nobody sees yet, and that belong to the old
@@ -211,32 +211,31 @@ def remember(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
     during the load.
 
     Args:
-        connection: In autocommit mode.
-        names: Of the table, which need not be there.
+        relation: Its connection is in autocommit mode; the table need not be there.
 
     Raises:
         TableBusy: Somebody keeps the table from being read.
     """
     return locks.patiently(
-        connection,
+        relation.connection,
         "looking at the live table",
-        [qualified(names.live)],
-        lambda: _now(connection, names),
+        [relation.live],
+        lambda: _now(relation),
     )
 
 
-def _now(connection: psycopg.Connection[TupleRow], names: Names) -> Before:
-    table = _table(connection, names)
+def _now(relation: Relation) -> Before:
+    table = _table(relation)
     if table is None:
         return Before()
     if table.is_indexed:
-        _wait_for_writers(connection, table.oid)
+        _wait_for_writers(relation.connection, table.oid)
     # Read anew, since the writers that were waited for are not to be counted.
-    connection.execute("SELECT pg_stat_clear_snapshot()")
-    now = _table(connection, names) or table
+    relation.connection.execute("SELECT pg_stat_clear_snapshot()")
+    now = _table(relation) or table
     free = UNKNOWN
     if now.is_unique is not None:
-        free = free_ids.of_table(connection, names, is_unique=now.is_unique)
+        free = free_ids.of_table(relation, is_unique=now.is_unique)
     return Before(table.oid, free, now.statistics, now.file, now.form, now.xid, now.running)
 
 
@@ -268,34 +267,34 @@ class _Table:
         return self.is_unique is not None
 
 
-def _table(connection: psycopg.Connection[TupleRow], names: Names) -> _Table | None:
-    row = connection.execute(_TABLE, (qualified(names.live).as_string(None),)).fetchone()
+def _table(relation: Relation) -> _Table | None:
+    row = relation.connection.execute(_TABLE, (relation.live_regclass,)).fetchone()
     return _Table(row[0], (row[1], row[2], row[3]), *row[4:]) if row else None
 
 
-def notice(connection: psycopg.Connection[TupleRow], names: Names, before: Before) -> Changes:
+def notice(relation: Relation, before: Before) -> Changes:
     """Return what others have done to the live table.
 
     Args:
-        connection: In a transaction that keeps writers from the table.
-        names: Of the table, which need not be there any more.
+        relation: Its connection is in a transaction that keeps writers from the table; the table
+            need not be there any more.
         before: As it was.
     """
-    table = _table(connection, names)
+    table = _table(relation)
     is_another = before.table is not None and (table is None or table.oid != before.table)
     dropped = is_another or before.dropped
-    renamed = _name_of(connection, before.table) if is_another else before.renamed
+    renamed = _name_of(relation.connection, before.table) if is_another else before.renamed
     if table is None:
         return Changes(ALL, 0, dropped=dropped, renamed=renamed)
     before = _of_table(before, table)
     statistics = zip(table.statistics, before.statistics, strict=True)
     inserted, updated, deleted = (max(0, now - then) for now, then in statistics)
     # Rows that were updated, and written anew by VACUUM FULL, look as if they had come since.
-    is_emptied = not is_another and not updated and _is_emptied(connection, names, before, table)
+    is_emptied = not is_another and not updated and _is_emptied(relation, before, table)
     emptied = is_emptied or before.emptied
     if is_emptied:  # all rows that there are have come since, whatever their ``_id``
         before = replace(before, free=ALL)
-    counted = _count(connection, names, before.free)
+    counted = _count(relation, before.free)
     # The statistics count rows too that were inserted in vain: they are asked only where there
     # may be others than those found, with the ``_id`` of a deleted row for one, or with those from
     # before a TRUNCATE, of which no sign is left if the columns or all rows were changed too.
@@ -327,9 +326,7 @@ def _name_of(connection: psycopg.Connection[TupleRow], table: int | None) -> str
     return row[0] if row else None
 
 
-def _is_emptied(
-    connection: psycopg.Connection[TupleRow], names: Names, before: Before, table: _Table
-) -> bool:
+def _is_emptied(relation: Relation, before: Before, table: _Table) -> bool:
     """Tell whether no row of before is left, though nothing but ``TRUNCATE`` may be why."""
     is_same = table.file == before.file or table.form != before.form
     if is_same or before.free == ALL:
@@ -339,12 +336,12 @@ def _is_emptied(
         "SELECT FROM (SELECT xmin FROM {} LIMIT {}) AS few"
         " WHERE age(xmin) > age({}::xid) AND xmin <> ALL ({}::xid[]) LIMIT 1"
     ).format(
-        qualified(names.live),
+        relation.live,
         sql.Literal(_MOST_COUNTED),
         sql.Literal(before.xid),
         sql.Literal(list(before.running)),
     )
-    return connection.execute(query).fetchone() is None
+    return relation.connection.execute(query).fetchone() is None
 
 
 def _of_table(before: Before, table: _Table) -> Before:
@@ -352,23 +349,23 @@ def _of_table(before: Before, table: _Table) -> Before:
     return before if table.oid == before.table else Before(table.oid)
 
 
-def _count(connection: psycopg.Connection[TupleRow], names: Names, free: Free) -> int:
+def _count(relation: Relation, free: Free) -> int:
     if free == UNKNOWN:
         return 0
     query = sql.SQL("SELECT count(*) FROM (SELECT {} LIMIT {}) AS few").format(
-        free_ids.rows(names, free), sql.Literal(_MOST_COUNTED + 1)
+        free_ids.rows(relation, free), sql.Literal(_MOST_COUNTED + 1)
     )
-    with by_index(connection):
-        row = connection.execute(query).fetchone()
+    with by_index(relation.connection):
+        row = relation.connection.execute(query).fetchone()
     return int(row[0]) if row else 0
 
 
-def keep(connection: psycopg.Connection[TupleRow], names: Names, free: Free, last_id: int) -> int:
+def keep(relation: Relation, free: Free, last_id: int) -> int:
     """Put the rows that have come into the shadow too, behind those that it has.
 
     Args:
-        connection: In a transaction that keeps writers from the live table.
-        names: Of both tables; the shadow has its trigger.
+        relation: Its connection is in a transaction that keeps writers from the live table; the
+            shadow has its trigger.
         free: The rows of the live table with one of these ``_id`` are meant.
         last_id: The highest ``_id`` of the shadow.
 
@@ -378,30 +375,25 @@ def keep(connection: psycopg.Connection[TupleRow], names: Names, free: Free, las
     Raises:
         TableChanged: The new table cannot hold a row as it is.
     """
-    with by_index(connection):
-        return _keep(connection, names, free_ids.rows(names, free), last_id)
+    with by_index(relation.connection):
+        return _keep(relation, free_ids.rows(relation, free), last_id)
 
 
-def _keep(
-    connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed, last_id: int
-) -> int:
-    row = connection.execute(sql.SQL("SELECT count(*) {}").format(rows)).fetchone()
+def _keep(relation: Relation, rows: sql.Composed, last_id: int) -> int:
+    row = relation.connection.execute(sql.SQL("SELECT count(*) {}").format(rows)).fetchone()
     count = int(row[0]) if row else 0
     if count:
-        _check_fit(connection, names, rows)
-        with _without_triggers(connection, names):  # which they have been through
-            _insert(connection, names, rows, last_id)
+        _check_fit(relation, rows)
+        with _without_triggers(relation):  # which they have been through
+            _insert(relation, rows, last_id)
     return count
 
 
-def catch_up(
-    connection: psycopg.Connection[TupleRow], names: Names, before: Before, last_id: int
-) -> tuple[Before, int]:
+def catch_up(relation: Relation, before: Before, last_id: int) -> tuple[Before, int]:
     """Keep rows while readers go on and only writers have to wait.
 
     Args:
-        connection: In a transaction with a limit that lets vacuums give way.
-        names: As for ``keep``.
+        relation: Its connection is in a transaction with a limit that lets vacuums give way.
         before: The rows that have come since are meant.
         last_id: The highest ``_id`` of the shadow.
 
@@ -412,23 +404,23 @@ def catch_up(
     Raises:
         TableChanged: As ``keep``; or rows inserted cannot be told from those updated.
     """
-    live = qualified(names.live)
-    locks.keep_vacuums_away(connection, live)
-    locks.limit(connection, locks.READERS_WAIT_MS)
-    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(live))
-    changes = notice(connection, names, before)
-    table = _table(connection, names)
+    live = relation.live
+    locks.keep_vacuums_away(relation.connection, live)
+    locks.limit(relation.connection, locks.READERS_WAIT_MS)
+    relation.connection.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(live))
+    changes = notice(relation, before)
+    table = _table(relation)
     assert table is not None  # noqa: S101  # it is locked
     before = _of_table(before, table)
     free, kept, looked_at = changes.free, 0, before.looked_at
     if changes.inserted:
-        kept = keep(connection, names, free, last_id)
+        kept = keep(relation, free, last_id)
         is_known = table.is_indexed
-        free = free_ids.still_free(connection, names, free) if is_known else UNKNOWN
+        free = free_ids.still_free(relation, free) if is_known else UNKNOWN
     inserted, updated, deleted = before.statistics
     if changes.may_hide:
         looked_at = (table.statistics[0], table.statistics[2])
-        more = _keep_hidden(connection, names, before, table, changes, last_id + kept)
+        more = _keep_hidden(relation, before, table, changes, last_id + kept)
         if more is not None:  # all that have come are found: others were inserted in vain
             kept += more
             inserted = max(inserted, table.statistics[0] - kept)
@@ -451,9 +443,8 @@ def catch_up(
     return now, kept
 
 
-def _keep_hidden(  # noqa: PLR0913, PLR0917  (what is known of the table, then and now)
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+def _keep_hidden(
+    relation: Relation,
     before: Before,
     table: _Table,
     changes: Changes,
@@ -473,29 +464,29 @@ def _keep_hidden(  # noqa: PLR0913, PLR0917  (what is known of the table, then a
         if not changes.about[0]:
             return None
         raise TableChanged(
-            f"others inserted rows into {names.live} during the load, and had all rows written"
+            f"others inserted rows into {relation.name} during the load, and had all rows written"
             " anew: which ones are theirs cannot be told",
             hint=_HINT_UNTOLD,
         )
-    rows = _rows_of_later(names, before, changes.free if changes.free.gaps else None)
+    rows = _rows_of_later(relation, before, changes.free if changes.free.gaps else None)
     if not changes.about[1]:
-        return _keep(connection, names, rows, last_id)
-    row = connection.execute(sql.SQL("SELECT count(*) {}").format(rows)).fetchone()
+        return _keep(relation, rows, last_id)
+    row = relation.connection.execute(sql.SQL("SELECT count(*) {}").format(rows)).fetchone()
     if row and row[0] > changes.about[1]:
         raise TableChanged(
-            f"others inserted rows into {names.live} during the load with the _id of deleted ones,"
-            " or among too many gaps, and updated others: which is which cannot be told",
+            f"others inserted rows into {relation.name} during the load with the _id of deleted"
+            " ones, or among too many gaps, and updated others: which is which cannot be told",
             hint=_HINT_UNTOLD,
         )
     return None
 
 
-def _rows_of_later(names: Names, before: Before, free: Free | None) -> sql.Composed:
+def _rows_of_later(relation: Relation, before: Before, free: Free | None) -> sql.Composed:
     """Return a FROM and WHERE: rows ``l`` that have come since, but for those kept by ``free``.
 
     A row that was frozen keeps its transaction's id, which may come again: 4 billion later.
     """
-    live = qualified(names.live)
+    live = relation.live
     # Ages are counted from this transaction, which may have begun before theirs.
     later = sql.SQL(
         "(l.xmin = ANY ({}::xid[]) OR"
@@ -507,13 +498,13 @@ def _rows_of_later(names: Names, before: Before, free: Free | None) -> sql.Compo
     return sql.SQL(
         "FROM {live} l LEFT JOIN (SELECT l._id {kept}) AS kept ON kept._id = l._id"
         " WHERE kept._id IS NULL AND {later}"
-    ).format(live=live, kept=free_ids.rows(names, free), later=later)
+    ).format(live=live, kept=free_ids.rows(relation, free), later=later)
 
 
-def _check_fit(connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed) -> None:
+def _check_fit(relation: Relation, rows: sql.Composed) -> None:
     """Refuse a value that has no column any more, or that its column's new type would change."""
-    new = dict(dictionary.columns(connection, names.shadow) or ())
-    for column, kind in dictionary.columns(connection, names.live) or ():
+    new = dict(dictionary.columns(relation.connection, relation.names.shadow) or ())
+    for column, kind in dictionary.columns(relation.connection, relation.name) or ():
         value = sql.SQL("l.{}").format(sql.Identifier(column))
         if column not in new:
             misfit, why = sql.SQL("{} IS NOT NULL").format(value), "the column is gone"
@@ -523,12 +514,12 @@ def _check_fit(connection: psycopg.Connection[TupleRow], names: Names, rows: sql
             continue
         query = sql.SQL("SELECT {}::text {} AND {} LIMIT 1").format(value, rows, misfit)
         try:
-            found = connection.execute(query).fetchone()
+            found = relation.connection.execute(query).fetchone()
         except (psycopg.DataError, psycopg.ProgrammingError) as error:
             why = f"{why}: {error.diag.message_primary}"
-            raise _unfit(names, why, column=column) from error
+            raise _unfit(relation.names, why, column=column) from error
         if found:
-            raise _unfit(names, why, column=column, value=found[0])
+            raise _unfit(relation.names, why, column=column, value=found[0])
 
 
 def _changed(value: sql.Composed, old: str, new: str) -> sql.Composed:
@@ -547,65 +538,62 @@ def _is_number(kind: str) -> bool:
     return datatypes.bare(kind) in _NUMBERS
 
 
-def _insert(
-    connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed, last_id: int
-) -> None:
-    old = {column for column, _ in dictionary.columns(connection, names.live) or ()}
+def _insert(relation: Relation, rows: sql.Composed, last_id: int) -> None:
+    old = {column for column, _ in dictionary.columns(relation.connection, relation.name) or ()}
     shared = [
         (sql.Identifier(column), sql.SQL(kind))
-        for column, kind in dictionary.columns(connection, names.shadow) or ()
+        for column, kind in dictionary.columns(relation.connection, relation.names.shadow) or ()
         if column in old
     ]
     insert = sql.SQL(
         "INSERT INTO {} (_id, _full_text{}) SELECT {} + row_number() OVER (ORDER BY l._id), {}{} {}"
         " ORDER BY l._id"
     ).format(
-        qualified(names.shadow),
+        relation.shadow,
         _listed([sql.SQL(", {}").format(column) for column, _ in shared]),
         sql.Literal(last_id),
         # Its trigger finds the words of a row that has none.
-        sql.SQL("NULL" if _has_trigger(connection, names) else "l._full_text"),
+        sql.SQL("NULL" if _has_trigger(relation) else "l._full_text"),
         _listed([sql.SQL(", l.{}::{}").format(column, kind) for column, kind in shared]),
         rows,
     )
     try:
-        connection.execute(insert)
+        relation.connection.execute(insert)
     except (psycopg.IntegrityError, psycopg.DataError) as error:
         said = filter(None, (error.diag.message_primary, error.diag.message_detail))
-        raise _unfit(names, ": ".join(said)) from error
+        raise _unfit(relation.names, ": ".join(said)) from error
 
 
 @contextmanager
-def _without_triggers(connection: psycopg.Connection[TupleRow], names: Names) -> Iterator[None]:
+def _without_triggers(relation: Relation) -> Iterator[None]:
     """Let no trigger of the shadow's act but CKAN's, which finds words.
 
     Args:
-        connection: In a transaction, which takes all back if it fails.
-        names: Of the shadow.
+        relation: Its connection is in a transaction, which takes all back if it fails.
     """
-    shadow = qualified(names.shadow)
-    found = connection.execute(
+    shadow = relation.shadow
+    found = relation.connection.execute(
         "SELECT tgname, tgenabled = 'A' FROM pg_trigger WHERE tgrelid = to_regclass(%s)"
         " AND tgenabled IN ('O', 'A') AND NOT tgisinternal AND tgname <> 'zfulltext'",
         (shadow.as_string(None),),
     ).fetchall()
     change = sql.SQL("ALTER TABLE {} {} TRIGGER {}")
     for name, _ in found:
-        connection.execute(change.format(shadow, sql.SQL("DISABLE"), sql.Identifier(name)))
+        relation.connection.execute(change.format(shadow, sql.SQL("DISABLE"), sql.Identifier(name)))
     yield
     for name, always in found:
         enable = sql.SQL("ENABLE ALWAYS" if always else "ENABLE")
-        connection.execute(change.format(shadow, enable, sql.Identifier(name)))
+        relation.connection.execute(change.format(shadow, enable, sql.Identifier(name)))
 
 
 def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
     return sql.Composed(parts)
 
 
-def _has_trigger(connection: psycopg.Connection[TupleRow], names: Names) -> bool:
-    row = connection.execute(
+def _has_trigger(relation: Relation) -> bool:
+    row = relation.connection.execute(
         "SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = 'zfulltext'",
-        (qualified(names.shadow).as_string(None),),
+        (relation.shadow_regclass,),
     ).fetchone()
     return row is not None
 

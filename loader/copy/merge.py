@@ -20,7 +20,7 @@ from loader.choices import FullText
 from loader.copy import dictionary, keep, locks, numbering, swap
 from loader.copy.database import ours
 from loader.copy.numbering import Numbering
-from loader.copy.relation import Names, qualified
+from loader.copy.relation import Names, Relation
 from loader.errors import DatabaseError, DatabaseUnreachable, KeyViolated, SchemaDiffers, UsageError
 from loader.scan import keys
 from loader.types import datatypes, precision
@@ -153,57 +153,51 @@ def check_columns(
         )
 
 
-def find_key(
-    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str] = ()
-) -> tuple[str, ...]:
+def find_key(relation: Relation, key: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the unique key by which rows are to be found; it need not be there yet.
 
     Args:
-        connection: In autocommit mode, or in the merge's transaction.
-        names: Of the table.
+        relation: Its connection is in autocommit mode, or in the merge's transaction.
         key: The columns asked for; none: the table's own.
 
     Raises:
         UsageError: No key at all, another one, or one that cannot be.
     """
     with ours("looking at the unique keys"):
-        keys = _unique_keys(connection, names)
-    computed = dictionary.computed(connection, names.live)
+        keys = _unique_keys(relation)
+    computed = dictionary.computed(relation.connection, relation.name)
     if not keys and key:
         return tuple(key)
     if not keys:
         raise UsageError(
-            f"{names.live} has no unique key, by which rows could be found",
+            f"{relation.name} has no unique key, by which rows could be found",
             hint="name its columns with --key",
         )
     shown = "; ".join(f"({', '.join(columns)})" for columns in keys)
     if len(keys) > 1 or "" in keys[0]:
         # CKAN takes all of them together and finds no row by that.
         raise UsageError(
-            f"{names.live} has unique keys that cannot be used: {shown}",
+            f"{relation.name} has unique keys that cannot be used: {shown}",
             hint="set one primary_key with datastore_create",
         )
     if key and sorted(key) != sorted(keys[0]):
         raise UsageError(
-            f"{names.live} has another unique key: {shown}",
+            f"{relation.name} has another unique key: {shown}",
             hint="leave --key out, or set another primary_key with datastore_create",
         )
     if computed.intersection(keys[0]):
         raise UsageError(
-            f"{names.live} has a unique key that it computes itself: {shown}",
+            f"{relation.name} has a unique key that it computes itself: {shown}",
             hint="set another primary_key with datastore_create",
         )
     return keys[0]
 
 
-def ensure_key(
-    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str] = ()
-) -> tuple[str, ...]:
+def ensure_key(relation: Relation, key: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the live table's unique key; make the one asked for if it has none.
 
     Args:
-        connection: As for ``find_key``.
-        names: Of the table.
+        relation: Its connection: as for ``find_key``.
         key: The columns asked for; none: the table's own.
 
     Raises:
@@ -211,17 +205,17 @@ def ensure_key(
         KeyViolated: The table has rows with the same key.
         TableBusy: Somebody keeps on writing the table.
     """
-    found = find_key(connection, names, key)
+    found = find_key(relation, key)
     with ours("looking at the unique keys"):
-        is_there = bool(_unique_keys(connection, names))
+        is_there = bool(_unique_keys(relation))
     if not is_there:
-        _create_key(connection, names, found)
+        _create_key(relation, found)
     return found
 
 
-def _unique_keys(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[str, ...]]:
+def _unique_keys(relation: Relation) -> list[tuple[str, ...]]:
     """Return the columns of each unique key; '' for an expression or a condition."""
-    rows = connection.execute(
+    rows = relation.connection.execute(
         "SELECT ARRAY(SELECT coalesce(attname::text, '')"
         "  FROM unnest(indkey::int2[]) WITH ORDINALITY AS k (number, position)"
         "  LEFT JOIN pg_attribute ON attrelid = indrelid AND attnum = number AND number > 0"
@@ -230,45 +224,44 @@ def _unique_keys(connection: psycopg.Connection[TupleRow], names: Names) -> list
         "  THEN '{}'::text[] ELSE '{\"\"}' END"
         " FROM pg_index WHERE indrelid = to_regclass(%s) AND indisunique AND NOT indisprimary"
         " ORDER BY indexrelid",
-        (qualified(names.live).as_string(None),),
+        (relation.live_regclass,),
     )
     return [tuple(row[0]) for row in rows]
 
 
-def _create_key(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str]) -> None:
+def _create_key(relation: Relation, key: Sequence[str]) -> None:
     shown = ", ".join(key)
     create = sql.SQL("CREATE UNIQUE INDEX {} ON {} ({})").format(
-        sql.Identifier(keep.key_index(names, key)),
-        qualified(names.live),
+        sql.Identifier(keep.key_index(relation.names, key)),
+        relation.live,
         sql.SQL(", ").join(map(sql.Identifier, key)),
     )
-    with ours("making the unique key"), connection.transaction():
-        _limit_waiting(connection)
+    with ours("making the unique key"), relation.connection.transaction():
+        _limit_waiting(relation.connection)
         try:
-            connection.execute(create)
+            relation.connection.execute(create)
         except psycopg.errors.UniqueViolation as error:
             raise KeyViolated(
-                f"rows of {names.live} have the same ({shown}): {error.diag.message_detail}",
+                f"rows of {relation.name} have the same ({shown}): {error.diag.message_detail}",
                 hint="name other columns with --key, or correct the rows",
             ) from error
         except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedObject) as error:
             raise UsageError(
-                f"({shown}) cannot be the key of {names.live}: {error.diag.message_primary}",
+                f"({shown}) cannot be the key of {relation.name}: {error.diag.message_primary}",
                 hint="name columns of the table with --key",
             ) from error
 
 
 def append(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     cut: Sequence[int] = (),
     which: FullText = "all",
 ) -> Merged:
     """Add the shadow's rows to the live table; ``_id`` goes on in the order of the file.
 
     Args:
-        connection: In autocommit mode; holds the resource's lock.
-        names: The shadow's columns are the live table's.
+        relation: Its connection is in autocommit mode; it holds the resource's lock; the shadow's
+            columns are the live table's.
         cut: ``_id`` of the shadow's rows that CKAN's trigger would refuse, or take too long for.
         which: The columns whose words are found; ``none`` leaves ``_full_text`` to the triggers.
 
@@ -288,24 +281,23 @@ def append(
             (column.identifier, column.value) for column in target.columns
         ]
         if target.takes_full_text:
-            words = _full_text(connection, names, target.columns, cut, which)
+            words = _full_text(relation, target.columns, cut, which)
             given.insert(0, (_FULL_TEXT, words))
-        done = connection.execute(
+        done = relation.connection.execute(
             sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} s ORDER BY s._id").format(
-                qualified(names.live),
+                relation.live,
                 _listed([column for column, _ in given]),
                 _listed([value for _, value in given]),
-                qualified(names.shadow),
+                relation.shadow,
             )
         )
         return Merged(done.rowcount)
 
-    return _merge(connection, names, insert)
+    return _merge(relation, insert)
 
 
 def upsert(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     key: Sequence[str],
     cut: Sequence[int] = (),
     which: FullText = "all",
@@ -316,8 +308,8 @@ def upsert(
     order of the file, the others keep theirs.
 
     Args:
-        connection: In autocommit mode; holds the resource's lock.
-        names: The shadow's columns are the live table's.
+        relation: Its connection is in autocommit mode; it holds the resource's lock; the shadow's
+            columns are the live table's.
         key: As ``find_key`` returns it; it is made where there is none.
         cut: As for ``append``.
         which: As for ``append``.
@@ -331,27 +323,25 @@ def upsert(
 
     def put(target: _Target) -> Merged:
         parts = [column for column in target.columns if column.name in key]
-        _refuse_empty_keys(connection, names, parts)
-        ensure_key(connection, names, key)
-        duplicates = _count_duplicates(connection, names, parts)
-        full_text = _full_text(connection, names, target.columns, cut, which)
-        row = connection.execute(
-            _upsert_statement(
-                connection, names, target, parts, cut, full_text, distinct=duplicates > 0
-            )
+        _refuse_empty_keys(relation, parts)
+        ensure_key(relation, key)
+        duplicates = _count_duplicates(relation, parts)
+        full_text = _full_text(relation, target.columns, cut, which)
+        row = relation.connection.execute(
+            _upsert_statement(relation, target, parts, cut, full_text, distinct=duplicates > 0)
         ).fetchone()
         inserted, updated = row or (0, 0)
         return Merged(inserted, updated, duplicates)
 
-    return _merge(connection, names, put)
+    return _merge(relation, put)
 
 
-def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str]) -> int:
+def keep_last(relation: Relation, key: Sequence[str]) -> int:
     """Leave in the shadow the last of the rows with the same key: an upsert into no table yet.
 
     Args:
-        connection: In autocommit mode; holds the resource's lock.
-        names: The shadow has its rows and no keys.
+        relation: Its connection is in autocommit mode; it holds the resource's lock; the shadow has
+            its rows and no keys.
         key: The columns.
 
     Returns:
@@ -367,12 +357,12 @@ def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Seque
         "DELETE FROM {0} WHERE _id IN (SELECT _id FROM ("
         " SELECT _id, lead(_id) OVER (PARTITION BY {1} ORDER BY _id) AS later FROM {0}"
         ") AS s WHERE later IS NOT NULL)"
-    ).format(qualified(names.shadow), listed)
+    ).format(relation.shadow, listed)
 
     def keep() -> int:
         try:
-            _refuse_empty_keys(connection, names, columns)
-            return connection.execute(delete).rowcount
+            _refuse_empty_keys(relation, columns)
+            return relation.connection.execute(delete).rowcount
         except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
             raise UsageError(
                 f"({', '.join(key)}) cannot be the key: {error.diag.message_primary}",
@@ -380,12 +370,11 @@ def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Seque
             ) from error
 
     doing = "looking for rows with the same key"
-    return locks.patiently(connection, doing, [qualified(names.shadow)], keep)
+    return locks.patiently(relation.connection, doing, [relation.shadow], keep)
 
 
-def _upsert_statement(  # noqa: PLR0913, PLR0917  (what the statement depends on)
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+def _upsert_statement(  # noqa: PLR0913  (what the statement depends on)
+    relation: Relation,
     target: _Target,
     key: Sequence[_Column],
     cut: Sequence[int],
@@ -406,14 +395,14 @@ def _upsert_statement(  # noqa: PLR0913, PLR0917  (what the statement depends on
         distinct=sql.SQL("DISTINCT ON ({})").format(keys) if distinct else sql.SQL(""),
         values=_listed([sql.SQL("{} AS {}").format(c.value, c.identifier) for c in target.columns]),
         full_text=full_text,
-        shadow=qualified(names.shadow),
+        shadow=relation.shadow,
         order=sql.SQL(" ORDER BY {}, s._id DESC").format(keys) if distinct else sql.SQL(""),
     )
     put: list[sql.Composable] = [column.identifier for column in target.columns]
     changes = [sql.SQL("{0} = excluded.{0}").format(column) for column in put]
     if target.takes_full_text:
         put.insert(0, _FULL_TEXT)
-        words = _updated_full_text(connection, names, key, cut)
+        words = _updated_full_text(relation, key, cut)
         changes.append(sql.SQL("{} = {}").format(_FULL_TEXT, words))
     values = list(put)
     if not target.ids.is_generated:
@@ -430,7 +419,7 @@ def _upsert_statement(  # noqa: PLR0913, PLR0917  (what the statement depends on
         " RETURNING xmax = 0 AS is_new"
         ") SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM done"
     ).format(
-        live=qualified(names.live),
+        live=relation.live,
         put=_listed(put),
         values=_listed(values),
         source=source,
@@ -443,15 +432,17 @@ def _upsert_statement(  # noqa: PLR0913, PLR0917  (what the statement depends on
 
 
 def _merge(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     work: Callable[[_Target], Merged],
 ) -> Merged:
     """Do the work in a transaction; then let CKAN's cached number of rows be right."""
-    tables = [qualified(names.live), qualified(names.shadow)]
     try:
         merged = locks.patiently(
-            connection, _ADDING, tables, partial(_try, connection, names, work), with_rows=True
+            relation.connection,
+            _ADDING,
+            relation.tables,
+            partial(_try, relation, work),
+            with_rows=True,
         )
     except DatabaseUnreachable as error:
         raise DatabaseUnreachable(
@@ -459,40 +450,41 @@ def _merge(
             hint="the server may have added the rows before the connection broke:"
             " look at the table, then load again",
         ) from error
-    _count_again(connection, names)
+    _count_again(relation)
     return merged
 
 
 def _try(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     work: Callable[[_Target], Merged],
 ) -> Merged:
     """Do the work on the columns that the table has now: under the lock they stay as they are."""
     try:
-        connection.execute(
-            sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(qualified(names.live))
+        relation.connection.execute(
+            sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(relation.live)
         )
     except psycopg.errors.UndefinedTable as error:
         raise SchemaDiffers(
-            f"the table {names.live} was dropped or renamed during the load",
+            f"the table {relation.name} was dropped or renamed during the load",
             hint="load the file with --mode replace",
         ) from error
-    connection.execute(
-        sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(qualified(names.shadow))
+    relation.connection.execute(
+        sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(relation.shadow)
     )
-    _limit_waiting(connection)
-    swap.check_live(connection, names, replaced=False)
-    have = dictionary.columns(connection, names.live) or []
-    computed = dictionary.computed(connection, names.live)
-    check_columns(have, dictionary.columns(connection, names.shadow) or [], computed)
+    _limit_waiting(relation.connection)
+    swap.check_live(relation, replaced=False)
+    have = dictionary.columns(relation.connection, relation.name) or []
+    computed = dictionary.computed(relation.connection, relation.name)
+    check_columns(
+        have, dictionary.columns(relation.connection, relation.names.shadow) or [], computed
+    )
     columns = [_Column(*column) for column in have if column[0] not in computed]
     for column in columns:
-        _refuse_misfit(connection, names, column)
-    ids = numbering.of_table(connection, names)
-    with _own_errors(names), numbering.watched(connection, names, ids):
+        _refuse_misfit(relation, column)
+    ids = numbering.of_table(relation)
+    with _own_errors(relation.names), numbering.watched(relation, ids):
         merged = work(_Target(columns, "_full_text" not in computed, ids))
-    _forget_count(connection, names)
+    _forget_count(relation)
     return merged
 
 
@@ -518,8 +510,7 @@ def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
 
 
 def _full_text(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     columns: Sequence[_Column],
     cut: Sequence[int],
     which: FullText,
@@ -533,7 +524,7 @@ def _full_text(
     if which == "none":
         return shadows
     words: sql.Composable = sql.SQL("NULL::tsvector")
-    if not _is_changed_by_triggers(connection, names, _INSERT):
+    if not _is_changed_by_triggers(relation, _INSERT):
         same = all(datatypes.bare(column.type) in _SAME_TEXT for column in columns)
         exact = all(
             "(" not in column.type or datatypes.verified_as(column.type) == "text"
@@ -562,13 +553,12 @@ def _words(columns: Sequence[_Column], which: FullText) -> sql.Composed:
 
 
 def _updated_full_text(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     key: Sequence[_Column],
     cut: Sequence[int],
 ) -> sql.Composable:
     """Return the words of a row that is there, or NULL for CKAN's trigger, as ``_full_text``."""
-    if not _is_changed_by_triggers(connection, names, _UPDATE):
+    if not _is_changed_by_triggers(relation, _UPDATE):
         return sql.SQL("excluded._full_text")
     if not cut:
         return sql.SQL("NULL")
@@ -578,7 +568,7 @@ def _updated_full_text(
     ).format(
         excluded=_listed([sql.SQL("excluded.{}").format(column.identifier) for column in key]),
         values=_listed([column.value for column in key]),
-        shadow=qualified(names.shadow),
+        shadow=relation.shadow,
         is_cut=_is_cut(cut),
     )
 
@@ -588,30 +578,28 @@ def _is_cut(cut: Sequence[int]) -> sql.Composed:
     return sql.SQL("s._id IN (SELECT unnest({}::bigint[]))").format(sql.Literal(list(cut)))
 
 
-def _is_changed_by_triggers(
-    connection: psycopg.Connection[TupleRow], names: Names, event: int
-) -> bool:
+def _is_changed_by_triggers(relation: Relation, event: int) -> bool:
     """Tell whether triggers may change rows, and CKAN's is there to find their words then."""
-    row = connection.execute(
+    row = relation.connection.execute(
         "SELECT count(*) FILTER (WHERE tgname <> 'zfulltext') > 0"
         " AND count(*) FILTER (WHERE tgname = 'zfulltext') > 0"
         " FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal"
         # For each row, before the event.
         " AND tgenabled IN ('O', 'A') AND tgtype & 3 = 3 AND tgtype & %s > 0",
-        (qualified(names.live).as_string(None), event),
+        (relation.live_regclass, event),
     ).fetchone()
     return bool(row and row[0])
 
 
-def _refuse_misfit(connection: psycopg.Connection[TupleRow], names: Names, column: _Column) -> None:
+def _refuse_misfit(relation: Relation, column: _Column) -> None:
     """Refuse a value that the live column's type cannot hold, or would change."""
     misfit = column.misfit
     if misfit is None:
         return
     query = sql.SQL("SELECT s.{}::text FROM {} s WHERE {} ORDER BY s._id LIMIT 1")
     try:
-        row = connection.execute(
-            query.format(column.identifier, qualified(names.shadow), misfit)
+        row = relation.connection.execute(
+            query.format(column.identifier, relation.shadow, misfit)
         ).fetchone()
     except psycopg.DataError as error:
         why = f": {error.diag.message_primary}"
@@ -620,45 +608,47 @@ def _refuse_misfit(connection: psycopg.Connection[TupleRow], names: Names, colum
         raise precision.misfit(column.name, column.type, row[0])
 
 
-def _refuse_empty_keys(
-    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[_Column]
-) -> None:
+def _refuse_empty_keys(relation: Relation, key: Sequence[_Column]) -> None:
     for column in key:
-        row = connection.execute(
+        row = relation.connection.execute(
             sql.SQL("SELECT _id FROM {} WHERE {} IS NULL ORDER BY _id LIMIT 1").format(
-                qualified(names.shadow), column.identifier
+                relation.shadow, column.identifier
             )
         ).fetchone()
         if row:
             raise keys.no_key(row[0], column.name)
 
 
-def _count_duplicates(
-    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[_Column]
-) -> int:
-    row = connection.execute(
+def _count_duplicates(relation: Relation, key: Sequence[_Column]) -> int:
+    row = relation.connection.execute(
         sql.SQL(
             "SELECT (SELECT count(*) FROM {0}) - count(*) FROM (SELECT DISTINCT {1} FROM {0} s) k"
-        ).format(qualified(names.shadow), _listed([column.value for column in key]))
+        ).format(relation.shadow, _listed([column.value for column in key]))
     ).fetchone()
     return int(row[0]) if row else 0
 
 
-def _forget_count(connection: psycopg.Connection[TupleRow], names: Names) -> None:
-    row = connection.execute("SELECT to_regclass('public._table_stats') IS NOT NULL").fetchone()
+def _forget_count(relation: Relation) -> None:
+    row = relation.connection.execute(
+        "SELECT to_regclass('public._table_stats') IS NOT NULL"
+    ).fetchone()
     if row and row[0]:
-        connection.execute("DELETE FROM public._table_stats WHERE resource_id = %s", (names.live,))
+        relation.connection.execute(
+            "DELETE FROM public._table_stats WHERE resource_id = %s", (relation.name,)
+        )
 
 
-def _count_again(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+def _count_again(relation: Relation) -> None:
     def count() -> None:
-        row = connection.execute(
+        row = relation.connection.execute(
             "SELECT to_regprocedure('public.update_cached_table_row_count(name)') IS NOT NULL"
         ).fetchone()
         if row and row[0]:
-            connection.execute("SELECT public.update_cached_table_row_count(%s)", (names.live,))
+            relation.connection.execute(
+                "SELECT public.update_cached_table_row_count(%s)", (relation.name,)
+            )
 
     try:
-        locks.once(connection, "counting the rows for CKAN", count)
+        locks.once(relation.connection, "counting the rows for CKAN", count)
     except DatabaseError as error:  # the rows are there; the next search counts them
-        _log.warning("%s: %s", names.live, error)
+        _log.warning("%s: %s", relation.name, error)

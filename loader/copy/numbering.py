@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from loader.copy import locks
-from loader.copy.relation import Names, qualified
+from loader.copy.relation import Names, Relation, qualified
 from loader.errors import DatabaseError, KeyViolated, NotADataStoreTable
 
 # A default counts if it calls a function: a constant would give all rows the same ``_id``.
@@ -70,12 +70,11 @@ class Numbering:
     unique: tuple[str, ...]
 
 
-def check(connection: psycopg.Connection[TupleRow], names: Names, *, appends: bool) -> None:
+def check(relation: Relation, *, appends: bool) -> None:
     """Refuse early a table that cannot number new rows.
 
     Args:
-        connection: In autocommit mode.
-        names: Of the table.
+        relation: Its connection is in autocommit mode.
         appends: Whether each row of the file is a new one: of an upsert, all may be known.
 
     Raises:
@@ -85,32 +84,31 @@ def check(connection: psycopg.Connection[TupleRow], names: Names, *, appends: bo
     """
 
     def look() -> None:
-        numbering = of_table(connection, names)
-        next_number = _next_number(connection, numbering)
+        numbering = of_table(relation)
+        next_number = _next_number(relation.connection, numbering)
         if not appends or next_number is None:
             return
         query = sql.SQL("SELECT FROM {} WHERE _id = {}::bigint LIMIT 1").format(
-            qualified(names.live), sql.Literal(next_number)
+            relation.live, sql.Literal(next_number)
         )
-        if connection.execute(query).fetchone() is not None:
-            raise _behind(names, numbering, next_number)
+        if relation.connection.execute(query).fetchone() is not None:
+            raise _behind(relation.names, numbering, next_number)
 
-    locks.patiently(connection, "looking at the live table", [qualified(names.live)], look)
+    locks.patiently(relation.connection, "looking at the live table", [relation.live], look)
 
 
-def of_table(connection: psycopg.Connection[TupleRow], names: Names) -> Numbering:
+def of_table(relation: Relation) -> Numbering:
     """Return what numbers new rows.
 
     Args:
-        connection: In a transaction with a limit for locks.
-        names: Of the table.
+        relation: Its connection is in a transaction with a limit for locks.
 
     Raises:
         NotADataStoreTable: Nothing does.
     """
-    row = connection.execute(_ID, (qualified(names.live).as_string(None),)).fetchone()
+    row = relation.connection.execute(_ID, (relation.live_regclass,)).fetchone()
     if row is None:
-        raise _unnumbered(names)
+        raise _unnumbered(relation.names)
     is_identity, is_generated, is_filled, default, schema, name, step, readable, unique, other = row
     sequence = None if name is None else sql.Identifier(schema, name)
     next_id: sql.Composable = sql.SQL("NULL")
@@ -119,19 +117,16 @@ def of_table(connection: psycopg.Connection[TupleRow], names: Names) -> Numberin
     elif default is not None:
         next_id = sql.SQL(default)
     elif not is_generated and not (other and is_filled):
-        raise _unnumbered(names, by_trigger=other)
+        raise _unnumbered(relation.names, by_trigger=other)
     return Numbering(next_id, is_generated, sequence if readable else None, step, tuple(unique))
 
 
 @contextmanager
-def watched(
-    connection: psycopg.Connection[TupleRow], names: Names, numbering: Numbering
-) -> Iterator[None]:
+def watched(relation: Relation, numbering: Numbering) -> Iterator[None]:
     """Tell what is wrong with the ``_id`` that rows get.
 
     Args:
-        connection: In the transaction that adds the rows.
-        names: Of the table.
+        relation: Its connection is in the transaction that adds the rows.
         numbering: As ``of_table`` returns it.
 
     Raises:
@@ -139,31 +134,31 @@ def watched(
         KeyViolated: A row has got that of another.
         DatabaseError: The sequence is at its end.
     """
-    next_number = _next_number(connection, numbering)
-    is_behind = next_number is not None and _is_behind(connection, names, numbering, next_number)
+    next_number = _next_number(relation.connection, numbering)
+    is_behind = next_number is not None and _is_behind(relation, numbering, next_number)
     try:
         yield
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name not in numbering.unique:
             raise
         if is_behind:
-            raise _behind(names, numbering) from error
+            raise _behind(relation.names, numbering) from error
         raise KeyViolated(
-            f"new rows got an _id that rows of {names.live} have: {error.diag.message_detail}",
+            f"new rows got an _id that rows of {relation.name} have: {error.diag.message_detail}",
             hint="see what its default, or a trigger, makes of _id; if others add rows too, load"
             " again",
         ) from error
     except psycopg.errors.NotNullViolation as error:
         if error.diag.column_name != "_id":
             raise
-        raise _unnumbered(names) from error
+        raise _unnumbered(relation.names) from error
     except psycopg.errors.SequenceGeneratorLimitExceeded as error:
         raise DatabaseError(
-            f"no _id is left for new rows of {names.live}: {error.diag.message_primary}",
+            f"no _id is left for new rows of {relation.name}: {error.diag.message_primary}",
             hint="--mode replace begins with 1 again",
         ) from error
     if next_number is not None and not numbering.unique:
-        _refuse_duplicates(connection, names, numbering, next_number)
+        _refuse_duplicates(relation, numbering, next_number)
 
 
 def _next_number(connection: psycopg.Connection[TupleRow], numbering: Numbering) -> int | None:
@@ -186,25 +181,23 @@ def _last_number(
 
 
 def _is_behind(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     numbering: Numbering,
     next_number: int,
 ) -> bool:
     """Tell whether rows have an ``_id`` that the sequence will come to; found by the index."""
     if not numbering.unique:
         return False
-    row = connection.execute(
+    row = relation.connection.execute(
         sql.SQL("SELECT FROM {} WHERE _id {} {}::bigint LIMIT 1").format(
-            qualified(names.live), sql.SQL(">=" if numbering.increment > 0 else "<="), next_number
+            relation.live, sql.SQL(">=" if numbering.increment > 0 else "<="), next_number
         )
     ).fetchone()
     return row is not None
 
 
 def _refuse_duplicates(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     numbering: Numbering,
     next_number: int,
 ) -> None:
@@ -213,15 +206,15 @@ def _refuse_duplicates(
     Reads the whole table, unless ``_id`` has an index: no table that CKAN has made is without.
     """
     assert numbering.sequence is not None  # noqa: S101  # it has given next_number
-    last, _ = _last_number(connection, numbering.sequence)
-    row = connection.execute(
+    last, _ = _last_number(relation.connection, numbering.sequence)
+    row = relation.connection.execute(
         sql.SQL(
             "SELECT _id::bigint FROM {} WHERE _id BETWEEN {}::bigint AND {}::bigint"
             " GROUP BY _id HAVING count(*) > 1 LIMIT 1"
-        ).format(qualified(names.live), *sorted((next_number, last)))
+        ).format(relation.live, *sorted((next_number, last)))
     ).fetchone()
     if row:
-        raise _behind(names, numbering, row[0])
+        raise _behind(relation.names, numbering, row[0])
 
 
 def _behind(names: Names, numbering: Numbering, number: int | None = None) -> KeyViolated:

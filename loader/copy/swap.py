@@ -20,22 +20,20 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import keep, locks, meanwhile, relation, views
+from loader.copy import keep, locks, meanwhile, views
 from loader.copy.database import ours
-from loader.copy.relation import SCHEMA, Names, let_autovacuum_come, qualified
+from loader.copy.relation import SCHEMA, Names, Relation, find_oid, qualified
+from loader.copy.shadow import let_autovacuum_come
 from loader.errors import DatabaseUnreachable, NotADataStoreTable, TableBusy
 
 _log = logging.getLogger(__name__)
 
 
-def check_live(
-    connection: psycopg.Connection[TupleRow], names: Names, *, replaced: bool = True
-) -> None:
+def check_live(relation: Relation, *, replaced: bool = True) -> None:
     """Refuse early what a load must not touch.
 
     Args:
-        connection: In autocommit mode.
-        names: Of the table, which need not be there.
+        relation: Its connection is in autocommit mode; the table need not be there.
         replaced: Whether the table is to be replaced, and not only to get rows.
 
     Raises:
@@ -44,12 +42,12 @@ def check_live(
         DependentObjects: Something depends on the live table that no swap can bring back.
     """
     with ours("looking at the live table"):
-        oid = relation.oid(connection, names.live)
+        oid = relation.oid()
         if replaced or oid is None:
-            _refuse_taken(connection, names, oid)
+            _refuse_taken(relation, oid)
         if oid is None:
             return
-        row = connection.execute(
+        row = relation.connection.execute(
             "SELECT relkind = 'r' AND 2 = (SELECT count(*) FROM pg_attribute WHERE attrelid = %s"
             " AND NOT attisdropped AND attname IN ('_id', '_full_text'))"
             " FROM pg_class WHERE oid = %s",
@@ -57,20 +55,20 @@ def check_live(
         ).fetchone()
         if not (row and row[0]):
             raise NotADataStoreTable(
-                f"{names.live} exists in this database and is not a DataStore table",
+                f"{relation.name} exists in this database and is not a DataStore table",
                 hint="choose another name with --resource-id, or rename what is there",
             )
         if replaced:
-            views.refuse(connection, names)
+            views.refuse(relation)
 
 
-def _refuse_taken(connection: psycopg.Connection[TupleRow], names: Names, oid: int | None) -> None:
+def _refuse_taken(relation: Relation, oid: int | None) -> None:
     """Refuse a table whose sequence or index cannot have its name, before hours of work.
 
     One that is renamed keeps both.
     """
-    wanted = [f"{names.live}__id_seq", f"{names.live}_pkey", names.full_text_index]
-    taken = connection.execute(
+    wanted = [relation.names.sequence, relation.names.primary_key, relation.names.full_text_index]
+    taken = relation.connection.execute(
         "SELECT c.relname FROM pg_class c WHERE relnamespace = %s::regnamespace"
         " AND relname = ANY(%s) AND NOT EXISTS ("
         " SELECT FROM pg_index WHERE indexrelid = c.oid AND indrelid = %s) AND NOT EXISTS ("
@@ -80,7 +78,7 @@ def _refuse_taken(connection: psycopg.Connection[TupleRow], names: Names, oid: i
     ).fetchall()
     if taken:
         raise NotADataStoreTable(
-            f"others have names that belong to the table {names.live}:"
+            f"others have names that belong to the table {relation.name}:"
             f" {', '.join(row[0] for row in taken)}",
             hint="was it renamed? rename what went with it, too: ALTER SEQUENCE and ALTER INDEX ..."
             " RENAME TO ...",
@@ -101,8 +99,7 @@ class Swapped:
 
 
 def swap(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     last_id: int,
     rows: int | None = None,
     others: meanwhile.Others | None = None,
@@ -110,8 +107,8 @@ def swap(
     """Put the shadow in the live table's place.
 
     Args:
-        connection: In autocommit mode; holds the resource's lock.
-        names: The relations' names; the shadow has its keys and indexes.
+        relation: Its connection is in autocommit mode; it holds the resource's lock; the shadow has
+            its keys and indexes.
         last_id: The highest ``_id``; the sequence goes on after it.
         rows: How many rows the shadow has, for CKAN's cache of row counts; None lets CKAN count.
         others: What is to be done about those who wrote into the live table during the load; None
@@ -126,35 +123,34 @@ def swap(
         TableChanged: Others wrote into the live table, and that is not to be, or their rows do not
             fit the new one.
     """
-    views.check(connection, names)
+    views.check(relation)
     warnings = []
-    tables = [qualified(names.live), qualified(names.shadow)]
-    patience = locks.Patience(connection, locks.quoted(tables))
+    patience = locks.Patience(relation.connection, locks.quoted(relation.tables))
     left_out: frozenset[str] = frozenset()
     state = _State(last_id, rows, others)
     while True:
         try:
-            with ours("swapping the tables"), connection.transaction():
-                lost, kept = _swap(connection, names, state, left_out)
+            with ours("swapping the tables"), relation.connection.transaction():
+                lost, kept = _swap(relation, state, left_out)
         except _Behind:
             state = locks.patiently(
-                connection,
+                relation.connection,
                 "keeping the rows of others",
-                tables,
-                partial(_catch_up, connection, names, state),
+                relation.tables,
+                partial(_catch_up, relation, state),
                 patience,
             )
             # Whoever inserts that many again until the next try would keep this going for ever.
             state = replace(state, keeps_writers_out=True)
         except _Outdated:
-            patience.check(_restless(names))
+            patience.check(_restless(relation.names))
             # Built while nobody has to wait; what cannot be built is told, and not tried again.
-            warnings += keep.build_indexes(connection, names)
+            warnings += keep.build_indexes(relation)
             left_out = locks.patiently(
-                connection,
+                relation.connection,
                 "looking at the live table",
-                tables,
-                partial(keep.missing, connection, names),
+                relation.tables,
+                partial(keep.missing, relation),
                 patience,
             )
             state = replace(state, keeps_writers_out=False)
@@ -168,7 +164,7 @@ def swap(
             break
     warnings = list(dict.fromkeys(warnings + lost))
     for warning in warnings:
-        _log.warning("%s: %s", names.live, warning)
+        _log.warning("%s: %s", relation.name, warning)
     return Swapped(kept, warnings)
 
 
@@ -226,122 +222,122 @@ class _State:
         )
 
 
-def _catch_up(connection: psycopg.Connection[TupleRow], names: Names, state: _State) -> _State:
+def _catch_up(relation: Relation, state: _State) -> _State:
     assert state.others is not None  # noqa: S101  # without, nobody falls behind
-    return state.with_more(
-        *meanwhile.catch_up(connection, names, state.others.before, state.last_id)
-    )
+    return state.with_more(*meanwhile.catch_up(relation, state.others.before, state.last_id))
 
 
-def _settle_others(
-    connection: psycopg.Connection[TupleRow], names: Names, state: _State
-) -> tuple[_State, list[str]]:
+def _settle_others(relation: Relation, state: _State) -> tuple[_State, list[str]]:
     """Keep or refuse what others have written; return warnings too.
 
     Args:
-        connection: With the locks, if the live table is still there.
-        names: Of both tables.
+        relation: Its connection is with the locks, if the live table is still there.
         state: How far the shadow is.
     """
     others = state.others
     if others is None:
         return state, []
-    changes = meanwhile.notice(connection, names, others.before)
+    changes = meanwhile.notice(relation, others.before)
     if others.policy == "refuse" and changes:
-        raise changes.refused(names)
+        raise changes.refused(relation.names)
     if others.policy == "keep":
         # Where writers were kept out since, the table has been looked through.
         may_hide = changes.may_hide and not state.keeps_writers_out
         if changes.inserted > meanwhile.MOST_UNDER_LOCK or may_hide:
             raise _Behind
         if changes.inserted:
-            kept = meanwhile.keep(connection, names, changes.free, state.last_id)
+            kept = meanwhile.keep(relation, changes.free, state.last_id)
             state = state.with_more(others.before, kept)
     return state, changes.told(state.kept)
 
 
 def _swap(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     state: _State,
     left_out: frozenset[str],
 ) -> tuple[list[str], int]:
     lost: list[str] = []
     finish: list[str] = []
-    locks.let_vacuums_give_way(connection)
-    let_autovacuum_come(connection, names)
-    live = relation.oid(connection, names.live)
+    locks.let_vacuums_give_way(relation.connection)
+    let_autovacuum_come(relation)
+    live = relation.oid()
     if live is not None:
-        check_live(connection, names)
+        check_live(relation)
         if state.keeps_writers_out:
             with _outdated_if_dropped():
-                state = _catch_up(connection, names, state)
-        found = _lock_all(connection, names)
-        if relation.oid(connection, names.live) != live:
+                state = _catch_up(relation, state)
+        found = _lock_all(relation)
+        if relation.oid() != live:
             raise _Outdated
-        check_live(connection, names)
-        if keep.missing(connection, names) - left_out:
+        check_live(relation)
+        if keep.missing(relation) - left_out:
             raise _Outdated
-        state, warnings = _settle_others(connection, names, state)
-        lost = keep.left_behind(connection, names) + warnings
-        finish = keep.afterwards(connection, names)
-        _replace(connection, names, live, found)
+        state, warnings = _settle_others(relation, state)
+        lost = keep.left_behind(relation) + warnings
+        finish = keep.afterwards(relation)
+        _replace(relation, live, found)
     else:
-        check_live(connection, names)  # it may have been renamed
-        state, lost = _settle_others(connection, names, state)
-        locks.limit(connection, locks.READERS_WAIT_MS)
-        _rename(connection, "TABLE", names.shadow, names.live)
+        check_live(relation)  # it may have been renamed
+        state, lost = _settle_others(relation, state)
+        locks.limit(relation.connection, locks.READERS_WAIT_MS)
+        _rename(relation.connection, "TABLE", relation.names.shadow, relation.name)
     for kind, old, new in (
-        ("SEQUENCE", f"{names.shadow}__id_seq", f"{names.live}__id_seq"),
-        ("INDEX", f"{names.shadow}_pkey", f"{names.live}_pkey"),
-        ("INDEX IF EXISTS", names.shadow_full_text_index, names.full_text_index),
+        ("SEQUENCE", relation.names.shadow_sequence, relation.names.sequence),
+        ("INDEX", relation.names.shadow_primary_key, relation.names.primary_key),
+        ("INDEX IF EXISTS", relation.names.shadow_full_text_index, relation.names.full_text_index),
     ):
-        _rename(connection, kind, old, new)
+        _rename(relation.connection, kind, old, new)
     if live is None:
-        finish = keep.first_key(connection, names)
-    finish += keep.not_null_names(connection, names)
+        finish = keep.first_key(relation)
+    finish += keep.not_null_names(relation)
     for statement in finish:
-        connection.execute(statement)
-    connection.execute(
+        relation.connection.execute(statement)
+    relation.connection.execute(
         "SELECT setval(%s::regclass, %s, %s)",
         (
-            qualified(f"{names.live}__id_seq").as_string(None),
+            qualified(relation.names.sequence).as_string(None),
             max(state.last_id, 1),
             state.last_id > 0,
         ),
     )
-    _tell_count(connection, names, state.rows)
+    _tell_count(relation, state.rows)
     return lost, state.kept
 
 
-def _replace(
-    connection: psycopg.Connection[TupleRow], names: Names, live: int, found: list[views.View]
-) -> None:
+def _replace(relation: Relation, live: int, found: list[views.View]) -> None:
     """Let the shadow and new views take the names; then the old ones can go.
 
     While both are there, what the old ones carry is copied to the new ones.
     """
     for view in found:
-        _rename(connection, "VIEW", view.name, f"{names.shadow}_{view.oid}", view.schema)
-    _rename(connection, "TABLE", names.live, f"{names.shadow}_old")
-    _rename(connection, "TABLE", names.shadow, names.live)
-    _carry(connection, live, names.live)
-    sequence = relation.oid(connection, f"{names.live}__id_seq")
+        _rename(
+            relation.connection,
+            "VIEW",
+            view.name,
+            f"{relation.names.shadow}_{view.oid}",
+            view.schema,
+        )
+    _rename(relation.connection, "TABLE", relation.name, f"{relation.names.shadow}_old")
+    _rename(relation.connection, "TABLE", relation.names.shadow, relation.name)
+    _carry(relation.connection, live, relation.name)
+    sequence = find_oid(relation.connection, relation.names.sequence)
     if sequence is not None:
-        _carry(connection, sequence, f"{names.shadow}__id_seq")
+        _carry(relation.connection, sequence, relation.names.shadow_sequence)
     for view in found:
-        views.create(connection, view, names)
-        _carry(connection, view.oid, view.name, view.schema)
+        views.create(relation, view)
+        _carry(relation.connection, view.oid, view.name, view.schema)
     for view in reversed(found):
-        old = sql.Identifier(view.schema, f"{names.shadow}_{view.oid}")
-        connection.execute(sql.SQL("DROP VIEW {}").format(old))
-    connection.execute(sql.SQL("DROP TABLE {}").format(qualified(f"{names.shadow}_old")))
+        old = sql.Identifier(view.schema, f"{relation.names.shadow}_{view.oid}")
+        relation.connection.execute(sql.SQL("DROP VIEW {}").format(old))
+    relation.connection.execute(
+        sql.SQL("DROP TABLE {}").format(qualified(f"{relation.names.shadow}_old"))
+    )
 
 
 def _carry(
     connection: psycopg.Connection[TupleRow], old: int, new: str, schema: str = SCHEMA
 ) -> None:
-    oid = relation.oid(connection, new, schema)
+    oid = find_oid(connection, new, schema)
     assert oid is not None  # noqa: S101  # it was made or renamed in this transaction
     keep.carry(connection, old, oid)
 
@@ -356,19 +352,23 @@ def _rename(
     )
 
 
-def _tell_count(connection: psycopg.Connection[TupleRow], names: Names, rows: int | None) -> None:
+def _tell_count(relation: Relation, rows: int | None) -> None:
     """Put the number of rows where CKAN 2.12 keeps it: a stale one would be shown for ever."""
-    row = connection.execute("SELECT to_regclass('public._table_stats') IS NOT NULL").fetchone()
+    row = relation.connection.execute(
+        "SELECT to_regclass('public._table_stats') IS NOT NULL"
+    ).fetchone()
     if not (row and row[0]):
         return
     if rows is None:
-        connection.execute("DELETE FROM public._table_stats WHERE resource_id = %s", (names.live,))
+        relation.connection.execute(
+            "DELETE FROM public._table_stats WHERE resource_id = %s", (relation.name,)
+        )
     else:
-        connection.execute(
+        relation.connection.execute(
             "INSERT INTO public._table_stats AS s (resource_id, stats)"
             " VALUES (%s, jsonb_build_object('rows', %s::bigint)) ON CONFLICT (resource_id)"
             " DO UPDATE SET stats = s.stats || excluded.stats",
-            (names.live, rows),
+            (relation.name, rows),
         )
 
 
@@ -381,28 +381,28 @@ def _outdated_if_dropped() -> Iterator[None]:
         raise _Outdated from error
 
 
-def _lock_all(connection: psycopg.Connection[TupleRow], names: Names) -> list[views.View]:
+def _lock_all(relation: Relation) -> list[views.View]:
     """Lock the views and the table, in the order of those who read through a view."""
-    live = qualified(names.live)
+    live = relation.live
     with _outdated_if_dropped():
-        locks.keep_vacuums_away(connection, live)
-        found = views.find(connection, names)
+        locks.keep_vacuums_away(relation.connection, live)
+        found = views.find(relation)
         end = time.monotonic() + locks.READERS_WAIT_MS / 1000
         for view in reversed(found):
-            locks.limit(connection, (end - time.monotonic()) * 1000)
+            locks.limit(relation.connection, (end - time.monotonic()) * 1000)
             # LOCK TABLE would lock all that the view reads too, and so would the tables of others
             # be. To give it the owner that it has changes nothing and locks the view alone.
-            connection.execute(
+            relation.connection.execute(
                 sql.SQL("ALTER VIEW {} OWNER TO {}").format(view.identifier, sql.SQL(view.owner))
             )
-        locks.limit(connection, (end - time.monotonic()) * 1000)
-        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(live))
+        locks.limit(relation.connection, (end - time.monotonic()) * 1000)
+        relation.connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(live))
     # Not before the live table: pg_dump, which locks all tables, could have that one already.
-    locks.limit(connection, (end - time.monotonic()) * 1000)
-    shadow = qualified(names.shadow)
-    connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(shadow))
+    locks.limit(relation.connection, (end - time.monotonic()) * 1000)
+    shadow = relation.shadow
+    relation.connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(shadow))
     # What follows may wait for others too, who have a sequence, or CKAN's number of rows.
-    locks.limit(connection, locks.READERS_WAIT_MS)
-    if not views.are_still(connection, names, found):
+    locks.limit(relation.connection, locks.READERS_WAIT_MS)
+    if not views.are_still(relation, found):
         raise _Outdated
     return found

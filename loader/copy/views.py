@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 
 from loader.copy import locks
 from loader.copy.database import ours
-from loader.copy.relation import SCHEMA, Names, qualified
+from loader.copy.relation import SCHEMA, Relation, qualified
 from loader.errors import DependentObjects
 
 _HINT = "drop what is in the way, load, then create it again"
@@ -111,73 +111,69 @@ class View:
         return sql.Identifier(self.schema, self.name)
 
 
-def refuse(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+def refuse(relation: Relation) -> None:
     """Refuse what no swap can bring back, whatever the new columns are.
 
     Raises:
         DependentObjects: Names it: materialized views, foreign keys, rules, row level security,
             inheritance, publications, functions of the row type, views of other roles.
     """
-    rows = connection.execute(
-        _RELATED + _IN_THE_WAY, {"live": qualified(names.live).as_string(None)}
-    )
+    rows = relation.connection.execute(_RELATED + _IN_THE_WAY, {"live": relation.live_regclass})
     in_the_way = [row[0] for row in rows]
     if in_the_way:
         raise DependentObjects(
-            f"{names.live} cannot be replaced, this would be lost: {', '.join(in_the_way)}",
+            f"{relation.name} cannot be replaced, this would be lost: {', '.join(in_the_way)}",
             hint=_HINT,
         )
 
 
-def find(connection: psycopg.Connection[TupleRow], names: Names) -> list[View]:
+def find(relation: Relation) -> list[View]:
     """Return the views, each after those that it reads."""
     return [
-        View(*known, direct and _is_alias(connection, names, known[0], known[-1]))
-        for known, direct in _known(connection, names)
+        View(*known, direct and _is_alias(relation, known[0], known[-1]))
+        for known, direct in _known(relation)
     ]
 
 
-def are_still(connection: psycopg.Connection[TupleRow], names: Names, found: list[View]) -> bool:
+def are_still(relation: Relation, found: list[View]) -> bool:
     """Tell whether the views are those that were found before they were locked."""
     before = [(view.oid, view.schema, view.name, view.owner, view.definition) for view in found]
-    return before == [known for known, _ in _known(connection, names)]
+    return before == [known for known, _ in _known(relation)]
 
 
-def _known(
-    connection: psycopg.Connection[TupleRow], names: Names
-) -> list[tuple[tuple[int, str, str, str, str], bool]]:
+def _known(relation: Relation) -> list[tuple[tuple[int, str, str, str, str], bool]]:
     """Return each view's oid, schema, name, owner and definition; whether it reads the table."""
-    rows = connection.execute(
-        _RELATED + _VIEWS, {"live": qualified(names.live).as_string(None)}
+    rows = relation.connection.execute(
+        _RELATED + _VIEWS, {"live": relation.live_regclass}
     ).fetchall()
     return [((row[0], row[1], row[2], row[3], row[4]), row[5]) for row in rows]
 
 
-def _is_alias(
-    connection: psycopg.Connection[TupleRow], names: Names, oid: int, definition: str
-) -> bool:
+def _is_alias(relation: Relation, oid: int, definition: str) -> bool:
     """Tell whether a view is what CKAN made, of the columns that the table had then."""
-    columns = _columns(connection, oid)
+    columns = _columns(relation.connection, oid)
     if columns[:2] != ["_id", "_full_text"]:
         return False
-    if not set(columns) <= set(_columns(connection, _oid(connection, names.live))):
+    if not set(columns) <= set(
+        _columns(relation.connection, _oid(relation.connection, relation.name))
+    ):
         return False
-    probe = qualified(f"{names.shadow}_probe")
-    connection.execute(
+    probe = qualified(f"{relation.names.shadow}_probe")
+    relation.connection.execute(
         sql.SQL("CREATE VIEW {} AS SELECT {} FROM {}").format(
-            probe, sql.SQL(", ").join(map(sql.Identifier, columns)), qualified(names.live)
+            probe, sql.SQL(", ").join(map(sql.Identifier, columns)), relation.live
         )
     )
-    row = connection.execute(
+    row = relation.connection.execute(
         "SELECT pg_get_viewdef(%s::regclass)", (probe.as_string(None),)
     ).fetchone()
-    connection.execute(sql.SQL("DROP VIEW {}").format(probe))
+    relation.connection.execute(sql.SQL("DROP VIEW {}").format(probe))
     return bool(row and row[0] == definition)
 
 
-def _oid(connection: psycopg.Connection[TupleRow], relation: str) -> int:
+def _oid(connection: psycopg.Connection[TupleRow], name: str) -> int:
     row = connection.execute(
-        "SELECT %s::regclass::oid", (qualified(relation).as_string(None),)
+        "SELECT %s::regclass::oid", (qualified(name).as_string(None),)
     ).fetchone()
     assert row is not None  # noqa: S101  # a SELECT without FROM gives one row
     return int(row[0])
@@ -192,67 +188,68 @@ def _columns(connection: psycopg.Connection[TupleRow], oid: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def check(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+def check(relation: Relation) -> None:
     """Try the publishers' views on the shadow's columns; nothing of it stays.
 
     In the way of nobody: temporary relations with the names of the live ones are found first.
     Where the role may make none, the swap itself finds out.
 
     Args:
-        connection: In autocommit mode; holds the resource's lock.
-        names: Of the live table and of the shadow, which has its columns by now.
+        relation: Its connection is in autocommit mode; it holds the resource's lock; the shadow has
+            its columns by now.
 
     Raises:
         DependentObjects: A view needs a column that is gone or of another type; Postgres says why.
     """
     doing = "trying the views on the new columns"
     with ours(doing):
-        row = connection.execute(
+        row = relation.connection.execute(
             "SELECT has_database_privilege(current_database(), 'TEMP')"
             " AND to_regclass(%s) IS NOT NULL",
-            (qualified(names.live).as_string(None),),
+            (relation.live_regclass,),
         ).fetchone()
     if row and row[0]:
-        tables = [qualified(names.live), qualified(names.shadow)]
-        locks.patiently(connection, doing, tables, lambda: _try_and_undo(connection, names))
+        locks.patiently(
+            relation.connection, doing, relation.tables, lambda: _try_and_undo(relation)
+        )
 
 
-def _try_and_undo(connection: psycopg.Connection[TupleRow], names: Names) -> None:
-    with connection.transaction(force_rollback=True):
-        _try(connection, names)
+def _try_and_undo(relation: Relation) -> None:
+    with relation.connection.transaction(force_rollback=True):
+        _try(relation)
 
 
-def _try(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+def _try(relation: Relation) -> None:
     path = sql.SQL("SET LOCAL search_path = {}")
     # With names that Postgres does not qualify, the definitions follow the search path.
-    connection.execute(path.format(sql.Identifier(SCHEMA)))
-    found = find(connection, names)
+    relation.connection.execute(path.format(sql.Identifier(SCHEMA)))
+    found = find(relation)
     if not found:
         return
-    connection.execute(
+    relation.connection.execute(
         sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}, PRIMARY KEY (_id))").format(
-            sql.Identifier(names.live), qualified(names.shadow)
+            sql.Identifier(relation.name), relation.shadow
         )
     )
-    connection.execute(path.format(sql.SQL("pg_temp, {}").format(sql.Identifier(SCHEMA))))
+    relation.connection.execute(path.format(sql.SQL("pg_temp, {}").format(sql.Identifier(SCHEMA))))
     for number, view in enumerate(found):
-        name = view.name if view.schema == SCHEMA else f"{names.shadow}_v{number}"
+        name = view.name if view.schema == SCHEMA else f"{relation.names.shadow}_v{number}"
         _create(
-            connection,
+            relation.connection,
             view,
             sql.SQL("TEMPORARY VIEW {}").format(sql.Identifier(name)),
-            sql.Identifier("pg_temp", names.live),
+            sql.Identifier("pg_temp", relation.name),
         )
 
 
-def create(connection: psycopg.Connection[TupleRow], view: View, names: Names) -> None:
+def create(relation: Relation, view: View) -> None:
     """Make a view anew over the new live table; its old self has another name by now.
 
     Raises:
         DependentObjects: As ``check``.
     """
     what = sql.SQL("VIEW {}").format(view.identifier)
-    _create(connection, view, what, qualified(names.live))
+    _create(relation.connection, view, what, relation.live)
 
 
 def _create(

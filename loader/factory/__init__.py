@@ -3,6 +3,7 @@
     conf          what a DagRun is asked for -> Conf
     environment   the operators' settings    -> values, or what is wrong with them
     connections   Airflow's Connections      -> CKAN and the DataStore, secrets included
+    stores        the URI of a BASE          -> files in a folder or a bucket
     artifacts     BASE/dag_id/run_id/task_id -> where a step leaves what the next one reads
     shapes        a JSON artifact            -> checked: it is what a step leaves
     descriptors   what CKAN says             -> frictionless descriptors

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-from loader.copy import database, gone, relation
+from loader.copy import database, gone, shadow
 from loader.errors import AircanError, CkanError
 from loader.factory.conf import STEPS
 from loader.factory.connections import NoConnection
@@ -79,7 +79,7 @@ def _drop_tables(run: Run, found: _Tables, *, dry_run: bool) -> None:
     if url is None:
         return
     with closing(database.connect(database.normalise_url(url), "cleanup")) as connection:
-        for table in relation.drop_all_orphans(connection, dry_run=dry_run):
+        for table in shadow.drop_all_orphans(connection, dry_run=dry_run):
             found.orphans.append(table)
         try:
             _drop_gone(run, connection, found, dry_run=dry_run)

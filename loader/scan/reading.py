@@ -1,7 +1,7 @@
 """A stream's head -> what is known before the first row is loaded: dialect, encoding, columns.
 
-In: a binary stream and the options. Out: a Reading, whose blocks go on from the first one. Holds
-the first block, which the guessed types are held against.
+In: a binary stream and what is known of it. Out: a Reading, whose blocks go on from the first one.
+Holds the first block, which the guessed types are held against.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from loader.formats.csv.blocks import Block
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.table import Rows
 from loader.formats.csv.text import Readable, WithoutDosEnd
-from loader.options import Options
 from loader.scan import rowless
+from loader.scan.settings import ReadSettings
 from loader.types import convert, schema
 from loader.types.schema import Column
 from loader.types.verdict import Verdict
@@ -49,20 +49,22 @@ class Reading:
     guessed_rowless: bool  # there is no row, and nobody has said which one the header is
 
 
-def read(content: BinaryIO, options: Options, types: Mapping[str, str] | None = None) -> Reading:
+def read(
+    content: BinaryIO, settings: ReadSettings, types: Mapping[str, str] | None = None
+) -> Reading:
     """Find out what the head of a table tells.
 
     Args:
         content: Its bytes, from the first on.
-        options: How to read it.
+        settings: How to read it.
         types: The Postgres types that columns must have, by name: they win over the schema.
 
     Raises:
         SourceError, TableError, UsageError: See ``loader.errors``.
     """
-    declared = dialect.declare(options.dialect, options.delimiter, options.header_row)
-    declared_schema = schema.read_descriptor(options.schema)
-    stream = text.decode(content, options.encoding)
+    declared = dialect.declare(settings.dialect, settings.delimiter, settings.header_row)
+    declared_schema = schema.read_descriptor(settings.schema)
+    stream = text.decode(content, settings.encoding)
     whole = WithoutDosEnd(stream)
     head = text.read_fully(whole, _HEAD_BYTES)
     found, headers, preamble = dialect.detect(head, declared, len(head) < _HEAD_BYTES)
@@ -81,7 +83,7 @@ def read(content: BinaryIO, options: Options, types: Mapping[str, str] | None = 
                 encoding=stream.encoding,
                 dialect=found,
                 headers=headers,
-                named_encoding=options.encoding is not None,
+                named_encoding=settings.encoding is not None,
                 named_header=declared.header_row is not None,
                 declared=declared_header,
             )
@@ -91,7 +93,7 @@ def read(content: BinaryIO, options: Options, types: Mapping[str, str] | None = 
     missing = declared_schema.missing_values if declared_schema else [""]
     rows = None
     if first:
-        rows = table.parse(first, found, len(headers), most_rejects=options.max_bad_rows)
+        rows = table.parse(first, found, len(headers), most_rejects=settings.max_bad_rows)
     columns = _infer(rows, headers, declared_schema, types or {}, missing)
     return Reading(
         text=stream,

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SUPPORTED = "a local path, file://, http://, https:// or gs://"
-_ALL: tuple[Transport, ...] = (local, http, gcs)
-_TRANSPORTS = {scheme: transport for transport in _ALL for scheme in transport.SCHEMES}
+_OURS: tuple[Transport, ...] = (local, http, gcs)
+TRANSPORTS = {scheme: transport for transport in _OURS for scheme in transport.SCHEMES}
 _DEFAULTS = SourceSettings()
 _HASH_BYTES = 1 << 20  # of one read, where nobody else reads
 
@@ -68,7 +68,7 @@ def open_source(
     scheme, rest = split_scheme(uri)
     if settings.guard is not None:
         settings.guard.require_open(uri)
-    if scheme not in _TRANSPORTS:
+    if scheme not in TRANSPORTS:
         raise UsageError(
             f"cannot load from {mask_uri(uri)}: {scheme}:// is not supported",
             hint=f"give {_SUPPORTED}",
@@ -79,7 +79,7 @@ def open_source(
             hint="write it without backslashes, spaces and what cannot be seen before the path",
         )
     place = f"{scheme}://{rest}" if scheme else uri
-    return Source(place, _TRANSPORTS[scheme], settings, expected)
+    return Source(place, TRANSPORTS[scheme], settings, expected)
 
 
 class Source(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""Real databases for the tests: PostgreSQL 18 and 16 from the wheel, a fresh database each time.
+"""Real databases for the tests: PostgreSQL 18 and 16 from the wheel, an empty database each time.
 
 A test that asks for `datastore_url` or `database` runs on both; one that asks for
 `datastore_url_18` or `database_18` runs once. `data_folder` holds an embedded PostgreSQL
@@ -15,58 +15,54 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 import pytest
+from databases import Databases
 from processes import is_running
-from pytest_postgresql import factories
-from servers import SERVERS, UNSAFE
+from servers import UNSAFE
 
 from loader.embedded import server as embedded
 
 
-def _noproc(version: int):
-    return factories.postgresql_noproc(
-        host=str(SERVERS / f"postgres-{version}"), port=5432, user="postgres", dbname="test"
-    )
-
-
-noproc_18 = _noproc(18)
-noproc_16 = _noproc(16)
+def _databases(servers: Path, version: int) -> Databases:
+    cluster = embedded.Cluster(servers / f"postgres-{version}", version, UNSAFE)
+    cluster.start()
+    return Databases(cluster.folder)
 
 
 @pytest.fixture(scope="session")
-def server_18(servers: Path, request: pytest.FixtureRequest):
-    embedded.Cluster(servers / "postgres-18", 18, UNSAFE).start()
-    return request.getfixturevalue("noproc_18")
+def databases_18(servers: Path) -> Databases:
+    return _databases(servers, 18)
 
 
 @pytest.fixture(scope="session")
-def server_16(servers: Path, request: pytest.FixtureRequest):
-    embedded.Cluster(servers / "postgres-16", 16, UNSAFE).start()
-    return request.getfixturevalue("noproc_16")
+def databases_16(servers: Path) -> Databases:
+    return _databases(servers, 16)
 
 
-postgresql_18 = factories.postgresql("server_18")
-postgresql_16 = factories.postgresql("server_16")
+@pytest.fixture
+def lent_18(databases_18: Databases) -> Iterator[str]:
+    yield databases_18.lend()
+    databases_18.take_back()
 
 
-def _url(connection: psycopg.Connection) -> str:
-    info = connection.info
-    return f"postgresql://{info.user}@/{info.dbname}?host={quote(info.host)}&port={info.port}"
+@pytest.fixture
+def lent_16(databases_16: Databases) -> Iterator[str]:
+    yield databases_16.lend()
+    databases_16.take_back()
 
 
 @pytest.fixture(params=[18, 16], ids=["pg18", "pg16"])
 def datastore_url(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database; the test runs on PostgreSQL 18 and on 16."""
-    return _url(request.getfixturevalue(f"postgresql_{request.param}"))
+    return request.getfixturevalue(f"lent_{request.param}")
 
 
 @pytest.fixture
-def datastore_url_18(postgresql_18: psycopg.Connection) -> str:
+def datastore_url_18(lent_18: str) -> str:
     """The URL of an empty database on PostgreSQL 18."""
-    return _url(postgresql_18)
+    return lent_18
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ def test_values_become_the_type_that_the_docs_say(folder, values, kind):
     with (folder / "a.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["k", "v"], *(["k", value] for value in values)])
     with (folder / "a.csv").open("rb") as file:
-        reading = read(file, Options())
+        reading = read(file, Options().reading)
         assert reading.columns[1].type == kind
 
 

@@ -26,18 +26,20 @@ from loader.scan import rejects
 from loader.types import convert, datatypes, precision, schema
 from loader.types.patterns import Pattern
 
-_LEAST_S = 0.02  # so that what is measured is not the machine's other work
+_LEAST_S = 0.01  # so that what is measured is not the machine's other work
 _MOST_CHARACTERS = 1 << 20
 
 
 def seconds(work: Callable[[str], object], text: str) -> float:
-    """The least that the work took, of several times."""
-    took = []
-    for _ in range(3):
-        began = time.process_time()
-        work(text)
-        took.append(time.process_time() - began)
-    return min(took)
+    """What the work took of a processor."""
+    began = time.process_time()
+    work(text)
+    return time.process_time() - began
+
+
+def takes_less(work: Callable[[str], object], text: str, than_s: float) -> bool:
+    """Whether the work takes less once in three times: others may have had its caches."""
+    return any(seconds(work, text) < than_s for _ in range(3))
 
 
 def parsed(text: str) -> None:
@@ -177,12 +179,13 @@ def test_four_times_as_much_takes_less_than_eight_times_as_long(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     n = 1 << 10
     enough = max(_LEAST_S, 2 * seconds(work, make(16)))  # a validation has much else to do
-    while (least := seconds(work, make(n))) < enough and n < _MOST_CHARACTERS:
+    while seconds(work, make(n)) < enough and n < _MOST_CHARACTERS:
         n *= 2
-    more = seconds(work, make(4 * n))
-    if more >= 8 * max(least, _LEAST_S):
+    least = min(seconds(work, make(n)) for _ in range(3))
+    if not takes_less(work, make(4 * n), 8 * max(least, _LEAST_S)):
         # Of a long row less is held in memory, which takes longer: that way has to be linear too.
-        assert seconds(work, make(16 * n)) < 8 * more
+        more = min(seconds(work, make(4 * n)) for _ in range(3))
+        assert takes_less(work, make(16 * n), 8 * more)
 
 
 # What a publisher, a server or a file has written, and what is put into lines and logs.
@@ -211,11 +214,13 @@ _CHARACTERS = 1 << 12
 def test_no_text_of_one_kind_takes_the_square_of_its_length(begin, work):
     for unit in UNITS:
         less, more = (begin + unit * (n // len(unit)) for n in (_CHARACTERS, 4 * _CHARACTERS))
-        assert seconds(work, more) < 8 * max(seconds(work, less), _LEAST_S), unit
+        if not takes_less(work, more, 8 * _LEAST_S):
+            assert takes_less(work, more, 8 * min(seconds(work, less) for _ in range(3))), unit
 
 
 def test_many_equal_headers_take_no_square_of_their_number():
     def work(text: str) -> None:
         schema.name_columns(text.split(","))
 
-    assert seconds(work, "a," * 8000) < 8 * max(seconds(work, "a," * 2000), _LEAST_S)
+    least = min(seconds(work, "a," * 2000) for _ in range(3))
+    assert takes_less(work, "a," * 8000, 8 * max(least, _LEAST_S))

@@ -21,7 +21,7 @@ from loader.source.content import open_content
 def read(uri: str, options: Options):
     """Yield what the head of a file tells."""
     with open_content(uri, options.source) as content:
-        yield scan_reading.read(content.stream, options)
+        yield scan_reading.read(content.stream, options.reading)
 
 
 @pytest.fixture(scope="module")
