@@ -1,4 +1,4 @@
-"""Each closed set of values has one list; what has one of its own, being no Python of ours, agrees."""
+"""Each closed set of values has one list; pages and the extension have what it has."""
 
 import ast
 import re
@@ -45,7 +45,7 @@ def test_the_page_of_the_factory_names_the_modes():
 
 def test_a_conf_may_choose_what_the_loader_can_do():
     properties = conf.LOAD["options"]["properties"] | {"mode": conf.LOAD["mode"]}
-    chosen = {name: property["enum"] for name, property in properties.items() if "enum" in property}
+    chosen = {name: one["enum"] for name, one in properties.items() if "enum" in one}
     assert chosen == {name: list(get_args(values)) for name, values in OPTIONS.items()}
 
 
