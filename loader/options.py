@@ -14,7 +14,8 @@ from types import NoneType
 from typing import Literal, TypedDict, get_args, get_origin, get_type_hints
 
 from loader.choices import FtsIndex, FullText, Mode, OnConcurrentWrites, OnTypeError, Via
-from loader.ckan.settings import BatchSettings
+from loader.ckan.settings import BatchSettings, SendSettings
+from loader.copy.settings import CopySettings
 from loader.errors import UsageError
 from loader.net.guard import ALLOWED_HOSTS, Guard
 from loader.net.settings import SourceSettings
@@ -133,6 +134,24 @@ class Options:
             raise UsageError("key names a column twice", hint="once is enough")
         if self.key and self.mode == "append":
             raise UsageError("append needs no key", hint="rows are put in by a key with upsert")
+
+    @property
+    def copying(self) -> CopySettings:
+        """How its rows get into the table by COPY."""
+        return CopySettings(
+            mode=self.mode,
+            key=self.key,
+            full_text=self.full_text,
+            fts_index=self.fts_index,
+            lanes=self.lanes or default_lanes(),
+            max_loads=self.max_loads,
+            on_concurrent_writes=self.on_concurrent_writes,
+        )
+
+    @property
+    def sending(self) -> SendSettings:
+        """How its rows get into the table through CKAN's API."""
+        return SendSettings(self.mode, self.key, self.on_concurrent_writes, self.batches)
 
     @property
     def reading(self) -> ReadSettings:

@@ -21,7 +21,6 @@ from typing import IO, TYPE_CHECKING
 from loader.choices import TakenVia
 from loader.copy import database
 from loader.copy import destination as via_copy
-from loader.copy.settings import CopySettings
 from loader.destination import Way
 from loader.embedded import server as embedded
 from loader.errors import (
@@ -41,7 +40,7 @@ from loader.errors import (
 )
 from loader.net.failures import changed
 from loader.net.uri import mask_uri
-from loader.options import Options, default_lanes, default_resource_id
+from loader.options import Options, default_resource_id
 from loader.progress import Progress, Silent
 from loader.report import BadRows, Report
 from loader.scan import rowless
@@ -467,9 +466,7 @@ class _Load:
     def _open_copy(self, stack: ExitStack, url: str, ckan: Ckan | None) -> Way:
         url = database.normalise_url(url)
         return stack.enter_context(
-            via_copy.opened(
-                url, self.report.resource_id, _copy_settings(self.options), self.steps, ckan
-            )
+            via_copy.opened(url, self.report.resource_id, self.options.copying, self.steps, ckan)
         )
 
     def _open_api(self, stack: ExitStack, ckan: Ckan) -> Batching:
@@ -477,7 +474,7 @@ class _Load:
 
         self.report.via = "api"
         return stack.enter_context(
-            via_api.opened(ckan, self.report.resource_id, self.options, self.steps)
+            via_api.opened(ckan, self.report.resource_id, self.options.sending, self.steps)
         )
 
     def _finish(self, way: Way, done: Scan) -> None:
@@ -638,18 +635,6 @@ class _Load:
                 "the server does not tell where the file ends: had the connection been cut,"
                 " nobody would know"
             )
-
-
-def _copy_settings(options: Options) -> CopySettings:
-    return CopySettings(
-        mode=options.mode,
-        key=options.key,
-        full_text=options.full_text,
-        fts_index=options.fts_index,
-        lanes=options.lanes or default_lanes(),
-        max_loads=options.max_loads,
-        on_concurrent_writes=options.on_concurrent_writes,
-    )
 
 
 def _no_row_placed(rejects: Rejects) -> TooManyBadRows:

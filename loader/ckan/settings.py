@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+from loader.choices import Mode, OnConcurrentWrites
 from loader.errors import UsageError
 
 
@@ -28,3 +30,13 @@ class BatchSettings:
         """Refuse early what would never end."""
         if self.rows < 1 or self.bytes < 1:
             raise UsageError("a batch cannot be empty", hint="at least one row, and one byte")
+
+
+@dataclass(frozen=True)
+class SendSettings:
+    """How rows become those of a table; ``loader.Options`` explains each."""
+
+    mode: Mode = "replace"
+    key: Sequence[str] = ()
+    on_concurrent_writes: OnConcurrentWrites = "warn"
+    batches: BatchSettings = field(default_factory=BatchSettings)

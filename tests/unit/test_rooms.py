@@ -30,25 +30,25 @@ LAYERS = [
 ]
 # What any room may use is not drawn.
 WORDS = {
+    "",
     "choices",
+    "destination",
+    "errors",
+    "options",
     "printable",
     "progress",
     "report",
-    "errors",
     "steps",
-    "options",
-    "destination",
-    "",
 }
 OWNERS = {
     "airflow": {"loader.factory"},
     "charset_normalizer": {"loader.formats.csv"},
     "ckanapi": {"loader.ckan"},
     "frictionless": {"loader.types", "loader.describe"},
-    "google": {"loader.source", "loader.factory.artifacts"},
+    "google": {"loader.source", "loader.factory.stores"},
     "psycopg": {"loader.copy", "loader.embedded"},
     "requests": {"loader.net", "loader.source", "loader.ckan"},
-    "smart_open": {"loader.source", "loader.factory.artifacts"},
+    "smart_open": {"loader.source", "loader.factory.stores"},
     "sqlalchemy": {"loader.copy"},
     "typer": {"loader.cli"},
     "urllib3": {"loader.net", "loader.ckan"},
