@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 
 from loader import errors, pipeline, progress
 from loader.cli import commands as cli
+from loader.cli import output
 from loader.copy import relation, shadow
 from loader.options import default_resource_id
 
@@ -637,9 +638,9 @@ def test_what_is_printed_can_be_pasted(monkeypatch, tmp_path):
     called.chmod(0o755)
     monkeypatch.setattr(sys, "argv", [str(called)])
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    assert cli._called() == f"'{called}'"
+    assert output.command_name() == f"'{called}'"
     monkeypatch.setenv("PATH", f"{called.parent}:/usr/bin")
-    assert cli._called() == "aircan"
+    assert output.command_name() == "aircan"
 
 
 def test_the_server_starts_answers_and_stops(data_folder):
@@ -807,7 +808,7 @@ def every_error(kind: type = errors.AircanError) -> Iterator[type]:
 
 @pytest.mark.parametrize("kind", list(every_error()), ids=lambda kind: kind.__name__)
 def test_wrong_usage_exits_with_2_and_everything_else_with_1(kind, capsys):
-    with pytest.raises(cli.typer.Exit) as left, cli._errors(debug=False):
+    with pytest.raises(cli.typer.Exit) as left, output.errors(debug=False):
         raise kind("what is wrong", hint="what to do")
     assert left.value.exit_code == (2 if kind is errors.UsageError else 1)
     assert capsys.readouterr() == ("", "aircan: what is wrong\n  hint: what to do\n")
