@@ -28,6 +28,7 @@ from loader.copy import (
     locks,
     merge,
     numbering,
+    ownership,
     rights,
     shadow,
     slots,
@@ -87,7 +88,7 @@ def opened(
         lock(relation)
         if settings.max_loads is not None:
             slots.take(connection, settings.max_loads)
-        swap.check_live(relation, replaced=settings.mode == "replace")
+        ownership.check(relation, replaced=settings.mode == "replace")
         for orphan in shadow.drop_orphans(relation):
             _log.info("dropped %s, left by a load that was killed", orphan)
         copying = Copying(relation, url, settings, steps, portal, comment)
