@@ -25,6 +25,7 @@ from loader.copy import (
     indexes,
     lanes,
     lexemes,
+    live_table,
     locks,
     merge,
     numbering,
@@ -87,7 +88,7 @@ def opened(
         lock(relation)
         if settings.max_loads is not None:
             slots.take(connection, settings.max_loads)
-        swap.check_live(relation, replaced=settings.mode == "replace")
+        live_table.check(relation, replaced=settings.mode == "replace")
         for orphan in shadow.drop_orphans(relation):
             _log.info("dropped %s, left by a load that was killed", orphan)
         copying = Copying(relation, url, settings, steps, portal, comment)

@@ -26,6 +26,7 @@ from loader.copy import (
     concurrent_rows,
     concurrent_writes,
     indexes,
+    live_table,
     locks,
     row_count,
     views,
@@ -33,65 +34,9 @@ from loader.copy import (
 from loader.copy.database import ours
 from loader.copy.relation import SCHEMA, Names, Relation, find_oid, qualified
 from loader.copy.shadow import allow_autovacuum
-from loader.errors import DatabaseUnreachable, NotADataStoreTable, TableBusy
+from loader.errors import DatabaseUnreachable, TableBusy
 
 _log = logging.getLogger(__name__)
-
-
-def check_live(relation: Relation, *, replaced: bool = True) -> None:
-    """Refuse a table that a load must not change, before any row is read.
-
-    Args:
-        relation: Its connection is in autocommit mode; the table need not be there.
-        replaced: Whether the table is to be replaced, and not only to get rows.
-
-    Raises:
-        NotADataStoreTable: The name belongs to a view, or to a table without ``_id`` and
-            ``_full_text``; or a name that goes with it belongs to something else.
-        DependentObjects: Something depends on the live table that no swap can bring back.
-    """
-    with ours("looking at the live table"):
-        oid = relation.oid()
-        if replaced or oid is None:
-            _refuse_taken(relation, oid)
-        if oid is None:
-            return
-        row = relation.connection.execute(
-            "SELECT relkind = 'r' AND 2 = (SELECT count(*) FROM pg_attribute WHERE attrelid = %s"
-            " AND NOT attisdropped AND attname IN ('_id', '_full_text'))"
-            " FROM pg_class WHERE oid = %s",
-            (oid, oid),
-        ).fetchone()
-        if not (row and row[0]):
-            raise NotADataStoreTable(
-                f"{relation.name} exists in this database and is not a DataStore table",
-                hint="choose another name with --resource-id, or rename what is there",
-            )
-        if replaced:
-            views.refuse(relation)
-
-
-def _refuse_taken(relation: Relation, oid: int | None) -> None:
-    """Refuse a table whose sequence or index cannot get its name, before hours of work.
-
-    That happens after a rename, since a renamed table keeps its sequence and its indexes.
-    """
-    wanted = [relation.names.sequence, relation.names.primary_key, relation.names.full_text_index]
-    taken = relation.connection.execute(
-        "SELECT c.relname FROM pg_class c WHERE relnamespace = %s::regnamespace"
-        " AND relname = ANY(%s) AND NOT EXISTS ("
-        " SELECT FROM pg_index WHERE indexrelid = c.oid AND indrelid = %s) AND NOT EXISTS ("
-        " SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid"
-        " AND refclassid = 'pg_class'::regclass AND refobjid = %s) ORDER BY 1",
-        (SCHEMA, wanted, oid or 0, oid or 0),
-    ).fetchall()
-    if taken:
-        raise NotADataStoreTable(
-            f"others have names that belong to the table {relation.name}:"
-            f" {', '.join(row[0] for row in taken)}",
-            hint="was it renamed? rename what went with it, too: ALTER SEQUENCE and ALTER INDEX ..."
-            " RENAME TO ...",
-        )
 
 
 @dataclass(frozen=True)
@@ -126,8 +71,8 @@ def swap(
     Raises:
         TableBusy: Others kept the live table locked through every try.
         DatabaseUnreachable: The connection broke: whether before or after the swap, is unknown.
-        NotADataStoreTable: As ``check_live``.
-        DependentObjects: As ``check_live``, or a view cannot be made over the new columns.
+        NotADataStoreTable: As ``live_table.check``.
+        DependentObjects: As ``live_table.check``, or a view cannot be made over the new columns.
         KeyViolated, RowRefused: A key or a constraint that came during the load is not kept.
         TableChanged: Others wrote into the live table, and that is not to be, or their rows do not
             fit the new one.
@@ -271,14 +216,14 @@ def _swap(
     allow_autovacuum(relation)
     live = relation.oid()
     if live is not None:
-        check_live(relation)
+        live_table.check(relation)
         if state.blocks_writers:
             with _outdated_if_dropped():
                 state = _catch_up(relation, state)
         found = _lock_all(relation)
         if relation.oid() != live:
             raise _Outdated
-        check_live(relation)
+        live_table.check(relation)
         if indexes.missing(relation) - left_out:
             raise _Outdated
         state, warnings = _settle_others(relation, state)
@@ -286,7 +231,7 @@ def _swap(
         finish = carry_over.finishing(relation)
         _replace(relation, live, found)
     else:
-        check_live(relation)  # it may have been renamed
+        live_table.check(relation)  # it may have been renamed
         state, lost = _settle_others(relation, state)
         locks.limit(relation.connection, locks.READERS_WAIT_MS)
         _rename(relation.connection, "TABLE", relation.names.shadow, relation.name)
