@@ -5,7 +5,7 @@ settings, portal   what a caller may choose, and what is asked of the portal
 database, refusal  one connection, and the one seam where psycopg's errors become ours
 statements         the long statements, which are files beside their modules
 relation           the table and its shadow: names, lock, whose they are
-rights, slots      whether the role may load, and how many loads there may be
+rights, live_table, slots  whether the role may load, into this table, now
 locks              work that may have to wait for a lock
 shadow             the shadow table: DDL, key and index
 encoder, encode    verified blocks -> COPY text

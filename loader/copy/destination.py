@@ -25,10 +25,10 @@ from loader.copy import (
     indexes,
     lanes,
     lexemes,
+    live_table,
     locks,
     merge,
     numbering,
-    ownership,
     rights,
     shadow,
     slots,
@@ -88,7 +88,7 @@ def opened(
         lock(relation)
         if settings.max_loads is not None:
             slots.take(connection, settings.max_loads)
-        ownership.check(relation, replaced=settings.mode == "replace")
+        live_table.check(relation, replaced=settings.mode == "replace")
         for orphan in shadow.drop_orphans(relation):
             _log.info("dropped %s, left by a load that was killed", orphan)
         copying = Copying(relation, url, settings, steps, portal, comment)

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from loader.choices import FullText
-from loader.copy import dictionary, locks, merged_text, numbering, ownership, row_count, unique_key
+from loader.copy import dictionary, live_table, locks, merged_text, numbering, row_count, unique_key
 from loader.copy.live_columns import (
     LiveColumn,
     identifier,
@@ -237,7 +237,7 @@ def _try(relation: Relation, work: Callable[[_Target], Merged]) -> Merged:
         sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(relation.shadow)
     )
     locks.limit(relation.connection, locks.MERGE_WAITS_MS)
-    ownership.check(relation, replaced=False)
+    live_table.check(relation, replaced=False)
     have = dictionary.columns(relation.connection, relation.name) or []
     computed = dictionary.computed(relation.connection, relation.name)
     check_columns(

@@ -26,8 +26,8 @@ from loader.copy import (
     concurrent_rows,
     concurrent_writes,
     indexes,
+    live_table,
     locks,
-    ownership,
     row_count,
     views,
 )
@@ -71,8 +71,8 @@ def swap(
     Raises:
         TableBusy: Others kept the live table locked through every try.
         DatabaseUnreachable: The connection broke: whether before or after the swap, is unknown.
-        NotADataStoreTable: As ``check_live``.
-        DependentObjects: As ``check_live``, or a view cannot be made over the new columns.
+        NotADataStoreTable: As ``live_table.check``.
+        DependentObjects: As ``live_table.check``, or a view cannot be made over the new columns.
         KeyViolated, RowRefused: A key or a constraint that came during the load is not kept.
         TableChanged: Others wrote into the live table, and that is not to be, or their rows do not
             fit the new one.
@@ -216,14 +216,14 @@ def _swap(
     allow_autovacuum(relation)
     live = relation.oid()
     if live is not None:
-        ownership.check(relation)
+        live_table.check(relation)
         if state.blocks_writers:
             with _outdated_if_dropped():
                 state = _catch_up(relation, state)
         found = _lock_all(relation)
         if relation.oid() != live:
             raise _Outdated
-        ownership.check(relation)
+        live_table.check(relation)
         if indexes.missing(relation) - left_out:
             raise _Outdated
         state, warnings = _settle_others(relation, state)
@@ -231,7 +231,7 @@ def _swap(
         finish = carry_over.finishing(relation)
         _replace(relation, live, found)
     else:
-        ownership.check(relation)  # it may have been renamed
+        live_table.check(relation)  # it may have been renamed
         state, lost = _settle_others(relation, state)
         locks.limit(relation.connection, locks.READERS_WAIT_MS)
         _rename(relation.connection, "TABLE", relation.names.shadow, relation.name)

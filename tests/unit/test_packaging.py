@@ -66,23 +66,6 @@ def test_every_package_of_the_library_is_shipped() -> None:
     assert packages == set(SETUP["options"]["packages"].split())
 
 
-def test_every_file_of_the_library_is_shipped(tmp_path: Path) -> None:
-    """The statements beside the modules too: this copies what a wheel has."""
-    build = [
-        "-c",
-        "from setuptools import setup; setup()",
-        "-q",
-        "build_py",
-        "--build-lib",
-        tmp_path,
-    ]
-    subprocess.run([sys.executable, *build], cwd=ROOT, capture_output=True, check=True)
-    shipped = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
-    there = {path.relative_to(ROOT) for path in (ROOT / "loader").rglob("*") if path.is_file()}
-    assert shipped == {path for path in there if "__pycache__" not in path.parts}
-    assert Path("loader/copy/views.find.sql") in shipped
-
-
 def test_both_packages_the_command_and_the_changelog_have_one_version() -> None:
     code = "from loader.cli.commands import main; main()"
     said = subprocess.run(

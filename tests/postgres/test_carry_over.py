@@ -14,7 +14,7 @@ from test_swap import AtStep
 
 from loader.copy import database as connections
 from loader.copy import indexes as building
-from loader.copy import locks, ownership, relation, shadow, swap, views
+from loader.copy import live_table, locks, relation, shadow, swap, views
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
 from loader.options import Options
 from loader.pipeline import load
@@ -467,7 +467,7 @@ def test_a_view_that_the_role_cannot_make_again_is_named(
         closing(connections.connect(datastore_url_18, "test")) as connection,
         pytest.raises(DependentObjects, match=named),
     ):
-        ownership.check(relation.Relation(connection, names))
+        live_table.check(relation.Relation(connection, names))
 
 
 def test_an_owner_that_cannot_be_kept_keeps_its_rights_and_is_told(

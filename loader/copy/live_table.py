@@ -1,7 +1,6 @@
-"""The table of a resource's name -> nothing, or why no load may change it: it is somebody else's.
+"""A relation -> nothing, or why a load must not change what has the table's name.
 
-In: a Relation, before any row is read and again under the lock of a merge. Out: an error, or
-nothing. Holds a few names.
+Holds one line for each thing that is in the way.
 """
 
 from __future__ import annotations
