@@ -56,8 +56,9 @@ from loader.types.schema import Column
 from loader.types.verdict import Verdict
 
 if TYPE_CHECKING:
-    from loader.ckan.client import Ckan, Table
+    from loader.ckan.client import Ckan
     from loader.ckan.destination import Batching
+    from loader.ckan.tables import Table
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from loader.ckan.client import Ckan, CkanSettings
+from loader.ckan.client import Ckan
+from loader.ckan.settings import CkanSettings
 from loader.errors import UsageError
 from loader.factory import connections
 from loader.factory.artifacts import Artifacts, Place
