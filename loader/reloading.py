@@ -41,8 +41,8 @@ def reload(
         AircanError: As ``loader.load``.
     """
     options = guarded(completed(options))
-    ckan = _ckan(options)
-    return _load(ckan, ckan.resource(resource_id), options, progress)
+    with _ckan(options) as ckan:
+        return _load(ckan, ckan.resource(resource_id), options, progress)
 
 
 def reload_dataset(
@@ -64,18 +64,21 @@ def reload_dataset(
         UsageError: No CKAN is named.
         CkanError: CKAN does not tell the dataset.
     """
-    each = _each(options, force, progress)
-    dataset = each.ckan.dataset(name)  # here, for its errors to be the caller's
-    return each.of([dataset["id"]])
+    options = guarded(completed(options))
+    with _ckan(options) as ckan:  # here, for its errors to be the caller's
+        dataset = ckan.dataset(name)
+    return _outcomes([dataset["id"]], options, force=force, progress=progress)
 
 
 def reload_all(
     options: Options = Options(), *, force: bool = False, progress: Progress | None = None
 ) -> Iterator[Outcome]:
     """Do as ``reload_dataset`` does, for every dataset that the token may see."""
-    each = _each(options, force, progress)
-    # All of them first: pages shift when a dataset is deleted during hours of loads.
-    return each.of([dataset["id"] for dataset in each.ckan.datasets()])
+    options = guarded(completed(options))
+    with _ckan(options) as ckan:
+        # All of them first: pages shift when a dataset is deleted during hours of loads.
+        datasets = [dataset["id"] for dataset in ckan.datasets()]
+    return _outcomes(datasets, options, force=force, progress=progress)
 
 
 def _ckan(options: Options) -> Ckan:
@@ -86,9 +89,11 @@ def _ckan(options: Options) -> Ckan:
     return Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
 
 
-def _each(options: Options, force: bool, progress: Progress | None) -> _Each:
-    options = guarded(completed(options))
-    return _Each(_ckan(options), options, force, progress or Silent())
+def _outcomes(
+    datasets: Iterable[str], options: Options, *, force: bool, progress: Progress | None
+) -> Iterator[Outcome]:
+    with _ckan(options) as ckan:
+        yield from _Each(ckan, options, force, progress or Silent()).of(datasets)
 
 
 @dataclass(frozen=True)

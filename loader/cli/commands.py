@@ -323,10 +323,10 @@ def _drop_unneeded(connection: Connection, ckan_url: str | None, *, dry_run: boo
         return
     from loader.ckan.client import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
 
-    ckan = Ckan(options.ckan_url, options.ckan_token)
-    if gone.is_datastore_of(connection, ckan):
-        yield from gone.drop_all(connection, ckan, dry_run=dry_run)
-        return
+    with Ckan(options.ckan_url, options.ckan_token) as ckan:
+        if gone.is_datastore_of(connection, ckan):
+            yield from gone.drop_all(connection, ckan, dry_run=dry_run)
+            return
     typer.echo(
         "aircan: no tables of deleted resources are looked for: the database is not"
         f" known to be the DataStore of {ckan.url}",

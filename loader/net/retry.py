@@ -15,6 +15,8 @@ from loader.net.failures import Passing, TimedOut, UnknownName
 from loader.net.settings import SourceSettings
 
 _log = logging.getLogger(__name__)
+# A generator of its own: the caller may have seeded that of the process.
+_random = random.Random()  # noqa: S311  (no secret)
 
 _PROGRESS_BYTES = 1024 * 1024  # received since the last refill: the retries count from 0 again
 
@@ -64,6 +66,6 @@ class Retry:
     def _next_wait_s(self, error: Passing) -> float:
         settings = self._settings
         wait_s = min(settings.backoff_s * 2.0 ** (self._failures - 1), settings.max_backoff_s)
-        wait_s *= random.uniform(0.5, 1.0)  # noqa: S311  (spreads many loads of one server)
+        wait_s *= _random.uniform(0.5, 1.0)  # spreads many loads of one server
         wait_s = max(wait_s, min(error.wait_s, settings.max_backoff_s))
         return min(wait_s, self._left_s)
