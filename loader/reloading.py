@@ -8,55 +8,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from loader.ckan.resource import descriptor, location, no_table
 from loader.errors import AircanError, Cancelled, CkanForbidden, CkanNotFound, UsageError
 from loader.options import Options, completed, guarded
 from loader.pipeline import load
 from loader.progress import Progress, Silent
-from loader.report import Report
+from loader.report import Outcome, Report
 from loader.source.stream import open_source
 
 if TYPE_CHECKING:
     from loader.ckan.client import Ckan
 
 _log = logging.getLogger(__name__)
-
-Status = Literal["loaded", "unchanged", "skipped", "failed"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one resource of many.
-
-    Attributes:
-        dataset: The dataset's name.
-        resource_id: The resource.
-        name: The resource's name.
-        status: ``loaded``; ``unchanged``: the file is the one in the DataStore; ``skipped``: it
-            is no CSV file; ``failed``.
-        report: Of the load; None if there was none.
-        reason: Why it was not loaded, in one line.
-    """
-
-    dataset: str
-    resource_id: str
-    name: str
-    status: Status
-    report: Report | None = None
-    reason: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        return {
-            "dataset": self.dataset,
-            "resource_id": self.resource_id,
-            "name": self.name,
-            "status": self.status,
-            "reason": self.reason,
-            "report": self.report.to_dict() if self.report else None,
-        }
 
 
 def reload(

@@ -11,7 +11,6 @@ a redirect.
 from __future__ import annotations
 
 import logging
-import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,6 +43,7 @@ from loader.errors import (
     UsageError,
 )
 from loader.net.guard import Guard
+from loader.net.retry import backoff_s
 from loader.net.session import new_session
 from loader.net.target import Target
 
@@ -58,8 +58,6 @@ _STATUSES_IN_DOUBT = {408, 502, 504}
 _SAID_SHOWN = 300  # characters of what CKAN says that a one-line error shows
 # What people copy instead of the start page's URL.
 _API_PATH = re.compile(r"/api(/\d+)?(/action)?/?$")
-# A generator of its own: the caller may have seeded that of the process.
-_random = random.Random()  # noqa: S311  (no secret)
 
 
 class Calls:
@@ -180,9 +178,7 @@ class Calls:
     def pause(self, error: CkanUnreachable, failures: int) -> None:
         """Wait as long as CKAN asks for, and longer after every failure."""
         settings = self.settings
-        wait_s = min(settings.backoff_s * 2.0 ** (failures - 1), settings.max_backoff_s)
-        wait_s *= _random.uniform(0.5, 1.0)  # spreads many loads of one CKAN
-        wait_s = max(wait_s, min(error.wait_s, settings.max_backoff_s))
+        wait_s = backoff_s(failures, settings.backoff_s, settings.max_backoff_s, error.wait_s)
         _log.warning("%s; again in %.1f s", error, wait_s)
         time.sleep(wait_s)
 

@@ -26,12 +26,12 @@ from loader.ckan.client import Ckan
 from loader.ckan.settings import SendSettings
 from loader.ckan.shape import Columns
 from loader.ckan.tables import Table
-from loader.copy import merge
 from loader.errors import KeyViolated, SchemaDiffers, SourceError, TableChanged, UsageError
 from loader.scan.keys import Keys, told
 from loader.scan.scan import Scan
 from loader.steps import Steps
 from loader.types import datatypes
+from loader.types.compare import check_columns
 from loader.types.precision import Limit, limit_of
 from loader.types.schema import Column
 
@@ -124,7 +124,7 @@ class Batching:
     def _check(self, columns: Sequence[tuple[str, str]]) -> None:
         if self.table and self._merges:
             have = [(field.id, field.type) for field in self.table.fields]
-            merge.check_columns(have, columns)
+            check_columns(have, columns)
             _refuse_nested(self.table)
 
     def replaced(self) -> Sequence[str]:

@@ -17,21 +17,24 @@ import pyarrow as pa
 from psycopg.rows import TupleRow
 
 from loader.copy import (
+    concurrent_writes,
     database,
     dictionary,
     fulltext,
     gone,
-    keep,
+    indexes,
     lanes,
     lexemes,
+    live_table,
     locks,
-    meanwhile,
     merge,
     numbering,
     rights,
     shadow,
     slots,
     swap,
+    triggers,
+    unique_key,
     views,
 )
 from loader.copy.columns import prepare as prepare_columns
@@ -44,12 +47,13 @@ from loader.formats.csv.blocks import Block
 from loader.scan import keys
 from loader.scan.scan import Scan
 from loader.types import datatypes
+from loader.types.compare import check_columns
 from loader.types.schema import Column
 
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
-_MOST_TOLD = 100  # rows whose search index is cut
+_MOST_LISTED = 100  # rows whose search index is cut
 
 
 @contextmanager
@@ -84,7 +88,7 @@ def opened(
         lock(relation)
         if settings.max_loads is not None:
             slots.take(connection, settings.max_loads)
-        swap.check_live(relation, replaced=settings.mode == "replace")
+        live_table.check(relation, replaced=settings.mode == "replace")
         for orphan in shadow.drop_orphans(relation):
             _log.info("dropped %s, left by a load that was killed", orphan)
         copying = Copying(relation, url, settings, steps, portal, comment)
@@ -199,14 +203,14 @@ class Copying:
 
     def _merge_key(self) -> Sequence[str]:
         if self._merges and self._settings.mode == "upsert":
-            return merge.find_key(self._relation, self._settings.key)
+            return unique_key.find(self._relation, self._settings.key)
         return self._settings.key
 
-    def _look_at_others(self) -> meanwhile.Others | None:
+    def _look_at_others(self) -> concurrent_writes.Others | None:
         if self._merges:  # rows come among those of others
             return None
-        before = meanwhile.remember(self._relation)
-        return meanwhile.Others(self._settings.on_concurrent_writes, before)
+        before = concurrent_writes.remember(self._relation)
+        return concurrent_writes.Others(self._settings.on_concurrent_writes, before)
 
     def declared(self) -> Mapping[str, str]:
         """Return the live table's types for a merge, else those of its Data Dictionary."""
@@ -219,13 +223,13 @@ class Copying:
         """Refuse a file whose columns are not those of the table it is merged into."""
         if self._live is not None and self._merges:
             given = [(column.name, column.type) for column in columns]
-            merge.check_columns(self._live, given, self._computed)
+            check_columns(self._live, given, self._computed)
 
     def replaced(self) -> Sequence[str]:
         """Return the columns of the table whose rows the new ones replace, if it has any."""
         if self._live is None or self._merges:
             return []
-        has_rows = locks.patiently(
+        has_rows = locks.retry(
             self._relation.connection,
             "looking at the live table",
             [self._relation.live],
@@ -291,7 +295,7 @@ class Copying:
         The blocks that the lanes had in hand or in their queue are kept until there is a trigger.
         """
         blocks = scan.blocks()
-        kept: list[Sequence[memoryview]] = []
+        pending: list[Sequence[memoryview]] = []
         order = self._order(scan.columns)
 
         def until_given_up() -> Iterator[Block]:
@@ -308,7 +312,7 @@ class Copying:
             pieces, has_full_text = encoded
             if has_full_text:
                 return pieces
-            kept.append(pieces)  # they lack the column that this COPY has
+            pending.append(pieces)  # they lack the column that this COPY has
             return []
 
         rows = self._copy(scan, until_given_up(), encode, connections, full_text=True)
@@ -316,8 +320,8 @@ class Copying:
             with fulltext.filling(
                 self._relation.connection, self._relation.names.shadow, expression
             ):
-                rows += self._copy(scan, kept, lambda pieces: pieces, connections)
-                kept.clear()
+                rows += self._copy(scan, pending, lambda pieces: pieces, connections)
+                pending.clear()
                 rows += self._copy(
                     scan, blocks, partial(encoder.encode, searched=True), connections
                 )
@@ -338,7 +342,7 @@ class Copying:
             self._oid = gone.oid_of(self._relation.connection, self._relation.names.shadow)
             prepare_columns(self._relation)
             views.check(self._relation)
-            keep.add_triggers(self._relation)
+            triggers.copy_to_shadow(self._relation)
 
     def _full_text(
         self,
@@ -354,9 +358,9 @@ class Copying:
         if which == "none":
             return None, None
         config, time_zone = fulltext.settings(self._relation.connection)
-        literals = fulltext.keeps_numbers(self._relation.connection, config)
+        literals = fulltext.leaves_numbers(self._relation.connection, config)
         expression = partial(fulltext.expression, columns, which, config, time_zone, literals)
-        self._changed_by_triggers = not self._merges and keep.has_row_triggers(self._relation)
+        self._changed_by_triggers = not self._merges and triggers.act_on_rows(self._relation)
         if (
             self._changed_by_triggers
             or not fulltext.may_fill(self._relation.connection)
@@ -374,18 +378,18 @@ class Copying:
         rows, warnings = scan.rows_verified, []
         with self._steps.step("primary_key", "adding the primary key"):
             if self._settings.mode == "upsert" and self._key:
-                earlier = merge.keep_last(self._relation, self._key)
+                earlier = unique_key.drop_earlier(self._relation, self._key)
                 rows -= earlier
                 warnings += keys.told(earlier)
             shadow.add_primary_key(self._relation)
-            warnings += keep.build_indexes(self._relation, self._key)
-        warnings += _told(self._fill_long_rows(scan))
+            warnings += indexes.build(self._relation, self._key)
+        warnings += _cut_warnings(self._fill_long_rows(scan))
         if self.existed:
             self._index(self._relation.names.shadow, self._relation.names.shadow_full_text_index)
         columns = [(column.name, column.type) for column in scan.columns]
         self._steps.ask(dictionary.types(self._relation), columns)
         with self._steps.step("swap", "swapping the tables"):
-            shadow.add_trigger(self._relation)
+            triggers.add_full_text(self._relation)
             renamed = [(column.name, column.label) for column in scan.columns if column.label]
             shadow.label(self._relation, renamed)
             self._check_still_there()
@@ -394,7 +398,7 @@ class Copying:
             self.loaded = True
         warnings += swapped.warnings + self._overruled(columns)
         # What cannot be built on the shadow is told by both.
-        return rows + swapped.kept, list(dict.fromkeys(warnings))
+        return rows + swapped.carried, list(dict.fromkeys(warnings))
 
     def _overruled(self, columns: Sequence[tuple[str, str]]) -> list[str]:
         """Tell of type overrides that the Data Dictionary got or lost during the load.
@@ -463,7 +467,7 @@ class Copying:
             else:
                 merged = merge.upsert(self._relation, self._key, cut.ids, which)
             self.loaded = True
-        warnings = _told(cut)
+        warnings = _cut_warnings(cut)
         rows = merged.inserted + merged.updated
         if lost := scan.rows_verified - merged.duplicates - rows:
             warnings.append(f"rows that a trigger of the table has left out: {lost}")
@@ -490,17 +494,17 @@ class Copying:
             _log.warning("%s stays until the next load: %s", self._relation.names.shadow, error)
 
 
-def _told(cut: fulltext.Cut) -> list[str]:
+def _cut_warnings(cut: fulltext.Cut) -> list[str]:
     return [
-        *_told_of(cut.beginnings, "too long to be searched whole, its beginning is"),
-        *_told_of(cut.pieces, "Postgres is too slow at its long words, they are cut for searches"),
+        *_listed(cut.beginnings, "too long to be searched whole, its beginning is"),
+        *_listed(cut.pieces, "Postgres is too slow at its long words, they are cut for searches"),
     ]
 
 
-def _told_of(ids: Sequence[int], said: str) -> list[str]:
-    more = len(ids) - _MOST_TOLD
-    told = [f"_id {row_id}: {said}" for row_id in ids[:_MOST_TOLD]]
-    return [*told, f"{more:,} more rows: {said}"] if more > 0 else told
+def _listed(ids: Sequence[int], said: str) -> list[str]:
+    more = len(ids) - _MOST_LISTED
+    listed = [f"_id {row_id}: {said}" for row_id in ids[:_MOST_LISTED]]
+    return [*listed, f"{more:,} more rows: {said}"] if more > 0 else listed
 
 
 def _differs(error: ValueDoesNotFit) -> SchemaDiffers:

@@ -1,8 +1,8 @@
 """A DataStore's catalog -> what CKAN knows of its tables: their columns, types and dictionaries.
 
 The Data Dictionary is JSON in the comments of columns, written by CKAN, by its plugins and by
-people: whatever is not of CKAN's form says nothing here, and is kept as it is elsewhere. Holds
-one line per column, or per table.
+people. A comment in another form has no meaning here; ``carry_over`` copies it as it is. Holds one
+line per column, or per table.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from loader.types import datatypes
 
 
 def overrides(relation: Relation) -> dict[str, str]:
-    """Return the types that the Data Dictionary of the live table decides, by column.
+    """Return the type overrides in the Data Dictionary of the live table, by column.
 
     Args:
         relation: Its connection is in autocommit mode; the table need not be there.
 
     Returns:
-        The publisher's own words: ``numeric``, ``text``, ``timestamp`` as CKAN's form offers them.
+        As they are written there: CKAN's form offers ``numeric``, ``text`` and ``timestamp``.
     """
     with ours("reading the Data Dictionary"):
         rows = relation.connection.execute(
@@ -87,7 +87,7 @@ def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[
 
 
 def computed(connection: psycopg.Connection[TupleRow], table: str) -> frozenset[str]:
-    """Return the columns whose values a table makes itself, and takes from nobody.
+    """Return the columns whose values a table computes itself, and that no INSERT may set.
 
     Returns:
         Generated ones, ``_id`` and ``_full_text`` among them, and identities ALWAYS; but not an
@@ -110,7 +110,7 @@ def tables(connection: psycopg.Connection[TupleRow]) -> dict[str, int] | None:
         Name -> oid; None in a database that CKAN has not prepared. A load gives its table another
         oid.
     """
-    return locks.patiently(
+    return locks.retry(
         connection,
         "reading CKAN's list of tables",
         [qualified("_table_metadata")],

@@ -40,8 +40,11 @@ def encode(
     rows = pc.binary_join_element_wise(
         *cells, delimiter, null_handling="replace", null_replacement=""
     )
-    one = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
-    return [memoryview(pc.binary_join(one, line_end).buffers()[2]), memoryview(line_end.encode())]
+    joined = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
+    return [
+        memoryview(pc.binary_join(joined, line_end).buffers()[2]),
+        memoryview(line_end.encode()),
+    ]
 
 
 def number(block: Block, delimiter: str, vectors: pa.StringArray | None = None) -> list[memoryview]:

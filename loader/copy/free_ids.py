@@ -1,8 +1,8 @@
-"""A table -> the ``_id`` that no row of it has: a row that has one later has come since.
+"""A table -> the ``_id`` that no row of it has: a row with one of them later was inserted since.
 
-That is exact and is found by the index, whatever ``_id`` somebody chooses, and neither ``VACUUM
-FULL`` nor ``ALTER TABLE`` nor the age of a transaction id matters to it. Each run of free ones is
-looked up by itself, under the swap's lock: 10,000 take 50 ms. Holds one line for each run.
+That is exact, whatever ``_id`` an insert chooses, the index finds it, and neither ``VACUUM FULL``
+nor ``ALTER TABLE`` nor the age of a transaction id changes it. Each gap between used ones is looked
+up by itself, under the swap's lock: 10,000 take 50 ms. Holds one line for each gap.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.copy import statements
 from loader.copy.relation import Relation
 
 MOST_GAPS = 10_000
@@ -23,23 +24,14 @@ MOST_GAPS = 10_000
 LOOK_MS = 60_000
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 
-# Of those one after the other, the ``_id`` less its number among them is the same.
-_RUNS = """
+# The first and the last of each run of those one after the other.
+_TAKEN = """
     SELECT min(_id) AS first, max(_id) AS last
-    FROM (SELECT _id, _id - dense_rank() OVER (ORDER BY _id) AS run
-        FROM (SELECT l._id::bigint {rows}) AS rows) AS numbered
-    GROUP BY run
-"""
-# The ends are of the same moment as what is between them: rows come while this is being found out.
-_GAPS = """
-    WITH runs AS ({runs}),
-    gaps AS (
-        SELECT max(last) OVER (ORDER BY first, last) AS low,
-            lead(first) OVER (ORDER BY first, last) AS high
-        FROM runs)
-    (SELECT low, high FROM gaps WHERE high > low + 1 ORDER BY high - low DESC LIMIT {most})
-    UNION ALL SELECT NULL, min(first) FROM runs
-    UNION ALL SELECT max(last), NULL FROM runs
+    FROM (
+        SELECT _id::bigint AS _id, _id::bigint - dense_rank() OVER (ORDER BY _id) AS run
+        FROM ({rows}) AS taken
+    ) AS numbered
+    GROUP BY run ORDER BY first, last LIMIT {most}
 """
 _EXTENT = """
     SELECT (SELECT min(_id) FROM {live}), (SELECT max(_id) FROM {live}),
@@ -80,7 +72,7 @@ class Free:
 
 
 ALL = Free()
-UNKNOWN = Free((), exact=False)  # where no index tells
+UNKNOWN = Free((), exact=False)  # where _id has no index
 
 
 def _largest(gaps: Sequence[tuple[int, int]], *, exact: bool) -> Free:
@@ -91,7 +83,7 @@ def _largest(gaps: Sequence[tuple[int, int]], *, exact: bool) -> Free:
 
 
 def of_table(relation: Relation, *, is_unique: bool) -> Free:
-    """Return what is free in the live table; of one that takes too long, what is at its ends.
+    """Return what is free in the live table; if that takes too long, what is outside its ends.
 
     Args:
         relation: Its connection is in a transaction; ``_id`` of the table is a whole number, is
@@ -121,12 +113,11 @@ def _find(relation: Relation, *, is_unique: bool) -> Free:
         first, last, count = extent
         if first is None or count == last - first + 1:
             return _around(first, last)
-    rows = sql.SQL("FROM {} l").format(live)
-    query = sql.SQL(_GAPS).format(
-        runs=sql.SQL(_RUNS).format(rows=rows), most=sql.Literal(MOST_GAPS)
-    )
+    query = sql.SQL(statements.read("free_ids.gaps")).format(live=live)
     with by_index(relation.connection):
-        *gaps, (_, first), (last, _) = relation.connection.execute(query).fetchall()
+        *gaps, (_, first), (last, _) = relation.connection.execute(
+            query, {"most": MOST_GAPS}
+        ).fetchall()
     return _around(first, last, gaps, exact=len(gaps) < MOST_GAPS)
 
 
@@ -147,17 +138,17 @@ def _around(
 
 
 def rows(relation: Relation, free: Free) -> sql.Composed:
-    """Return a FROM and WHERE: rows ``l`` of the live table whose ``_id`` were free.
+    """Return the SELECT of those rows of the live table whose ``_id`` were free.
 
     Each gap is looked up in the index, whatever the planner thinks of their number. Where all are
     free, all rows are meant, whatever their ``_id`` is.
     """
     if free == ALL:
-        return sql.SQL("FROM {} l WHERE true").format(relation.live)
+        return sql.SQL("SELECT * FROM {}").format(relation.live)
     lows, highs = [low for low, _ in free.gaps], [high for _, high in free.gaps]
     return sql.SQL(
-        "FROM unnest({}::bigint[], {}::bigint[]) AS gap (low, high), LATERAL ("
-        "SELECT * FROM {} WHERE _id > gap.low AND _id < gap.high OFFSET 0) AS l WHERE true"
+        "SELECT l.* FROM unnest({}::bigint[], {}::bigint[]) AS gap (low, high), LATERAL ("
+        "SELECT * FROM {} WHERE _id > gap.low AND _id < gap.high OFFSET 0) AS l"
     ).format(sql.Literal(lows), sql.Literal(highs), relation.live)
 
 
@@ -168,11 +159,9 @@ def still_free(relation: Relation, free: Free) -> Free:
         relation: Its connection is in a transaction.
         free: What was free before.
     """
-    query = sql.SQL("SELECT first, last FROM ({}) AS runs ORDER BY 1, 2 LIMIT {}").format(
-        sql.SQL(_RUNS).format(rows=rows(relation, free)), sql.Literal(MOST_GAPS)
-    )
+    taken = sql.SQL(_TAKEN).format(rows=rows(relation, free), most=sql.Literal(MOST_GAPS))
     with by_index(relation.connection):
-        runs = [(first, last) for first, last in relation.connection.execute(query)]
+        runs = [(first, last) for first, last in relation.connection.execute(taken)]
     if len(runs) < MOST_GAPS:
         return free.without(runs)
     _, last = _ends(relation)
@@ -182,7 +171,7 @@ def still_free(relation: Relation, free: Free) -> Free:
 
 @contextmanager
 def by_index(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
-    """Let no query read a whole table, though its statistics may be old, or none.
+    """Let queries use the index, though the table's statistics may be old, or missing.
 
     Args:
         connection: In a transaction.

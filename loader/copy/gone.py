@@ -1,9 +1,9 @@
-"""The tables of resources that are gone -> dropped: CKAN would show their rows to everybody.
+"""The tables of deleted resources -> dropped, since CKAN would go on showing their rows.
 
-CKAN lets whoever sees a dataset search the tables of its deleted resources too. In: a connection,
-and a portal that tells what it has. Out: tables dropped, but only those that a load into that very
-portal has made, that it lists, and whose resource it says it has not. Holds one line for each
-table.
+CKAN lets everybody who sees a dataset search the tables of its deleted resources too. In: a
+connection, and a portal that knows its resources. Out: tables dropped, but only those that a load
+into this very portal has made, that the portal lists, and whose resource it says it does not have.
+Holds one line for each table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import dictionary, locks
+from loader.copy import dictionary, locks, row_count, statements
 from loader.copy.database import ours
 from loader.copy.portal import Portal
 from loader.copy.relation import (
@@ -33,19 +33,7 @@ from loader.errors import DatabaseError, DatabaseUnreachable, TableBusy
 _log = logging.getLogger(__name__)
 
 _DROPPING = "dropping the table of a resource that is gone"
-_AT_ONCE = 100  # tables that the portal is asked for in one call
-# The sequence of a table's _id is what bears the mark.
-_TABLES = """
-    SELECT t.relname, t.oid, obj_description(s.oid, 'pg_class') FROM pg_class s
-    JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid
-        AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a'
-    JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-        AND a.attname = '_id'
-    JOIN pg_class t ON t.oid = d.refobjid
-    WHERE s.relkind = 'S' AND t.relkind = 'r' AND t.relnamespace = %s::regnamespace
-        AND left(t.relname, 1) <> '_' AND t.oid = coalesce(%s, t.oid)
-    ORDER BY 1
-"""
+_AT_ONCE = 100  # tables in one call to the portal
 
 
 def drop(
@@ -55,7 +43,7 @@ def drop(
     *,
     loaded: int | None = None,
 ) -> bool:
-    """Drop the live table of a resource that is gone, however long others read it.
+    """Drop the live table of a resource that is gone; wait for its readers.
 
     Args:
         relation: Its connection is in autocommit mode; it holds the resource's lock.
@@ -86,7 +74,7 @@ def drop(
     if portal.table_oids([table]).get(table) != oid:
         _log.warning("%s stays: CKAN does not list this very table", table)
         return False
-    dropped = locks.patiently(
+    dropped = locks.retry(
         connection,
         _DROPPING,
         [relation.live],
@@ -112,13 +100,13 @@ def drop_all(
 ) -> Iterator[str]:
     """Drop the tables that loads into a portal have made and whose resources are gone.
 
-    One that is being loaded is left alone: its load finds out. One that somebody reads stays for
-    the next time.
+    A table that is being loaded is left alone: its load drops it. One that is being read stays
+    until the next cleanup.
 
     Args:
         connection: In autocommit mode.
-        portal: The CKAN whose DataStore it is to be. A table with the mark of another one, or with
-            none, is not asked for.
+        portal: The one whose DataStore it is to be. It is not asked about a table with the mark of
+            another portal, or without one.
         dry_run: Only list.
 
     Yields:
@@ -144,7 +132,7 @@ def drop_all(
 def _may_go(
     connection: psycopg.Connection[TupleRow], table: str, oid: int, *, dry_run: bool
 ) -> bool:
-    """Drop a table that nobody loads, unless ``dry_run``; tell whether it is dropped, or would."""
+    """Drop a table that is not being loaded; return whether it is, or would be with ``dry_run``."""
 
     def work() -> bool:
         if not lock_for_now(connection, table):
@@ -152,12 +140,12 @@ def _may_go(
         return dry_run or _drop(connection, table, oid)
 
     try:
-        return locks.once(connection, _DROPPING, work, limit_ms=locks.READERS_WAIT_MS)
+        return locks.attempt(connection, _DROPPING, work, limit_ms=locks.READERS_WAIT_MS)
     except DatabaseUnreachable:
         raise
     except TableBusy as error:
-        told = locks.by_whom(error, connection, locks.quoted([qualified(table)]))
-        _log.warning("%s stays: %s", table, told)
+        busy = locks.with_holders(error, connection, locks.quoted([qualified(table)]))
+        _log.warning("%s stays: %s", table, busy)
     except DatabaseError as error:  # the others are to go all the same
         _log.warning("%s stays: %s", table, error)
     return False
@@ -166,14 +154,18 @@ def _may_go(
 def _loaded(connection: psycopg.Connection[TupleRow], site: str) -> list[tuple[str, int, str]]:
     """Return name, oid and dataset of the live tables that loads into a portal have made."""
     with ours("looking for the tables of loads"):
-        found = connection.execute(_TABLES, (SCHEMA, None)).fetchall()
+        found = connection.execute(
+            statements.read("gone.tables"), {"schema": SCHEMA, "oid": None}
+        ).fetchall()
     named = [(table, oid, dataset_of(mark, site)) for table, oid, mark in found]
     return [(table, oid, dataset) for table, oid, dataset in named if dataset]
 
 
 def _mark(connection: psycopg.Connection[TupleRow], oid: int) -> str | None:
     with ours("looking whose table it is"):
-        row = connection.execute(_TABLES, (SCHEMA, oid)).fetchone()
+        row = connection.execute(
+            statements.read("gone.tables"), {"schema": SCHEMA, "oid": oid}
+        ).fetchone()
     return row[2] if row else None
 
 
@@ -185,20 +177,18 @@ def _drop(connection: psycopg.Connection[TupleRow], table: str, oid: int) -> boo
                 return False
             lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(qualified(table))
             connection.execute(lock)
-    except psycopg.errors.UndefinedTable:  # who held the lock has dropped it
+    except psycopg.errors.UndefinedTable:  # the session that held the lock has dropped it
         return False
-    # Who held the lock may have made it anew.
+    # The session that held the lock may have dropped it and created another one.
     if oid_of(connection, table) != oid:
         return False
     # With the views over it, as CKAN does when it deletes a table: they show its rows.
     connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(qualified(table)))
-    row = connection.execute("SELECT to_regclass('public._table_stats') IS NOT NULL").fetchone()
-    if row and row[0]:
-        connection.execute("DELETE FROM public._table_stats WHERE resource_id = %s", (table,))
+    row_count.forget(connection, table)
     return True
 
 
 def oid_of(connection: psycopg.Connection[TupleRow], table: str) -> int | None:
-    """Return what tells a table from the next of its name; None if there is none."""
+    """Return a table's oid, which another one of its name would not have; None: no such table."""
     with ours("looking for the table"):
         return find_oid(connection, table)

@@ -1,7 +1,7 @@
-"""A live table's ``_id`` -> what numbers new rows, or why they would get no number of their own.
+"""A live table's ``_id`` -> what numbers new rows, or the error that they would get no own number.
 
-CKAN makes ``_id`` a ``serial``. Who makes a table by hand, or restores one, may make it an
-identity, leave its default out, or leave its sequence behind the rows. Holds one line.
+CKAN makes ``_id`` a ``serial``. In a table that was made by hand, or restored, it may be an
+identity, have no default, or have a sequence that is behind the rows. Holds one line.
 """
 
 from __future__ import annotations
@@ -14,40 +14,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import locks
+from loader.copy import locks, statements
 from loader.copy.relation import Names, Relation, qualified
 from loader.errors import DatabaseError, KeyViolated, NotADataStoreTable
 
-# A default counts if it calls a function: a constant would give all rows the same ``_id``.
-_ID = r"""
-    SELECT attidentity <> '', attgenerated <> '', attnotnull,
-        CASE WHEN pg_get_expr(adbin, adrelid) ~ '[[:alnum:]_"]\(' THEN
-            pg_get_expr(adbin, adrelid) END,
-        nspname, relname, seqincrement,
-        has_sequence_privilege(s.oid, 'SELECT')
-            AND atttypid::regtype IN ('smallint', 'integer', 'bigint', 'numeric'),
-        ARRAY(SELECT i.relname::text FROM pg_index JOIN pg_class i ON i.oid = indexrelid
-            WHERE indrelid = attrelid AND indisunique AND indisvalid AND indpred IS NULL
-                AND indnkeyatts = 1 AND indkey[0] = attnum),
-        EXISTS (SELECT FROM pg_trigger WHERE tgrelid = attrelid AND NOT tgisinternal
-            -- For each row, before it is inserted.
-            AND tgname <> 'zfulltext' AND tgenabled IN ('O', 'A') AND tgtype & 7 = 7)
-    FROM pg_attribute
-    LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
-    LEFT JOIN LATERAL (
-        SELECT c.oid, nspname, relname, seqincrement FROM pg_class c
-        JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_sequence ON seqrelid = c.oid
-        WHERE c.oid IN (
-            SELECT refobjid FROM pg_depend WHERE classid = 'pg_attrdef'::regclass
-                AND objid = d.oid AND refclassid = 'pg_class'::regclass
-            UNION ALL
-            SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass
-                AND refclassid = 'pg_class'::regclass AND refobjid = attrelid
-                AND refobjsubid = attnum AND deptype = 'i'
-        ) LIMIT 1
-    ) s ON true
-    WHERE attrelid = to_regclass(%s) AND attname = '_id' AND NOT attisdropped
-"""
 _LARGEST = 2**63 - 1  # of a sequence
 
 
@@ -71,16 +41,16 @@ class Numbering:
 
 
 def check(relation: Relation, *, appends: bool) -> None:
-    """Refuse early a table that cannot number new rows.
+    """Refuse a table that cannot number new rows, before the file is read.
 
     Args:
         relation: Its connection is in autocommit mode.
-        appends: Whether each row of the file is a new one: of an upsert, all may be known.
+        appends: Whether each row of the file is a new one; in an upsert none need be.
 
     Raises:
         NotADataStoreTable: Nothing gives rows their ``_id``.
-        KeyViolated: The next ``_id`` is that of a row.
-        TableBusy: Somebody keeps the table from being read.
+        KeyViolated: A row has the next ``_id`` already.
+        TableBusy: Another session keeps the table from being read.
     """
 
     def look() -> None:
@@ -94,7 +64,7 @@ def check(relation: Relation, *, appends: bool) -> None:
         if relation.connection.execute(query).fetchone() is not None:
             raise _behind(relation.names, numbering, next_number)
 
-    locks.patiently(relation.connection, "looking at the live table", [relation.live], look)
+    locks.retry(relation.connection, "looking at the live table", [relation.live], look)
 
 
 def of_table(relation: Relation) -> Numbering:
@@ -106,7 +76,9 @@ def of_table(relation: Relation) -> Numbering:
     Raises:
         NotADataStoreTable: Nothing does.
     """
-    row = relation.connection.execute(_ID, (relation.live_regclass,)).fetchone()
+    row = relation.connection.execute(
+        statements.read("numbering"), {"live": relation.live_regclass}
+    ).fetchone()
     if row is None:
         raise _unnumbered(relation.names)
     is_identity, is_generated, is_filled, default, schema, name, step, readable, unique, other = row
@@ -123,15 +95,15 @@ def of_table(relation: Relation) -> Numbering:
 
 @contextmanager
 def watched(relation: Relation, numbering: Numbering) -> Iterator[None]:
-    """Tell what is wrong with the ``_id`` that rows get.
+    """Turn errors about the ``_id`` that new rows get into ours.
 
     Args:
         relation: Its connection is in the transaction that adds the rows.
         numbering: As ``of_table`` returns it.
 
     Raises:
-        NotADataStoreTable: A row has got none.
-        KeyViolated: A row has got that of another.
+        NotADataStoreTable: A row got none.
+        KeyViolated: A row got that of another row.
         DatabaseError: The sequence is at its end.
     """
     next_number = _next_number(relation.connection, numbering)
@@ -185,7 +157,7 @@ def _is_behind(
     numbering: Numbering,
     next_number: int,
 ) -> bool:
-    """Tell whether rows have an ``_id`` that the sequence will come to; found by the index."""
+    """Tell whether rows have an ``_id`` that the sequence has yet to give; the index finds it."""
     if not numbering.unique:
         return False
     row = relation.connection.execute(
@@ -201,9 +173,9 @@ def _refuse_duplicates(
     numbering: Numbering,
     next_number: int,
 ) -> None:
-    """Refuse the rows if one has got the ``_id`` of another, where no index does.
+    """Refuse the rows if one got the ``_id`` of another, where no unique index refuses them.
 
-    Reads the whole table, unless ``_id`` has an index: no table that CKAN has made is without.
+    Reads the whole table, unless ``_id`` has an index, as in every table that CKAN has made.
     """
     assert numbering.sequence is not None  # noqa: S101  # it has given next_number
     last, _ = _last_number(relation.connection, numbering.sequence)

@@ -1,7 +1,7 @@
-"""What a load into a portal's DataStore asks that portal.
+"""The protocol by which a load asks the portal whose DataStore it changes.
 
-In: the ids of resources and datasets, the tables of a database. Out: what the portal says of them;
-an error where it cannot be asked. ``loader.ckan.client`` has it of a CKAN.
+In: ids of resources and datasets, tables of a database. Out: what the portal knows of them, or an
+error if it cannot be asked. For a CKAN, ``loader.ckan.client`` implements it. Holds nothing.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ SHADOW_PREFIX = "_aircan_"
 MARK = "of a table that AirCan has loaded"
 _FOR = f"{MARK} for "
 _MAX_RESOURCE_ID_BYTES = 63 - len("__id_seq")
-# The server takes a moment to notice that the last load has closed its connection.
-_LOCK_PATIENCE_S = 1.0
+# The server needs a moment to notice that the last load has closed its connection.
+_LOCK_GIVE_UP_AFTER_S = 1.0
 _LOCK_PAUSE_S = 0.05
 SCHEMA = "public"  # CKAN's DataStore knows no other
 
@@ -78,7 +78,7 @@ def name(resource_id: str) -> Names:
     Raises:
         UsageError: The id is empty, too long, or would be hidden from CKAN.
     """
-    # Control characters, among others, and what no encoding has.
+    # Control characters, unassigned ones and surrogates, among others.
     unseen = any(unicodedata.category(letter).startswith("C") for letter in resource_id)
     odd = resource_id.startswith("_") or '"' in resource_id or unseen
     if not resource_id or odd or len(resource_id.encode()) > _MAX_RESOURCE_ID_BYTES:
@@ -98,7 +98,7 @@ def qualified(table: str) -> sql.Identifier:
 def find_oid(
     connection: psycopg.Connection[TupleRow], name: str, schema: str = SCHEMA
 ) -> int | None:
-    """Return what tells a relation from the next of its name; None if there is none."""
+    """Return a relation's oid, which another one of the same name would not have; None: no such."""
     row = connection.execute(
         "SELECT to_regclass(%s)::oid", (sql.Identifier(schema, name).as_string(None),)
     ).fetchone()
@@ -110,8 +110,8 @@ class Relation:
     """A resource's table in one database, and the shadow that a load of it fills.
 
     Attributes:
-        connection: By which they are spoken to; what state it has to be in, each function says.
-        names: What they are called.
+        connection: To the database. Each function says whether it has to be in a transaction.
+        names: Of both tables and of what goes with them.
     """
 
     connection: psycopg.Connection[TupleRow]
@@ -147,6 +147,18 @@ class Relation:
         """The shadow's name as a parameter for ``to_regclass`` and ``::regclass``."""
         return self.shadow.as_string(None)
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The names as parameters of a statement that compares both tables."""
+        return {
+            "schema": SCHEMA,
+            "live": self.live_regclass,
+            "shadow": self.shadow_regclass,
+            "prefix": f"{self.names.shadow}_",
+            "full_text": self.names.full_text_index,
+            "primary_key": self.names.primary_key,
+        }
+
     def oid(self) -> int | None:
         """Return the live table's oid; None if there is no such table."""
         return find_oid(self.connection, self.names.live)
@@ -170,7 +182,7 @@ def lock(relation: Relation) -> None:
     Raises:
         LoadInProgress: Another load of this resource is running.
     """
-    give_up_at = time.monotonic() + _LOCK_PATIENCE_S
+    give_up_at = time.monotonic() + _LOCK_GIVE_UP_AFTER_S
     while not _try_lock(relation):
         if time.monotonic() > give_up_at:
             raise LoadInProgress(
@@ -189,7 +201,7 @@ def _try_lock(relation: Relation) -> bool:
 
 
 def lock_for_now(connection: psycopg.Connection[TupleRow], resource_id: str) -> bool:
-    """Take a resource's lock until the transaction's end; return whether nobody is loading it."""
+    """Take a resource's lock until the transaction's end; return False if it is being loaded."""
     with ours("looking for running loads"):
         row = connection.execute(
             "SELECT pg_try_advisory_xact_lock(%s)", (lock_key(digest(resource_id)),)

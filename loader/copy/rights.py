@@ -5,6 +5,7 @@ Without them the load would fail after hours of work. Holds one line for each ri
 
 from __future__ import annotations
 
+from loader.copy import statements
 from loader.copy.database import ours
 from loader.copy.relation import Relation
 from loader.errors import PermissionDenied
@@ -15,21 +16,6 @@ _LACKING_IN_SCHEMA = """
         || string_agg(privilege, ' and ')
     FROM unnest(ARRAY['USAGE', 'CREATE']) AS privilege
     WHERE NOT has_schema_privilege('public', privilege) HAVING count(*) > 0
-"""
-_LACKING = """
-    SELECT 'the table ' || %(name)s::text || ' belongs to ' || relowner::regrole
-        || ', and ' || quote_ident(current_user) || ' is no member of it'
-    FROM pg_class WHERE oid = to_regclass(%(live)s) AND NOT pg_has_role(relowner, 'USAGE')
-    UNION ALL
-    SELECT quote_ident(current_user) || ' lacks ' || string_agg(privilege, ' and ')
-        || ' on the table _table_stats'
-    FROM pg_class, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
-    WHERE pg_class.oid = to_regclass('public._table_stats')
-        AND NOT has_table_privilege(pg_class.oid, privilege) HAVING count(*) > 0
-    UNION ALL
-    SELECT quote_ident(current_user) || ' lacks EXECUTE on the function populate_full_text_trigger'
-    FROM pg_proc WHERE oid = to_regprocedure('public.populate_full_text_trigger()')
-        AND NOT has_function_privilege(oid, 'EXECUTE')
 """
 
 
@@ -46,7 +32,7 @@ def check(relation: Relation) -> None:
         rows = relation.connection.execute(_LACKING_IN_SCHEMA).fetchall()
         if not rows:
             table = {"name": relation.name, "live": relation.live_regclass}
-            rows = relation.connection.execute(_LACKING, table).fetchall()
+            rows = relation.connection.execute(statements.read("rights.lacking"), table).fetchall()
     if rows:
         raise PermissionDenied(
             "; ".join(row[0] for row in rows), hint="connect as the DataStore's write role"

@@ -1,6 +1,6 @@
-"""What a caller may choose of a table that is loaded by COPY, and what he is told meanwhile.
+"""The settings of a load by COPY, and the protocol by which the caller follows it.
 
-In: the caller's choices, checked by the caller. Out: the same. Holds nothing else.
+The caller has checked the settings. Holds nothing else.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class CopySettings:
 
 
 class Steps(Protocol):
-    """Who is told how far a load is, and asked before it changes what readers see."""
+    """What a load reports its progress to, and asks before it changes what readers see."""
 
     def step(self, name: str, title: str) -> AbstractContextManager[None]:
-        """Return what surrounds one step, with its name for machines and its title for people."""
+        """Return a context manager around one step; the title is for people."""
 
     def ask(self, old: Sequence[tuple[str, str]] | None, new: Sequence[tuple[str, str]]) -> None:
         """Raise if the columns of the table that readers see may not change into the new ones."""
 
     def warn(self, warning: str) -> None:
-        """Take a warning that is told also when the load fails afterwards."""
+        """Record a warning, which is shown also if the load fails afterwards."""

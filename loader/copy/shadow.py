@@ -63,14 +63,14 @@ def create(
 ) -> None:
     """Create the shadow table, without keys and indexes.
 
-    No autovacuum comes to it before ``let_autovacuum_come``: one in the middle of a load of 500,000
-    rows kept the swap waiting for 12 s, and has nothing to do but to read all rows.
+    Autovacuum is off for it until ``allow_autovacuum``: one in the middle of a load of 500,000 rows
+    delayed the swap by 12 s, and finds nothing to remove.
 
     Args:
-        relation: Its connection is in autocommit mode; the table is there for the lanes at once.
+        relation: Its connection is in autocommit mode, so that the lanes see the table at once.
         columns: Name and Postgres type of each.
         full_text: The expression that fills ``_full_text``; None leaves it NULL.
-        unlogged: Spare the write-ahead log, for rows that go on into another table.
+        unlogged: Write no log of it, for rows that are moved into another table.
         comment: The ``mark`` of the CKAN that is loaded into; None without a CKAN.
     """
     generated = [sa.Computed(sa.literal_column(full_text), persisted=True)] if full_text else []
@@ -96,20 +96,21 @@ def create(
                 shadow, sql.Literal(sequence.as_string(None))
             )
         )
-        # Tells whose table it is, also when it is live: one that an operator has loaded by hand,
-        # or into another CKAN that has the same database, is not to go with a resource of this one.
+        # It tells later which CKAN the live table belongs to: a table that an operator has loaded
+        # by hand, or into another CKAN with the same database, must not be dropped together with a
+        # resource of this one.
         if comment is not None:
             relation.connection.execute(
                 sql.SQL("COMMENT ON SEQUENCE {} IS {}").format(sequence, sql.Literal(comment))
             )
 
 
-def let_autovacuum_come(relation: Relation) -> None:
-    """Take back what ``create`` has set, and let no vacuum come before the transaction's end.
+def allow_autovacuum(relation: Relation) -> None:
+    """Turn autovacuum on again; the statement's lock keeps it away to the transaction's end.
 
     Args:
-        relation: Its connection is in a transaction, with a limit that lets vacuums give way: what
-            comes all the same is one against the wraparound of transaction ids.
+        relation: Its connection is in a transaction, after ``locks.let_vacuums_yield``: the
+            autovacuum that runs all the same is one against the wraparound of transaction ids.
     """
     relation.connection.execute(
         sql.SQL("ALTER TABLE {} RESET ({})").format(
@@ -141,11 +142,11 @@ def add_full_text_index(
 
     Args:
         connection: In autocommit mode.
-        table: The shadow, or the live table: others can read it meanwhile.
+        table: The shadow, or the live table, which can be read meanwhile.
         index: The index's name.
         method: ``gin`` or ``gist``.
     """
-    # To save the Data Dictionary adds it to a live table too.
+    # CKAN adds it to a live table too, when somebody saves the Data Dictionary.
     statement = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} USING {} (_full_text)").format(
         sql.Identifier(index), qualified(table), _INDEX_METHODS[method]
     )
@@ -153,7 +154,7 @@ def add_full_text_index(
 
 
 def analyze(connection: psycopg.Connection[TupleRow], table: str) -> None:
-    """Give the planner a table's statistics."""
+    """Collect a table's statistics for the planner."""
     statement = sql.SQL("ANALYZE {}").format(qualified(table))
     _alter(connection, "analysing the table", table, statement)
 
@@ -161,27 +162,11 @@ def analyze(connection: psycopg.Connection[TupleRow], table: str) -> None:
 def _alter(
     connection: psycopg.Connection[TupleRow], doing: str, table: str, statement: sql.Composed
 ) -> None:
-    locks.patiently(connection, doing, [qualified(table)], lambda: connection.execute(statement))
-
-
-def add_trigger(relation: Relation) -> None:
-    """Add CKAN's full text trigger where CKAN has installed its function."""
-    with ours("adding the full text trigger"):
-        row = relation.connection.execute(
-            "SELECT to_regprocedure('public.populate_full_text_trigger()') IS NOT NULL"
-        ).fetchone()
-    if row and row[0]:
-        statement = sql.SQL(
-            "CREATE TRIGGER zfulltext BEFORE INSERT OR UPDATE ON {}"
-            " FOR EACH ROW EXECUTE PROCEDURE public.populate_full_text_trigger()"
-        ).format(relation.shadow)
-        _alter(
-            relation.connection, "adding the full text trigger", relation.names.shadow, statement
-        )
+    locks.retry(connection, doing, [qualified(table)], lambda: connection.execute(statement))
 
 
 def label(relation: Relation, labels: Iterable[tuple[str, str]]) -> None:
-    """Keep original headers as the labels of CKAN's Data Dictionary, for renamed columns.
+    """Write original headers into the labels of CKAN's Data Dictionary, for renamed columns.
 
     The comments have the form of CKAN 2.11 and later: JSON behind a space.
     """
@@ -204,19 +189,19 @@ def drop(relation: Relation) -> None:
 
 
 def drop_if_free(relation: Relation) -> None:
-    """Drop the shadow, if it is there, in one try: nobody needs it to be gone.
+    """Drop the shadow, if it is there, in one try: a later load can drop it as well.
 
     Raises:
-        TableBusy: Somebody, pg_dump for one, has it locked.
+        TableBusy: Another session, such as pg_dump, has it locked.
     """
     statement = sql.SQL("DROP TABLE IF EXISTS {}").format(relation.shadow)
-    locks.once(relation.connection, _DROPPING, lambda: relation.connection.execute(statement))
+    locks.attempt(relation.connection, _DROPPING, lambda: relation.connection.execute(statement))
 
 
 def drop_orphans(relation: Relation) -> list[str]:
-    """Drop what killed loads of this resource have left; the caller holds the lock.
+    """Drop what killed loads of this resource have left; the caller holds the resource's lock.
 
-    One that somebody has locked is left to the next load: it is in nobody's way.
+    A shadow that another session has locked is left to the next load, since it does no harm.
     """
     prefix = f"{SHADOW_PREFIX}{digest(relation.name)}_"
     dropped = []
@@ -238,20 +223,20 @@ def drop_all_orphans(connection: psycopg.Connection[TupleRow], *, dry_run: bool)
         The name of each, once it is dropped, or with ``dry_run`` of each that would be.
 
     Raises:
-        TableBusy: Somebody kept one of them locked; all others are dropped by then.
+        TableBusy: Another session kept one of them locked; all others are dropped by then.
     """
     busy = []
     for table in _shadows(connection):
-        # Not for long: a load that begins meanwhile would be refused.
+        # With a short limit: this holds the resource's lock, without which no load can begin.
         work = partial(_drop_orphan, connection, table, dry_run=dry_run)
         try:
-            if locks.once(connection, _DROPPING, work, limit_ms=locks.READERS_WAIT_MS):
+            if locks.attempt(connection, _DROPPING, work, limit_ms=locks.READERS_WAIT_MS):
                 yield table
         except TableBusy:
             busy.append(table)
     for table in busy:
         work = partial(_drop_orphan, connection, table, dry_run=dry_run)
-        if locks.patiently(
+        if locks.retry(
             connection,
             _DROPPING,
             [qualified(table)],

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg.rows import TupleRow
 
+from loader.copy import statements
 from loader.copy.database import ours
 
 Integers = npt.NDArray[np.int32]
@@ -40,23 +41,6 @@ _WORD_BY_WORD = """
             WHERE m.mapcfg = c.oid
             AND t.tmplname NOT IN ('simple', 'synonym', 'ispell', 'snowball', 'unaccent'))
     FROM pg_ts_config c JOIN pg_ts_parser p ON p.oid = c.cfgparser WHERE c.oid = %s::regconfig
-"""
-# The marker's position tells how many positions a chunk takes: stop words take one too.
-# In one row, since Python takes longer over a row than the server over a lexeme.
-_LEXEMES = """
-    SELECT string_agg(n::text, ' '), string_agg(position::text, ' '), string_agg(lexeme, E'\\n')
-    FROM (
-        SELECT n, position, lexeme
-        FROM unnest(string_to_array(%(chunks)s, E'\\n')) WITH ORDINALITY AS chunk (text, n),
-            unnest(
-                CASE WHEN text LIKE '%% '
-                THEN to_tsvector(%(config)s::regconfig, text || %(marker)s)
-                ELSE to_tsvector(%(config)s::regconfig, text)
-                    || to_tsvector(%(config)s::regconfig, %(marker)s) END
-            ) AS found (lexeme, positions, weights),
-            unnest(positions) AS position
-        ORDER BY n, position
-    ) AS sorted
 """
 
 
@@ -162,7 +146,9 @@ class Vocabulary:
     def _ask(self, chunks: Sequence[str]) -> Entries:
         parameters = {"chunks": "\n".join(chunks), "config": self._config, "marker": self._marker}
         with ours("asking for lexemes"):
-            row = self._connection.execute(_LEXEMES, parameters).fetchone()
+            row = self._connection.execute(
+                statements.read("vocabulary.lexemes"), parameters
+            ).fetchone()
         assert row is not None  # noqa: S101  # an aggregate gives one row
         chunk_of = np.fromstring(row[0], np.int32, sep=" ") - 1
         positions = np.fromstring(row[1], np.int32, sep=" ")

@@ -702,8 +702,8 @@ def test_after_a_swap_a_ckan_that_is_away_is_asked_once_whether_it_is_gone(
 ):
     """Here the index cannot be made: CKAN might have dropped the table."""
     monkeypatch.setattr(Ckan, "pause", lambda *_: None)
-    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
-    monkeypatch.setattr(locks, "VACUUM_GIVES_WAY_MS", 100)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 0.1)
+    monkeypatch.setattr(locks, "VACUUM_YIELDS_MS", 100)
     portal, resource = portal_212, portal_212.new_resource()
     path = tmp_path / "data.csv"
     path.write_text(NEW, encoding="utf-8")

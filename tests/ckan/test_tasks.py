@@ -1290,7 +1290,7 @@ def killed(portal: Portal) -> str:
 
 
 def test_the_cleanup_tells_what_it_dropped_before_it_failed(portal_212, run, monkeypatch):
-    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 0.1)
     busy, orphan = killed(portal_212), killed(portal_212)
     cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.of_many({}))
     with closing(psycopg.connect(portal_212.datastore_url)) as reader:

@@ -75,7 +75,7 @@ def test_those_of_a_table(datastore_url, database, key):
             more = data.draw(st.sets(st.sampled_from(left))) if left else set()
             put(more)
             rows = free_ids.rows(relation, free)
-            found = connection.execute(psycopg.sql.SQL("SELECT l._id {}").format(rows))
+            found = connection.execute(psycopg.sql.SQL("SELECT _id FROM ({}) AS l").format(rows))
             assert {row[0] for row in found} == more
             with connection.transaction():
                 free = free_ids.still_free(relation, free)

@@ -25,8 +25,8 @@ from loader.pipeline import load
 
 def be_impatient(monkeypatch: pytest.MonkeyPatch, database: psycopg.Connection) -> None:
     """Let loads wait for a second, in several tries."""
-    monkeypatch.setattr(locks, "PATIENCE_S", 1.0)
-    monkeypatch.setattr(locks, "VACUUM_GIVES_WAY_MS", 200)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 1.0)
+    monkeypatch.setattr(locks, "VACUUM_YIELDS_MS", 200)
     name = sql.Identifier(database.info.dbname)
     database.execute(sql.SQL("ALTER DATABASE {} SET deadlock_timeout = 50").format(name))
 

@@ -8,7 +8,8 @@ import psycopg
 from psycopg import sql
 
 from loader.copy import database as connections
-from loader.copy import fulltext, keep, shadow, swap
+from loader.copy import fulltext, indexes, shadow, swap
+from loader.copy import triggers as triggers_
 from loader.copy.relation import Relation, name
 
 # name: columns and types, rows
@@ -117,7 +118,7 @@ def fill_shadow(
     expression = fulltext.expression(columns, "all", config, time_zone, literals=True)
     shadow.create(relation, columns, expression)
     if triggers:
-        keep.add_triggers(relation)
+        triggers_.copy_to_shadow(relation)
     listed = sql.SQL(", ").join(sql.Identifier(name) for name in ("_id", *(c for c, _ in columns)))
     copy = sql.SQL("COPY {} ({}) FROM STDIN").format(relation.shadow, listed)
     with connection.cursor() as cursor, cursor.copy(copy) as stream:
@@ -135,12 +136,12 @@ def replace(
         relation = fill_shadow(connection, table, columns, rows, triggers=True)
         try:
             shadow.add_primary_key(relation)
-            warnings = keep.build_indexes(relation, key)
+            warnings = indexes.build(relation, key)
             names = relation.names
             shadow.add_full_text_index(
                 connection, names.shadow, names.shadow_full_text_index, "gin"
             )
-            shadow.add_trigger(relation)
+            triggers_.add_full_text(relation)
             warnings += swap.swap(relation, len(rows), len(rows)).warnings
             return list(dict.fromkeys(warnings))
         finally:

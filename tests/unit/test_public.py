@@ -114,7 +114,8 @@ def test_a_type_checker_knows_right_calls_from_wrong_ones():
     assert errors_of_mypy("right.py", "wrong.py") == wanted
 
 
-def test_the_mark_of_a_typed_package_is_shipped(tmp_path):
+def test_every_file_is_shipped(tmp_path):
+    """The mark of a typed package too, and the statements beside their modules."""
     code = "import setuptools; setuptools.setup()"
     built, eggs = tmp_path / "built", tmp_path / "eggs"
     eggs.mkdir()
@@ -122,5 +123,6 @@ def test_the_mark_of_a_typed_package_is_shipped(tmp_path):
     command += ["build_py", "--build-lib", str(built)]
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     shipped = {path.relative_to(built) for path in built.rglob("*") if path.is_file()}
-    modules = {path.relative_to(ROOT) for path in (ROOT / "loader").rglob("*.py")}
-    assert shipped == modules | {Path("loader/py.typed")}
+    there = {path.relative_to(ROOT) for path in (ROOT / "loader").rglob("*") if path.is_file()}
+    assert shipped == {path for path in there if "__pycache__" not in path.parts}
+    assert {Path("loader/py.typed"), Path("loader/copy/views.find.sql")} <= shipped

@@ -13,7 +13,8 @@ from psycopg import sql
 from test_swap import AtStep
 
 from loader.copy import database as connections
-from loader.copy import keep, locks, relation, shadow, swap, views
+from loader.copy import indexes as building
+from loader.copy import live_table, locks, relation, shadow, swap, views
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
 from loader.options import Options
 from loader.pipeline import load
@@ -466,7 +467,7 @@ def test_a_view_that_the_role_cannot_make_again_is_named(
         closing(connections.connect(datastore_url_18, "test")) as connection,
         pytest.raises(DependentObjects, match=named),
     ):
-        swap.check_live(relation.Relation(connection, names))
+        live_table.check(relation.Relation(connection, names))
 
 
 def test_an_owner_that_cannot_be_kept_keeps_its_rights_and_is_told(
@@ -559,7 +560,7 @@ def test_a_view_that_comes_late_and_cannot_be_stops_the_swap(url_18, database_18
 
 def test_the_lock_of_a_view_is_not_one_of_all_that_it_reads(url_18, database_18, monkeypatch):
     """A reader of somebody else's table need not wait, nor be waited for."""
-    monkeypatch.setattr(locks, "PATIENCE_S", 5.0)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 5.0)
     database_18.execute(
         "CREATE TABLE other (n int); CREATE VIEW v AS SELECT name, n FROM trees, other"
     )
@@ -628,7 +629,7 @@ def test_an_index_made_during_the_load_is_built_before_the_tables_are_locked(
     url_18, database_18, monkeypatch
 ):
     built = []
-    build = keep.build_indexes
+    build = building.build
 
     def late(filled, key=()):
         if built:
@@ -643,7 +644,7 @@ def test_an_index_made_during_the_load_is_built_before_the_tables_are_locked(
         built.append(filled)
         return warnings
 
-    monkeypatch.setattr(keep, "build_indexes", late)
+    monkeypatch.setattr(building, "build", late)
     assert replace(url_18, "trees", COLUMNS, ROWS) == []
     assert len(built) == 2
     assert "CREATE INDEX late ON public.trees USING btree (height)" in indexes(database_18)
