@@ -64,7 +64,7 @@ _log = logging.getLogger(__name__)
 
 # Who may not copy may still call CKAN's API. It empties the table first: a fault that may pass,
 # such as a restart of the database, is no reason to take it.
-_CLOSED_WAYS = (AuthenticationFailed, PermissionDenied)
+_DENIALS = (AuthenticationFailed, PermissionDenied)
 _NOT_NAMED = "the DataStore's database is not named"
 _UNTOUCHED = "the old table is as it was"
 # What has become of the table, by Way.loaded.
@@ -256,7 +256,7 @@ def _gone(resource_id: str, *, dropped: bool) -> CkanNotFound:
     )
 
 
-def find_way(options: Options) -> tuple[TakenVia, str]:
+def choose_via(options: Options) -> tuple[TakenVia, str]:
     """Tell which way into the DataStore a load through a CKAN has.
 
     Args:
@@ -275,7 +275,7 @@ def find_way(options: Options) -> tuple[TakenVia, str]:
         return "api", _NOT_NAMED
     try:
         via_copy.check_rights(database.normalise_url(url), options.resource_id or "")
-    except _CLOSED_WAYS as error:
+    except _DENIALS as error:
         return "api", str(error)
     return "copy", ""
 
@@ -456,7 +456,7 @@ class _Load:
                 if url:
                     return self._open_copy(stack, url, ckan)
                 self._warn_of_api(_NOT_NAMED)
-            except _CLOSED_WAYS as error:
+            except _DENIALS as error:
                 self._warn_of_api(error)
             except (DatabaseFull, DatabaseUnreachable) as error:
                 error.hint = f"{error.hint}; --via api goes through CKAN's API instead"

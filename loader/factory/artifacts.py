@@ -29,8 +29,8 @@ from loader.errors import (
     ArtifactsError,
     UsageError,
 )
-from loader.factory import shapes
-from loader.factory.shapes import Shape
+from loader.factory import artifact_schemas
+from loader.factory.artifact_schemas import Schema
 from loader.factory.stores import NO_RUN, Store, local_seam, open_store
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class Place:
         Raises:
             ArtifactsError: It is not there, cannot be read, or is no JSON.
         """
-        return self.read_as(name, shapes.ANYTHING)
+        return self.read_as(name, artifact_schemas.ANYTHING)
 
     def exists(self, name: str) -> bool:
         """Return whether there is such a file.
@@ -217,23 +217,23 @@ class Place:
         """
         return self._store.exists(self._file(name))
 
-    def read_as(self, name: str, shape: Shape, hint: str | None = None) -> Any:  # noqa: ANN401
+    def read_as(self, name: str, schema: Schema, hint: str | None = None) -> Any:  # noqa: ANN401
         """Return the value of a JSON file that is what a step leaves.
 
         Args:
             name: The file.
-            shape: What it has to be like.
+            schema: What it has to be like.
             hint: What to do if it is something else; by default, to clear the task.
 
         Raises:
-            ArtifactsError: As ``read``; or it is of another shape.
+            ArtifactsError: As ``read``; or it does not fit the schema.
         """
         with self.opened(name) as stream:
             content = stream.read()
         try:
-            value = shapes.parse(content)
-            shapes.check(value, shape)
-        except shapes.Misshapen as error:
+            value = artifact_schemas.parse(content)
+            artifact_schemas.check(value, schema)
+        except artifact_schemas.SchemaViolation as error:
             raise self.damaged(name, str(error), hint) from None
         return value
 

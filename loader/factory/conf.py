@@ -215,7 +215,7 @@ def read(conf: Mapping[str, Any]) -> Conf:
     return Conf(**given)
 
 
-def of_many(conf: Mapping[str, Any], resource_id: str | None = None) -> Conf:
+def read_without_resource(conf: Mapping[str, Any], resource_id: str | None = None) -> Conf:
     """Return what a conf that Airflow has checked by ``RELOAD`` or ``CLEANUP`` asks for.
 
     Args:

@@ -36,12 +36,12 @@ from loader.errors import (
     Unexpected,
     UsageError,
 )
-from loader.factory import descriptors, shapes
+from loader.factory import artifact_schemas, descriptors
+from loader.factory.artifact_schemas import Schema
 from loader.factory.artifacts import Place
 from loader.factory.conf import STEPS
-from loader.factory.once import Once
+from loader.factory.idempotency import IdempotentAppend
 from loader.factory.run import DATASET, ERROR, REJECTS, REPORT, RESOURCE, ROWS, TABLE, Run, Settings
-from loader.factory.shapes import Shape
 from loader.factory.status import Job, Telling, ask
 from loader.net.limits import Limits
 from loader.net.settings import SourceSettings
@@ -70,7 +70,7 @@ def prepare(run: Run) -> None:
     """Look the resource up, and find the way into the DataStore."""
     with _step(run, "prepare") as (place, job), run.ckan() as ckan:
         described = _look_up(run, place, job, ckan)
-        via, reason = pipeline.find_way(_load_options(run, ckan, described))
+        via, reason = pipeline.choose_via(_load_options(run, ckan, described))
         way = {"via": via, "reason": reason}
         place.write(RESOURCE, described | {"aircan": described["aircan"] | way})
 
@@ -125,14 +125,14 @@ def convert(run: Run) -> bool:
 def load(run: Run) -> None:
     """Bring the rows into the DataStore, where readers see them."""
     with _step(run, "load") as (place, job), run.ckan() as ckan:
-        once = Once(run.place("added"), ckan, run.conf)
-        if done := once.done():
+        append = IdempotentAppend(run.place("added"), ckan, run.conf)
+        if done := append.done():
             _log.info("the rows were added before, by an earlier try of this run")
             place.write(REPORT, done)
             return
         job.tell("RUNNING", "load", "loading the rows")
         described = _prepared(run)
-        once.begin(_LATE_S if described["aircan"]["via"] == "api" else 0)
+        append.begin(_LATE_S if described["aircan"]["via"] == "api" else 0)
         options = _load_options(run, ckan, described)
         asks = _asks(run, ckan)
         with _left(place) as left, Telling(job, "load") as progress:
@@ -144,7 +144,7 @@ def load(run: Run) -> None:
                 )
             else:
                 left.report = _send(run.place("convert"), described, options, progress, asks)
-        once.end(left.report.to_dict())
+        append.end(left.report.to_dict())
 
 
 def _asks(run: Run, ckan: Ckan) -> BeforeColumnsChange:
@@ -159,8 +159,8 @@ def _send(
     progress: Telling,
     asks: BeforeColumnsChange,
 ) -> Report:
-    report = Report.from_dict(converted.read_as(REPORT, shapes.LOAD))
-    written = converted.read_as(RESOURCE, shapes.PREPARED)["aircan"]["file"]
+    report = Report.from_dict(converted.read_as(REPORT, artifact_schemas.LOAD))
+    written = converted.read_as(RESOURCE, artifact_schemas.PREPARED)["aircan"]["file"]
     if written != described["aircan"]["file"]:  # prepare was done again, and convert was not
         raise ArtifactsError(
             f"the rows written down are of {report.source}, not of {described['path']}",
@@ -171,14 +171,14 @@ def _send(
         names = [str(column["id"]) for column in report.columns]
         try:
             return pipeline.send(
-                shapes.rows(rows, names, report.rows),
+                artifact_schemas.rows(rows, names, report.rows),
                 found,
                 replace(options, via="api"),
                 progress,
                 before_columns_change=asks,
                 on_replacing=lambda: converted.write(TABLE, {"is_replacing": True}),
             )
-        except shapes.Misshapen as error:
+        except artifact_schemas.SchemaViolation as error:
             raise converted.damaged(ROWS, str(error)) from None
         except (SchemaDiffers, TableChanged) as error:
             again = "to load all the same, clear the task convert and those after it"
@@ -188,7 +188,7 @@ def _send(
 
 def _converted(place: Place, report: Report) -> pipeline.Converted:
     """Return what ``convert`` has found; not the table, if an earlier try has changed that."""
-    told = place.read_as(TABLE, shapes.TABLE)
+    told = place.read_as(TABLE, artifact_schemas.TABLE)
     if told.get("is_replacing"):
         return pipeline.Converted(report, None, is_replacing=True)
     before = told["before"]
@@ -199,20 +199,20 @@ def register(run: Run) -> None:
     """Let CKAN show the table, and know its file."""
     with _step(run, "register") as (place, job):
         job.tell("RUNNING", "register", "telling CKAN")
-        report = Report.from_dict(_report_of(run, "load", shapes.LOAD))
+        report = Report.from_dict(_report_of(run, "load", artifact_schemas.LOAD))
         with report.timing("register"):
             pipeline.register(report, _of_ckan(run))
         place.write(REPORT, report.to_dict())
 
 
-def _report_of(run: Run, step: str, shape: Shape) -> dict[str, Any]:
+def _report_of(run: Run, step: str, schema: Schema) -> dict[str, Any]:
     """Return the report that a step of a load left.
 
     Raises:
         ArtifactsError: It is damaged, or of another resource: the list of many was made anew.
     """
     place = run.place(step)
-    told: dict[str, Any] = place.read_as(REPORT, shape)
+    told: dict[str, Any] = place.read_as(REPORT, schema)
     if told["resource_id"] != run.conf.resource_id:
         raise ArtifactsError(
             f"what the task {step} left is of the resource {told['resource_id']}, not of"
@@ -227,7 +227,7 @@ def validate(run: Run) -> None:
     with _step(run, "validate") as (place, job):
         job.tell("RUNNING", "validate", "checking every row")
         with run.ckan() as ckan:
-            described = _prepared(run, shapes.FILE)
+            described = _prepared(run, artifact_schemas.FILE)
             uri = _fetched(run, ckan, described)
             options = _options(run, ckan, described)
             source = ckan.fetching(uri, run.conf.resource_id, options.source)
@@ -289,10 +289,10 @@ def _report(run: Run, steps: Sequence[str], reason: str, *, in_order: bool) -> N
         _tell_failed(run, "report", _killed(reason))
         raise StepFailed(reason)
     if steps[-1] == "validate":
-        told = run.place("validate").read_as(REPORT, shapes.VALIDATION)
+        told = run.place("validate").read_as(REPORT, artifact_schemas.VALIDATION)
         message, info = _validated(told)
     else:
-        told = _report_of(run, steps[-1], shapes.LOADED)
+        told = _report_of(run, steps[-1], artifact_schemas.LOADED)
         message, info = _loaded(told)
     place.write(REPORT, {"error": None} | told)
     with run.job() as job:
@@ -308,10 +308,10 @@ def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
     place = run.place(step)
     failed, done = place.written(ERROR), place.written(_LEFT[step])
     if failed is not None and (done is None or failed > done):
-        return _told_error(place.read_as(ERROR, shapes.ERROR))
+        return _told_error(place.read_as(ERROR, artifact_schemas.ERROR))
     # A load that fails leaves its report too, and may be kept from leaving its error.
     reported = (_LEFT[step] == REPORT or done is None) and place.exists(REPORT)
-    if reported and (error := place.read_as(REPORT, shapes.OUTCOME).get("error")):
+    if reported and (error := place.read_as(REPORT, artifact_schemas.OUTCOME).get("error")):
         return _told_error({"hint": None, **error})
     return None if done is not None else _killed(reason or f"the task {step} left no word")
 
@@ -463,13 +463,13 @@ def _leave(place: Place, rejects: Path, report: Report) -> None:
     place.write(REPORT, report.to_dict())
 
 
-def _prepared(run: Run, shape: Shape = shapes.PREPARED) -> dict[str, Any]:
+def _prepared(run: Run, schema: Schema = artifact_schemas.PREPARED) -> dict[str, Any]:
     """Return what ``prepare`` found.
 
     Raises:
         ArtifactsError: It found it for another resource: the list of many was made anew.
     """
-    described: dict[str, Any] = run.place("prepare").read_as(RESOURCE, shape)
+    described: dict[str, Any] = run.place("prepare").read_as(RESOURCE, schema)
     if described["resource_id"] != run.conf.resource_id:
         raise ArtifactsError(
             f"what was prepared is the resource {described['resource_id']}, not"

@@ -364,7 +364,7 @@ def test_all_other_options_are_the_operators(run, theirs, option):
     with pytest.raises(errors.UsageError, match=f"the conf's options have {option}"):
         asked(run, theirs, options={option: value})
     with pytest.raises(errors.UsageError, match=f"the conf's options have {option}"):
-        conf.of_many({"options": {option: value}})
+        conf.read_without_resource({"options": {option: value}})
     assert conf.LOAD["options"]["additionalProperties"] is False
 
 

@@ -24,7 +24,7 @@ from unsteady import Unsteady
 
 from loader import errors
 from loader.copy import database, locks, relation, shadow, slots
-from loader.factory import conf, many, tasks
+from loader.factory import conf, selection, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.cleanup import clean_up
 from loader.factory.connections import NoConnection
@@ -665,9 +665,9 @@ def test_of_all_that_failed_a_resource_that_is_gone_is_left_out(portal_212, run,
         with pytest.raises(errors.StepFailed):
             try_all(failing)
     portal_212.action("resource_delete", id=other["id"])
-    again = replace(run, dag_id="aircan_reload", conf=conf.of_many({}))
-    assert many.find(again, "failed", lambda *_: False) == [0]
-    assert many.all_found(again) == [run.conf.resource_id]
+    again = replace(run, dag_id="aircan_reload", conf=conf.read_without_resource({}))
+    assert selection.select(again, "failed", lambda *_: False) == [0]
+    assert selection.all_selected(again) == [run.conf.resource_id]
 
 
 def try_all(run: Run) -> None:
@@ -1249,7 +1249,7 @@ def test_the_cleanup_drops_tables_of_deleted_resources(portal_212, run, dry_run)
     kept = replace(run, run_id="of another", conf=another(portal_212, run))
     do_all(kept)
     leave_out(portal_212, run.conf.resource_id)
-    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.of_many({}))
+    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.read_without_resource({}))
     clean_up(cleanup_run, timedelta(days=1), lambda *_: False, dry_run=dry_run)
     report = cleanup_run.place("clean_up").read("report.json")
     assert run.conf.resource_id in report["gone"]
@@ -1268,7 +1268,7 @@ def another(portal: Portal, run: Run) -> conf.Conf:
 def test_the_cleanup_goes_on_without_a_ckan(portal_212, run, front, fault):
     do_all(run)
     orphan = killed(portal_212)
-    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.of_many({}))
+    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.read_without_resource({}))
     if fault == "away":
         front.always = away_for_good
     else:
@@ -1292,7 +1292,7 @@ def killed(portal: Portal) -> str:
 def test_the_cleanup_tells_what_it_dropped_before_it_failed(portal_212, run, monkeypatch):
     monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 0.1)
     busy, orphan = killed(portal_212), killed(portal_212)
-    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.of_many({}))
+    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.read_without_resource({}))
     with closing(psycopg.connect(portal_212.datastore_url)) as reader:
         reader.execute(f'SELECT count(*) FROM "{busy}"')
         with pytest.raises(errors.TableBusy):

@@ -16,7 +16,7 @@ from loader import pipeline
 from loader.ckan import calls
 from loader.ckan.client import Ckan
 from loader.errors import AircanError
-from loader.factory import conf, many, tasks
+from loader.factory import conf, selection, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.run import Run
 
@@ -115,7 +115,7 @@ MAKERS = {
     "reload all": lambda p, _: list(loader.reload_all(ckan_url=p.url)),
     "prepare": lambda p, f: tasks.prepare(run(p, f)),
     "report": lambda p, f: tasks.report(run(p, f)),
-    "find": lambda p, f: many.find(run(p, f), "d", lambda *_: False),
+    "find": lambda p, f: selection.select(run(p, f), "d", lambda *_: False),
 }
 
 
