@@ -25,9 +25,10 @@ from xdist.scheduler import LoadScopeScheduling
 # that these tests start and stop with it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A busy machine is no reason to fail a property.
-hypothesis.settings.register_profile("aircan", deadline=None)
-hypothesis.settings.load_profile("aircan")
+# A busy machine is no reason to fail a property. Of Hypothesis' own number of examples half are
+# tried, where a test does not say how many.
+hypothesis.settings.register_profile("every case", deadline=None)
+hypothesis.settings.register_profile("aircan", deadline=None, max_examples=50)
 
 AIRFLOW_RUN_TIMEOUT_S = 180.0
 
@@ -35,7 +36,13 @@ AIRFLOW_RUN_TIMEOUT_S = 180.0
 # a while to start.
 SHARING = {
     "airflow": "airflow",
-    "ckan": "ckan",
+    "ckan/test_damaged.py": "runs",
+    "ckan/test_ending.py": "runs",
+    "ckan/test_many.py": "runs",
+    "ckan/test_own_ckan.py": "runs",
+    "ckan/test_tasks.py": "runs",
+    "ckan/test_told_to_own_ckan.py": "runs",
+    "ckan": "loads",
     "extension/test_actions.py": "jobs",
     "extension/test_changes.py": "jobs",
     "extension/test_jobs.py": "jobs",
@@ -67,6 +74,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-case", action="store_true", help="run all cases on the older PostgreSQL and CKAN"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say how many examples of a property are tried."""
+    hypothesis.settings.load_profile("every case" if config.getoption("every_case") else "aircan")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

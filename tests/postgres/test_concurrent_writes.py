@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from cases import in_turn, pairwise
 from datastore import create, install_ckan, rows_of, shadows, wait_for
 from test_swap import AtStep, Reader, write
 
@@ -108,10 +109,15 @@ def running(url: str, *statements: str) -> Callable[[], None]:
 EMPTIED = "others emptied the old table during the load"
 
 
-@pytest.mark.parametrize("step", STEPS[1::2])
-@pytest.mark.parametrize("restart", ["RESTART IDENTITY", "CONTINUE IDENTITY"])
-@pytest.mark.parametrize("count", [0, 216, 5000])
-@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+@pytest.mark.parametrize(
+    ("policy", "count", "restart", "step"),
+    pairwise(
+        ["warn", "keep", "refuse"],
+        [0, 216, 5000],
+        ["RESTART IDENTITY", "CONTINUE IDENTITY"],
+        STEPS[1::2],
+    ),
+)
 def test_rows_of_a_table_that_was_emptied_are_all_theirs(
     datastore_url_18, database_18, tmp_path, step, restart, count, policy
 ):
@@ -136,18 +142,19 @@ def test_rows_of_a_table_that_was_emptied_are_all_theirs(
     assert len(theirs(database_18)) == (0 if policy == "warn" else count)
 
 
-@pytest.mark.parametrize("step", STEPS[1:3])
+WRITTEN_ANEW = [
+    "VACUUM FULL t",
+    "CLUSTER t USING t_pkey",
+    "ALTER TABLE t ALTER n TYPE numeric",
+    "ALTER TABLE t ALTER n TYPE numeric; ALTER TABLE t ALTER n TYPE bigint",
+    "ALTER TABLE t SET UNLOGGED",
+]
+
+
 @pytest.mark.parametrize(
-    "statement",
-    [
-        "VACUUM FULL t",
-        "CLUSTER t USING t_pkey",
-        "ALTER TABLE t ALTER n TYPE numeric",
-        "ALTER TABLE t ALTER n TYPE numeric; ALTER TABLE t ALTER n TYPE bigint",
-        "ALTER TABLE t SET UNLOGGED",
-    ],
+    ("policy", "statement", "step"),
+    pairwise(["warn", "keep", "refuse"], WRITTEN_ANEW, STEPS[1:3]),
 )
-@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
 def test_a_table_that_is_written_anew_is_not_taken_for_an_emptied_one(
     datastore_url_18, database_18, tmp_path, step, statement, policy
 ):
@@ -161,17 +168,18 @@ def test_a_table_that_is_written_anew_is_not_taken_for_an_emptied_one(
     assert len(rows_of(database_18, "t")) == 1500
 
 
-@pytest.mark.parametrize("step", STEPS[1::2])
+COLUMNS_CHANGED = [
+    "ALTER TABLE t ALTER name SET STATISTICS 300",
+    "ALTER TABLE t ALTER n TYPE numeric",
+    "ALTER TABLE t ADD COLUMN more int",
+    "GRANT SELECT (n) ON t TO PUBLIC",
+]
+
+
 @pytest.mark.parametrize(
-    "change",
-    [
-        "ALTER TABLE t ALTER name SET STATISTICS 300",
-        "ALTER TABLE t ALTER n TYPE numeric",
-        "ALTER TABLE t ADD COLUMN more int",
-        "GRANT SELECT (n) ON t TO PUBLIC",
-    ],
+    ("policy", "change", "step"),
+    pairwise(["warn", "keep", "refuse"], COLUMNS_CHANGED, STEPS[1::2]),
 )
-@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
 def test_rows_of_an_emptied_table_whose_columns_were_changed_are_told(
     datastore_url_18, database_18, tmp_path, step, change, policy
 ):
@@ -657,9 +665,9 @@ def test_a_kept_row_with_a_key_of_the_file_is_refused(datastore_url, database, t
 DROPPED = "others dropped the old table during the load: its Data Dictionary, aliases and grants"
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("again", [False, True], ids=["dropped", "and made again, empty"])
-@pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
+@pytest.mark.parametrize(
+    ("policy", "again", "step"), pairwise(["warn", "keep", "refuse"], [False, True], STEPS)
+)
 def test_a_table_that_is_dropped_during_the_load(
     datastore_url, database, table, second, policy, again, step
 ):
@@ -897,11 +905,15 @@ def check_policy(policy, url, database, source, act, count) -> None:
 WHEN = [("warn", STEPS[1]), ("keep", STEPS[1]), ("keep", STEPS[3]), ("refuse", STEPS[3])]
 
 
-@pytest.mark.parametrize(("policy", "step"), WHEN)
-@pytest.mark.parametrize(("before", "during", "count"), ANY_ID.values(), ids=ANY_ID)
+# What they are noticed by has nothing to do with what is done about them: two of four each.
+@pytest.mark.parametrize(
+    ("kind", "policy", "step"),
+    [(kind, *when) for some in (WHEN[:2], WHEN[2:]) for kind, when in in_turn([*ANY_ID], some)],
+)
 def test_rows_are_noticed_whatever_their_ids(
-    datastore_url_18, database_18, tmp_path, before, during, count, step, policy
+    datastore_url_18, database_18, tmp_path, kind, step, policy
 ):
+    before, during, count = ANY_ID[kind]
     install_ckan(database_18)
     load(write(tmp_path / "first.csv", 1000), Options("t", datastore_url_18))
     changing(datastore_url_18, before)()

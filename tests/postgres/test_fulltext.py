@@ -753,7 +753,7 @@ PIECES = ["a", "é", "1", "_", "-", ".", "/", "~", "@", "<!--", " ", ",", "a_" *
     )
 )
 @hypothesis.settings(
-    max_examples=200, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+    max_examples=100, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
 def test_client_and_server_find_the_same_texts_slow(database_18, texts):
     condition = slow_texts.condition(["first", "second"])

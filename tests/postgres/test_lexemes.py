@@ -83,7 +83,7 @@ def differing(
 
 
 @pytest.mark.parametrize("config", ["english", "simple", "german", "russian"])
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(TEXTS, min_size=1, max_size=8))
 def test_a_text_has_the_vector_that_postgres_makes_of_it(
     database: psycopg.Connection, config: str, texts: list[str]
@@ -119,7 +119,7 @@ def test_a_number_between_marks_is_the_number(database_18: psycopg.Connection):
     assert differing(database_18, texts, composed(composer(database_18, "text"), texts)) == []
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(TEXTS, st.none() | TEXTS, TEXTS), min_size=1, max_size=5))
 def test_columns_are_joined_as_one_text(database_18: psycopg.Connection, rows: list[tuple]):
     columns = list(zip(*rows, strict=True))
@@ -172,7 +172,7 @@ def not_the_triggers(
 
 
 @pytest.mark.usefixtures("patient")
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.data(),
     kinds=st.lists(st.sampled_from(["text", "text", *NEAR]), min_size=1, max_size=5),

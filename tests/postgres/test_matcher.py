@@ -194,7 +194,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4), data=st.data())
 def test_both_ways_lead_to_the_same_rows(
     database_18: psycopg.Connection, rows: list[tuple[str, str]], data: st.DataObject

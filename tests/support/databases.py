@@ -82,6 +82,8 @@ class Databases:
     sockets: Path
     _names: count[int] = field(default_factory=count)
     _made: DatabaseJanitor | None = None
+    # It stays open from one test to the next: a new one would read the system's tables again.
+    _connection: psycopg.Connection | None = None
     _state: tuple | None = None
     _uses: int = 0
 
@@ -92,20 +94,20 @@ class Databases:
                 user=USER, host=str(self.sockets), port=PORT, dbname=f"test{next(self._names)}"
             )
             self._made.init()
-            self._uses, self._state = 0, None
-            with self._connected() as connection:
-                self._state = self._emptied(connection)
+            self._connection = psycopg.connect(self._url(), autocommit=True)
+            self._state = self._emptied()
+            self._uses = 0
         self._uses += 1
         return self._url()
 
     def take_back(self) -> None:
         """Empty the database; one that does not become as it was is dropped."""
         try:
-            with self._connected() as connection:
-                is_empty = self._emptied(connection) == self._state
+            is_empty = self._emptied() == self._state
         except psycopg.Error:
             is_empty = False
         if not is_empty or self._uses >= MOST_USES:
+            self._connection.close()
             self._made.drop()
             self._made = None
 
@@ -114,14 +116,9 @@ class Databases:
             f"postgresql://{USER}@/{self._made.dbname}?host={quote(str(self.sockets))}&port={PORT}"
         )
 
-    def _connected(self) -> psycopg.Connection:
-        options = "-c statement_timeout=60s"
-        return psycopg.connect(self._url(), autocommit=True, options=options)
-
-    @staticmethod
-    def _emptied(connection: psycopg.Connection) -> tuple:
+    def _emptied(self) -> tuple:
         """Take everything away that is known how, and return what is there then."""
-        connection.execute(_END_OTHERS)
+        self._connection.execute(_END_OTHERS)
         for statement in _EMPTY:
-            connection.execute(statement)
-        return connection.execute(_STATE).fetchone()
+            self._connection.execute(statement)
+        return self._connection.execute(_STATE).fetchone()
