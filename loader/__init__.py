@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from loader.net.settings import SourceSettings
     from loader.options import LoadOptions, Options, ReadOptions, ReloadOptions
     from loader.progress import Progress
-    from loader.reloading import Outcome
-    from loader.report import Report
+    from loader.report import Outcome, Report
 
 __all__ = [
     "AircanError",
@@ -58,7 +57,7 @@ _HOMES = {
     "Limits": "net.limits",
     "LoadOptions": "options",
     "Options": "options",
-    "Outcome": "reloading",
+    "Outcome": "report",
     "Progress": "progress",
     "ReadOptions": "options",
     "ReloadOptions": "options",

@@ -15,8 +15,7 @@ from typing_extensions import Unpack
 from loader import describe, pipeline, reloading
 from loader.options import LoadOptions, Options, ReadOptions, ReloadOptions, completed
 from loader.progress import Progress
-from loader.reloading import Outcome
-from loader.report import Report
+from loader.report import Outcome, Report
 
 
 def load(

@@ -56,8 +56,9 @@ from loader.types.schema import Column
 from loader.types.verdict import Verdict
 
 if TYPE_CHECKING:
-    from loader.ckan.client import Ckan, Table
+    from loader.ckan.client import Ckan
     from loader.ckan.destination import Batching
+    from loader.ckan.tables import Table
 
 _log = logging.getLogger(__name__)
 
@@ -200,13 +201,14 @@ def register(report: Report, options: Options = Options()) -> None:
     ckan = _named(options)
     if ckan is None:
         raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
-    try:
-        _register(ckan, report)
-    except AircanError as error:
-        if not _is_gone(ckan, report.resource_id):
-            raise
-        dropped = _withdraw(ckan, report, options)
-        raise _gone(report.resource_id, dropped=dropped) from error
+    with ckan:
+        try:
+            _register(ckan, report)
+        except AircanError as error:
+            if not _is_gone(ckan, report.resource_id):
+                raise
+            dropped = _withdraw(ckan, report, options)
+            raise _gone(report.resource_id, dropped=dropped) from error
 
 
 def _named(options: Options) -> Ckan | None:
@@ -330,8 +332,8 @@ class _Load:
 
     def run(self, *, registers: bool) -> None:
         """Take the source's rows in, let readers see them, tell CKAN."""
-        ckan = self._ckan()
         with ExitStack() as stack:
+            ckan = self._ckan(stack)
             self.way = way = self._open(stack, ckan)
             done, md5 = self._take_until_settled(way, hashed=ckan is not None)
             with self._withdrawn_if_gone(ckan, way):
@@ -382,8 +384,8 @@ class _Load:
 
     def convert(self, rows: IO[bytes]) -> Table | None:
         """Write the source's rows down, as CKAN's API shall have them; return the old table."""
-        ckan = self._named_ckan()
         with ExitStack() as stack:
+            ckan = self._named_ckan(stack)
             self.way = way = self._open_api(stack, ckan)
             done, self.report.hash = self._take_until_settled(way, hashed=True)
             self.report.rows, warnings = way.write(done, rows)
@@ -395,8 +397,8 @@ class _Load:
         self, rows: Iterator[bytes], converted: Converted, on_replacing: Callable[[], None]
     ) -> None:
         """Send rows that were written down."""
-        ckan = self._named_ckan()
         with ExitStack() as stack:
+            ckan = self._named_ckan(stack)
             self.way = way = self._open_api(stack, ckan)
             table = way.table if converted.is_replacing else converted.table
             way.go_on(table, on_replacing)
@@ -414,13 +416,13 @@ class _Load:
         """Return what has become of the table, should the load stop now."""
         return _OUTCOMES[self.way.loaded if self.way else False]
 
-    def _named_ckan(self) -> Ckan:
-        ckan = self._ckan()
+    def _named_ckan(self, stack: ExitStack) -> Ckan:
+        ckan = self._ckan(stack)
         if ckan is None:
             raise UsageError("there is no CKAN to load through", hint="set AIRCAN_CKAN_URL")
         return ckan
 
-    def _ckan(self) -> Ckan | None:
+    def _ckan(self, stack: ExitStack) -> Ckan | None:
         """Return the CKAN that is named, if any, having seen that it has the resource."""
         ckan = _named(self.options)
         if ckan is None:
@@ -432,6 +434,7 @@ class _Load:
                 "a resource's id is needed to load into CKAN",
                 hint="name it with --resource-id, or unset AIRCAN_CKAN_URL to load without CKAN",
             )
+        stack.enter_context(ckan)
         ckan.check_editable(self.options.resource_id)
         settings = ckan.fetching(self.uri, self.options.resource_id, self.options.source)
         self.options = replace(self.options, source=settings)

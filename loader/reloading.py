@@ -8,55 +8,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from loader.ckan.resource import descriptor, location, no_table
 from loader.errors import AircanError, Cancelled, CkanForbidden, CkanNotFound, UsageError
 from loader.options import Options, completed, guarded
 from loader.pipeline import load
 from loader.progress import Progress, Silent
-from loader.report import Report
+from loader.report import Outcome, Report
 from loader.source.stream import open_source
 
 if TYPE_CHECKING:
     from loader.ckan.client import Ckan
 
 _log = logging.getLogger(__name__)
-
-Status = Literal["loaded", "unchanged", "skipped", "failed"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one resource of many.
-
-    Attributes:
-        dataset: The dataset's name.
-        resource_id: The resource.
-        name: The resource's name.
-        status: ``loaded``; ``unchanged``: the file is the one in the DataStore; ``skipped``: it
-            is no CSV file; ``failed``.
-        report: Of the load; None if there was none.
-        reason: Why it was not loaded, in one line.
-    """
-
-    dataset: str
-    resource_id: str
-    name: str
-    status: Status
-    report: Report | None = None
-    reason: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        return {
-            "dataset": self.dataset,
-            "resource_id": self.resource_id,
-            "name": self.name,
-            "status": self.status,
-            "reason": self.reason,
-            "report": self.report.to_dict() if self.report else None,
-        }
 
 
 def reload(
@@ -76,8 +41,8 @@ def reload(
         AircanError: As ``loader.load``.
     """
     options = guarded(completed(options))
-    ckan = _ckan(options)
-    return _load(ckan, ckan.resource(resource_id), options, progress)
+    with _ckan(options) as ckan:
+        return _load(ckan, ckan.resource(resource_id), options, progress)
 
 
 def reload_dataset(
@@ -99,18 +64,21 @@ def reload_dataset(
         UsageError: No CKAN is named.
         CkanError: CKAN does not tell the dataset.
     """
-    each = _each(options, force, progress)
-    dataset = each.ckan.dataset(name)  # here, for its errors to be the caller's
-    return each.of([dataset["id"]])
+    options = guarded(completed(options))
+    with _ckan(options) as ckan:  # here, for its errors to be the caller's
+        dataset = ckan.dataset(name)
+    return _outcomes([dataset["id"]], options, force=force, progress=progress)
 
 
 def reload_all(
     options: Options = Options(), *, force: bool = False, progress: Progress | None = None
 ) -> Iterator[Outcome]:
     """Do as ``reload_dataset`` does, for every dataset that the token may see."""
-    each = _each(options, force, progress)
-    # All of them first: pages shift when a dataset is deleted during hours of loads.
-    return each.of([dataset["id"] for dataset in each.ckan.datasets()])
+    options = guarded(completed(options))
+    with _ckan(options) as ckan:
+        # All of them first: pages shift when a dataset is deleted during hours of loads.
+        datasets = [dataset["id"] for dataset in ckan.datasets()]
+    return _outcomes(datasets, options, force=force, progress=progress)
 
 
 def _ckan(options: Options) -> Ckan:
@@ -121,9 +89,11 @@ def _ckan(options: Options) -> Ckan:
     return Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
 
 
-def _each(options: Options, force: bool, progress: Progress | None) -> _Each:
-    options = guarded(completed(options))
-    return _Each(_ckan(options), options, force, progress or Silent())
+def _outcomes(
+    datasets: Iterable[str], options: Options, *, force: bool, progress: Progress | None
+) -> Iterator[Outcome]:
+    with _ckan(options) as ckan:
+        yield from _Each(ckan, options, force, progress or Silent()).of(datasets)
 
 
 @dataclass(frozen=True)

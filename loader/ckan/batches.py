@@ -32,7 +32,8 @@ from loader.errors import (
 )
 
 if TYPE_CHECKING:
-    from loader.ckan.client import Ckan, Table
+    from loader.ckan.client import Ckan
+    from loader.ckan.tables import Table
 
 _log = logging.getLogger(__name__)
 

@@ -22,9 +22,10 @@ import pyarrow as pa
 
 from loader.ckan import batches
 from loader.ckan.batches import Sent
-from loader.ckan.client import Ckan, Table
+from loader.ckan.client import Ckan
 from loader.ckan.settings import SendSettings
 from loader.ckan.shape import Columns
+from loader.ckan.tables import Table
 from loader.errors import KeyViolated, SchemaDiffers, SourceError, TableChanged, UsageError
 from loader.scan.keys import Keys, told
 from loader.scan.scan import Scan

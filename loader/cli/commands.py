@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from loader import __version__, describe, printable, reloading
+from loader import describe, printable, reloading
 from loader.cli import options as opts
 from loader.cli import output, streams
 from loader.copy import database, gone, shadow
@@ -28,8 +29,7 @@ from loader.errors import DatabaseUnreachable, UsageError
 from loader.net.uri import mask_text, mask_uri
 from loader.options import Options, completed, default_resource_id, named_datastore
 from loader.pipeline import load as load_source
-from loader.reloading import Outcome
-from loader.report import Report
+from loader.report import Outcome, Report
 
 if TYPE_CHECKING:
     from loader.copy.database import Connection
@@ -114,7 +114,7 @@ def _version(
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     if version:
-        output.say(f"aircan {__version__}")
+        output.say(f"aircan {metadata.version('aircan')}")
         raise typer.Exit
 
 
@@ -323,10 +323,10 @@ def _drop_unneeded(connection: Connection, ckan_url: str | None, *, dry_run: boo
         return
     from loader.ckan.client import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
 
-    ckan = Ckan(options.ckan_url, options.ckan_token)
-    if gone.is_datastore_of(connection, ckan):
-        yield from gone.drop_all(connection, ckan, dry_run=dry_run)
-        return
+    with Ckan(options.ckan_url, options.ckan_token) as ckan:
+        if gone.is_datastore_of(connection, ckan):
+            yield from gone.drop_all(connection, ckan, dry_run=dry_run)
+            return
     typer.echo(
         "aircan: no tables of deleted resources are looked for: the database is not"
         f" known to be the DataStore of {ckan.url}",

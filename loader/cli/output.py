@@ -24,8 +24,7 @@ from rich.console import Console
 from loader import printable
 from loader.errors import AircanError, Cancelled, Unexpected, UsageError, memory_told
 from loader.progress import Bar, Lines, Progress
-from loader.reloading import Outcome
-from loader.report import Report
+from loader.report import Outcome, Report
 
 _REJECTS_SHOWN = 3
 _QUERIED_COLUMNS = 4  # and not _full_text, which is longer than all others together

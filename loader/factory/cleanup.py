@@ -88,9 +88,10 @@ def _drop_tables(run: Run, found: _Tables, *, dry_run: bool) -> None:
 
 
 def _drop_gone(run: Run, connection: database.Connection, found: _Tables, *, dry_run: bool) -> None:
-    ckan = run.ckan()
-    if not gone.is_datastore_of(connection, ckan):
-        found.warn(f"no tables of deleted resources are dropped: is this {ckan.url}'s DataStore?")
-        return
-    for table in gone.drop_all(connection, ckan, dry_run=dry_run):
-        found.gone.append(table)
+    with run.ckan() as ckan:
+        if not gone.is_datastore_of(connection, ckan):
+            is_unknown = f"is this {ckan.url}'s DataStore?"
+            found.warn(f"no tables of deleted resources are dropped: {is_unknown}")
+            return
+        for table in gone.drop_all(connection, ckan, dry_run=dry_run):
+            found.gone.append(table)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from loader.ckan.client import Ckan, CkanSettings
+from loader.ckan.client import Ckan
+from loader.ckan.settings import CkanSettings
 from loader.errors import UsageError
 from loader.factory import connections
 from loader.factory.artifacts import Artifacts, Place
@@ -91,6 +92,8 @@ class Run:
     def ckan(self, settings: CkanSettings = _CALLS) -> Ckan:
         """Return the CKAN of the connection, or of the conf if it brings a token.
 
+        The caller closes it.
+
         Raises:
             UsageError: The conf brings a token and may not, or means another CKAN.
         """
@@ -126,7 +129,8 @@ class Run:
             ours = connections.ckan_url(self.connection(self.conf.ckan_conn_id))
         except connections.NoConnection:
             return True
-        return not Ckan(ours).owns(endpoint)
+        with Ckan(ours) as ckan:
+            return not ckan.owns(endpoint)
 
     def guard(self) -> Guard:
         """Return from where files may come: public hosts, and those allowed.
@@ -166,7 +170,7 @@ class Run:
         return url
 
     def job(self) -> Job:
-        """Return the job, to tell CKAN of it."""
+        """Return the job, to tell CKAN of it; the caller closes it."""
         facts = {
             "job_id": self.conf.job_id,
             "job_type": "VALIDATE" if self.dag_id == "aircan_validate" else "LOAD",

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from loader import describe, pipeline
-from loader.ckan.client import Ckan, Table
+from loader.ckan.client import Ckan
 from loader.ckan.resource import location
+from loader.ckan.tables import Table
 from loader.errors import (
     AircanError,
     ArtifactsError,
@@ -67,8 +68,8 @@ _ERRORS_TOLD = 100  # of a validation; its report has more
 
 def prepare(run: Run) -> None:
     """Look the resource up, and find the way into the DataStore."""
-    with _step(run, "prepare") as (place, job):
-        ckan, described = _look_up(run, place, job)
+    with _step(run, "prepare") as (place, job), run.ckan() as ckan:
+        described = _look_up(run, place, job, ckan)
         via, reason = pipeline.find_way(_load_options(run, ckan, described))
         way = {"via": via, "reason": reason}
         place.write(RESOURCE, described | {"aircan": described["aircan"] | way})
@@ -76,13 +77,12 @@ def prepare(run: Run) -> None:
 
 def look_up(run: Run) -> None:
     """Look the resource up, which is all that a validation needs."""
-    with _step(run, "prepare") as (place, job):
-        place.write(RESOURCE, _look_up(run, place, job)[1])
+    with _step(run, "prepare") as (place, job), run.ckan() as ckan:
+        place.write(RESOURCE, _look_up(run, place, job, ckan))
 
 
-def _look_up(run: Run, place: Place, job: Job) -> tuple[Ckan, dict[str, Any]]:
+def _look_up(run: Run, place: Place, job: Job, ckan: Ckan) -> dict[str, Any]:
     job.tell("RUNNING", "prepare", "looking the resource up in CKAN")
-    ckan = run.ckan()
     shown = ckan.resource(run.conf.resource_id)
     uri = _uri(run, ckan)
     described = descriptors.of_resource(shown, run.conf.resource, uri)
@@ -90,7 +90,7 @@ def _look_up(run: Run, place: Place, job: Job) -> tuple[Ckan, dict[str, Any]]:
     described["aircan"] = {"file": _file(run, uri), "dataset": shown["package_id"]}
     dataset = ckan.dataset(shown["package_id"])
     place.write(DATASET, descriptors.of_dataset(dataset, described))
-    return ckan, described
+    return described
 
 
 def convert(run: Run) -> bool:
@@ -105,10 +105,11 @@ def convert(run: Run) -> bool:
             place.write(RESOURCE, described)
             return False
         job.tell("RUNNING", "convert", "reading the file")
-        ckan = run.ckan()
-        uri = _fetched(run, ckan, described)
+        with run.ckan() as ckan:
+            uri = _fetched(run, ckan, described)
+            options = _load_options(run, ckan, described)
         with _left(place) as left, Telling(job, "convert") as progress:
-            options = replace(_load_options(run, ckan, described), rejects=left.rejects)
+            options = replace(options, rejects=left.rejects)
             with place.opened(ROWS, "wb") as rows:
                 converted = pipeline.convert(uri, rows, options, progress)
             left.report = converted.report
@@ -123,8 +124,7 @@ def convert(run: Run) -> bool:
 
 def load(run: Run) -> None:
     """Bring the rows into the DataStore, where readers see them."""
-    with _step(run, "load") as (place, job):
-        ckan = run.ckan()
+    with _step(run, "load") as (place, job), run.ckan() as ckan:
         once = Once(run.place("added"), ckan, run.conf)
         if done := once.done():
             _log.info("the rows were added before, by an earlier try of this run")
@@ -226,11 +226,11 @@ def validate(run: Run) -> None:
     """Check every row of the source against its schema."""
     with _step(run, "validate") as (place, job):
         job.tell("RUNNING", "validate", "checking every row")
-        ckan = run.ckan()
-        described = _prepared(run, shapes.FILE)
-        uri = _fetched(run, ckan, described)
-        options = _options(run, ckan, described)
-        source = ckan.fetching(uri, run.conf.resource_id, options.source)
+        with run.ckan() as ckan:
+            described = _prepared(run, shapes.FILE)
+            uri = _fetched(run, ckan, described)
+            options = _options(run, ckan, described)
+            source = ckan.fetching(uri, run.conf.resource_id, options.source)
         options = replace(options, source=source)
         place.write(REPORT, describe.validate(uri, options))
 
@@ -269,7 +269,8 @@ def tell_end(run: Run, reason: str = "", *, in_order: bool = False) -> AircanErr
     except StepFailed as error:
         return error
     except ArtifactsError as error:  # CKAN would wait for ever
-        run.job().tell("FAILED", "report", str(error), error=error.to_dict())
+        with run.job() as job:
+            job.tell("FAILED", "report", str(error), error=error.to_dict())
         return error
     return None
 
@@ -294,7 +295,8 @@ def _report(run: Run, steps: Sequence[str], reason: str, *, in_order: bool) -> N
         told = _report_of(run, steps[-1], shapes.LOADED)
         message, info = _loaded(told)
     place.write(REPORT, {"error": None} | told)
-    run.job().tell("DONE", "report", message, **info, artifacts=_artifacts(run, steps))
+    with run.job() as job:
+        job.tell("DONE", "report", message, **info, artifacts=_artifacts(run, steps))
 
 
 def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
@@ -342,8 +344,8 @@ def _tell_failed(run: Run, step: str, error: Mapping[str, Any]) -> None:
     artifacts = _artifacts(run, STEPS[run.dag_id])
     is_of_load = error.get(_OF_LOAD_KEY) is True
     message = str(error["message"])
-    job = run.job()
-    job.tell("FAILED", step, message, is_of_load=is_of_load, error=told, artifacts=artifacts)
+    with run.job() as job:
+        job.tell("FAILED", step, message, is_of_load=is_of_load, error=told, artifacts=artifacts)
 
 
 def _artifacts(run: Run, steps: Sequence[str]) -> dict[str, str]:
@@ -399,8 +401,8 @@ def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
     _require_going(run)  # whoever ended it meanwhile has told the last that CKAN is to hear
     with _leaving_error(run, place):
         run.settings.require_valid()
-    with _leaving_error(run, place, is_of_load=True):
-        yield place, run.job()
+    with _leaving_error(run, place, is_of_load=True), run.job() as job:
+        yield place, job
 
 
 @contextmanager
@@ -550,13 +552,14 @@ def _max_loads(settings: Settings, described: Mapping[str, Any]) -> int | None:
 
 
 def _of_ckan(run: Run) -> Options:
-    ckan, datastore_url = run.ckan(), run.datastore_url()
-    return Options(
-        resource_id=run.conf.resource_id,
-        dataset_id=_prepared(run)["aircan"]["dataset"],
-        ckan_url=ckan.url,
-        ckan_token=ckan.token,
-        ckan_guard=ckan.guard,
-        datastore_url=datastore_url,
-        via="auto" if datastore_url else "api",
-    )
+    datastore_url = run.datastore_url()
+    with run.ckan() as ckan:
+        return Options(
+            resource_id=run.conf.resource_id,
+            dataset_id=_prepared(run)["aircan"]["dataset"],
+            ckan_url=ckan.url,
+            ckan_token=ckan.token,
+            ckan_guard=ckan.guard,
+            datastore_url=datastore_url,
+            via="auto" if datastore_url else "api",
+        )

@@ -15,12 +15,28 @@ from loader.net.failures import Passing, TimedOut, UnknownName
 from loader.net.settings import SourceSettings
 
 _log = logging.getLogger(__name__)
+# A generator of its own: the caller may have seeded that of the process.
+_random = random.Random()  # noqa: S311  (no secret)
 
 _PROGRESS_BYTES = 1024 * 1024  # received since the last refill: the retries count from 0 again
 
 # Before the first answer. A host name that does not resolve is more often a typo than a passing
 # fault; and within a timeout of 5 s TCP itself has knocked three times.
 _OPENING_RETRIES: dict[type[Passing], int] = {UnknownName: 2, TimedOut: 0}
+
+
+def backoff_s(failures: int, first_s: float, most_s: float, asked_s: float = 0.0) -> float:
+    """Return the seconds to wait after a failure: doubled with each, and spread by chance.
+
+    Args:
+        failures: In a row, this one included.
+        first_s: The longest wait after the first.
+        most_s: The longest wait of all, also of one that is asked for.
+        asked_s: What the server asks for (Retry-After); it is waited at least.
+    """
+    wait_s = min(first_s * 2.0 ** (failures - 1), most_s)
+    wait_s *= _random.uniform(0.5, 1.0)  # spreads many loads of one server
+    return max(wait_s, min(asked_s, most_s))
 
 
 class Retry:
@@ -63,7 +79,5 @@ class Retry:
 
     def _next_wait_s(self, error: Passing) -> float:
         settings = self._settings
-        wait_s = min(settings.backoff_s * 2.0 ** (self._failures - 1), settings.max_backoff_s)
-        wait_s *= random.uniform(0.5, 1.0)  # noqa: S311  (spreads many loads of one server)
-        wait_s = max(wait_s, min(error.wait_s, settings.max_backoff_s))
-        return min(wait_s, self._left_s)
+        first_s, most_s = settings.backoff_s, settings.max_backoff_s
+        return min(backoff_s(self._failures, first_s, most_s, error.wait_s), self._left_s)

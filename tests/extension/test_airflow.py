@@ -433,7 +433,7 @@ def test_who_never_answers_is_left_in_time(says: Callable[[socket.socket], None]
     with listening(says) as url:
         begun = time.monotonic()
         error = error_of(url, timeout_s=0.5)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 15
     assert isinstance(error, AirflowUnreachable)
     assert str(error) == f"Airflow at {url} does not answer in 0.5 s"
 
@@ -689,10 +689,16 @@ def test_google_cannot_be_reached(google: Answering, composer: Answering) -> Non
 
 
 def test_google_never_answers(google: Answering, composer: Answering) -> None:
-    google.answers["/token"] = lambda _: time.sleep(3) or (200, {})
-    begun = time.monotonic()
+    given_up, answered = threading.Event(), []
+
+    def answer(_: object) -> tuple[int, dict]:
+        answered.append(given_up.wait(60))
+        return 200, {}
+
+    google.answers["/token"] = answer
     error = error_of(composer.url, "google", timeout_s=0.5)
-    assert time.monotonic() - begun < 2.5
+    assert not answered
+    given_up.set()
     assert error.retryable
 
 

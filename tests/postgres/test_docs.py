@@ -334,7 +334,7 @@ def test_every_module_is_in_the_table_of_how_it_works():
     described_elsewhere = {"errors", "options", "pipeline"}
     assert described_elsewhere <= modules
     assert modules - described_elsewhere <= names
-    rooms = {"factory", "source", "source.unpack", "net"}
+    rooms = {"factory", "source", "net"}
     assert names <= modules | rooms
 
 

@@ -103,7 +103,7 @@ def load_when_free(source: str, options: Options) -> None:
 
 
 def assert_old_table_is_readable(connection: psycopg.Connection) -> None:
-    connection.execute("SET statement_timeout = '5s'")
+    connection.execute("SET statement_timeout = '30s'")
     assert rows_of(connection, "t") == OLD
     found = connection.execute("SELECT n FROM t WHERE _full_text @@ to_tsquery('older')")
     assert found.fetchall() == [(2,)]

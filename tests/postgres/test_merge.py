@@ -155,7 +155,7 @@ def test_no_reader_sees_a_part_or_waits(database, datastore_url, loader, trees):
         working = threading.Thread(target=lambda: done.append(merge.upsert(filled, ("name",))))
         working.start()
         wait_for(database, "wait_event_type = 'Lock'")
-        database.execute("SET statement_timeout = '10s'")
+        database.execute("SET statement_timeout = '30s'")
         assert database.execute("SELECT count(*), sum(height) FROM trees").fetchone() == (2, 21)
     working.join()
     assert done == [Merged(inserted=1, updated=1)]

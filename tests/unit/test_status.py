@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from unsteady import Unsteady, never_answered, refused
 
-from loader.ckan.client import Ckan, CkanSettings
+from loader.ckan.client import Ckan
+from loader.ckan.settings import CkanSettings
 from loader.errors import CkanForbidden, CkanNotFound, CkanUnreachable, ColumnsRefused, NotACkan
 from loader.factory.status import ACTION, QUESTION, Job, Telling, ask
 
@@ -105,11 +106,9 @@ def test_a_ckan_that_never_answers_stops_no_load(job, receiver, caplog):
         telling.begin("copying rows")
         while not receiver.calls:
             time.sleep(0.01)
-        began = time.monotonic()
         for rows in range(1000):
             telling.advance(rows, rows)
-        assert time.monotonic() - began < 0.4
-    assert time.monotonic() - began < 3
+        assert len(receiver.calls) < 100, "as many as advances, if each waited for an answer"
     assert "CKAN was not told" in caplog.text
 
 

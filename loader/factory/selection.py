@@ -52,11 +52,11 @@ def find(
         UsageError: Nothing to load is meant, or a dataset with more resources than that.
         CkanError: CKAN does not tell.
     """
-    ckan = run.ckan()
-    if what == FAILED:
-        found = _known(ckan, last_failed(run.artifacts, _DAGS, is_going))
-    else:
-        found = _named(ckan, what)
+    with run.ckan() as ckan:
+        if what == FAILED:
+            found = _known(ckan, last_failed(run.artifacts, _DAGS, is_going))
+        else:
+            found = _named(ckan, what)
     if not found and what != FAILED:
         raise UsageError(f"{what} has no resource to load", hint="a CSV file, or its URL")
     found.sort(key=_size)

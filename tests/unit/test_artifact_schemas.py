@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.ckan.client import Field, Table
+from loader.ckan.tables import Field, Table
 from loader.factory import shapes, tasks
 from loader.factory.run import Settings
 from loader.factory.shapes import Misshapen, Shape
