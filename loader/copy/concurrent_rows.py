@@ -14,8 +14,10 @@ import psycopg
 from psycopg import sql
 
 from loader.copy import concurrent_writes, dictionary, free_ids, locks, triggers
-from loader.copy.concurrent_writes import Before, Changes, Table
-from loader.copy.free_ids import UNKNOWN, Free, by_index
+from loader.copy.changes import Before, Changes
+from loader.copy.concurrent_writes import Table
+from loader.copy.free_ids import by_index
+from loader.copy.gaps import UNKNOWN, Free
 from loader.copy.relation import Relation
 from loader.errors import TableChanged
 from loader.types import datatypes

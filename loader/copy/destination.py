@@ -17,6 +17,7 @@ import pyarrow as pa
 from psycopg.rows import TupleRow
 
 from loader.copy import (
+    changes,
     concurrent_writes,
     database,
     dictionary,
@@ -29,6 +30,7 @@ from loader.copy import (
     locks,
     merge,
     numbering,
+    resource_lock,
     rights,
     shadow,
     slots,
@@ -40,7 +42,7 @@ from loader.copy import (
 from loader.copy.columns import prepare as prepare_columns
 from loader.copy.encoder import Encoder, Flags
 from loader.copy.portal import Portal
-from loader.copy.relation import Relation, lock, mark, name
+from loader.copy.relation import Relation, mark, name
 from loader.copy.settings import CopySettings, Steps
 from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
 from loader.formats.csv.blocks import Block
@@ -85,7 +87,7 @@ def opened(
             _check_shared(portal, connection, steps)
             comment = _mark(portal, resource_id)
         rights.check(relation)
-        lock(relation)
+        resource_lock.take(relation)
         if settings.max_loads is not None:
             slots.take(connection, settings.max_loads)
         live_table.check(relation, replaced=settings.mode == "replace")
@@ -151,7 +153,7 @@ def withdraw(url: str, portal: Portal, resource_id: str) -> bool:
     comment = _mark(portal, resource_id)
     with closing(database.connect(url, f"withdraw {names.live}")) as connection:
         relation = Relation(connection, names)
-        lock(relation)
+        resource_lock.take(relation)
         return gone.drop(relation, portal, comment)
 
 
@@ -206,11 +208,11 @@ class Copying:
             return unique_key.find(self._relation, self._settings.key)
         return self._settings.key
 
-    def _look_at_others(self) -> concurrent_writes.Others | None:
+    def _look_at_others(self) -> changes.Others | None:
         if self._merges:  # rows come among those of others
             return None
         before = concurrent_writes.remember(self._relation)
-        return concurrent_writes.Others(self._settings.on_concurrent_writes, before)
+        return changes.Others(self._settings.on_concurrent_writes, before)
 
     def declared(self) -> Mapping[str, str]:
         """Return the live table's types for a merge, else those of its Data Dictionary."""

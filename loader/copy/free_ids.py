@@ -7,22 +7,19 @@ up by itself, under the swap's lock: 10,000 take 50 ms. Holds one line for each 
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import statements
+from loader.copy import gaps, statements
+from loader.copy.gaps import ALL, Free, around
 from loader.copy.relation import Relation
 
-MOST_GAPS = 10_000
 # Counting 5 M rows takes 0.5 s, and finding the gaps between them 4 s.
 LOOK_MS = 60_000
-_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 
 # The first and the last of each run of those one after the other.
 _TAKEN = """
@@ -37,49 +34,6 @@ _EXTENT = """
     SELECT (SELECT min(_id) FROM {live}), (SELECT max(_id) FROM {live}),
         (SELECT count(*) FROM {live})
 """
-
-
-@dataclass(frozen=True)
-class Free:
-    """The ``_id`` that are free.
-
-    Attributes:
-        gaps: Each between two that are not, in order; by default, all are free.
-        exact: Whether these are all; if not, they are the largest ones.
-    """
-
-    gaps: tuple[tuple[int, int], ...] = ((_LOWEST, _HIGHEST),)
-    exact: bool = True
-
-    def without(self, runs: Sequence[tuple[int, int]], *, exact: bool = True) -> Free:
-        """Return what is left when others are taken.
-
-        Args:
-            runs: The first and the last of each run of them, in order; all of them free.
-            exact: Whether the last run has no free ones in it.
-        """
-        following = iter(runs)
-        run = next(following, None)
-        left, end = [], _LOWEST
-        for low, high in self.gaps:
-            end = max(end, low)
-            while run is not None and run[0] < high:
-                left.append((end, run[0]))
-                end, run = max(end, run[1]), next(following, None)
-            left.append((end, high))
-        left = [(low, high) for low, high in left if high > low + 1]
-        return _largest(left, exact=self.exact and exact)
-
-
-ALL = Free()
-UNKNOWN = Free((), exact=False)  # where _id has no index
-
-
-def _largest(gaps: Sequence[tuple[int, int]], *, exact: bool) -> Free:
-    if len(gaps) <= MOST_GAPS:
-        return Free(tuple(gaps), exact)
-    most = heapq.nlargest(MOST_GAPS, gaps, key=lambda gap: gap[1] - gap[0])
-    return Free(tuple(sorted(most)), exact=False)
 
 
 def of_table(relation: Relation, *, is_unique: bool) -> Free:
@@ -98,7 +52,7 @@ def of_table(relation: Relation, *, is_unique: bool) -> Free:
             return free
     except (psycopg.errors.QueryCanceled, psycopg.DataError):
         first, last = _ends(relation)
-        return _around(first, last, exact=False)
+        return around(first, last, exact=False)
 
 
 def _limit(connection: psycopg.Connection[TupleRow], ms: int) -> None:
@@ -112,13 +66,13 @@ def _find(relation: Relation, *, is_unique: bool) -> Free:
         assert extent is not None  # noqa: S101  # a SELECT without FROM gives one row
         first, last, count = extent
         if first is None or count == last - first + 1:
-            return _around(first, last)
+            return around(first, last)
     query = sql.SQL(statements.read("free_ids.gaps")).format(live=live)
     with by_index(relation.connection):
-        *gaps, (_, first), (last, _) = relation.connection.execute(
-            query, {"most": MOST_GAPS}
+        *between, (_, first), (last, _) = relation.connection.execute(
+            query, {"most": gaps.MOST_GAPS}
         ).fetchall()
-    return _around(first, last, gaps, exact=len(gaps) < MOST_GAPS)
+    return around(first, last, between, exact=len(between) < gaps.MOST_GAPS)
 
 
 def _ends(relation: Relation) -> tuple[int | None, int | None]:
@@ -127,14 +81,6 @@ def _ends(relation: Relation) -> tuple[int | None, int | None]:
             sql.SQL("SELECT min(_id), max(_id) FROM {}").format(relation.live)
         ).fetchone()
     return row or (None, None)
-
-
-def _around(
-    first: int | None, last: int | None, gaps: Sequence[TupleRow] = (), *, exact: bool = True
-) -> Free:
-    if first is None or last is None:
-        return ALL
-    return Free(((_LOWEST, first), *sorted(gaps), (last, _HIGHEST)), exact)
 
 
 def rows(relation: Relation, free: Free) -> sql.Composed:
@@ -159,10 +105,10 @@ def still_free(relation: Relation, free: Free) -> Free:
         relation: Its connection is in a transaction.
         free: What was free before.
     """
-    taken = sql.SQL(_TAKEN).format(rows=rows(relation, free), most=sql.Literal(MOST_GAPS))
+    taken = sql.SQL(_TAKEN).format(rows=rows(relation, free), most=sql.Literal(gaps.MOST_GAPS))
     with by_index(relation.connection):
         runs = [(first, last) for first, last in relation.connection.execute(taken)]
-    if len(runs) < MOST_GAPS:
+    if len(runs) < gaps.MOST_GAPS:
         return free.without(runs)
     _, last = _ends(relation)
     runs[-1] = (runs[-1][0], max(runs[-1][1], last or runs[-1][1]))

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import dictionary, locks, row_count, statements
+from loader.copy import dictionary, locks, resource_lock, row_count, statements
 from loader.copy.database import ours
 from loader.copy.portal import Portal
 from loader.copy.relation import (
@@ -24,7 +24,6 @@ from loader.copy.relation import (
     Relation,
     dataset_of,
     find_oid,
-    lock_for_now,
     names_a_site,
     qualified,
 )
@@ -135,7 +134,7 @@ def _may_go(
     """Drop a table that is not being loaded; return whether it is, or would be with ``dry_run``."""
 
     def work() -> bool:
-        if not lock_for_now(connection, table):
+        if not resource_lock.take_for_now(connection, table):
             return False
         return dry_run or _drop(connection, table, oid)
 

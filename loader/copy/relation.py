@@ -1,13 +1,12 @@
-"""A connection and a resource id -> the relation that a load works on: its names, lock and mark.
+"""A connection and a resource id -> the relation that a load works on: its names and its mark.
 
-The lock's key is a hash of the resource id, which is also in the shadow's name. Holds names.
+Holds names.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 import unicodedata
 from dataclasses import dataclass
 
@@ -15,16 +14,12 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy.database import ours
-from loader.errors import LoadInProgress, UsageError
+from loader.errors import UsageError
 
 SHADOW_PREFIX = "_aircan_"
 MARK = "of a table that AirCan has loaded"
 _FOR = f"{MARK} for "
 _MAX_RESOURCE_ID_BYTES = 63 - len("__id_seq")
-# The server needs a moment to notice that the last load has closed its connection.
-_LOCK_GIVE_UP_AFTER_S = 1.0
-_LOCK_PAUSE_S = 0.05
 SCHEMA = "public"  # CKAN's DataStore knows no other
 
 
@@ -176,39 +171,6 @@ class Relation:
         return bool(row and row[0])
 
 
-def lock(relation: Relation) -> None:
-    """Take the resource's lock, held until the connection closes.
-
-    Raises:
-        LoadInProgress: Another load of this resource is running.
-    """
-    give_up_at = time.monotonic() + _LOCK_GIVE_UP_AFTER_S
-    while not _try_lock(relation):
-        if time.monotonic() > give_up_at:
-            raise LoadInProgress(
-                f"another load of {relation.name} is running in this database",
-                hint="wait until it has ended, then load again",
-            )
-        time.sleep(_LOCK_PAUSE_S)
-
-
-def _try_lock(relation: Relation) -> bool:
-    with ours("locking the resource"):
-        row = relation.connection.execute(
-            "SELECT pg_try_advisory_lock(%s)", (lock_key(digest(relation.name)),)
-        ).fetchone()
-    return bool(row and row[0])
-
-
-def lock_for_now(connection: psycopg.Connection[TupleRow], resource_id: str) -> bool:
-    """Take a resource's lock until the transaction's end; return False if it is being loaded."""
-    with ours("looking for running loads"):
-        row = connection.execute(
-            "SELECT pg_try_advisory_xact_lock(%s)", (lock_key(digest(resource_id)),)
-        ).fetchone()
-    return bool(row and row[0])
-
-
 def mark(site: str, dataset_id: str) -> str:
     """Return the comment of the ``_id`` sequence of a table that a load into a CKAN has made.
 
@@ -236,8 +198,3 @@ def names_a_site(comment: str | None) -> bool:
 def digest(resource_id: str) -> str:
     """Return the hash of a resource id that its shadows' names hold."""
     return hashlib.sha256(resource_id.encode()).hexdigest()[:16]
-
-
-def lock_key(digest_: str) -> int:
-    """Return the key of the advisory lock of a resource, by its ``digest``."""
-    return int.from_bytes(bytes.fromhex(digest_), "big", signed=True)

@@ -22,14 +22,13 @@ from psycopg.rows import TupleRow
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.schema import CreateTable
 
-from loader.copy import locks
+from loader.copy import locks, resource_lock
 from loader.copy.database import DDL_DIALECT, ours
 from loader.copy.relation import (
     SCHEMA,
     SHADOW_PREFIX,
     Relation,
     digest,
-    lock_key,
     qualified,
 )
 from loader.errors import TableBusy
@@ -248,7 +247,7 @@ def drop_all_orphans(connection: psycopg.Connection[TupleRow], *, dry_run: bool)
 
 def _drop_orphan(connection: psycopg.Connection[TupleRow], table: str, *, dry_run: bool) -> bool:
     """Drop a shadow whose resource is not being loaded, unless ``dry_run``; tell whether it is."""
-    key = lock_key(table.removeprefix(SHADOW_PREFIX).split("_")[0])
+    key = resource_lock.key_of(table.removeprefix(SHADOW_PREFIX).split("_")[0])
     row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (key,)).fetchone()
     is_orphan = bool(row and row[0])
     if is_orphan and not dry_run:

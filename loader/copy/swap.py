@@ -23,6 +23,7 @@ from psycopg.rows import TupleRow
 
 from loader.copy import (
     carry_over,
+    changes,
     concurrent_rows,
     concurrent_writes,
     indexes,
@@ -56,7 +57,7 @@ def swap(
     relation: Relation,
     last_id: int,
     rows: int | None = None,
-    others: concurrent_writes.Others | None = None,
+    others: changes.Others | None = None,
 ) -> Swapped:
     """Put the shadow in the live table's place.
 
@@ -160,11 +161,11 @@ class _State:
 
     last_id: int
     rows: int | None
-    others: concurrent_writes.Others | None
+    others: changes.Others | None
     carried: int = 0
     blocks_writers: bool = False
 
-    def with_more(self, before: concurrent_writes.Before, carried: int) -> _State:
+    def with_more(self, before: changes.Before, carried: int) -> _State:
         """Return the state after more rows have been carried over."""
         assert self.others is not None  # noqa: S101  # without, nothing is carried over
         return replace(
@@ -191,18 +192,18 @@ def _settle_others(relation: Relation, state: _State) -> tuple[_State, list[str]
     others = state.others
     if others is None:
         return state, []
-    changes = concurrent_writes.notice(relation, others.before)
-    if others.policy == "refuse" and changes:
-        raise changes.refused(relation.name)
+    found = concurrent_writes.notice(relation, others.before)
+    if others.policy == "refuse" and found:
+        raise found.refused(relation.name)
     if others.policy == "keep":
         # If writers have been blocked since, the whole table has been read already.
-        may_hide = changes.may_hide and not state.blocks_writers
-        if changes.inserted > concurrent_rows.MOST_UNDER_LOCK or may_hide:
+        may_hide = found.may_hide and not state.blocks_writers
+        if found.inserted > concurrent_rows.MOST_UNDER_LOCK or may_hide:
             raise _Behind
-        if changes.inserted:
-            carried = concurrent_rows.carry_over(relation, changes.free, state.last_id)
+        if found.inserted:
+            carried = concurrent_rows.carry_over(relation, found.free, state.last_id)
             state = state.with_more(others.before, carried)
-    return state, changes.warnings(state.carried)
+    return state, found.warnings(state.carried)
 
 
 def _swap(

@@ -23,7 +23,7 @@ from loader import Options, errors, load, pipeline
 from loader.ckan.client import Ckan
 from loader.ckan.settings import BatchSettings
 from loader.cli import commands as cli
-from loader.copy import database, gone, locks, relation, shadow
+from loader.copy import database, gone, locks, relation, resource_lock, shadow
 from loader.pipeline import register
 
 OLD = "tree,height\nLinde,12\nEiche,20\n"
@@ -473,7 +473,7 @@ def test_cleanup_drops_the_tables_of_what_is_gone(
 def test_cleanup_leaves_alone_what_is_being_loaded(portal: Portal, tables: dict[str, str]):
     url = portal.datastore_url
     with closing(database.connect(url, "test")) as connection:
-        relation.lock(relation.Relation(connection, relation.name(tables["gone"])))
+        resource_lock.take(relation.Relation(connection, relation.name(tables["gone"])))
         assert tables["gone"] not in clean(**portal.environment)
         assert has_table(portal, tables["gone"])
 

@@ -23,7 +23,7 @@ from portal import PASSWORD, Portal
 from unsteady import Unsteady
 
 from loader import errors
-from loader.copy import database, locks, relation, shadow, slots
+from loader.copy import database, locks, relation, resource_lock, shadow, slots
 from loader.factory import conf, selection, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.cleanup import clean_up
@@ -1237,7 +1237,7 @@ def test_register_leaves_the_table_of_another_load(portal_212, run):
     resource_id = run.conf.resource_id
     leave_out(portal_212, resource_id)
     with closing(psycopg.connect(portal_212.datastore_url, autocommit=True)) as other:
-        relation.lock(relation.Relation(other, relation.name(resource_id)))
+        resource_lock.take(relation.Relation(other, relation.name(resource_id)))
         with pytest.raises(errors.CkanNotFound, match="could not be dropped"):
             tasks.register(run)
     assert has_table(portal_212, resource_id)

@@ -12,7 +12,7 @@ from cases import in_turn, pairwise
 from datastore import create, install_ckan, rows_of, shadows, wait_for
 from test_swap import AtStep, Reader, write
 
-from loader.copy import concurrent_rows, concurrent_writes, free_ids, locks
+from loader.copy import concurrent_rows, concurrent_writes, free_ids, gaps, locks
 from loader.errors import NotADataStoreTable, TableChanged
 from loader.options import Options
 from loader.pipeline import load
@@ -928,12 +928,14 @@ GAPS = "DELETE FROM t WHERE _id % 7 = 0 OR _id % 100000 BETWEEN 5001 AND 5003"
 
 @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
 @pytest.mark.parametrize(
-    ("limit", "value"), [("MOST_GAPS", 3), ("LOOK_MS", 1)], ids=["many gaps", "a large table"]
+    ("module", "limit", "value"),
+    [(gaps, "MOST_GAPS", 3), (free_ids, "LOOK_MS", 1)],
+    ids=["many gaps", "a large table"],
 )
 def test_where_gaps_are_not_known_the_statistics_are_asked(
-    datastore_url_18, database_18, tmp_path, monkeypatch, limit, value, policy
+    datastore_url_18, database_18, tmp_path, monkeypatch, module, limit, value, policy
 ):
-    monkeypatch.setattr(free_ids, limit, value)
+    monkeypatch.setattr(module, limit, value)
     install_ckan(database_18)
     create(database_18, "t", "n bigint, name text")
     database_18.execute("ALTER TABLE t DISABLE TRIGGER zfulltext")
@@ -1032,7 +1034,7 @@ def test_rows_in_more_gaps_than_are_known_are_kept_once(
     datastore_url_18, database_18, tmp_path, monkeypatch, most
 ):
     """Those that come while the first ones are kept, too."""
-    monkeypatch.setattr(free_ids, "MOST_GAPS", most)
+    monkeypatch.setattr(gaps, "MOST_GAPS", most)
     install_ckan(database_18)
     load(write(tmp_path / "first.csv", 1000), Options("t", datastore_url_18))
     put = (

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loader.copy import database as connections
-from loader.copy import free_ids
-from loader.copy.free_ids import ALL, Free
+from loader.copy import free_ids, gaps
+from loader.copy.gaps import ALL, Free
 from loader.copy.relation import Relation, name
 
 SMALL = range(-10, 30)
@@ -42,7 +42,7 @@ def test_what_is_taken_is_free_no_more(takings):
 @given(st.sets(st.sampled_from(SMALL)), st.integers(1, 5))
 def test_of_many_gaps_the_largest_are_known(taken, most):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(free_ids, "MOST_GAPS", most)
+        patch.setattr(gaps, "MOST_GAPS", most)
         free = ALL.without(runs_of(taken))
     assert free_of(free) <= set(SMALL) - taken
     assert len(free.gaps) <= most
