@@ -35,7 +35,7 @@ def tell(run: Run, conf: Mapping[str, Any], reason: str) -> None:
     try:
         parts = list(_parts(run, conf))
     except Exception as error:  # noqa: BLE001  the outermost edge: nobody hears this thread
-        _log.warning("CKAN was not told how %s ended: %s", run.run_id, said(error))
+        _log.warning("CKAN was not told how %s ended: %s", run.run_id, loggable(error))
         return
     end = time.monotonic() + _LONGEST_S
     for number, part in enumerate(parts):
@@ -57,10 +57,10 @@ def _tell_of(run: Run, reason: str) -> None:
             _log.warning("how %s of %s ended is unknown: %s", run.conf.resource_id, run.run_id, end)
     except Exception as error:  # noqa: BLE001  as above
         named = run.conf.resource_id
-        _log.warning("CKAN was not told how %s of %s ended: %s", named, run.run_id, said(error))
+        _log.warning("CKAN was not told how %s of %s ended: %s", named, run.run_id, loggable(error))
 
 
-def said(error: Exception) -> str:
+def loggable(error: Exception) -> str:
     """Return what a log may say of an error: the texts of others may hold secrets."""
     return str(error) if isinstance(error, AircanError) else type(error).__name__
 

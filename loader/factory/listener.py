@@ -61,7 +61,7 @@ def _tell(ended: _Ended) -> None:
     try:
         artifacts, settings = on_airflow.artifacts(), on_airflow.settings(ended.dag_id)
     except Exception as error:  # noqa: BLE001  the outermost edge: nobody hears this thread
-        _log.warning("CKAN was not told how %s ended: %s", ended.run_id, ending.said(error))
+        _log.warning("CKAN was not told how %s ended: %s", ended.run_id, ending.loggable(error))
         return
     run = Run(ended.dag_id, ended.run_id, artifacts, on_airflow.connection, settings)
     ending.tell(run, ended.conf, ended.reason)

@@ -9,7 +9,6 @@ import pytest
 from datastore import rows_of, shadows
 from http_server import HttpServer
 
-import loader
 from loader import AircanError, Options, Report, errors, load
 from loader.embedded import server
 from loader.net.limits import Limits
@@ -175,11 +174,6 @@ def test_an_interrupt_is_an_error_like_others_and_leaves_nothing(
     assert caught.value.report.resource_id == "people"
     assert rows_of(database_18, "people") == [(1, "Ann"), (2, "Bo")]
     assert shadows(database_18) == []
-
-
-@pytest.mark.parametrize("name", loader.__all__)
-def test_what_is_promised_is_there(name):
-    assert getattr(loader, name).__doc__
 
 
 def test_options_cannot_be_changed_afterwards():
