@@ -7,7 +7,7 @@ Outcomes, or a descriptor as a dict. Holds nothing of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from typing_extensions import Unpack
@@ -63,6 +63,7 @@ def reload(
         UsageError: No CKAN is named, or the resource has no file.
         AircanError: As ``load``.
     """
+    _refuse_others("reload", ReloadOptions, options)
     return reloading.reload(resource_id, Options(**options), progress)
 
 
@@ -85,6 +86,7 @@ def reload_dataset(
         UsageError: No CKAN is named.
         CkanError: CKAN does not tell the dataset. What fails later is in an Outcome.
     """
+    _refuse_others("reload_dataset", ReloadOptions, options)
     return reloading.reload_dataset(name, Options(**options), force=force, progress=progress)
 
 
@@ -105,6 +107,7 @@ def reload_all(
         UsageError: No CKAN is named.
         CkanError: CKAN does not tell its datasets. What fails later is in an Outcome.
     """
+    _refuse_others("reload_all", ReloadOptions, options)
     return reloading.reload_all(Options(**options), force=force, progress=progress)
 
 
@@ -118,6 +121,7 @@ def infer(source: str | os.PathLike[str], /, **options: Unpack[ReadOptions]) -> 
     Raises:
         AircanError: As ``load`` raises for the source and its header.
     """
+    _refuse_others("infer", ReadOptions, options)
     return describe.infer(source, Options(**options))
 
 
@@ -132,4 +136,11 @@ def validate(source: str | os.PathLike[str], /, **options: Unpack[ReadOptions]) 
         AircanError: As ``load`` raises for the source and its header.
         UsageError: A pattern, a format or another constraint of the schema cannot be used.
     """
+    _refuse_others("validate", ReadOptions, options)
     return describe.validate(source, Options(**options))
+
+
+def _refuse_others(called: str, kind: type, given: Mapping[str, object]) -> None:
+    """Refuse keywords that another call takes: they would be taken, and do nothing."""
+    if others := sorted(given.keys() - kind.__annotations__.keys()):
+        raise TypeError(f"{called}() got an unexpected keyword argument {others[0]!r}")

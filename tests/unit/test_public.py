@@ -68,6 +68,23 @@ def test_a_dag_file_that_imports_the_package_imports_nothing_of_weight():
     assert not weighty & set(said.stdout.split())
 
 
+# call: a keyword that it does not take, though another call does
+OTHERS = {
+    "load": (lambda: loader.load("a.csv", force=True), "force"),
+    "reload": (lambda: loader.reload("a", dataset_id="b"), "dataset_id"),
+    "reload_dataset": (lambda: loader.reload_dataset("a", resource_id="b"), "resource_id"),
+    "reload_all": (lambda: loader.reload_all(resource_id="b"), "resource_id"),
+    "infer": (lambda: loader.infer("a.csv", lanes=2), "lanes"),
+    "validate": (lambda: loader.validate("a.csv", mode="append"), "mode"),
+}
+
+
+@pytest.mark.parametrize(("call", "keyword"), OTHERS.values(), ids=OTHERS)
+def test_a_keyword_that_a_call_does_not_take_is_a_type_error(call, keyword):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{keyword}'"):
+        call()
+
+
 # Types
 
 
