@@ -226,22 +226,29 @@ def reload(
                 report = reloading.reload(resource_id, options, progress)
             output.print_report(report, as_json)
             return
-        outcomes: list[Outcome] = []
-        try:
-            with output.progress() as progress:
-                many = (
-                    reloading.reload_all(options, force=force, progress=progress)
-                    if dataset is None
-                    else reloading.reload_dataset(dataset, options, force=force, progress=progress)
-                )
-                outcomes.extend(many)
-        finally:  # what was done is told, also when the rest cannot be
-            if outcomes:
-                output.print_outcomes(outcomes, as_json)
+        outcomes = _reload_several(dataset, options, force=force, as_json=as_json)
     if not outcomes:
         output.print_outcomes(outcomes, as_json)
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _reload_several(
+    dataset: str | None, options: Options, *, force: bool, as_json: bool
+) -> list[Outcome]:
+    """Load the files of a dataset, or of all; print what became of each, if there is any."""
+    outcomes: list[Outcome] = []
+    try:
+        with output.progress() as progress:
+            outcomes.extend(
+                reloading.reload_all(options, force=force, progress=progress)
+                if dataset is None
+                else reloading.reload_dataset(dataset, options, force=force, progress=progress)
+            )
+    finally:  # what was done is printed, also when the rest fails
+        if outcomes:
+            output.print_outcomes(outcomes, as_json)
+    return outcomes
 
 
 @app.command(cls=_Command, short_help="Print what SOURCE is: a Resource descriptor.")
