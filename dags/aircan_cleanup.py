@@ -2,11 +2,11 @@
 
 from airflow.sdk import DAG, task
 
-from loader.factory import conf, environment, on_airflow, wiring
+from loader.factory import conf, dag_parts, environment, on_airflow
 
 with DAG(
     "aircan_cleanup",
-    **wiring.common("aircan_cleanup", conf.CLEANUP, __doc__)
+    **dag_parts.arguments("aircan_cleanup", conf.CLEANUP, __doc__)
     | {"schedule": environment.CLEANUP_SCHEDULE.tolerant(), "max_active_runs": 1},
 ):
 

@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG
 
-from loader.factory import conf, wiring
+from loader.factory import conf, dag_parts
 
-with DAG("aircan_load", **wiring.common("aircan_load", conf.LOAD, __doc__)):
-    wiring.load_one()
+with DAG("aircan_load", **dag_parts.arguments("aircan_load", conf.LOAD, __doc__)):
+    dag_parts.load()

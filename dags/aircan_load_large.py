@@ -2,9 +2,9 @@
 
 from airflow.sdk import DAG
 
-from loader.factory import conf, environment, wiring
+from loader.factory import conf, dag_parts, environment
 
-_COMMON = wiring.common("aircan_load_large", conf.LOAD, __doc__)
+_COMMON = dag_parts.arguments("aircan_load_large", conf.LOAD, __doc__)
 _NAMED = {
     "queue": environment.LARGE_QUEUE.tolerant(),
     "pool": environment.LARGE_POOL.tolerant(),
@@ -19,4 +19,4 @@ with DAG(
         "default_args": _COMMON["default_args"] | _WORKERS,
     },
 ):
-    wiring.load_one()
+    dag_parts.load()

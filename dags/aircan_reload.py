@@ -2,9 +2,9 @@
 
 from airflow.sdk import DAG, task, task_group
 
-from loader.factory import conf, on_airflow, wiring
+from loader.factory import conf, dag_parts, on_airflow
 
-with DAG("aircan_reload", **wiring.common("aircan_reload", conf.RELOAD, __doc__)):
+with DAG("aircan_reload", **dag_parts.arguments("aircan_reload", conf.RELOAD, __doc__)):
 
     @task
     def find() -> list[int]:
@@ -12,6 +12,6 @@ with DAG("aircan_reload", **wiring.common("aircan_reload", conf.RELOAD, __doc__)
 
     @task_group
     def resource(number: int) -> None:  # noqa: ARG001  (its tasks know theirs by their map index)
-        wiring.load_one()
+        dag_parts.load()
 
     resource.expand(number=find())

@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG
 
-from loader.factory import conf, wiring
+from loader.factory import conf, dag_parts
 
-with DAG("aircan_validate", **wiring.common("aircan_validate", conf.VALIDATE, __doc__)):
-    wiring.validate_one()
+with DAG("aircan_validate", **dag_parts.arguments("aircan_validate", conf.VALIDATE, __doc__)):
+    dag_parts.validate()

@@ -1,6 +1,7 @@
-"""The calls of the library: their keywords are the fields of ``Options``.
+"""The library's calls: load, reload, infer, validate, with every option as a typed keyword.
 
-Holds nothing of its own.
+In: a source or a resource, and keywords that are the fields of ``Options``. Out: a Report,
+Outcomes, or a descriptor as a dict. Holds nothing of its own.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from loader import resources
-from loader.options import Options, completed
-from loader.pipeline import load as _load
+from typing_extensions import Unpack
+
+from loader import describe, pipeline, reloading
+from loader.options import LoadOptions, Options, ReadOptions, ReloadOptions, completed
 from loader.progress import Progress
-from loader.report import Report
-from loader.resources import Outcome
+from loader.report import Outcome, Report
 
 
 def load(
@@ -22,7 +23,7 @@ def load(
     /,  # the options have a `source`, too
     *,
     progress: Progress | None = None,
-    **options: Any,  # noqa: ANN401  (Options names and types them)
+    **options: Unpack[LoadOptions],
 ) -> Report:
     """Load a CSV into a DataStore table, which is replaced when the new one is whole.
 
@@ -39,17 +40,30 @@ def load(
             ``error.report`` tells how far the load came, and is None if a wrong option kept it
             from beginning.
     """
-    return _load(source, completed(Options(**options)), progress)
+    return pipeline.load(source, completed(Options(**options)), progress)
 
 
 def reload(
     resource_id: str,
     *,
     progress: Progress | None = None,
-    **options: Any,  # noqa: ANN401
+    **options: Unpack[ReloadOptions],
 ) -> Report:
-    """Load the file of a resource that CKAN knows, as CKAN describes it; see ``load``."""
-    return resources.reload(resource_id, Options(**options), progress)
+    """Load the file of a resource that CKAN knows, as CKAN describes it.
+
+    Args:
+        resource_id: The resource.
+        progress: As for ``load``.
+        **options: As for ``load``; what they leave open of the file, the resource says.
+
+    Returns:
+        What was loaded.
+
+    Raises:
+        UsageError: No CKAN is named, or the resource has no file.
+        AircanError: As ``load``.
+    """
+    return reloading.reload(resource_id, Options(**options), progress)
 
 
 def reload_dataset(
@@ -57,7 +71,7 @@ def reload_dataset(
     *,
     force: bool = False,
     progress: Progress | None = None,
-    **options: Any,  # noqa: ANN401
+    **options: Unpack[ReloadOptions],
 ) -> Iterator[Outcome]:
     """Load the files of a dataset; yield what became of each.
 
@@ -65,16 +79,57 @@ def reload_dataset(
         name: The dataset's name or id.
         force: Load those too whose file is in the DataStore already.
         progress: As for ``load``.
-        **options: As for ``load``.
+        **options: As for ``reload``.
+
+    Raises:
+        UsageError: No CKAN is named.
+        CkanError: CKAN does not tell the dataset. What fails later is in an Outcome.
     """
-    return resources.reload_dataset(name, Options(**options), force=force, progress=progress)
+    return reloading.reload_dataset(name, Options(**options), force=force, progress=progress)
 
 
 def reload_all(
     *,
     force: bool = False,
     progress: Progress | None = None,
-    **options: Any,  # noqa: ANN401
+    **options: Unpack[ReloadOptions],
 ) -> Iterator[Outcome]:
-    """Do as ``reload_dataset`` does, for every dataset that the token may see."""
-    return resources.reload_all(Options(**options), force=force, progress=progress)
+    """Do as ``reload_dataset`` does, for every dataset that the token may see.
+
+    Args:
+        force: As for ``reload_dataset``.
+        progress: As for ``load``.
+        **options: As for ``reload``.
+
+    Raises:
+        UsageError: No CKAN is named.
+        CkanError: CKAN does not tell its datasets. What fails later is in an Outcome.
+    """
+    return reloading.reload_all(Options(**options), force=force, progress=progress)
+
+
+def infer(source: str | os.PathLike[str], /, **options: Unpack[ReadOptions]) -> dict[str, Any]:
+    """Return what the beginning of a source tells, as a frictionless Resource descriptor.
+
+    Args:
+        source: As for ``load``.
+        **options: Those of ``load`` that say how the file is to be read.
+
+    Raises:
+        AircanError: As ``load`` raises for the source and its header.
+    """
+    return describe.infer(source, Options(**options))
+
+
+def validate(source: str | os.PathLike[str], /, **options: Unpack[ReadOptions]) -> dict[str, Any]:
+    """Return frictionless's report on every row of a source, constraints included.
+
+    Args:
+        source: As for ``load``.
+        **options: As for ``infer``.
+
+    Raises:
+        AircanError: As ``load`` raises for the source and its header.
+        UsageError: A pattern, a format or another constraint of the schema cannot be used.
+    """
+    return describe.validate(source, Options(**options))

@@ -14,10 +14,10 @@ from typing import Any
 from frictionless import Checklist, Dialect, Resource
 
 from loader.errors import SourceError, UsageError, memory_told
-from loader.net.uri import split_scheme
+from loader.net.uri import mask_uri, split_scheme
 from loader.options import Options, default_resource_id
 from loader.scan.reading import Reading, read
-from loader.source import mask_uri
+from loader.source.content import open_content
 from loader.types import schema
 from loader.types.constraints import Constraints
 
@@ -33,7 +33,8 @@ def infer(uri: str | os.PathLike[str], options: Options = Options()) -> dict[str
         AircanError: As ``loader.load`` raises for the source and its header.
     """
     uri = os.fspath(uri)
-    with memory_told(), read(uri, options) as reading:
+    with memory_told(), open_content(uri, options.source) as content:
+        reading = read(content.stream, options.reading)
         return {
             "name": _name(uri),
             "type": "table",
@@ -57,7 +58,8 @@ def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[
         UsageError: A pattern, a format or another constraint of the schema cannot be used.
     """
     uri = os.fspath(uri)
-    with memory_told(), read(uri, options) as reading:
+    with memory_told(), open_content(uri, options.source) as content:
+        reading = read(content.stream, options.reading)
         lost: list[Exception] = []
         constraints = Constraints(_schema(reading, options))
         resource = Resource(

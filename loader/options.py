@@ -11,25 +11,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import NoneType
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args, get_origin, get_type_hints
 
-from loader.ckan.settings import BatchSettings
-from loader.copy.settings import FtsIndex, FullText, OnConcurrentWrites
+from loader.choices import FtsIndex, FullText, Mode, OnConcurrentWrites, OnTypeError, Via
+from loader.ckan.settings import BatchSettings, SendSettings
+from loader.copy.settings import CopySettings
 from loader.errors import UsageError
-from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, file_name, mask_uri
+from loader.net.guard import ALLOWED_HOSTS, Guard
+from loader.net.settings import SourceSettings
+from loader.net.uri import file_name, mask_uri
+from loader.scan.settings import ReadSettings
 
-OnTypeError = Literal["fail", "widen"]
-Mode = Literal["replace", "append", "upsert"]
-Via = Literal["auto", "copy", "api"]
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "full_text": get_args(FullText),
-    "fts_index": get_args(FtsIndex),
-    "on_type_error": get_args(OnTypeError),
-    "on_concurrent_writes": get_args(OnConcurrentWrites),
-    "mode": get_args(Mode),
-    "via": get_args(Via),
-}
 _FROM_0 = range(sys.maxsize)
 _TEXT = ((str, NoneType), "a string, or None")
 _PATH = ((str, os.PathLike, NoneType), "a path, or None")
@@ -40,10 +32,10 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("rejects", "rejects_folder"), _PATH),
     **dict.fromkeys(("schema", "dialect"), _DESCRIPTOR),
     "key": ((Sequence,), "a sequence of columns' names"),
-    "source": ((SourceSettings,), "loader.source.SourceSettings"),
-    "batches": ((BatchSettings,), "loader.ckan.settings.BatchSettings"),
+    "source": ((SourceSettings,), "loader.SourceSettings"),
+    "batches": ((BatchSettings,), "loader.BatchSettings"),
 }
-_MOST_LANES = 64
+MOST_LANES = 64
 _MOST_DEFAULT_LANES = 4  # more only help a server with many cores and fast disks
 # Only these: trips.2020.csv and trips.2021.csv are two tables.
 _ENDINGS = {"csv", "tsv", "tab", "txt", "gz", "bz2", "xz", "zst", "zip"}
@@ -132,8 +124,8 @@ class Options:
         if self.header_row is not None:
             _check_number("header_row", self.header_row, _FROM_0, "counted from 1; 0 for none")
         if self.lanes is not None:
-            hint = f"a number from 1 to {_MOST_LANES}"
-            _check_number("lanes", self.lanes, range(1, _MOST_LANES + 1), hint)
+            hint = f"a number from 1 to {MOST_LANES}"
+            _check_number("lanes", self.lanes, range(1, MOST_LANES + 1), hint)
         if self.max_loads is not None:
             _check_number("max_loads", self.max_loads, range(1, sys.maxsize), "1 or more")
         if isinstance(self.key, str) or not all(isinstance(name, str) for name in self.key):
@@ -142,6 +134,88 @@ class Options:
             raise UsageError("key names a column twice", hint="once is enough")
         if self.key and self.mode == "append":
             raise UsageError("append needs no key", hint="rows are put in by a key with upsert")
+
+    @property
+    def copying(self) -> CopySettings:
+        """How its rows get into the table by COPY."""
+        return CopySettings(
+            mode=self.mode,
+            key=self.key,
+            full_text=self.full_text,
+            fts_index=self.fts_index,
+            lanes=self.lanes or default_lanes(),
+            max_loads=self.max_loads,
+            on_concurrent_writes=self.on_concurrent_writes,
+        )
+
+    @property
+    def sending(self) -> SendSettings:
+        """How its rows get into the table through CKAN's API."""
+        return SendSettings(self.mode, self.key, self.on_concurrent_writes, self.batches)
+
+    @property
+    def reading(self) -> ReadSettings:
+        """How the table is to be read."""
+        return ReadSettings(
+            schema=self.schema,
+            dialect=self.dialect,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            header_row=self.header_row,
+            max_bad_rows=self.max_bad_rows,
+        )
+
+
+# What a field may be that has a closed set of values, as its type says.
+_CHOICES: dict[str, tuple[str, ...]] = {
+    name: get_args(kind)
+    for name, kind in get_type_hints(Options).items()
+    if get_origin(kind) is Literal
+}
+
+
+class ReadOptions(TypedDict, total=False):
+    """Keywords for reading a file: the fields of ``Options`` that ``infer`` and ``validate`` use.
+
+    These three classes say the fields once more, since no type checker takes the keywords of a
+    call from a dataclass (PEP 692 needs a TypedDict); a test holds them to ``Options``.
+    """
+
+    schema: Mapping[str, object] | None
+    encoding: str | None
+    dialect: Mapping[str, object] | None
+    delimiter: str | None
+    header_row: int | None
+    source: SourceSettings
+
+
+class ReloadOptions(ReadOptions, total=False):
+    """Keywords for loading a resource of a CKAN: all fields of ``Options`` but its ids."""
+
+    datastore_url: str | None
+    ckan_url: str | None
+    ckan_token: str | None
+    ckan_guard: Guard | None
+    mode: Mode
+    key: Sequence[str]
+    via: Via
+    lanes: int | None
+    max_loads: int | None
+    full_text: FullText
+    fts_index: FtsIndex
+    max_bad_rows: int
+    rejects: str | os.PathLike[str] | None
+    rejects_folder: str | os.PathLike[str] | None
+    on_type_error: OnTypeError
+    on_concurrent_writes: OnConcurrentWrites
+    batches: BatchSettings
+
+
+class LoadOptions(ReloadOptions, total=False):
+    """Keywords for a load: all fields of ``Options``."""
+
+    resource_id: str | None
+    dataset_id: str | None
 
 
 def default_resource_id(uri: str) -> str:

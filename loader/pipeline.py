@@ -13,12 +13,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING
 
-from loader.copy import database, relation
+from loader.choices import TakenVia
+from loader.copy import database
 from loader.copy import destination as via_copy
 from loader.destination import Way
 from loader.embedded import server as embedded
@@ -38,14 +39,16 @@ from loader.errors import (
     memory_told,
 )
 from loader.net.failures import changed
+from loader.net.uri import mask_uri
 from loader.options import Options, default_resource_id
 from loader.progress import Progress, Silent
 from loader.report import BadRows, Report
 from loader.scan import rowless
-from loader.scan.reading import Reading, is_certain, read
+from loader.scan.reading import Reading, read
 from loader.scan.rejects import Rejects, check_place, remove_leftovers, remove_stale
 from loader.scan.scan import Scan
-from loader.source import Identity, mask_uri
+from loader.source.content import Content, open_content
+from loader.source.identity import Identity
 from loader.source.local import local_path
 from loader.steps import BeforeColumnsChange, Steps
 from loader.types import datatypes
@@ -53,14 +56,15 @@ from loader.types.schema import Column
 from loader.types.verdict import Verdict
 
 if TYPE_CHECKING:
-    from loader.ckan.client import Ckan, Table
+    from loader.ckan.client import Ckan
     from loader.ckan.destination import Batching
+    from loader.ckan.tables import Table
 
 _log = logging.getLogger(__name__)
 
 # Who may not copy may still call CKAN's API. It empties the table first: a fault that may pass,
 # such as a restart of the database, is no reason to take it.
-_CLOSED_WAYS = (AuthenticationFailed, PermissionDenied)
+_DENIALS = (AuthenticationFailed, PermissionDenied)
 _NOT_NAMED = "the DataStore's database is not named"
 _UNTOUCHED = "the old table is as it was"
 # What has become of the table, by Way.loaded.
@@ -197,13 +201,14 @@ def register(report: Report, options: Options = Options()) -> None:
     ckan = _named(options)
     if ckan is None:
         raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
-    try:
-        _register(ckan, report)
-    except AircanError as error:
-        if not _is_gone(ckan, report.resource_id):
-            raise
-        dropped = _withdraw(ckan, report, options)
-        raise _gone(report.resource_id, dropped=dropped) from error
+    with ckan:
+        try:
+            _register(ckan, report)
+        except AircanError as error:
+            if not _is_gone(ckan, report.resource_id):
+                raise
+            dropped = _withdraw(ckan, report, options)
+            raise _gone(report.resource_id, dropped=dropped) from error
 
 
 def _named(options: Options) -> Ckan | None:
@@ -251,7 +256,7 @@ def _gone(resource_id: str, *, dropped: bool) -> CkanNotFound:
     )
 
 
-def find_way(options: Options) -> tuple[Literal["copy", "api"], str]:
+def choose_via(options: Options) -> tuple[TakenVia, str]:
     """Tell which way into the DataStore a load through a CKAN has.
 
     Args:
@@ -268,11 +273,9 @@ def find_way(options: Options) -> tuple[Literal["copy", "api"], str]:
     url = options.datastore_url
     if not url:
         return "api", _NOT_NAMED
-    names = relation.name(options.resource_id or "")
     try:
-        with closing(database.connect(database.normalise_url(url), "rights")) as connection:
-            relation.check_rights(connection, names)
-    except _CLOSED_WAYS as error:
+        via_copy.check_rights(database.normalise_url(url), options.resource_id or "")
+    except _DENIALS as error:
         return "api", str(error)
     return "copy", ""
 
@@ -329,8 +332,8 @@ class _Load:
 
     def run(self, *, registers: bool) -> None:
         """Take the source's rows in, let readers see them, tell CKAN."""
-        ckan = self._ckan()
         with ExitStack() as stack:
+            ckan = self._ckan(stack)
             self.way = way = self._open(stack, ckan)
             done, md5 = self._take_until_settled(way, hashed=ckan is not None)
             with self._withdrawn_if_gone(ckan, way):
@@ -381,8 +384,8 @@ class _Load:
 
     def convert(self, rows: IO[bytes]) -> Table | None:
         """Write the source's rows down, as CKAN's API shall have them; return the old table."""
-        ckan = self._named_ckan()
         with ExitStack() as stack:
+            ckan = self._named_ckan(stack)
             self.way = way = self._open_api(stack, ckan)
             done, self.report.hash = self._take_until_settled(way, hashed=True)
             self.report.rows, warnings = way.write(done, rows)
@@ -394,8 +397,8 @@ class _Load:
         self, rows: Iterator[bytes], converted: Converted, on_replacing: Callable[[], None]
     ) -> None:
         """Send rows that were written down."""
-        ckan = self._named_ckan()
         with ExitStack() as stack:
+            ckan = self._named_ckan(stack)
             self.way = way = self._open_api(stack, ckan)
             table = way.table if converted.is_replacing else converted.table
             way.go_on(table, on_replacing)
@@ -413,13 +416,13 @@ class _Load:
         """Return what has become of the table, should the load stop now."""
         return _OUTCOMES[self.way.loaded if self.way else False]
 
-    def _named_ckan(self) -> Ckan:
-        ckan = self._ckan()
+    def _named_ckan(self, stack: ExitStack) -> Ckan:
+        ckan = self._ckan(stack)
         if ckan is None:
             raise UsageError("there is no CKAN to load through", hint="set AIRCAN_CKAN_URL")
         return ckan
 
-    def _ckan(self) -> Ckan | None:
+    def _ckan(self, stack: ExitStack) -> Ckan | None:
         """Return the CKAN that is named, if any, having seen that it has the resource."""
         ckan = _named(self.options)
         if ckan is None:
@@ -431,6 +434,7 @@ class _Load:
                 "a resource's id is needed to load into CKAN",
                 hint="name it with --resource-id, or unset AIRCAN_CKAN_URL to load without CKAN",
             )
+        stack.enter_context(ckan)
         ckan.check_editable(self.options.resource_id)
         settings = ckan.fetching(self.uri, self.options.resource_id, self.options.source)
         self.options = replace(self.options, source=settings)
@@ -452,7 +456,7 @@ class _Load:
                 if url:
                     return self._open_copy(stack, url, ckan)
                 self._warn_of_api(_NOT_NAMED)
-            except _CLOSED_WAYS as error:
+            except _DENIALS as error:
                 self._warn_of_api(error)
             except (DatabaseFull, DatabaseUnreachable) as error:
                 error.hint = f"{error.hint}; --via api goes through CKAN's API instead"
@@ -465,7 +469,7 @@ class _Load:
     def _open_copy(self, stack: ExitStack, url: str, ckan: Ckan | None) -> Way:
         url = database.normalise_url(url)
         return stack.enter_context(
-            via_copy.opened(url, self.report.resource_id, self.options, self.steps, ckan)
+            via_copy.opened(url, self.report.resource_id, self.options.copying, self.steps, ckan)
         )
 
     def _open_api(self, stack: ExitStack, ckan: Ckan) -> Batching:
@@ -473,7 +477,7 @@ class _Load:
 
         self.report.via = "api"
         return stack.enter_context(
-            via_api.opened(ckan, self.report.resource_id, self.options, self.steps)
+            via_api.opened(ckan, self.report.resource_id, self.options.sending, self.steps)
         )
 
     def _finish(self, way: Way, done: Scan) -> None:
@@ -499,14 +503,15 @@ class _Load:
             with ExitStack() as stack:
                 again = "beginning again with wider columns"
                 with self.steps.step("infer", again if verdict else "reading the header"):
-                    reading = stack.enter_context(
-                        read(self.uri, self.options, identity, types, hashed=hashed)
+                    content = stack.enter_context(
+                        open_content(self.uri, self.options.source, identity, hashed=hashed)
                     )
-                    self.report.bytes = reading.source.bytes_read
+                    reading = read(content.stream, self.options.reading, types)
+                    self.report.bytes = content.source.bytes_read
                 if verdict and _headers(verdict.columns) != _headers(reading.columns):
                     # All that shows it where a server tells no identity.
-                    raise changed(reading.source.uri)
-                identity = reading.source.identity
+                    raise changed(content.source.uri)
+                identity = content.source.identity
                 verdict = Verdict(
                     verdict.columns if verdict else reading.columns,
                     reading.missing,
@@ -516,14 +521,14 @@ class _Load:
                 way.check(verdict.columns)
                 if reading.guessed_rowless:
                     rowless.check_familiar(reading.columns, way.replaced(), reading.dialect)
-                self.steps.progress.expect(reading.source.size)
+                self.steps.progress.expect(content.source.size)
                 with self.steps.step("copy", "copying rows"):
-                    done = self._take(way, reading, verdict)
-                uncertain = not is_certain(identity)
-                md5 = reading.source.md5() if uncertain or (hashed and not verdict.widened) else ""
+                    done = self._take(way, content, reading, verdict)
+                uncertain = not content.source.is_certain
+                md5 = content.source.md5() if uncertain or (hashed and not verdict.widened) else ""
             before, seen = seen, (done.rows_read, done.blank_lines, md5 if uncertain else "")
             if before not in (None, seen):
-                raise changed(reading.source.uri)
+                raise changed(content.source.uri)
             self.report.warnings += verdict.reasons
             if not verdict.widened:
                 return done, md5 if hashed else ""
@@ -547,13 +552,18 @@ class _Load:
                 types[name] = known
         return types
 
-    def _take(self, way: Way, reading: Reading, verdict: Verdict) -> Scan:
+    def _take(self, way: Way, content: Content, reading: Reading, verdict: Verdict) -> Scan:
         with self._rejects() as rejects:
-            scan = Scan(reading, verdict, rejects, self.steps.progress)
+
+            def advance(rows: int) -> None:
+                self.steps.progress.advance(content.source.bytes_read, rows)
+
+            scan = Scan(reading, verdict, rejects, advance)
             try:
                 stored = way.store(scan)
             finally:
-                self._tell(reading, verdict, scan, rejects)
+                self.report.bytes = content.source.bytes_read
+                self._tell(verdict, scan, rejects)
             if verdict.widened:
                 rejects.discard()
                 return scan
@@ -565,7 +575,7 @@ class _Load:
         if rejects.count and not stored:
             raise _no_row_placed(rejects)
         self.steps.stored = stored
-        self._warn(reading, scan)
+        self._warn(content, reading, scan)
         return scan
 
     def _rejects(self) -> Rejects:
@@ -581,9 +591,8 @@ class _Load:
                 check_place(self.rejects)
         return Rejects(self.rejects, self.options.max_bad_rows)
 
-    def _tell(self, reading: Reading, verdict: Verdict, scan: Scan, rejects: Rejects) -> None:
+    def _tell(self, verdict: Verdict, scan: Scan, rejects: Rejects) -> None:
         """Put into the report what is known, also when the copy failed."""
-        self.report.bytes = reading.source.bytes_read
         self.report.columns = [
             {
                 "id": column.name,
@@ -601,7 +610,7 @@ class _Load:
             first=[{"row": reject.row, "reason": reject.reason} for reject in rejects.first],
         )
 
-    def _warn(self, reading: Reading, scan: Scan) -> None:
+    def _warn(self, content: Content, reading: Reading, scan: Scan) -> None:
         warnings = self.report.warnings
         if reading.preamble:
             warnings.append(
@@ -624,7 +633,7 @@ class _Load:
             warnings.append("left out: the Ctrl-Z at the end, which ends a file of DOS")
         if reading.header_may_be_data:
             warnings.append("the first row looks like data: --header-row 0 loads it as a row")
-        if not (reading.source.end_is_certain or reading.packed):
+        if not content.tells_its_end:
             warnings.append(
                 "the server does not tell where the file ends: had the connection been cut,"
                 " nobody would know"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 STEPS = (
     "infer",
@@ -18,6 +18,9 @@ STEPS = (
     "register",
     "total",
 )
+
+
+Status = Literal["loaded", "unchanged", "skipped", "failed"]  # of one resource of many
 
 
 @dataclass
@@ -117,4 +120,37 @@ class Report:
             "timings_s": {step: round(s, 3) for step, s in self.timings_s.items()},
             "rows_per_second": self.rows_per_second,
             "error": self.error.to_dict() if self.error else None,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one resource of many.
+
+    Attributes:
+        dataset: The dataset's name.
+        resource_id: The resource.
+        name: The resource's name.
+        status: ``loaded``; ``unchanged``: the file is the one in the DataStore; ``skipped``: it
+            is no CSV file; ``failed``.
+        report: Of the load; None if there was none.
+        reason: Why it was not loaded, in one line.
+    """
+
+    dataset: str
+    resource_id: str
+    name: str
+    status: Status
+    report: Report | None = None
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "dataset": self.dataset,
+            "resource_id": self.resource_id,
+            "name": self.name,
+            "status": self.status,
+            "reason": self.reason,
+            "report": self.report.to_dict() if self.report else None,
         }

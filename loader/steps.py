@@ -56,6 +56,10 @@ class Steps:
             perf_counter() - began,
         )
 
+    def warn(self, warning: str) -> None:
+        """Put a warning into the report, where it is told also if the load fails."""
+        self.report.warnings.append(warning)
+
     def ask(self, old: Columns | None, new: Columns) -> None:
         """Ask whether the columns of a table may change, if they do; their order does not count.
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from loader.ckan import shape
+from loader.ckan import definition
+from loader.ckan.definition import Columns
 from loader.ckan.settings import BatchSettings
-from loader.ckan.shape import Columns
 from loader.errors import (
     AircanError,
     Cancelled,
@@ -32,7 +32,8 @@ from loader.errors import (
 )
 
 if TYPE_CHECKING:
-    from loader.ckan.client import Ckan, Table
+    from loader.ckan.client import Ckan
+    from loader.ckan.tables import Table
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     batches = _batches([name for name, _, _ in columns], rows, settings)
     first = next(batches, [])  # a source that fails at once costs no row
     old = ckan.table(resource_id)
-    change = shape.change(resource_id, columns, old) if old else None
+    change = definition.change(resource_id, columns, old) if old else None
     warnings = change.warnings if change else []
     before(old)
     if old is not None:
@@ -110,11 +111,11 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     inserter = _Inserter(ckan, resource_id, settings)
     with _or_nothing(inserter, old):
         if change is None:
-            shape.create(ckan, resource_id, columns)
+            definition.create(ckan, resource_id, columns)
         else:
-            shape.alter(ckan, resource_id, change)
+            definition.alter(ckan, resource_id, change)
         if keys:
-            warnings = warnings + shape.set_key(ckan, resource_id, keys)
+            warnings = warnings + definition.set_key(ckan, resource_id, keys)
         inserter.send_all(chain([first], batches), on_sent)
         inserter.check()
     return Sent(inserter.sent, warnings)
@@ -186,7 +187,7 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
         CkanNotFound: There is no table.
     """
     check(_existing(ckan, resource_id))
-    shape.ensure_key(ckan, resource_id, keys)
+    definition.ensure_key(ckan, resource_id, keys)
     methods = _upsert_methods(ckan)
     sent = 0
     try:

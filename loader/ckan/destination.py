@@ -22,27 +22,30 @@ import pyarrow as pa
 
 from loader.ckan import batches
 from loader.ckan.batches import Sent
-from loader.ckan.client import Ckan, Table
-from loader.ckan.shape import Columns
-from loader.copy import merge
+from loader.ckan.client import Ckan
+from loader.ckan.definition import Columns
+from loader.ckan.settings import SendSettings
+from loader.ckan.tables import Table
 from loader.errors import KeyViolated, SchemaDiffers, SourceError, TableChanged, UsageError
-from loader.options import Options
 from loader.scan.keys import Keys, told
 from loader.scan.scan import Scan
 from loader.steps import Steps
 from loader.types import datatypes
+from loader.types.compare import check_columns
 from loader.types.precision import Limit, limit_of
 from loader.types.schema import Column
 
 
 @contextmanager
-def opened(ckan: Ckan, resource_id: str, options: Options, steps: Steps) -> Iterator[Batching]:
+def opened(
+    ckan: Ckan, resource_id: str, settings: SendSettings, steps: Steps
+) -> Iterator[Batching]:
     """Ask CKAN for the table as it is.
 
     Args:
         ckan: The CKAN that has the resource.
         resource_id: The resource.
-        options: How to load.
+        settings: How to load.
         steps: Are told of every step, and of every batch.
 
     Raises:
@@ -51,7 +54,7 @@ def opened(ckan: Ckan, resource_id: str, options: Options, steps: Steps) -> Iter
     with _spool("made"):
         spool = tempfile.TemporaryFile(prefix="aircan-")  # noqa: SIM115  (closed below)
     with _closed(spool):
-        yield Batching(ckan, resource_id, options, steps, spool)
+        yield Batching(ckan, resource_id, settings, steps, spool)
 
 
 @contextmanager
@@ -83,13 +86,13 @@ class Batching:
         self,
         ckan: Ckan,
         resource_id: str,
-        options: Options,
+        settings: SendSettings,
         steps: Steps,
         spool: IO[bytes],
     ) -> None:
         self._ckan = ckan
         self._resource_id = resource_id
-        self._options = options
+        self._settings = settings
         self._steps = steps
         self._spool = spool
         self._read = 0  # bytes of it
@@ -100,8 +103,8 @@ class Batching:
         self.existed = self.table is not None
         self.loaded: bool | None = False
         self.settled = True  # CKAN indexes the rows as they come
-        self._merges = self.existed and options.mode != "replace"
-        if self._merges and options.mode == "upsert" and not options.key:
+        self._merges = self.existed and settings.mode != "replace"
+        if self._merges and settings.mode == "upsert" and not settings.key:
             raise UsageError(
                 "CKAN's API does not tell a table's unique key", hint="name it with --key"
             )
@@ -121,7 +124,7 @@ class Batching:
     def _check(self, columns: Sequence[tuple[str, str]]) -> None:
         if self.table and self._merges:
             have = [(field.id, field.type) for field in self.table.fields]
-            merge.check_columns(have, columns)
+            check_columns(have, columns)
             _refuse_nested(self.table)
 
     def replaced(self) -> Sequence[str]:
@@ -135,7 +138,7 @@ class Batching:
         self._spool.seek(0)
         self._spool.truncate()
         limits = self._limits(scan.columns)
-        parts = [i for i, column in enumerate(scan.columns) if column.name in self._options.key]
+        parts = [i for i, column in enumerate(scan.columns) if column.name in self._settings.key]
         keys = Keys([scan.columns[i] for i in parts])
         stored = 0
         for block in scan.blocks():
@@ -155,11 +158,11 @@ class Batching:
     def _settle_keys(self, keys: Keys) -> None:
         """Find the rows with the key of a later one; only an upsert may have them."""
         self._overtaken = keys.overtaken()
-        if self._options.mode == "upsert":
+        if self._settings.mode == "upsert":
             keys.check()
         elif self._overtaken.any():
             raise KeyViolated(
-                f"the key ({', '.join(self._options.key)}) is not unique in the file:"
+                f"the key ({', '.join(self._settings.key)}) is not unique in the file:"
                 f" rows with that of a later row: {int(self._overtaken.sum())}",
                 hint="name other columns with --key, or correct the file",
             )
@@ -203,10 +206,10 @@ class Batching:
         """
         self._on_replacing = on_replacing
         # Where rows are to be added, a table that somebody has made meanwhile gets them.
-        if table is not None or self._options.mode == "replace":
+        if table is not None or self._settings.mode == "replace":
             self.table = table
             self.existed = table is not None
-            self._merges = self.existed and self._options.mode != "replace"
+            self._merges = self.existed and self._settings.mode != "replace"
 
     def send(
         self, columns: Sequence[Mapping[str, object]], rows: Iterator[bytes]
@@ -237,17 +240,17 @@ class Batching:
         return replace(sent, warnings=sent.warnings + self._warnings)
 
     def _send_all(self, columns: Columns) -> Sent:
-        to = (self._ckan, self._resource_id, columns, self._rows(), self._options.batches)
+        to = (self._ckan, self._resource_id, columns, self._rows(), self._settings.batches)
         with _spool("written"):  # what was still buffered
             self._steps.progress.expect(self._spool.seek(0, os.SEEK_END))
             self._spool.seek(0)
         if not self._merges:
             before = partial(self._ask, columns)
-            return batches.replace(*to, self._options.key, on_sent=self._tell, before=before)
+            return batches.replace(*to, self._settings.key, on_sent=self._tell, before=before)
         check = self._check_unchanged
-        if self._options.mode == "append":
+        if self._settings.mode == "append":
             return batches.append(*to, on_sent=self._tell, check=check)
-        return batches.upsert(*to, self._options.key, on_sent=self._tell, check=check)
+        return batches.upsert(*to, self._settings.key, on_sent=self._tell, check=check)
 
     def _check_unchanged(self, table: Table) -> None:
         """Refuse a table whose columns are not those that the rows were verified for."""
@@ -277,10 +280,10 @@ class Batching:
         if came == 0:
             return
         done = f"{abs(came)} rows {'inserted' if came > 0 else 'deleted'}"
-        if self._options.on_concurrent_writes == "warn":
+        if self._settings.on_concurrent_writes == "warn":
             self._warnings.append(f"others changed the old table during the load: {done}")
             return
-        kept = self._options.on_concurrent_writes == "keep"
+        kept = self._settings.on_concurrent_writes == "keep"
         raise TableChanged(
             f"others changed {self._resource_id} during the load: {done}"
             + (", which CKAN's API cannot keep" if kept else ""),
@@ -288,7 +291,7 @@ class Batching:
         )
 
     def _tell_dropped(self) -> None:
-        if self._options.on_concurrent_writes == "refuse":
+        if self._settings.on_concurrent_writes == "refuse":
             raise TableChanged(
                 f"others changed {self._resource_id} during the load: the table was dropped",
                 hint="nothing is loaded: see who has dropped it; load again if it is to be there",

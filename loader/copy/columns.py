@@ -1,7 +1,7 @@
-"""How a live table's columns are stored and analysed -> the same on the table that replaces it.
+"""The storage and statistics settings of a live table's columns -> the same on its replacement.
 
-Before the rows come, since a value stays as it was stored and ANALYZE is done once; and once more
-in the swap, where somebody has changed it meanwhile. Holds one line for each column.
+They are set before the rows come, since a value stays as it was stored and ANALYZE runs once; and
+again in the swap, in case they were changed during the load. Holds one line for each column.
 """
 
 from __future__ import annotations
@@ -9,67 +9,27 @@ from __future__ import annotations
 import psycopg
 from psycopg.rows import TupleRow
 
-from loader.copy import locks, relation
-from loader.copy.relation import Names, qualified
-
-# Of a column that has another type now, only what somebody has chosen: all else is the type's own.
-_SETTINGS = """
-    WITH pair AS (
-        SELECT b.attname, a.attstattarget AS target, b.attstattarget AS has_target,
-            a.attoptions AS options, b.attoptions AS has_options,
-            CASE WHEN a.atttypid = b.atttypid OR a.attstorage <> o.typstorage
-                THEN a.attstorage ELSE t.typstorage END AS storage,
-            b.attstorage AS has_storage, t.typstorage <> 'p' AS is_toastable,
-            {compression}
-        FROM pg_class c JOIN pg_attribute b ON b.attrelid = c.oid
-        JOIN pg_type t ON t.oid = b.atttypid
-        JOIN pg_attribute a ON a.attrelid = %(old)s::oid AND a.attname = b.attname
-        JOIN pg_type o ON o.oid = a.atttypid
-        WHERE c.oid = %(new)s::oid AND c.relkind = 'r' AND b.attnum > 0 AND NOT b.attisdropped
-    ),
-    change (attname, step, text) AS (
-        SELECT attname, 1, 'SET STORAGE ' || CASE storage WHEN 'p' THEN 'PLAIN'
-            WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END
-        FROM pair WHERE is_toastable AND storage <> has_storage
-        UNION ALL SELECT attname, 2, 'SET COMPRESSION ' || CASE compression WHEN 'p' THEN 'pglz'
-            WHEN 'l' THEN 'lz4' ELSE 'DEFAULT' END
-        FROM pair WHERE is_toastable AND compression <> has_compression
-        UNION ALL SELECT attname, 3, 'SET STATISTICS ' || coalesce(target, -1)
-        FROM pair WHERE coalesce(target, -1) <> coalesce(has_target, -1)
-        UNION ALL SELECT attname, 4, format('RESET (%%I)', option_name)
-        FROM pair, pg_options_to_table(has_options)
-        UNION ALL SELECT attname, 5, format('SET (%%I = %%L)', option_name, option_value)
-        FROM pair, pg_options_to_table(options)
-    )
-    SELECT format('ALTER TABLE %%s %%s', %(new)s::oid::regclass,
-        string_agg(format('ALTER %%I %%s', attname, text), ', ' ORDER BY step))
-    FROM change HAVING count(*) > 0
-"""
-_COMPRESSION = {
-    True: "a.attcompression AS compression, b.attcompression AS has_compression",
-    False: "'' AS compression, '' AS has_compression",  # before PostgreSQL 14
-}
+from loader.copy import locks, statements
+from loader.copy.relation import Relation
 
 
-def prepare(connection: psycopg.Connection[TupleRow], names: Names) -> None:
+def prepare(relation: Relation) -> None:
     """Give the shadow's columns the settings of the live table's, if there is one.
 
     Args:
-        connection: In autocommit mode.
-        names: The shadow has its columns and no rows yet.
+        relation: Its connection is in autocommit mode; the shadow has its columns and no rows yet.
     """
 
     def work() -> None:
-        live = relation.oid(connection, names.live)
-        shadow = relation.oid(connection, names.shadow)
+        live = relation.oid()
+        shadow = relation.shadow_oid()
         if live is not None and shadow is not None:
-            carry(connection, live, shadow)
+            carry_over(relation.connection, live, shadow)
 
-    tables = [qualified(names.live), qualified(names.shadow)]
-    locks.patiently(connection, "preparing the columns", tables, work)
+    locks.retry(relation.connection, "preparing the columns", relation.tables, work)
 
 
-def carry(connection: psycopg.Connection[TupleRow], old: int, new: int) -> None:
+def carry_over(connection: psycopg.Connection[TupleRow], old: int, new: int) -> None:
     """Give the columns of a table the settings of another's.
 
     Args:
@@ -77,7 +37,6 @@ def carry(connection: psycopg.Connection[TupleRow], old: int, new: int) -> None:
         old: The oid of the table that has them.
         new: That of the other one; nothing is done to views and sequences.
     """
-    has_compression = connection.info.server_version >= 14_00_00
-    query = _SETTINGS.format(compression=_COMPRESSION[has_compression])
-    for (statement,) in connection.execute(query, {"old": old, "new": new}).fetchall():
+    settings = statements.read("columns.settings")
+    for (statement,) in connection.execute(settings, {"old": old, "new": new}).fetchall():
         connection.execute(statement)

@@ -46,8 +46,8 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
-# How long a fault is waited for that may pass. Whoever calls may try again later, as Airflow does.
-_PATIENCE_S = 5.0
+# How long a fault that may pass is retried. The caller may try again later, as Airflow does.
+_GIVE_UP_AFTER_S = 5.0
 _PAUSE_S = 0.5  # before the second try, and twice as long before each further one
 # SQLAlchemy writes the DDL, psycopg runs it without parameters: "%" must stay as it is.
 DDL_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
@@ -63,8 +63,8 @@ _REQUIRED = {
     "quote_all_identifiers": "off",  # types' names are compared
     "standard_conforming_strings": "on",
 }
-# What not every server has or allows: the version may be right, and yet the system, a pooler or
-# a provider refuse it. Each with the first version that has it.
+# Settings that not every server has or allows: even with the right version the system, a pooler or
+# a provider may refuse them. Each with the first version that has it.
 _OPTIONAL = {
     "client_min_messages": ("warning", 0),
     "default_transaction_deferrable": ("off", 0),
@@ -83,7 +83,7 @@ _REFUSED = (
     psycopg.errors.CantChangeRuntimeParam,
 )
 
-# What others name who pass one on: psycopg itself is imported where SQL is written.
+# The type for modules that only pass a connection on: they need not import psycopg.
 Connection = psycopg.Connection[TupleRow]
 
 # SQLSTATE, or its class, -> what it means to the caller and what to do about it.
@@ -104,7 +104,7 @@ _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
 }
 
 
-# A value that Postgres does not take: of a row, while rows are put in; else one of AirCan's own.
+# A value that Postgres refuses: one of a row while rows are inserted, else one of AirCan's own.
 _VALUE = "22"
 _BY_A_ROW = (RowRefused, "please report this file: the value had passed every check")
 
@@ -163,7 +163,7 @@ def normalise_url(url: str) -> str:
         urlsplit(url)
     except (psycopg.ProgrammingError, ValueError):
         raise _malformed() from None  # the cause repeats parts of the URL
-    # A bare "@" or "/" in a password moves its parts to where they would be shown.
+    # An unescaped "@" or "/" in a password moves parts of it into the host, which is shown.
     parts = [str(parameters.get(name, "")) for name in ("host", "dbname", "port")]
     if "@" in "".join(parts) or not re.fullmatch("[0-9,]*", parts[-1]):
         raise _malformed()
@@ -188,9 +188,9 @@ def shown(url: str) -> str:
 def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
     """Open a connection in autocommit mode, as CKAN's write role where there is one.
 
-    A superuser, or a member of the role that owns CKAN's ``_table_metadata``, becomes that role:
-    whoever loads a table, CKAN's own role has to change it afterwards. What may pass, such as a
-    restart of the server or the end of other connections, is waited for during some seconds.
+    A superuser, or a member of the role that owns CKAN's ``_table_metadata``, becomes that role,
+    since CKAN has to change the table afterwards. A fault that may pass, such as a restart of the
+    server or a lack of free connections, is retried for some seconds.
 
     Args:
         url: As ``normalise_url`` returns it.
@@ -202,7 +202,7 @@ def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
         AuthenticationFailed: The server listens, and refuses the user or the database.
         DatabaseError: The server is older than PostgreSQL 13.
     """
-    give_up_at = time.monotonic() + _PATIENCE_S
+    give_up_at = time.monotonic() + _GIVE_UP_AFTER_S
     pause_s = _PAUSE_S
     while True:
         try:
@@ -269,7 +269,7 @@ def _prepare(connection: psycopg.Connection[TupleRow]) -> None:
     optional = {name: value for name, (value, first) in _OPTIONAL.items() if version >= first}
     with ours("preparing the connection"):
         try:
-            _set(connection, _REQUIRED | optional)  # at once, since few refuse any
+            _set(connection, _REQUIRED | optional)  # in one round trip: few servers refuse any
         except _REFUSED:
             for name, value in _REQUIRED.items():
                 with ours(f"preparing the connection: the setting {name}"):
@@ -291,7 +291,7 @@ def _set(connection: psycopg.Connection[TupleRow], settings: Mapping[str, str]) 
 
 def _become_owner(connection: psycopg.Connection[TupleRow]) -> None:
     """Act as CKAN's write role where CKAN is and this role may: CKAN must own its tables."""
-    # Who belongs to a role may not always become it, from PostgreSQL 16 on.
+    # From PostgreSQL 16 on a member of a role may not always become it.
     right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
     with ours("looking for CKAN's write role"):
         connection.execute(
@@ -311,7 +311,7 @@ def _not_connected(error: psycopg.OperationalError, url: str) -> DatabaseError:
         said = said.replace(str(password), "***")
     found = refusal.ask(_conninfo(url))
     if found is None and PGconn.ping(_conninfo(url).encode()) == Ping.OK:
-        # Nobody can know whether it passes: to take it for a fault that does not, could do harm.
+        # Whether it may pass is unknown, so it counts as one that may: to give up could be wrong.
         return DatabaseUnreachable(
             said,
             hint="check user, password and database in AIRCAN_DATASTORE_URL, and whether the"

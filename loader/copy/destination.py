@@ -10,126 +10,151 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import psycopg
 import pyarrow as pa
 from psycopg.rows import TupleRow
 
 from loader.copy import (
+    changes,
+    concurrent_writes,
     database,
     dictionary,
     fulltext,
     gone,
-    keep,
+    indexes,
     lanes,
     lexemes,
+    live_table,
     locks,
-    meanwhile,
     merge,
     numbering,
-    relation,
+    resource_lock,
+    rights,
+    shadow,
     slots,
     swap,
+    triggers,
+    unique_key,
     views,
 )
 from loader.copy.columns import prepare as prepare_columns
 from loader.copy.encoder import Encoder, Flags
-from loader.copy.relation import qualified
+from loader.copy.portal import Portal
+from loader.copy.relation import Relation, mark, name
+from loader.copy.settings import CopySettings, Steps
 from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
 from loader.formats.csv.blocks import Block
-from loader.options import Options, default_lanes
 from loader.scan import keys
 from loader.scan.scan import Scan
-from loader.steps import Steps
 from loader.types import datatypes
+from loader.types.compare import check_columns
 from loader.types.schema import Column
-
-if TYPE_CHECKING:
-    from loader.ckan.client import Ckan
 
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
-_MOST_TOLD = 100  # rows whose search index is cut
+_MOST_LISTED = 100  # rows whose search index is cut
 
 
 @contextmanager
 def opened(
-    url: str, resource_id: str, options: Options, steps: Steps, ckan: Ckan | None
+    url: str,
+    resource_id: str,
+    settings: CopySettings,
+    steps: Steps,
+    portal: Portal | None = None,
 ) -> Iterator[Copying]:
     """Lock the resource and see whether its table can be loaded; leave no shadow behind.
 
     Args:
         url: As ``database.normalise_url`` returns it.
         resource_id: The table.
-        options: How to load.
+        settings: How to load.
         steps: Are told of every step.
-        ckan: The CKAN whose DataStore this is to be.
+        portal: The one whose DataStore this is to be; None where there is none.
 
     Raises:
         DatabaseError: The database cannot be had, or does not allow the load.
-        UsageError: It is not the DataStore of that CKAN.
+        UsageError: It is not the DataStore of that portal.
     """
-    names = relation.name(resource_id)
+    names = name(resource_id)
     with closing(database.connect(url, f"load {names.live}")) as connection:
-        mark = None
-        if ckan is not None:
-            _check_shared(ckan, connection, steps)
-            mark = _mark(ckan, resource_id)
-        relation.check_rights(connection, names)
-        relation.lock(connection, names)
-        if options.max_loads is not None:
-            slots.take(connection, options.max_loads)
-        swap.check_live(connection, names, replaced=options.mode == "replace")
-        for orphan in relation.drop_orphans(connection, names):
+        relation = Relation(connection, names)
+        comment = None
+        if portal is not None:
+            _check_shared(portal, connection, steps)
+            comment = _mark(portal, resource_id)
+        rights.check(relation)
+        resource_lock.take(relation)
+        if settings.max_loads is not None:
+            slots.take(connection, settings.max_loads)
+        live_table.check(relation, replaced=settings.mode == "replace")
+        for orphan in shadow.drop_orphans(relation):
             _log.info("dropped %s, left by a load that was killed", orphan)
-        way = Copying(connection, url, names, options, steps, ckan, mark)
+        copying = Copying(relation, url, settings, steps, portal, comment)
         try:
-            yield way
+            yield copying
         finally:
-            way.clean_up()
+            copying.clean_up()
 
 
-def _check_shared(ckan: Ckan, connection: psycopg.Connection[TupleRow], steps: Steps) -> None:
-    shares = ckan.shares_datastore(dictionary.tables(connection))
+def check_rights(url: str, resource_id: str) -> None:
+    """See whether a load of a resource may do what it has to.
+
+    Args:
+        url: As for ``opened``.
+        resource_id: The table, which need not be there.
+
+    Raises:
+        PermissionDenied: Says which rights are missing.
+        DatabaseError: The database cannot be had.
+        UsageError: The id cannot name a table.
+    """
+    names = name(resource_id)
+    with closing(database.connect(url, "rights")) as connection:
+        rights.check(Relation(connection, names))
+
+
+def _check_shared(portal: Portal, connection: psycopg.Connection[TupleRow], steps: Steps) -> None:
+    shares = portal.shares_datastore(dictionary.tables(connection))
     if shares is None:
-        steps.report.warnings.append(
-            "CKAN shows no tables that would tell whether this database is its DataStore"
-        )
+        steps.warn("CKAN shows no tables that would tell whether this database is its DataStore")
     if shares is False:
         raise UsageError(
-            f"the database named is not the DataStore of {ckan.url}",
+            f"the database named is not the DataStore of {portal.url}",
             hint="AIRCAN_DATASTORE_URL is to be CKAN's ckan.datastore.write_url",
         )
 
 
-def _mark(ckan: Ckan, resource_id: str) -> str | None:
-    """Return the mark of a table of this CKAN's; None if it does not tell its URL."""
-    site, dataset = ckan.site(), ckan.home(resource_id)
-    return relation.mark(site, dataset) if site and dataset else None
+def _mark(portal: Portal, resource_id: str) -> str | None:
+    """Return the mark of a table of this portal's; None if it does not tell its URL."""
+    site, dataset = portal.site(), portal.home(resource_id)
+    return mark(site, dataset) if site and dataset else None
 
 
-def withdraw(url: str, ckan: Ckan, resource_id: str) -> bool:
+def withdraw(url: str, portal: Portal, resource_id: str) -> bool:
     """Drop the table of a resource that is gone, which an earlier process has loaded.
 
     Args:
         url: Of the database.
-        ckan: Has said that the resource is gone.
+        portal: Has said that the resource is gone.
         resource_id: The resource.
 
     Returns:
-        Whether the table is no longer there: it stays if no load into that CKAN has made it.
+        Whether the table is no longer there: it stays if no load into that portal has made it.
 
     Raises:
         DatabaseError: The database cannot be had, or another load of the resource is running.
     """
-    names = relation.name(resource_id)
+    names = name(resource_id)
     url = database.normalise_url(url)
-    mark = _mark(ckan, resource_id)
+    comment = _mark(portal, resource_id)
     with closing(database.connect(url, f"withdraw {names.live}")) as connection:
-        relation.lock(connection, names)
-        return gone.drop(connection, ckan, names, mark)
+        relation = Relation(connection, names)
+        resource_lock.take(relation)
+        return gone.drop(relation, portal, comment)
 
 
 class Copying:
@@ -137,32 +162,30 @@ class Copying:
 
     def __init__(  # noqa: PLR0913, PLR0917  (what a load by COPY has, from ``opened`` only)
         self,
-        connection: psycopg.Connection[TupleRow],
+        relation: Relation,
         url: str,
-        names: relation.Names,
-        options: Options,
+        settings: CopySettings,
         steps: Steps,
-        ckan: Ckan | None,
+        portal: Portal | None,
         mark: str | None,
     ) -> None:
-        self.connection = connection
-        self._ckan = ckan
+        self._relation = relation
+        self._portal = portal
         self._mark = mark
         self._url = url
-        self._names = names
-        self._options = options
+        self._settings = settings
         self._steps = steps
-        live = dictionary.types(connection, names)
+        live = dictionary.types(relation)
         self.existed = live is not None
         self.loaded: bool | None = False
         # Where there is no old table to read, the rows are shown first, and indexed then.
         self.settled = self.existed
-        self._merges = self.existed and options.mode != "replace"
+        self._merges = self.existed and settings.mode != "replace"
         self._computed = self._look_at_columns()
         # What takes the file's values.
         self._live = live and [column for column in live if column[0] not in self._computed]
         # Of the table that readers see in the end: the live one, or the shadow, once there is one.
-        self._oid = gone.oid_of(connection, names.live) if self._merges else None
+        self._oid = gone.oid_of(relation.connection, relation.name) if self._merges else None
         self._key = self._merge_key()
         self._others = self._look_at_others()
         self._overrides: Mapping[str, str] = {}
@@ -173,46 +196,46 @@ class Copying:
         """Return what the table that rows are added to computes itself; see if it numbers them."""
         if not self._merges:
             return frozenset()
-        appends = self._options.mode == "append"
-        numbering.check(self.connection, self._names, appends=appends)
-        computed = dictionary.computed(self.connection, self._names.live)
+        appends = self._settings.mode == "append"
+        numbering.check(self._relation, appends=appends)
+        computed = dictionary.computed(self._relation.connection, self._relation.name)
         if "_full_text" in computed:
-            self._options = replace(self._options, full_text="none")
+            self._settings = replace(self._settings, full_text="none")
         return computed
 
     def _merge_key(self) -> Sequence[str]:
-        if self._merges and self._options.mode == "upsert":
-            return merge.find_key(self.connection, self._names, self._options.key)
-        return self._options.key
+        if self._merges and self._settings.mode == "upsert":
+            return unique_key.find(self._relation, self._settings.key)
+        return self._settings.key
 
-    def _look_at_others(self) -> meanwhile.Others | None:
+    def _look_at_others(self) -> changes.Others | None:
         if self._merges:  # rows come among those of others
             return None
-        before = meanwhile.remember(self.connection, self._names)
-        return meanwhile.Others(self._options.on_concurrent_writes, before)
+        before = concurrent_writes.remember(self._relation)
+        return changes.Others(self._settings.on_concurrent_writes, before)
 
     def declared(self) -> Mapping[str, str]:
         """Return the live table's types for a merge, else those of its Data Dictionary."""
         if self._merges:
             return {name: datatypes.verified_as(kind) for name, kind in self._live or ()}
-        self._overrides = dictionary.overrides(self.connection, self._names)
+        self._overrides = dictionary.overrides(self._relation)
         return self._overrides
 
     def check(self, columns: Sequence[Column]) -> None:
         """Refuse a file whose columns are not those of the table it is merged into."""
         if self._live is not None and self._merges:
             given = [(column.name, column.type) for column in columns]
-            merge.check_columns(self._live, given, self._computed)
+            check_columns(self._live, given, self._computed)
 
     def replaced(self) -> Sequence[str]:
         """Return the columns of the table whose rows the new ones replace, if it has any."""
         if self._live is None or self._merges:
             return []
-        has_rows = locks.patiently(
-            self.connection,
+        has_rows = locks.retry(
+            self._relation.connection,
             "looking at the live table",
-            [qualified(self._names.live)],
-            lambda: relation.has_rows(self.connection, self._names.live),
+            [self._relation.live],
+            self._relation.has_rows,
         )
         return [name for name, _ in self._live] if has_rows else []
 
@@ -221,13 +244,12 @@ class Copying:
         order = self._order(scan.columns)
         columns = [(scan.columns[i].name, scan.columns[i].type) for i in order]
         sample = [scan.reading.sample[i] for i in order]
-        relation.drop(self.connection, self._names)
+        shadow.drop(self._relation)
         with ExitStack() as stack:
             composer, expression = self._full_text(columns, sample, stack)
             self._create(columns, None if composer else expression)
             connections = [
-                self._connect(stack, f"lane {lane}")
-                for lane in range(1, (self._options.lanes or default_lanes()) + 1)
+                self._connect(stack, f"lane {lane}") for lane in range(1, self._settings.lanes + 1)
             ]
             self._encoder = encoder = Encoder(scan)
             try:
@@ -255,12 +277,12 @@ class Copying:
         full_text: bool = False,
     ) -> int:
         statement = lanes.statement(
-            self._names.shadow,
+            self._relation.names.shadow,
             [column.name for column in scan.columns],
             scan.reading.dialect.delimiter,
             full_text=full_text,
         )
-        return lanes.copy(blocks, encode, connections, statement, self.connection)
+        return lanes.copy(blocks, encode, connections, statement, self._relation.connection)
 
     def _copy_composed(
         self,
@@ -275,7 +297,7 @@ class Copying:
         The blocks that the lanes had in hand or in their queue are kept until there is a trigger.
         """
         blocks = scan.blocks()
-        kept: list[Sequence[memoryview]] = []
+        pending: list[Sequence[memoryview]] = []
         order = self._order(scan.columns)
 
         def until_given_up() -> Iterator[Block]:
@@ -292,14 +314,16 @@ class Copying:
             pieces, has_full_text = encoded
             if has_full_text:
                 return pieces
-            kept.append(pieces)  # they lack the column that this COPY has
+            pending.append(pieces)  # they lack the column that this COPY has
             return []
 
         rows = self._copy(scan, until_given_up(), encode, connections, full_text=True)
         if composer.gave_up:
-            with fulltext.filling(self.connection, self._names.shadow, expression):
-                rows += self._copy(scan, kept, lambda pieces: pieces, connections)
-                kept.clear()
+            with fulltext.filling(
+                self._relation.connection, self._relation.names.shadow, expression
+            ):
+                rows += self._copy(scan, pending, lambda pieces: pieces, connections)
+                pending.clear()
                 rows += self._copy(
                     scan, blocks, partial(encoder.encode, searched=True), connections
                 )
@@ -309,19 +333,18 @@ class Copying:
         return stack.enter_context(closing(database.connect_another(self._url, purpose)))
 
     def _create(self, columns: Sequence[tuple[str, str]], full_text: str | None) -> None:
-        relation.create(
-            self.connection,
-            self._names,
+        shadow.create(
+            self._relation,
             columns,
             full_text,
             unlogged=self._merges,
             comment=self._mark,
         )
         if not self._merges:
-            self._oid = gone.oid_of(self.connection, self._names.shadow)
-            prepare_columns(self.connection, self._names)
-            views.check(self.connection, self._names)
-            keep.add_triggers(self.connection, self._names)
+            self._oid = gone.oid_of(self._relation.connection, self._relation.names.shadow)
+            prepare_columns(self._relation)
+            views.check(self._relation)
+            triggers.copy_to_shadow(self._relation)
 
     def _full_text(
         self,
@@ -333,19 +356,17 @@ class Copying:
 
         The expression is a trigger's where there is a composer, else the column's.
         """
-        which = self._options.full_text
+        which = self._settings.full_text
         if which == "none":
             return None, None
-        config, time_zone = fulltext.settings(self.connection)
-        literals = fulltext.keeps_numbers(self.connection, config)
+        config, time_zone = fulltext.settings(self._relation.connection)
+        literals = fulltext.leaves_numbers(self._relation.connection, config)
         expression = partial(fulltext.expression, columns, which, config, time_zone, literals)
-        self._changed_by_triggers = not self._merges and keep.has_row_triggers(
-            self.connection, self._names
-        )
+        self._changed_by_triggers = not self._merges and triggers.act_on_rows(self._relation)
         if (
             self._changed_by_triggers
-            or not fulltext.may_fill(self.connection)
-            or not lexemes.can_compose(self.connection, columns, which, config, sample)
+            or not fulltext.may_fill(self._relation.connection)
+            or not lexemes.can_compose(self._relation.connection, columns, which, config, sample)
         ):
             return None, expression()
         connection = self._connect(stack, "full text")
@@ -358,28 +379,28 @@ class Copying:
             return self._merge(scan, self._fill_long_rows(scan))
         rows, warnings = scan.rows_verified, []
         with self._steps.step("primary_key", "adding the primary key"):
-            if self._options.mode == "upsert" and self._key:
-                earlier = merge.keep_last(self.connection, self._names, self._key)
+            if self._settings.mode == "upsert" and self._key:
+                earlier = unique_key.drop_earlier(self._relation, self._key)
                 rows -= earlier
                 warnings += keys.told(earlier)
-            relation.add_primary_key(self.connection, self._names)
-            warnings += keep.build_indexes(self.connection, self._names, self._key)
-        warnings += _told(self._fill_long_rows(scan))
+            shadow.add_primary_key(self._relation)
+            warnings += indexes.build(self._relation, self._key)
+        warnings += _cut_warnings(self._fill_long_rows(scan))
         if self.existed:
-            self._index(self._names.shadow, self._names.shadow_full_text_index)
+            self._index(self._relation.names.shadow, self._relation.names.shadow_full_text_index)
         columns = [(column.name, column.type) for column in scan.columns]
-        self._steps.ask(dictionary.types(self.connection, self._names), columns)
+        self._steps.ask(dictionary.types(self._relation), columns)
         with self._steps.step("swap", "swapping the tables"):
-            relation.add_trigger(self.connection, self._names)
+            triggers.add_full_text(self._relation)
             renamed = [(column.name, column.label) for column in scan.columns if column.label]
-            relation.label(self.connection, self._names, renamed)
+            shadow.label(self._relation, renamed)
             self._check_still_there()
             self.loaded = None
-            swapped = swap.swap(self.connection, self._names, scan.rows_read, rows, self._others)
+            swapped = swap.swap(self._relation, scan.rows_read, rows, self._others)
             self.loaded = True
         warnings += swapped.warnings + self._overruled(columns)
         # What cannot be built on the shadow is told by both.
-        return rows + swapped.kept, list(dict.fromkeys(warnings))
+        return rows + swapped.carried, list(dict.fromkeys(warnings))
 
     def _overruled(self, columns: Sequence[tuple[str, str]]) -> list[str]:
         """Tell of type overrides that the Data Dictionary got or lost during the load.
@@ -387,7 +408,7 @@ class Copying:
         Readers see the new rows by now: that nobody can tell is no reason for a load to fail.
         """
         try:
-            now = dictionary.overrides(self.connection, self._names)
+            now = dictionary.overrides(self._relation)
         except DatabaseError as error:
             return [
                 f"whether the Data Dictionary's types changed during the load is unknown: {error}"
@@ -404,47 +425,51 @@ class Copying:
         If that fails nothing is lost, and to load again would only add the rows of an append twice.
         """
         try:
-            self._index(self._names.live, self._names.full_text_index)
+            self._index(self._relation.name, self._relation.names.full_text_index)
         except DatabaseError as error:
             return [f"searches are slow, the rows are not indexed: {error}"]
         self.settled = True
         return []
 
     def _index(self, table: str, index: str) -> None:
-        if "none" not in (self._options.full_text, self._options.fts_index):
+        if "none" not in (self._settings.full_text, self._settings.fts_index):
             with self._steps.step("full_text_index", "indexing the full text"):
-                relation.add_full_text_index(self.connection, table, index, self._options.fts_index)
+                shadow.add_full_text_index(
+                    self._relation.connection, table, index, self._settings.fts_index
+                )
         with self._steps.step("analyze", "analysing the table"):
-            relation.analyze(self.connection, table)
+            shadow.analyze(self._relation.connection, table)
 
     def _fill_long_rows(self, scan: Scan) -> fulltext.Cut:
-        if self._options.full_text == "none":
+        if self._settings.full_text == "none":
             return fulltext.Cut()
-        relation.keep_full_text(self.connection, self._names)
-        shadow = self._names.shadow
+        shadow.finish_full_text(self._relation)
+        table = self._relation.names.shadow
         left_out = self._encoder.left_out.tolist() if self._encoder else []
         if self._merges and left_out:  # each is found by its _id
-            relation.add_primary_key(self.connection, self._names)
+            shadow.add_primary_key(self._relation)
         return fulltext.fill_long_rows(
-            self.connection,
-            shadow,
+            self._relation.connection,
+            table,
             [(column.name, column.type) for column in scan.columns],
-            self._options.full_text,
+            self._settings.full_text,
             # What a trigger makes of a row, only the server has seen.
-            fulltext.left_out(self.connection, shadow) if self._changed_by_triggers else left_out,
+            fulltext.left_out(self._relation.connection, table)
+            if self._changed_by_triggers
+            else left_out,
         )
 
     def _merge(self, scan: Scan, cut: fulltext.Cut) -> tuple[int, list[str]]:
         with self._steps.step("swap", "adding the rows"):
             self._check_still_there()
-            which = self._options.full_text
+            which = self._settings.full_text
             self.loaded = None
-            if self._options.mode == "append":
-                merged = merge.append(self.connection, self._names, cut.ids, which)
+            if self._settings.mode == "append":
+                merged = merge.append(self._relation, cut.ids, which)
             else:
-                merged = merge.upsert(self.connection, self._names, self._key, cut.ids, which)
+                merged = merge.upsert(self._relation, self._key, cut.ids, which)
             self.loaded = True
-        warnings = _told(cut)
+        warnings = _cut_warnings(cut)
         rows = merged.inserted + merged.updated
         if lost := scan.rows_verified - merged.duplicates - rows:
             warnings.append(f"rows that a trigger of the table has left out: {lost}")
@@ -452,37 +477,36 @@ class Copying:
 
     def _check_still_there(self) -> None:
         """See that no deleted resource is given a table, which CKAN would show to everybody."""
-        if self._ckan is not None:
-            self._ckan.check_still_there(self._names.live)
+        if self._portal is not None:
+            self._portal.check_still_there(self._relation.name)
 
     def withdraw(self) -> bool:
         """Drop the live table of a resource that is gone."""
-        if self._ckan is None:
+        if self._portal is None:
             return False
-        ckan, names = self._ckan, self._names
-        return gone.drop(self.connection, ckan, names, self._mark, loaded=self._oid)
+        return gone.drop(self._relation, self._portal, self._mark, loaded=self._oid)
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""
         if self.loaded and not self._merges:
             return
         try:
-            relation.drop_if_free(self.connection, self._names)
+            shadow.drop_if_free(self._relation)
         except DatabaseError as error:  # must not hide why the load failed
-            _log.warning("%s stays until the next load: %s", self._names.shadow, error)
+            _log.warning("%s stays until the next load: %s", self._relation.names.shadow, error)
 
 
-def _told(cut: fulltext.Cut) -> list[str]:
+def _cut_warnings(cut: fulltext.Cut) -> list[str]:
     return [
-        *_told_of(cut.beginnings, "too long to be searched whole, its beginning is"),
-        *_told_of(cut.pieces, "Postgres is too slow at its long words, they are cut for searches"),
+        *_listed(cut.beginnings, "too long to be searched whole, its beginning is"),
+        *_listed(cut.pieces, "Postgres is too slow at its long words, they are cut for searches"),
     ]
 
 
-def _told_of(ids: Sequence[int], said: str) -> list[str]:
-    more = len(ids) - _MOST_TOLD
-    told = [f"_id {row_id}: {said}" for row_id in ids[:_MOST_TOLD]]
-    return [*told, f"{more:,} more rows: {said}"] if more > 0 else told
+def _listed(ids: Sequence[int], said: str) -> list[str]:
+    more = len(ids) - _MOST_LISTED
+    listed = [f"_id {row_id}: {said}" for row_id in ids[:_MOST_LISTED]]
+    return [*listed, f"{more:,} more rows: {said}"] if more > 0 else listed
 
 
 def _differs(error: ValueDoesNotFit) -> SchemaDiffers:

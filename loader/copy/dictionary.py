@@ -1,8 +1,8 @@
 """A DataStore's catalog -> what CKAN knows of its tables: their columns, types and dictionaries.
 
 The Data Dictionary is JSON in the comments of columns, written by CKAN, by its plugins and by
-people: whatever is not of CKAN's form says nothing here, and is kept as it is elsewhere. Holds
-one line per column, or per table.
+people. A comment in another form has no meaning here; ``carry_over`` copies it as it is. Holds one
+line per column, or per table.
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ from psycopg.rows import TupleRow
 
 from loader.copy import locks
 from loader.copy.database import ours
-from loader.copy.relation import Names, qualified
+from loader.copy.relation import Relation, qualified
 from loader.types import datatypes
 
 
-def overrides(connection: psycopg.Connection[TupleRow], names: Names) -> dict[str, str]:
-    """Return the types that the Data Dictionary of the live table decides, by column.
+def overrides(relation: Relation) -> dict[str, str]:
+    """Return the type overrides in the Data Dictionary of the live table, by column.
 
     Args:
-        connection: In autocommit mode.
-        names: Of the table, which need not be there.
+        relation: Its connection is in autocommit mode; the table need not be there.
 
     Returns:
-        The publisher's own words: ``numeric``, ``text``, ``timestamp`` as CKAN's form offers them.
+        As they are written there: CKAN's form offers ``numeric``, ``text`` and ``timestamp``.
     """
     with ours("reading the Data Dictionary"):
-        rows = connection.execute(
+        rows = relation.connection.execute(
             "SELECT attname, col_description(attrelid, attnum) FROM pg_attribute"
             " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-            (qualified(names.live).as_string(None),),
+            (relation.live_regclass,),
         ).fetchall()
     found = {}
     for column, comment in rows:
@@ -54,17 +53,16 @@ def _override(comment: str) -> str | None:
     return override if isinstance(override, str) else None
 
 
-def types(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[str, str]] | None:
+def types(relation: Relation) -> list[tuple[str, str]] | None:
     """Return the live table's columns and their Postgres types, in order.
 
     Args:
-        connection: In autocommit mode.
-        names: Of the table.
+        relation: Its connection is in autocommit mode.
 
     Returns:
         As ``columns``.
     """
-    return columns(connection, names.live)
+    return columns(relation.connection, relation.name)
 
 
 def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[str, str]] | None:
@@ -89,7 +87,7 @@ def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[
 
 
 def computed(connection: psycopg.Connection[TupleRow], table: str) -> frozenset[str]:
-    """Return the columns whose values a table makes itself, and takes from nobody.
+    """Return the columns whose values a table computes itself, and that no INSERT may set.
 
     Returns:
         Generated ones, ``_id`` and ``_full_text`` among them, and identities ALWAYS; but not an
@@ -112,7 +110,7 @@ def tables(connection: psycopg.Connection[TupleRow]) -> dict[str, int] | None:
         Name -> oid; None in a database that CKAN has not prepared. A load gives its table another
         oid.
     """
-    return locks.patiently(
+    return locks.retry(
         connection,
         "reading CKAN's list of tables",
         [qualified("_table_metadata")],

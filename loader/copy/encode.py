@@ -1,8 +1,8 @@
-"""Verified rows -> COPY's CSV format, with ``_id`` in front, and before it ``_full_text``.
+"""Verified rows -> COPY's CSV format, with ``_id`` in front, and ``_full_text`` before it if given.
 
-In: a block whose records are in order, which stay as they are; or one string array per column,
-null for NULL. Out: lines cut like the source's, so that both go into one COPY. A column is quoted
-only where one of its cells needs it. Holds the block once more.
+In: a block whose records can be copied unchanged; or one string array per column, null for NULL.
+Out: lines with the source's delimiter and line end, so that both kinds go into one COPY. The cells
+of a column are quoted only if one of them needs it. Holds a second copy of the block.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ def encode(
     rows = pc.binary_join_element_wise(
         *cells, delimiter, null_handling="replace", null_replacement=""
     )
-    one = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
-    return [memoryview(pc.binary_join(one, line_end).buffers()[2]), memoryview(line_end.encode())]
+    joined = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
+    return [
+        memoryview(pc.binary_join(joined, line_end).buffers()[2]),
+        memoryview(line_end.encode()),
+    ]
 
 
 def number(block: Block, delimiter: str, vectors: pa.StringArray | None = None) -> list[memoryview]:
@@ -72,7 +75,7 @@ def _leading(ids: Offsets, delimiter: str, vectors: pa.StringArray | None) -> pa
 
 
 def _quote(cells: pa.StringArray, delimiter: str) -> pa.StringArray:
-    """Return the cells in quotes if one of them has something to hide, or is empty, not null."""
+    """Return the cells in quotes if one of them needs that, or is empty and not null."""
     found = _found(cells, ('"', "\n", "\r", delimiter))
     if not found and pc.min(pc.binary_length(cells)).as_py() != 0:
         return cells
@@ -81,7 +84,7 @@ def _quote(cells: pa.StringArray, delimiter: str) -> pa.StringArray:
 
 
 def _found(cells: pa.StringArray, characters: Sequence[str]) -> set[str]:
-    """Return which of the characters are in the cells; holds them once more only meanwhile."""
+    """Return which of the characters are in the cells; copies the cells for a moment."""
     data = cells.buffers()[2]
     octets = data.to_pybytes() if data is not None else b""
     return {character for character in characters if character.encode() in octets}

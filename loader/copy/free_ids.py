@@ -1,45 +1,34 @@
-"""A table -> the ``_id`` that no row of it has: a row that has one later has come since.
+"""A table -> the ``_id`` that no row of it has: a row with one of them later was inserted since.
 
-That is exact and is found by the index, whatever ``_id`` somebody chooses, and neither ``VACUUM
-FULL`` nor ``ALTER TABLE`` nor the age of a transaction id matters to it. Each run of free ones is
-looked up by itself, under the swap's lock: 10,000 take 50 ms. Holds one line for each run.
+That is exact, whatever ``_id`` an insert chooses, the index finds it, and neither ``VACUUM FULL``
+nor ``ALTER TABLE`` nor the age of a transaction id changes it. Each gap between used ones is looked
+up by itself, under the swap's lock: 10,000 take 50 ms. Holds one line for each gap.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy.relation import Names, qualified
+from loader.copy import gaps, statements
+from loader.copy.gaps import ALL, Free, around
+from loader.copy.relation import Relation
 
-MOST_GAPS = 10_000
 # Counting 5 M rows takes 0.5 s, and finding the gaps between them 4 s.
 LOOK_MS = 60_000
-_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 
-# Of those one after the other, the ``_id`` less its number among them is the same.
-_RUNS = """
+# The first and the last of each run of those one after the other.
+_TAKEN = """
     SELECT min(_id) AS first, max(_id) AS last
-    FROM (SELECT _id, _id - dense_rank() OVER (ORDER BY _id) AS run
-        FROM (SELECT l._id::bigint {rows}) AS rows) AS numbered
-    GROUP BY run
-"""
-# The ends are of the same moment as what is between them: rows come while this is being found out.
-_GAPS = """
-    WITH runs AS ({runs}),
-    gaps AS (
-        SELECT max(last) OVER (ORDER BY first, last) AS low,
-            lead(first) OVER (ORDER BY first, last) AS high
-        FROM runs)
-    (SELECT low, high FROM gaps WHERE high > low + 1 ORDER BY high - low DESC LIMIT {most})
-    UNION ALL SELECT NULL, min(first) FROM runs
-    UNION ALL SELECT max(last), NULL FROM runs
+    FROM (
+        SELECT _id::bigint AS _id, _id::bigint - dense_rank() OVER (ORDER BY _id) AS run
+        FROM ({rows}) AS taken
+    ) AS numbered
+    GROUP BY run ORDER BY first, last LIMIT {most}
 """
 _EXTENT = """
     SELECT (SELECT min(_id) FROM {live}), (SELECT max(_id) FROM {live}),
@@ -47,143 +36,88 @@ _EXTENT = """
 """
 
 
-@dataclass(frozen=True)
-class Free:
-    """The ``_id`` that are free.
-
-    Attributes:
-        gaps: Each between two that are not, in order; by default, all are free.
-        exact: Whether these are all; if not, they are the largest ones.
-    """
-
-    gaps: tuple[tuple[int, int], ...] = ((_LOWEST, _HIGHEST),)
-    exact: bool = True
-
-    def without(self, runs: Sequence[tuple[int, int]], *, exact: bool = True) -> Free:
-        """Return what is left when others are taken.
-
-        Args:
-            runs: The first and the last of each run of them, in order; all of them free.
-            exact: Whether the last run has no free ones in it.
-        """
-        following = iter(runs)
-        run = next(following, None)
-        left, end = [], _LOWEST
-        for low, high in self.gaps:
-            end = max(end, low)
-            while run is not None and run[0] < high:
-                left.append((end, run[0]))
-                end, run = max(end, run[1]), next(following, None)
-            left.append((end, high))
-        left = [(low, high) for low, high in left if high > low + 1]
-        return _largest(left, exact=self.exact and exact)
-
-
-ALL = Free()
-UNKNOWN = Free((), exact=False)  # where no index tells
-
-
-def _largest(gaps: Sequence[tuple[int, int]], *, exact: bool) -> Free:
-    if len(gaps) <= MOST_GAPS:
-        return Free(tuple(gaps), exact)
-    most = heapq.nlargest(MOST_GAPS, gaps, key=lambda gap: gap[1] - gap[0])
-    return Free(tuple(sorted(most)), exact=False)
-
-
-def of_table(connection: psycopg.Connection[TupleRow], names: Names, *, is_unique: bool) -> Free:
-    """Return what is free in the live table; of one that takes too long, what is at its ends.
+def of_table(relation: Relation, *, is_unique: bool) -> Free:
+    """Return what is free in the live table; if that takes too long, what is outside its ends.
 
     Args:
-        connection: In a transaction.
-        names: Of the table; ``_id`` is a whole number, is never NULL and has an index.
+        relation: Its connection is in a transaction; ``_id`` of the table is a whole number, is
+            never NULL and has an index.
         is_unique: Whether no two rows have the same.
     """
     try:
-        with connection.transaction():
-            _limit(connection, LOOK_MS)
-            free = _find(connection, names, is_unique=is_unique)
-            _limit(connection, 0)
+        with relation.connection.transaction():
+            _limit(relation.connection, LOOK_MS)
+            free = _find(relation, is_unique=is_unique)
+            _limit(relation.connection, 0)
             return free
     except (psycopg.errors.QueryCanceled, psycopg.DataError):
-        first, last = _ends(connection, names)
-        return _around(first, last, exact=False)
+        first, last = _ends(relation)
+        return around(first, last, exact=False)
 
 
 def _limit(connection: psycopg.Connection[TupleRow], ms: int) -> None:
     connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(ms),))
 
 
-def _find(connection: psycopg.Connection[TupleRow], names: Names, *, is_unique: bool) -> Free:
-    live = qualified(names.live)
+def _find(relation: Relation, *, is_unique: bool) -> Free:
+    live = relation.live
     if is_unique:
-        extent = connection.execute(sql.SQL(_EXTENT).format(live=live)).fetchone()
+        extent = relation.connection.execute(sql.SQL(_EXTENT).format(live=live)).fetchone()
         assert extent is not None  # noqa: S101  # a SELECT without FROM gives one row
         first, last, count = extent
         if first is None or count == last - first + 1:
-            return _around(first, last)
-    rows = sql.SQL("FROM {} l").format(live)
-    query = sql.SQL(_GAPS).format(
-        runs=sql.SQL(_RUNS).format(rows=rows), most=sql.Literal(MOST_GAPS)
-    )
-    with by_index(connection):
-        *gaps, (_, first), (last, _) = connection.execute(query).fetchall()
-    return _around(first, last, gaps, exact=len(gaps) < MOST_GAPS)
+            return around(first, last)
+    query = sql.SQL(statements.read("free_ids.gaps")).format(live=live)
+    with by_index(relation.connection):
+        *between, (_, first), (last, _) = relation.connection.execute(
+            query, {"most": gaps.MOST_GAPS}
+        ).fetchall()
+    return around(first, last, between, exact=len(between) < gaps.MOST_GAPS)
 
 
-def _ends(connection: psycopg.Connection[TupleRow], names: Names) -> tuple[int | None, int | None]:
-    with by_index(connection):
-        row = connection.execute(
-            sql.SQL("SELECT min(_id), max(_id) FROM {}").format(qualified(names.live))
+def _ends(relation: Relation) -> tuple[int | None, int | None]:
+    with by_index(relation.connection):
+        row = relation.connection.execute(
+            sql.SQL("SELECT min(_id), max(_id) FROM {}").format(relation.live)
         ).fetchone()
     return row or (None, None)
 
 
-def _around(
-    first: int | None, last: int | None, gaps: Sequence[TupleRow] = (), *, exact: bool = True
-) -> Free:
-    if first is None or last is None:
-        return ALL
-    return Free(((_LOWEST, first), *sorted(gaps), (last, _HIGHEST)), exact)
-
-
-def rows(names: Names, free: Free) -> sql.Composed:
-    """Return a FROM and WHERE: rows ``l`` of the live table whose ``_id`` were free.
+def rows(relation: Relation, free: Free) -> sql.Composed:
+    """Return the SELECT of those rows of the live table whose ``_id`` were free.
 
     Each gap is looked up in the index, whatever the planner thinks of their number. Where all are
     free, all rows are meant, whatever their ``_id`` is.
     """
     if free == ALL:
-        return sql.SQL("FROM {} l WHERE true").format(qualified(names.live))
+        return sql.SQL("SELECT * FROM {}").format(relation.live)
     lows, highs = [low for low, _ in free.gaps], [high for _, high in free.gaps]
     return sql.SQL(
-        "FROM unnest({}::bigint[], {}::bigint[]) AS gap (low, high), LATERAL ("
-        "SELECT * FROM {} WHERE _id > gap.low AND _id < gap.high OFFSET 0) AS l WHERE true"
-    ).format(sql.Literal(lows), sql.Literal(highs), qualified(names.live))
+        "SELECT l.* FROM unnest({}::bigint[], {}::bigint[]) AS gap (low, high), LATERAL ("
+        "SELECT * FROM {} WHERE _id > gap.low AND _id < gap.high OFFSET 0) AS l"
+    ).format(sql.Literal(lows), sql.Literal(highs), relation.live)
 
 
-def still_free(connection: psycopg.Connection[TupleRow], names: Names, free: Free) -> Free:
+def still_free(relation: Relation, free: Free) -> Free:
     """Return what is still free.
 
     Args:
-        connection: In a transaction.
-        names: Of the table.
+        relation: Its connection is in a transaction.
         free: What was free before.
     """
-    query = sql.SQL("SELECT first, last FROM ({}) AS runs ORDER BY 1, 2 LIMIT {}").format(
-        sql.SQL(_RUNS).format(rows=rows(names, free)), sql.Literal(MOST_GAPS)
-    )
-    with by_index(connection):
-        runs = [(first, last) for first, last in connection.execute(query)]
-    if len(runs) < MOST_GAPS:
+    taken = sql.SQL(_TAKEN).format(rows=rows(relation, free), most=sql.Literal(gaps.MOST_GAPS))
+    with by_index(relation.connection):
+        runs = [(first, last) for first, last in relation.connection.execute(taken)]
+    if len(runs) < gaps.MOST_GAPS:
         return free.without(runs)
-    _, last = _ends(connection, names)
+    _, last = _ends(relation)
     runs[-1] = (runs[-1][0], max(runs[-1][1], last or runs[-1][1]))
     return free.without(runs, exact=False)
 
 
 @contextmanager
 def by_index(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
-    """Let no query read a whole table, though its statistics may be old, or none.
+    """Let queries use the index, though the table's statistics may be old, or missing.
 
     Args:
         connection: In a transaction.

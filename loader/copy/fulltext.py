@@ -24,10 +24,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.choices import FullText
 from loader.copy import locks, slow_texts
 from loader.copy.database import ours
 from loader.copy.relation import qualified
-from loader.copy.settings import FullText
 
 # A tsvector holds 1 MiB, and hyphenated words or URLs quadruple their text. Rows with more text
 # than this get NULL from the expression and are done one by one afterwards, as the trigger would;
@@ -60,7 +60,7 @@ def expression(  # noqa: PLR0913, PLR0917  (all that the text depends on)
         which: ``all`` columns, or only those of type ``text``.
         config: The text search configuration, as ``regconfig`` prints it.
         time_zone: The session's TimeZone, in which CKAN's trigger writes a timestamptz.
-        literals: Whether the configuration leaves numbers as they are (``keeps_numbers``).
+        literals: Whether the configuration leaves numbers as they are (``leaves_numbers``).
         row: What stands before each column's name: ``NEW.`` in a trigger.
     """
     chosen = [
@@ -98,7 +98,7 @@ def settings(connection: psycopg.Connection[TupleRow]) -> tuple[str, str]:
     return row[0], row[1]
 
 
-def keeps_numbers(connection: psycopg.Connection[TupleRow], config: str) -> bool:
+def leaves_numbers(connection: psycopg.Connection[TupleRow], config: str) -> bool:
     """Tell whether this configuration indexes numbers as they are, as the built-in ones do.
 
     For a number of any length only the catalog can tell: it must lead to the dictionary that
@@ -154,13 +154,11 @@ def filling(connection: psycopg.Connection[TupleRow], table: str, value: str) ->
     named = qualified(table)
     created = create.format(function=_FILL, body=sql.Literal(body), table=named)
     dropped = sql.SQL("DROP FUNCTION {}() CASCADE").format(_FILL)
-    locks.patiently(
+    locks.retry(
         connection, "changing the way to full text", [named], lambda: connection.execute(created)
     )
     yield
-    locks.patiently(
-        connection, "finishing the full text", [named], lambda: connection.execute(dropped)
-    )
+    locks.retry(connection, "finishing the full text", [named], lambda: connection.execute(dropped))
 
 
 _Form = Literal["whole", "pieces", "beginning"]
@@ -220,7 +218,7 @@ def fill_long_rows(
     done: dict[_Form, list[int]] = {"whole": [], "beginning": [], "pieces": []}
     for first in range(0, len(ids), _FILLED_AT_ONCE):
         some = ids[first : first + _FILLED_AT_ONCE]
-        forms = locks.patiently(
+        forms = locks.retry(
             connection, "indexing long rows", [qualified(table)], partial(filler.fill_all, some)
         )
         for row_id, form in zip(some, forms, strict=True):

@@ -1,78 +1,52 @@
-"""The tables of resources that are gone -> dropped: CKAN would show their rows to everybody.
+"""The tables of deleted resources -> dropped, since CKAN would go on showing their rows.
 
-CKAN lets whoever sees a dataset search the tables of its deleted resources too. In: a connection,
-and a portal that tells what it has. Out: tables dropped, but only those that a load into that very
-portal has made, that it lists, and whose resource it says it has not. Holds one line for each
-table.
+CKAN lets everybody who sees a dataset search the tables of its deleted resources too. In: a
+connection, and a portal that knows its resources. Out: tables dropped, but only those that a load
+into this very portal has made, that the portal lists, and whose resource it says it does not have.
+Holds one line for each table.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import islice
-from typing import Protocol
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import dictionary, locks, relation
+from loader.copy import dictionary, locks, resource_lock, row_count, statements
 from loader.copy.database import ours
-from loader.copy.relation import SCHEMA, Names, qualified
+from loader.copy.portal import Portal
+from loader.copy.relation import (
+    SCHEMA,
+    Relation,
+    dataset_of,
+    find_oid,
+    names_a_site,
+    qualified,
+)
 from loader.errors import DatabaseError, DatabaseUnreachable, TableBusy
 
 _log = logging.getLogger(__name__)
 
 _DROPPING = "dropping the table of a resource that is gone"
-_AT_ONCE = 100  # tables that the portal is asked for in one call
-# The sequence of a table's _id is what bears the mark.
-_TABLES = """
-    SELECT t.relname, t.oid, obj_description(s.oid, 'pg_class') FROM pg_class s
-    JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid
-        AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a'
-    JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-        AND a.attname = '_id'
-    JOIN pg_class t ON t.oid = d.refobjid
-    WHERE s.relkind = 'S' AND t.relkind = 'r' AND t.relnamespace = %s::regnamespace
-        AND left(t.relname, 1) <> '_' AND t.oid = coalesce(%s, t.oid)
-    ORDER BY 1
-"""
-
-
-class Portal(Protocol):
-    """What is asked of the CKAN that a DataStore may belong to."""
-
-    def site(self) -> str | None:
-        """Return the URL by which it calls itself, the same from every machine."""
-
-    def shares_datastore(self, tables: Mapping[str, int] | None) -> bool | None:
-        """Tell whether a database with these tables, by name and oid, is its DataStore."""
-
-    def is_gone(self, resource_id: str, dataset_id: str) -> bool:
-        """Tell whether it says that it has no such resource in that dataset.
-
-        Raises if it cannot be asked.
-        """
-
-    def table_oids(self, resource_ids: Sequence[str]) -> Mapping[str, int]:
-        """Return the oids of those tables that are in its DataStore, by name."""
+_AT_ONCE = 100  # tables in one call to the portal
 
 
 def drop(
-    connection: psycopg.Connection[TupleRow],
+    relation: Relation,
     portal: Portal,
-    names: Names,
     mark: str | None,
     *,
     loaded: int | None = None,
 ) -> bool:
-    """Drop the live table of a resource that is gone, however long others read it.
+    """Drop the live table of a resource that is gone; wait for its readers.
 
     Args:
-        connection: In autocommit mode; holds the resource's lock.
+        relation: Its connection is in autocommit mode; it holds the resource's lock.
         portal: Has said that the resource is gone.
-        names: Of the table.
         mark: Of this portal, and of the dataset that the resource was in; None if unknown.
         loaded: What ``oid_of`` tells of the table that this process has loaded into. Without it
             only the table's mark tells: an id that the portal never had is "gone" too.
@@ -85,7 +59,7 @@ def drop(
         DatabaseError: It cannot be dropped.
         CkanError: The portal cannot be asked which tables it has.
     """
-    table = names.live
+    connection, table = relation.connection, relation.name
     oid = oid_of(connection, table)
     if oid is None:
         return True
@@ -95,14 +69,14 @@ def drop(
         return True
     if loaded is None and (mark is None or found != mark):
         _log.warning("%s stays: no load of this resource has made it", table)
-        return mark is not None and relation.names_a_site(found)
+        return mark is not None and names_a_site(found)
     if portal.table_oids([table]).get(table) != oid:
         _log.warning("%s stays: CKAN does not list this very table", table)
         return False
-    dropped = locks.patiently(
+    dropped = locks.retry(
         connection,
         _DROPPING,
-        [qualified(table)],
+        [relation.live],
         lambda: _drop(connection, table, oid),
         limit_ms=locks.READERS_WAIT_MS,
     )
@@ -125,13 +99,13 @@ def drop_all(
 ) -> Iterator[str]:
     """Drop the tables that loads into a portal have made and whose resources are gone.
 
-    One that is being loaded is left alone: its load finds out. One that somebody reads stays for
-    the next time.
+    A table that is being loaded is left alone: its load drops it. One that is being read stays
+    until the next cleanup.
 
     Args:
         connection: In autocommit mode.
-        portal: The CKAN whose DataStore it is to be. A table with the mark of another one, or with
-            none, is not asked for.
+        portal: The one whose DataStore it is to be. It is not asked about a table with the mark of
+            another portal, or without one.
         dry_run: Only list.
 
     Yields:
@@ -157,20 +131,20 @@ def drop_all(
 def _may_go(
     connection: psycopg.Connection[TupleRow], table: str, oid: int, *, dry_run: bool
 ) -> bool:
-    """Drop a table that nobody loads, unless ``dry_run``; tell whether it is dropped, or would."""
+    """Drop a table that is not being loaded; return whether it is, or would be with ``dry_run``."""
 
     def work() -> bool:
-        if not relation.lock_for_now(connection, table):
+        if not resource_lock.take_for_now(connection, table):
             return False
         return dry_run or _drop(connection, table, oid)
 
     try:
-        return locks.once(connection, _DROPPING, work, limit_ms=locks.READERS_WAIT_MS)
+        return locks.attempt(connection, _DROPPING, work, limit_ms=locks.READERS_WAIT_MS)
     except DatabaseUnreachable:
         raise
     except TableBusy as error:
-        told = locks.by_whom(error, connection, locks.quoted([qualified(table)]))
-        _log.warning("%s stays: %s", table, told)
+        busy = locks.with_holders(error, connection, locks.quoted([qualified(table)]))
+        _log.warning("%s stays: %s", table, busy)
     except DatabaseError as error:  # the others are to go all the same
         _log.warning("%s stays: %s", table, error)
     return False
@@ -179,14 +153,18 @@ def _may_go(
 def _loaded(connection: psycopg.Connection[TupleRow], site: str) -> list[tuple[str, int, str]]:
     """Return name, oid and dataset of the live tables that loads into a portal have made."""
     with ours("looking for the tables of loads"):
-        found = connection.execute(_TABLES, (SCHEMA, None)).fetchall()
-    named = [(table, oid, relation.dataset_of(mark, site)) for table, oid, mark in found]
+        found = connection.execute(
+            statements.read("gone.tables"), {"schema": SCHEMA, "oid": None}
+        ).fetchall()
+    named = [(table, oid, dataset_of(mark, site)) for table, oid, mark in found]
     return [(table, oid, dataset) for table, oid, dataset in named if dataset]
 
 
 def _mark(connection: psycopg.Connection[TupleRow], oid: int) -> str | None:
     with ours("looking whose table it is"):
-        row = connection.execute(_TABLES, (SCHEMA, oid)).fetchone()
+        row = connection.execute(
+            statements.read("gone.tables"), {"schema": SCHEMA, "oid": oid}
+        ).fetchone()
     return row[2] if row else None
 
 
@@ -198,20 +176,18 @@ def _drop(connection: psycopg.Connection[TupleRow], table: str, oid: int) -> boo
                 return False
             lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(qualified(table))
             connection.execute(lock)
-    except psycopg.errors.UndefinedTable:  # who held the lock has dropped it
+    except psycopg.errors.UndefinedTable:  # the session that held the lock has dropped it
         return False
-    # Who held the lock may have made it anew.
+    # The session that held the lock may have dropped it and created another one.
     if oid_of(connection, table) != oid:
         return False
     # With the views over it, as CKAN does when it deletes a table: they show its rows.
     connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(qualified(table)))
-    row = connection.execute("SELECT to_regclass('public._table_stats') IS NOT NULL").fetchone()
-    if row and row[0]:
-        connection.execute("DELETE FROM public._table_stats WHERE resource_id = %s", (table,))
+    row_count.forget(connection, table)
     return True
 
 
 def oid_of(connection: psycopg.Connection[TupleRow], table: str) -> int | None:
-    """Return what tells a table from the next of its name; None if there is none."""
+    """Return a table's oid, which another one of its name would not have; None: no such table."""
     with ours("looking for the table"):
-        return relation.oid(connection, table)
+        return find_oid(connection, table)

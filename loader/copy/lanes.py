@@ -245,7 +245,7 @@ def _lock(
             raise _Abandoned
         connection.execute(statement)
 
-    locks.patiently(connection, "copying rows", [table], lock)
+    locks.retry(connection, "copying rows", [table], lock)
     # What a COPY of hours waits for beside it, space at the table's end, is nobody's to keep.
     connection.execute("SET LOCAL lock_timeout = 0")
 

@@ -23,9 +23,9 @@ import pyarrow.compute as pc
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from loader.choices import FullText
 from loader.copy import fulltext
 from loader.copy.database import ours
-from loader.copy.settings import FullText
 from loader.copy.vocabulary import (
     MOST_NEW,
     Entries,
@@ -44,7 +44,7 @@ _ASKED_AT_ONCE = 1000  # rows
 _MAX_POSITION = 16383  # Postgres's limit; later words have it too
 _POSITIONS = pa.array([f"{position} " for position in range(_MAX_POSITION + 1)])
 _SPACE, _TAB, _CR, _LESS_THAN = b" \t\r<"
-# The server is not asked for these: ``fulltext.keeps_numbers`` has seen that they stay.
+# The server is not asked for these: ``fulltext.leaves_numbers`` has seen that they stay.
 _NUMBER = r"""^ ?[$#"'(\[]?[0-9]{1,30}\.?[,;:!?%"')\]]{0,2} ?$"""
 _AROUND_NUMBER = " $#\"'([.,;:!?%)]"
 _NUMBERS = ("bigint", "numeric")
@@ -301,7 +301,7 @@ def can_compose(
         for (_, kind), cells in zip(columns, sample, strict=True)
         if _chosen(kind, which) and kind in ("text", "json")
     ]
-    known = fulltext.keeps_numbers(connection, config) and is_word_by_word(connection, config)
+    known = fulltext.leaves_numbers(connection, config) and is_word_by_word(connection, config)
     return known and (not texts or not len(texts[0]) or _is_usual(texts))
 
 

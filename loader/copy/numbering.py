@@ -1,7 +1,7 @@
-"""A live table's ``_id`` -> what numbers new rows, or why they would get no number of their own.
+"""A live table's ``_id`` -> what numbers new rows, or the error that they would get no own number.
 
-CKAN makes ``_id`` a ``serial``. Who makes a table by hand, or restores one, may make it an
-identity, leave its default out, or leave its sequence behind the rows. Holds one line.
+CKAN makes ``_id`` a ``serial``. In a table that was made by hand, or restored, it may be an
+identity, have no default, or have a sequence that is behind the rows. Holds one line.
 """
 
 from __future__ import annotations
@@ -14,40 +14,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import locks
-from loader.copy.relation import Names, qualified
+from loader.copy import locks, statements
+from loader.copy.relation import Names, Relation, qualified
 from loader.errors import DatabaseError, KeyViolated, NotADataStoreTable
 
-# A default counts if it calls a function: a constant would give all rows the same ``_id``.
-_ID = r"""
-    SELECT attidentity <> '', attgenerated <> '', attnotnull,
-        CASE WHEN pg_get_expr(adbin, adrelid) ~ '[[:alnum:]_"]\(' THEN
-            pg_get_expr(adbin, adrelid) END,
-        nspname, relname, seqincrement,
-        has_sequence_privilege(s.oid, 'SELECT')
-            AND atttypid::regtype IN ('smallint', 'integer', 'bigint', 'numeric'),
-        ARRAY(SELECT i.relname::text FROM pg_index JOIN pg_class i ON i.oid = indexrelid
-            WHERE indrelid = attrelid AND indisunique AND indisvalid AND indpred IS NULL
-                AND indnkeyatts = 1 AND indkey[0] = attnum),
-        EXISTS (SELECT FROM pg_trigger WHERE tgrelid = attrelid AND NOT tgisinternal
-            -- For each row, before it is inserted.
-            AND tgname <> 'zfulltext' AND tgenabled IN ('O', 'A') AND tgtype & 7 = 7)
-    FROM pg_attribute
-    LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
-    LEFT JOIN LATERAL (
-        SELECT c.oid, nspname, relname, seqincrement FROM pg_class c
-        JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_sequence ON seqrelid = c.oid
-        WHERE c.oid IN (
-            SELECT refobjid FROM pg_depend WHERE classid = 'pg_attrdef'::regclass
-                AND objid = d.oid AND refclassid = 'pg_class'::regclass
-            UNION ALL
-            SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass
-                AND refclassid = 'pg_class'::regclass AND refobjid = attrelid
-                AND refobjsubid = attnum AND deptype = 'i'
-        ) LIMIT 1
-    ) s ON true
-    WHERE attrelid = to_regclass(%s) AND attname = '_id' AND NOT attisdropped
-"""
 _LARGEST = 2**63 - 1  # of a sequence
 
 
@@ -70,47 +40,47 @@ class Numbering:
     unique: tuple[str, ...]
 
 
-def check(connection: psycopg.Connection[TupleRow], names: Names, *, appends: bool) -> None:
-    """Refuse early a table that cannot number new rows.
+def check(relation: Relation, *, appends: bool) -> None:
+    """Refuse a table that cannot number new rows, before the file is read.
 
     Args:
-        connection: In autocommit mode.
-        names: Of the table.
-        appends: Whether each row of the file is a new one: of an upsert, all may be known.
+        relation: Its connection is in autocommit mode.
+        appends: Whether each row of the file is a new one; in an upsert none need be.
 
     Raises:
         NotADataStoreTable: Nothing gives rows their ``_id``.
-        KeyViolated: The next ``_id`` is that of a row.
-        TableBusy: Somebody keeps the table from being read.
+        KeyViolated: A row has the next ``_id`` already.
+        TableBusy: Another session keeps the table from being read.
     """
 
     def look() -> None:
-        numbering = of_table(connection, names)
-        next_number = _next_number(connection, numbering)
+        numbering = of_table(relation)
+        next_number = _next_number(relation.connection, numbering)
         if not appends or next_number is None:
             return
         query = sql.SQL("SELECT FROM {} WHERE _id = {}::bigint LIMIT 1").format(
-            qualified(names.live), sql.Literal(next_number)
+            relation.live, sql.Literal(next_number)
         )
-        if connection.execute(query).fetchone() is not None:
-            raise _behind(names, numbering, next_number)
+        if relation.connection.execute(query).fetchone() is not None:
+            raise _behind(relation.names, numbering, next_number)
 
-    locks.patiently(connection, "looking at the live table", [qualified(names.live)], look)
+    locks.retry(relation.connection, "looking at the live table", [relation.live], look)
 
 
-def of_table(connection: psycopg.Connection[TupleRow], names: Names) -> Numbering:
+def of_table(relation: Relation) -> Numbering:
     """Return what numbers new rows.
 
     Args:
-        connection: In a transaction with a limit for locks.
-        names: Of the table.
+        relation: Its connection is in a transaction with a limit for locks.
 
     Raises:
         NotADataStoreTable: Nothing does.
     """
-    row = connection.execute(_ID, (qualified(names.live).as_string(None),)).fetchone()
+    row = relation.connection.execute(
+        statements.read("numbering"), {"live": relation.live_regclass}
+    ).fetchone()
     if row is None:
-        raise _unnumbered(names)
+        raise _unnumbered(relation.names)
     is_identity, is_generated, is_filled, default, schema, name, step, readable, unique, other = row
     sequence = None if name is None else sql.Identifier(schema, name)
     next_id: sql.Composable = sql.SQL("NULL")
@@ -119,51 +89,48 @@ def of_table(connection: psycopg.Connection[TupleRow], names: Names) -> Numberin
     elif default is not None:
         next_id = sql.SQL(default)
     elif not is_generated and not (other and is_filled):
-        raise _unnumbered(names, by_trigger=other)
+        raise _unnumbered(relation.names, by_trigger=other)
     return Numbering(next_id, is_generated, sequence if readable else None, step, tuple(unique))
 
 
 @contextmanager
-def watched(
-    connection: psycopg.Connection[TupleRow], names: Names, numbering: Numbering
-) -> Iterator[None]:
-    """Tell what is wrong with the ``_id`` that rows get.
+def watched(relation: Relation, numbering: Numbering) -> Iterator[None]:
+    """Turn errors about the ``_id`` that new rows get into ours.
 
     Args:
-        connection: In the transaction that adds the rows.
-        names: Of the table.
+        relation: Its connection is in the transaction that adds the rows.
         numbering: As ``of_table`` returns it.
 
     Raises:
-        NotADataStoreTable: A row has got none.
-        KeyViolated: A row has got that of another.
+        NotADataStoreTable: A row got none.
+        KeyViolated: A row got that of another row.
         DatabaseError: The sequence is at its end.
     """
-    next_number = _next_number(connection, numbering)
-    is_behind = next_number is not None and _is_behind(connection, names, numbering, next_number)
+    next_number = _next_number(relation.connection, numbering)
+    is_behind = next_number is not None and _is_behind(relation, numbering, next_number)
     try:
         yield
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name not in numbering.unique:
             raise
         if is_behind:
-            raise _behind(names, numbering) from error
+            raise _behind(relation.names, numbering) from error
         raise KeyViolated(
-            f"new rows got an _id that rows of {names.live} have: {error.diag.message_detail}",
+            f"new rows got an _id that rows of {relation.name} have: {error.diag.message_detail}",
             hint="see what its default, or a trigger, makes of _id; if others add rows too, load"
             " again",
         ) from error
     except psycopg.errors.NotNullViolation as error:
         if error.diag.column_name != "_id":
             raise
-        raise _unnumbered(names) from error
+        raise _unnumbered(relation.names) from error
     except psycopg.errors.SequenceGeneratorLimitExceeded as error:
         raise DatabaseError(
-            f"no _id is left for new rows of {names.live}: {error.diag.message_primary}",
+            f"no _id is left for new rows of {relation.name}: {error.diag.message_primary}",
             hint="--mode replace begins with 1 again",
         ) from error
     if next_number is not None and not numbering.unique:
-        _refuse_duplicates(connection, names, numbering, next_number)
+        _refuse_duplicates(relation, numbering, next_number)
 
 
 def _next_number(connection: psycopg.Connection[TupleRow], numbering: Numbering) -> int | None:
@@ -186,42 +153,40 @@ def _last_number(
 
 
 def _is_behind(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     numbering: Numbering,
     next_number: int,
 ) -> bool:
-    """Tell whether rows have an ``_id`` that the sequence will come to; found by the index."""
+    """Tell whether rows have an ``_id`` that the sequence has yet to give; the index finds it."""
     if not numbering.unique:
         return False
-    row = connection.execute(
+    row = relation.connection.execute(
         sql.SQL("SELECT FROM {} WHERE _id {} {}::bigint LIMIT 1").format(
-            qualified(names.live), sql.SQL(">=" if numbering.increment > 0 else "<="), next_number
+            relation.live, sql.SQL(">=" if numbering.increment > 0 else "<="), next_number
         )
     ).fetchone()
     return row is not None
 
 
 def _refuse_duplicates(
-    connection: psycopg.Connection[TupleRow],
-    names: Names,
+    relation: Relation,
     numbering: Numbering,
     next_number: int,
 ) -> None:
-    """Refuse the rows if one has got the ``_id`` of another, where no index does.
+    """Refuse the rows if one got the ``_id`` of another, where no unique index refuses them.
 
-    Reads the whole table, unless ``_id`` has an index: no table that CKAN has made is without.
+    Reads the whole table, unless ``_id`` has an index, as in every table that CKAN has made.
     """
     assert numbering.sequence is not None  # noqa: S101  # it has given next_number
-    last, _ = _last_number(connection, numbering.sequence)
-    row = connection.execute(
+    last, _ = _last_number(relation.connection, numbering.sequence)
+    row = relation.connection.execute(
         sql.SQL(
             "SELECT _id::bigint FROM {} WHERE _id BETWEEN {}::bigint AND {}::bigint"
             " GROUP BY _id HAVING count(*) > 1 LIMIT 1"
-        ).format(qualified(names.live), *sorted((next_number, last)))
+        ).format(relation.live, *sorted((next_number, last)))
     ).fetchone()
     if row:
-        raise _behind(names, numbering, row[0])
+        raise _behind(relation.names, numbering, row[0])
 
 
 def _behind(names: Names, numbering: Numbering, number: int | None = None) -> KeyViolated:

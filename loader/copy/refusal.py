@@ -1,8 +1,8 @@
 """A connection that cannot be had -> the SQLSTATEs with which servers refuse it.
 
-libpq keeps them to itself and gives the words, which are in the server's language. So it is asked
-to connect once more, and to write down the messages that it exchanges. What it writes holds the
-password too, and stays in memory: some hundred bytes.
+libpq does not give them, only the messages, which are in the server's language. So it is asked to
+connect again and to trace the protocol. The trace contains the password too, and stays in memory:
+some hundred bytes.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ def ask(conninfo: str) -> Refusal | None:
         conninfo: As libpq takes it.
 
     Returns:
-        How that ended; None where that cannot be told: anywhere but on Linux, with an old libpq, or
-        where this process may make no file in memory.
+        How that ended; None if that cannot be found out: on other systems than Linux, with an old
+        libpq, or where this process may create no file in memory.
     """
     if sys.platform != "linux" or not hasattr(os, "memfd_create"):
         return None
     try:
         refusals = list(map(_ask, _attempts(conninfo)))
-    except (OSError, psycopg.Error) as error:  # the error that this is asked for is the one to tell
+    except (OSError, psycopg.Error) as error:  # must not hide the error that is looked into
         _log.info("how the server refuses cannot be asked: %s", type(error).__name__)
         return None
     return Refusal(
-        tuple(state for one in refusals for state in one.states),
-        any(one.lacks_password for one in refusals),
+        tuple(state for refusal in refusals for state in refusal.states),
+        any(refusal.lacks_password for refusal in refusals),
     )
 
 
@@ -70,8 +70,8 @@ def _attempts(conninfo: str) -> Iterator[str]:
     parameters = conninfo_to_dict(conninfo)
     lists = {name: str(parameters[name]).split(",") for name in _LISTS if name in parameters}
     for i in range(max(map(len, lists.values()), default=1)):
-        one = {name: values[i % len(values)] for name, values in lists.items()}
-        yield make_conninfo("", **{**parameters, **one})
+        host = {name: values[i % len(values)] for name, values in lists.items()}
+        yield make_conninfo("", **{**parameters, **host})
 
 
 def _ask(conninfo: str) -> Refusal:

@@ -1,7 +1,8 @@
-"""How many loads a database takes at a time: slots, of which each load holds one to its end.
+"""A load's connection -> one of the slots that limit how many loads a database takes at a time.
 
-In: the connection that a load lives by. Out: a slot, or TooManyLoads. Postgres frees it with the
-connection, however that ends. Holds nothing.
+Each load holds a slot to its end; without a free one it gets TooManyLoads. A slot is an advisory
+lock of the session, so Postgres frees it when the connection ends, however that happens. Holds
+nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from loader.copy.database import ours
 from loader.errors import TooManyLoads
 
 # The server takes a moment to notice that a load has closed its connection.
-_PATIENCE_S = 1.0
+_GIVE_UP_AFTER_S = 1.0
 _PAUSE_S = 0.05
 _CLASS = 0x41697243  # "AirC": advisory locks of two numbers are apart from those of one
 
 
 def take(connection: psycopg.Connection[TupleRow], most: int) -> None:
-    """Take a free slot, the last one first: who may have fewer, such as huge files, has the others.
+    """Take a free slot, the last one first: loads with a lower limit can use the first ones only.
 
     Args:
         connection: Whose end frees the slot.
@@ -30,7 +31,7 @@ def take(connection: psycopg.Connection[TupleRow], most: int) -> None:
     Raises:
         TooManyLoads: None is free.
     """
-    give_up_at = time.monotonic() + _PATIENCE_S
+    give_up_at = time.monotonic() + _GIVE_UP_AFTER_S
     while not _try(connection, most):
         if time.monotonic() > give_up_at:
             raise _too_many(most)

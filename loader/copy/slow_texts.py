@@ -1,13 +1,13 @@
-"""Texts that Postgres's text search parser is slow at: which they are, and a form that it is not.
+"""Texts -> which of them Postgres's text search parser is slow at, and a form that it is fast at.
 
-At each word the parser tries whether a host, a file's path or an e-mail address begins there, and
-reads on for as long as one may; where none does, it tries again at the next word. So its time
-grows with the square of the length of ``a_a_a_...``: 16 kB take 3 s, 1 MB takes hours. Nothing of
-it crosses a character that is none of ``_RUN``, save comments, which it looks for the end of. Here
-a text is slow if such a run has too many parts, or the text too many comments. What is left takes
-the parser 12 us a byte at most, where usual text takes 0.2.
+At each word the parser tries to read a host, a file's path or an e-mail address, as far as there
+may be one; if there is none, it tries again at the next word. So its time grows with the square of
+the length of ``a_a_a_...``: 16 kB take 3 s, 1 MB takes hours. Only characters of ``_RUN`` continue
+such a try; a comment is searched for its end. So a text counts as slow if a run of these characters
+has too many parts, or the text too many comments. The other texts take the parser 12 us a byte at
+most, usual ones 0.2.
 
-The client and the server look for the same; the client holds nothing, and may find more.
+The client and the server apply the same rule; the client may find more. Holds nothing.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Flags = npt.NDArray[np.bool_]
 
 _RUN = "A-Za-z0-9_./@~-"
 _MOST_PARTS = 100  # more than the hyphens of a line across a page
-_MOST_ADDRESSES = 8  # at each "@" the parser begins anew, within what it has begun anew
-# Both for RE2 and for Postgres. In a range "-" is the last.
+_MOST_ADDRESSES = 8  # at each "@" the parser starts again, within what it has started again
+# For RE2 and for Postgres; in both "-" has to be the last of a character class.
 _EXPRESSION = (
     f"(?:[A-Za-z0-9]*[_./@~-]){{{_MOST_PARTS}}}|(?:[A-Za-z0-9_./~-]*@){{{_MOST_ADDRESSES}}}"
 )
@@ -41,7 +41,7 @@ def condition(texts: Sequence[str]) -> str:
     Args:
         texts: SQL of its parts, one at least.
     """
-    # A shorter text has no time to be slow.
+    # A shorter text cannot be slow.
     runs = " OR ".join(
         f"(octet_length({text}) >= {_MOST_PARTS} AND {text} ~ '{_EXPRESSION}')" for text in texts
     )
@@ -70,7 +70,7 @@ def among(texts: Sequence[pa.StringArray]) -> Flags:
 
 
 def in_records(block: Block) -> Flags:
-    """Return the records whose text is slow, as far as they show it as they are.
+    """Return the records whose text is slow, as far as the unparsed record shows it.
 
     Args:
         block: Of valid UTF-8, without escape characters.
@@ -78,15 +78,15 @@ def in_records(block: Block) -> Flags:
     data = pa.py_buffer(block.data)
     ends = np.concatenate((np.zeros(1, np.int32), block.ends.astype(np.int32)))
     whole = pa.StringArray.from_buffers(1, pa.py_buffer(ends[[0, -1]]), data)
-    if not among([whole])[0]:  # a run does not cross a line end
+    if not among([whole])[0]:  # no run crosses a line end, so no record is slow
         return np.zeros(len(block.ends), np.bool_)
     return among([pa.StringArray.from_buffers(len(block.ends), pa.py_buffer(ends), data)])
 
 
 def in_pieces(text: sql.Composable) -> sql.Composed:
-    """Return the SQL of a text with its long runs cut, so that the parser is quick.
+    """Return the SQL of a text with its long runs cut into pieces, at which the parser is fast.
 
-    Words of usual length are found in it. No tag and no address is one any more.
+    Words of usual length are still found in it; tags and addresses are not recognised any more.
     """
     return sql.SQL("regexp_replace(translate({}, '<@', '  '), {}, '\\& ', 'g')").format(
         text, sql.Literal(f"[{_RUN}]{{{_PIECE_CHARACTERS}}}")

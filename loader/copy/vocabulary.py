@@ -1,10 +1,10 @@
-"""Chunks of text -> what the server's text search makes of each, asked once and remembered.
+"""Chunks of text -> the lexemes that the server's text search makes of each, cached.
 
-A chunk is what stands between two spaces, with one space before it and one behind it, unless
-it begins or ends its text: ".." is a file's name only between words. No token of Postgres's parser
-crosses white space, save tags and comments, so that the vector of a text can be put together from
-those of its chunks. Only the server is asked, in one query for many chunks: its configuration
-decides. Remembers at most 2 MiB of chunks: with their lexemes about 32 MB.
+A chunk is what stands between two spaces, with one space before and one after it, except at the
+begin and end of its text: ".." is a file's name only between words. No token of Postgres's parser
+crosses white space, except tags and comments, so a text's vector can be put together from those of
+its chunks. The lexemes depend on the server's configuration, so they always come from the server,
+in one query for many chunks. Holds at most 2 MiB of chunks: with their lexemes about 32 MB.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg.rows import TupleRow
 
+from loader.copy import statements
 from loader.copy.database import ours
 
 Integers = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.intp]
 
-MOST_NEW = 0.03  # of the chunks met; to ask for one takes ten times what one known spares
-_FREE_NEW = 1 << 14  # beside these, since every file begins with new ones; half a second
+# The part of all chunks that may be new: to ask for one costs ten times what a known one saves.
+MOST_NEW = 0.03
+_FREE_NEW = 1 << 14  # new ones that do not count, since every file begins with some; half a second
 _MOST_CHUNKS = 1 << 17
 _MOST_BYTES = 2 << 20
 _ASKED_AT_ONCE = 1 << 13  # the answer takes about 100 bytes a chunk
-# The parser is the built-in one, and no dictionary looks at several words at a time.
+# Whether the parser is the built-in one, and no dictionary looks at several words at a time.
 _WORD_BY_WORD = """
     SELECT p.prsname = 'default' AND p.prsnamespace = 'pg_catalog'::regnamespace
         AND NOT EXISTS (
@@ -41,28 +43,11 @@ _WORD_BY_WORD = """
             AND t.tmplname NOT IN ('simple', 'synonym', 'ispell', 'snowball', 'unaccent'))
     FROM pg_ts_config c JOIN pg_ts_parser p ON p.oid = c.cfgparser WHERE c.oid = %s::regconfig
 """
-# The marker's position tells how many positions a chunk takes: stop words take one too.
-# In one row, since Python takes longer over a row than the server over a lexeme.
-_LEXEMES = """
-    SELECT string_agg(n::text, ' '), string_agg(position::text, ' '), string_agg(lexeme, E'\\n')
-    FROM (
-        SELECT n, position, lexeme
-        FROM unnest(string_to_array(%(chunks)s, E'\\n')) WITH ORDINALITY AS chunk (text, n),
-            unnest(
-                CASE WHEN text LIKE '%% '
-                THEN to_tsvector(%(config)s::regconfig, text || %(marker)s)
-                ELSE to_tsvector(%(config)s::regconfig, text)
-                    || to_tsvector(%(config)s::regconfig, %(marker)s) END
-            ) AS found (lexeme, positions, weights),
-            unnest(positions) AS position
-        ORDER BY n, position
-    ) AS sorted
-"""
 
 
 @dataclass(frozen=True)
 class Entries:
-    """What is known of some chunks, the lexemes of all of them one behind the other.
+    """The lexemes of some chunks, all in one array.
 
     Attributes:
         widths: How many positions each chunk takes.
@@ -101,7 +86,7 @@ def is_word_by_word(connection: psycopg.Connection[TupleRow], config: str) -> bo
 
 
 class TooMuchToAsk(Exception):
-    """The server would take longer to answer than to do it all by itself."""
+    """So much is new that the server is faster if it computes the vectors itself."""
 
 
 class Vocabulary:
@@ -115,7 +100,7 @@ class Vocabulary:
     def __init__(self, connection: psycopg.Connection[TupleRow], config: str) -> None:
         self._connection = connection
         self._config = config
-        # A number, which no dictionary changes, and which no text can have foreseen.
+        # A random number: no dictionary changes it, and no text can contain it on purpose.
         self._marker = str(10**17 + secrets.randbelow(9 * 10**17))
         self._lock = threading.Lock()
         self._met = self._asked = 0
@@ -130,8 +115,8 @@ class Vocabulary:
         """Return the entries, and the index of each chunk's in them; ask for what is new.
 
         Args:
-            chunks: Each as often as one likes.
-            met: How many chunks there were, before each was taken once.
+            chunks: In any order; a chunk may be there several times.
+            met: How many chunks the texts had, with repetitions.
 
         Raises:
             TooMuchToAsk: Too many were new, of all that were met so far.
@@ -162,7 +147,9 @@ class Vocabulary:
     def _ask(self, chunks: Sequence[str]) -> Entries:
         parameters = {"chunks": "\n".join(chunks), "config": self._config, "marker": self._marker}
         with ours("asking for lexemes"):
-            row = self._connection.execute(_LEXEMES, parameters).fetchone()
+            row = self._connection.execute(
+                statements.read("vocabulary.lexemes"), parameters
+            ).fetchone()
         assert row is not None  # noqa: S101  # an aggregate gives one row
         chunk_of = np.fromstring(row[0], np.int32, sep=" ") - 1
         positions = np.fromstring(row[1], np.int32, sep=" ")

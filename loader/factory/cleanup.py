@@ -13,12 +13,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-from loader.copy import database, gone, relation
+from loader.copy import database, gone, shadow
 from loader.errors import AircanError, CkanError
 from loader.factory.conf import STEPS
 from loader.factory.connections import NoConnection
 from loader.factory.retention import sweep
-from loader.factory.tasks import REPORT, Run
+from loader.factory.run import REPORT, Run
 
 _log = logging.getLogger(__name__)
 _DAGS = (*STEPS, "aircan_cleanup")
@@ -79,7 +79,7 @@ def _drop_tables(run: Run, found: _Tables, *, dry_run: bool) -> None:
     if url is None:
         return
     with closing(database.connect(database.normalise_url(url), "cleanup")) as connection:
-        for table in relation.drop_all_orphans(connection, dry_run=dry_run):
+        for table in shadow.drop_all_orphans(connection, dry_run=dry_run):
             found.orphans.append(table)
         try:
             _drop_gone(run, connection, found, dry_run=dry_run)
@@ -88,9 +88,10 @@ def _drop_tables(run: Run, found: _Tables, *, dry_run: bool) -> None:
 
 
 def _drop_gone(run: Run, connection: database.Connection, found: _Tables, *, dry_run: bool) -> None:
-    ckan = run.ckan()
-    if not gone.is_datastore_of(connection, ckan):
-        found.warn(f"no tables of deleted resources are dropped: is this {ckan.url}'s DataStore?")
-        return
-    for table in gone.drop_all(connection, ckan, dry_run=dry_run):
-        found.gone.append(table)
+    with run.ckan() as ckan:
+        if not gone.is_datastore_of(connection, ckan):
+            is_unknown = f"is this {ckan.url}'s DataStore?"
+            found.warn(f"no tables of deleted resources are dropped: {is_unknown}")
+            return
+        for table in gone.drop_all(connection, ckan, dry_run=dry_run):
+            found.gone.append(table)

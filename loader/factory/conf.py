@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, cast, get_args
 
+from loader.choices import FtsIndex, FullText, Mode, OnConcurrentWrites, OnTypeError, Via
 from loader.errors import UsageError
 from loader.types.descriptor import check_levels, from_json
 
@@ -39,28 +40,28 @@ _CONNECTIONS: dict[str, dict[str, Any]] = {
     },
 }
 _LARGEST = 2**62  # Airflow hands a task no greater number
+_PROPERTIES: dict[str, dict[str, Any]] = {
+    "full_text": {"enum": list(get_args(FullText))},
+    "fts_index": {"enum": list(get_args(FtsIndex))},
+    "max_bad_rows": {"type": "integer", "minimum": 0, "maximum": _LARGEST},
+    "on_type_error": {"enum": list(get_args(OnTypeError))},
+    "on_concurrent_writes": {"enum": list(get_args(OnConcurrentWrites))},
+    "via": {"enum": list(get_args(Via))},
+    "encoding": {"type": "string"},
+    "delimiter": {"type": "string"},
+    "header_row": {"type": "integer", "minimum": 0, "maximum": _LARGEST},
+    # No looser than the factory's own: those are its operators' to set.
+    "max_bytes": {"type": ["integer", "string"], "minimum": 1, "maximum": _LARGEST},
+    "max_ratio": {"type": ["number", "string"], "minimum": 1, "maximum": _LARGEST},
+    "min_rate": {"type": ["number", "string"], "minimum": 0, "maximum": _LARGEST},
+}
 _OPTIONS: dict[str, Any] = {
     "section": "Options",
     "default": {},
     "type": ["null", "object"],
     "title": "Options of the load",
-    "description": "As of the command line: full_text, fts_index, max_bad_rows, on_type_error,"
-    " on_concurrent_writes, via, encoding, delimiter, header_row, max_bytes, max_ratio, min_rate.",
-    "properties": {
-        "full_text": {"enum": ["all", "text", "none"]},
-        "fts_index": {"enum": ["gin", "gist", "none"]},
-        "max_bad_rows": {"type": "integer", "minimum": 0, "maximum": _LARGEST},
-        "on_type_error": {"enum": ["fail", "widen"]},
-        "on_concurrent_writes": {"enum": ["warn", "keep", "refuse"]},
-        "via": {"enum": ["auto", "copy", "api"]},
-        "encoding": {"type": "string"},
-        "delimiter": {"type": "string"},
-        "header_row": {"type": "integer", "minimum": 0, "maximum": _LARGEST},
-        # No looser than the factory's own: those are its operators' to set.
-        "max_bytes": {"type": ["integer", "string"], "minimum": 1, "maximum": _LARGEST},
-        "max_ratio": {"type": ["number", "string"], "minimum": 1, "maximum": _LARGEST},
-        "min_rate": {"type": ["number", "string"], "minimum": 0, "maximum": _LARGEST},
-    },
+    "description": f"As of the command line: {', '.join(_PROPERTIES)}.",
+    "properties": _PROPERTIES,
     "additionalProperties": False,
 }
 _ID = "[0-9A-Za-z_-]{1,100}"
@@ -117,7 +118,7 @@ LOAD: Mapping[str, Mapping[str, Any]] = {
     "mode": {
         "section": "Options",
         "default": "replace",
-        "enum": ["replace", "append", "upsert"],
+        "enum": list(get_args(Mode)),
         "type": "string",
         "title": "What becomes of the rows in the table",
     },
@@ -179,7 +180,7 @@ class Conf:
     """
 
     resource: Mapping[str, Any] = field(default_factory=dict)
-    mode: Literal["replace", "append", "upsert"] = "replace"
+    mode: Mode = "replace"
     unique_keys: Sequence[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     ckan_conn_id: str = CKAN_CONN_ID
@@ -214,7 +215,7 @@ def read(conf: Mapping[str, Any]) -> Conf:
     return Conf(**given)
 
 
-def of_many(conf: Mapping[str, Any], resource_id: str | None = None) -> Conf:
+def read_without_resource(conf: Mapping[str, Any], resource_id: str | None = None) -> Conf:
     """Return what a conf that Airflow has checked by ``RELOAD`` or ``CLEANUP`` asks for.
 
     Args:
@@ -232,10 +233,10 @@ def of_many(conf: Mapping[str, Any], resource_id: str | None = None) -> Conf:
 def _options(conf: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the options, none of which is the operator's to set, such as a path or a URL."""
     options: Mapping[str, Any] = conf.get("options") or {}
-    if unknown := sorted(options.keys() - _OPTIONS["properties"].keys()):
+    if unknown := sorted(options.keys() - _PROPERTIES.keys()):
         raise UsageError(
             f"the conf's options have {', '.join(unknown)}",
-            hint=f"there are {', '.join(_OPTIONS['properties'])}",
+            hint=f"there are {', '.join(_PROPERTIES)}",
         )
     return options
 

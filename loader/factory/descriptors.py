@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from loader.resources import descriptor
-from loader.source import mask_text, mask_uri
+from loader.ckan.resource import descriptor
+from loader.net.uri import mask_text, mask_uri
 
 # CKAN's word -> frictionless's.
 _RESOURCE = {

@@ -14,8 +14,8 @@ from typing import Any
 
 from loader.errors import AircanError, ArtifactsError
 from loader.factory import conf as confs
-from loader.factory import many, tasks
-from loader.factory.tasks import Run
+from loader.factory import selection, tasks
+from loader.factory.run import REPORT, Run
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def said(error: Exception) -> str:
 
 def _is_told(run: Run) -> bool:
     try:
-        return run.place("report").exists(tasks.REPORT)
+        return run.place("report").exists(REPORT)
     except ArtifactsError:
         return False  # better twice than not at all
 
@@ -77,6 +77,6 @@ def _parts(run: Run, conf: Mapping[str, Any]) -> Iterator[Run]:
     if run.dag_id != "aircan_reload":
         yield replace(run, conf=confs.read(conf))
         return
-    for number, resource_id in many.known(run):
+    for number, resource_id in selection.numbered(run):
         part = replace(run, group="resource.", index=str(number))
-        yield replace(part, conf=confs.of_many(conf, resource_id))
+        yield replace(part, conf=confs.read_without_resource(conf, resource_id))

@@ -136,7 +136,7 @@ def _maybe(name: str) -> Setting[str | None]:
 
 
 def _hosts(text: str) -> str:
-    from loader.source import Guard  # noqa: PLC0415  (no DAG file needs it)
+    from loader.net.guard import Guard  # noqa: PLC0415  (no DAG file needs it)
 
     try:
         Guard.read(text)
@@ -147,7 +147,7 @@ def _hosts(text: str) -> str:
 
 def _limit(name: str, keyword: str, hint: str) -> Setting[str | None]:
     def read(text: str) -> str:
-        from loader.source import Limits  # noqa: PLC0415  (no DAG file needs it)
+        from loader.net.limits import Limits  # noqa: PLC0415  (no DAG file needs it)
 
         given: dict[str, Any] = {keyword: text}
         try:

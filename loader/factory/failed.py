@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from loader.errors import ArtifactsError, ArtifactsUnreachable
-from loader.factory import shapes
+from loader.factory import artifact_schemas
+from loader.factory.artifact_schemas import Schema
 from loader.factory.artifacts import Artifacts, File
-from loader.factory.shapes import Shape
 
 _log = logging.getLogger(__name__)
 
@@ -97,19 +97,19 @@ def _of_the_same_try(prepared: File, reported: File | None) -> File | None:
 
 
 def _resource_id(artifacts: Artifacts, prepared: File) -> str | None:
-    named = _read(artifacts, prepared, shapes.NAMED)
+    named = _read(artifacts, prepared, artifact_schemas.NAMED)
     return None if named is None else named["resource_id"]
 
 
 def _ended_well(artifacts: Artifacts, reported: File) -> bool:
-    ended = _read(artifacts, reported, shapes.ENDED)
+    ended = _read(artifacts, reported, artifact_schemas.ENDED)
     return ended is not None and ended["error"] is None
 
 
-def _read(artifacts: Artifacts, file: File, shape: Shape) -> Any:  # noqa: ANN401
+def _read(artifacts: Artifacts, file: File, schema: Schema) -> Any:  # noqa: ANN401
     """Return what is in the file; None if it is damaged or gone by now."""
     try:
-        return artifacts.place(*file.parts[:-1]).read_as(file.parts[-1], shape)
+        return artifacts.place(*file.parts[:-1]).read_as(file.parts[-1], schema)
     except ArtifactsUnreachable:
         raise
     except ArtifactsError as error:

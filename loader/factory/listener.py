@@ -56,7 +56,7 @@ def _hear(dag_run: Any, reason: str) -> None:  # noqa: ANN401
 
 def _tell(ended: _Ended) -> None:
     from loader.factory import ending, on_airflow  # noqa: PLC0415  (nobody else here needs them)
-    from loader.factory.tasks import Run  # noqa: PLC0415
+    from loader.factory.run import Run  # noqa: PLC0415
 
     try:
         artifacts, settings = on_airflow.artifacts(), on_airflow.settings(ended.dag_id)

@@ -22,7 +22,7 @@ from loader.factory import conf, environment
 if TYPE_CHECKING:
     from loader.factory.artifacts import Artifacts
     from loader.factory.connections import Connection
-    from loader.factory.tasks import Run, Settings
+    from loader.factory.run import Run, Settings
 
 _log = logging.getLogger(__name__)
 # Of a load that finds its database busy; meanwhile it takes no worker's slot.
@@ -49,12 +49,12 @@ def find() -> list[int]:
     with _errors():
         from airflow.sdk.configuration import conf as conf_of_airflow  # noqa: PLC0415
 
-        from loader.factory import many  # noqa: PLC0415
+        from loader.factory import selection  # noqa: PLC0415
 
         run = run_of_task()
         run.settings.require_valid()
-        most = conf_of_airflow.getint("core", "max_map_length", fallback=many.MOST_AT_ONCE)
-        return many.find(run, _params()["reload"], is_going, most)
+        most = conf_of_airflow.getint("core", "max_map_length", fallback=selection.MOST_AT_ONCE)
+        return selection.select(run, _params()["reload"], is_going, most)
 
 
 def clean_up() -> None:
@@ -77,8 +77,8 @@ def run_of_task() -> Run:
     from airflow.sdk import get_current_context  # noqa: PLC0415
     from airflow.sdk.log import mask_secret  # noqa: PLC0415
 
-    from loader.factory import many  # noqa: PLC0415
-    from loader.factory.tasks import Run  # noqa: PLC0415
+    from loader.factory import selection  # noqa: PLC0415
+    from loader.factory.run import Run  # noqa: PLC0415
 
     instance, params = get_current_context()["ti"], _params()
     if key := params.get("ckan_api_key"):
@@ -89,8 +89,13 @@ def run_of_task() -> Run:
     run = replace(run, is_going=partial(is_going, dag_id, run_id))
     if instance.map_index >= 0:
         run = replace(run, index=str(instance.map_index))
-        return replace(run, conf=conf.of_many(params, many.found(run, instance.map_index)))
-    return replace(run, conf=conf.read(params) if "resource" in params else conf.of_many(params))
+        return replace(
+            run,
+            conf=conf.read_without_resource(params, selection.selected(run, instance.map_index)),
+        )
+    return replace(
+        run, conf=conf.read(params) if "resource" in params else conf.read_without_resource(params)
+    )
 
 
 def artifacts() -> Artifacts:
@@ -116,8 +121,8 @@ def settings(dag_id: str) -> Settings:
 
     What is wrong with them is among them: a step fails with it, and CKAN is still told.
     """
-    from loader.factory.tasks import Settings  # noqa: PLC0415
-    from loader.source import Limits  # noqa: PLC0415
+    from loader.factory.run import Settings  # noqa: PLC0415
+    from loader.net.limits import Limits  # noqa: PLC0415
 
     return Settings(
         allowed_hosts=environment.ALLOWED_HOSTS.tolerant(),

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from typing_extensions import Self
+
 from loader.errors import AircanError, CkanNotFound, CkanRefused, ColumnsRefused
 from loader.factory.disclosure import disclosed
 
@@ -57,6 +59,14 @@ class Job:
         self._is_over = is_over
         self._is_brought = is_brought
         self._warned = False
+
+    def __enter__(self) -> Self:
+        """Return this object, which is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections to CKAN."""
+        self._ckan.close()
 
     def tell(
         self,

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loader import describe, pipeline, resources
-from loader.ckan.client import Ckan, CkanSettings, Table
+from loader import describe, pipeline
+from loader.ckan.client import Ckan
+from loader.ckan.resource import location
+from loader.ckan.tables import Table
 from loader.errors import (
     AircanError,
     ArtifactsError,
@@ -34,24 +36,22 @@ from loader.errors import (
     Unexpected,
     UsageError,
 )
-from loader.factory import connections, descriptors, shapes
-from loader.factory.artifacts import Artifacts, Place
-from loader.factory.conf import DATASTORE_CONN_ID, STEPS, Conf
-from loader.factory.connections import Connection
-from loader.factory.once import Once
-from loader.factory.shapes import Shape
+from loader.factory import artifact_schemas, descriptors
+from loader.factory.artifact_schemas import Schema
+from loader.factory.artifacts import Place
+from loader.factory.conf import STEPS
+from loader.factory.idempotency import IdempotentAppend
+from loader.factory.run import DATASET, ERROR, REJECTS, REPORT, RESOURCE, ROWS, TABLE, Run, Settings
 from loader.factory.status import Job, Telling, ask
-from loader.net.guard import WEB
+from loader.net.limits import Limits
+from loader.net.settings import SourceSettings
+from loader.net.uri import fingerprint, mask_uri
 from loader.options import Options
 from loader.report import Report
-from loader.source import Guard, Limits, SourceSettings, fingerprint, mask_uri
 from loader.steps import BeforeColumnsChange
 
 _log = logging.getLogger(__name__)
 
-RESOURCE, DATASET, REPORT = "resource.json", "dataset.json", "report.json"
-TABLE = "table.json"
-ROWS, REJECTS, ERROR = "rows.ndjson.gz", "rejects.csv", "error.json"
 # What each step leaves last: without it, it was killed.
 _LEFT = {
     "prepare": RESOURCE,
@@ -60,186 +60,29 @@ _LEFT = {
     "register": REPORT,
     "validate": REPORT,
 }
-_CALLS = CkanSettings()
-# The end of a job is often the first that a process tells CKAN, which may just be restarting.
-_STATUS_CALLS = CkanSettings(connect_timeout_s=5, read_timeout_s=15, opening_retries=6)
 _LIMITS = ("max_bytes", "max_ratio", "min_rate")  # of a conf's options, as Limits.read takes them
 _LATE_S = 60.0  # CKAN goes on with the last call of a try that was killed
 _OF_LOAD_KEY = "is_of_load"  # of an error that is left: whether it came up in the load itself
 _ERRORS_TOLD = 100  # of a validation; its report has more
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the operators of the factory decide, not those who ask it for a load.
-
-    Attributes:
-        allowed_hosts: Hosts and networks that files may come from though they are not public.
-        refuses_keys: Whether a token in a conf, which Airflow shows, is refused.
-        max_loads: How many loads a database takes at a time; None for any number.
-        huge_bytes: Files from this size on leave one of those to smaller ones.
-        limits: What every file has to keep to; a conf may make them tighter.
-        fault: What is wrong with the operators' settings; None if nothing is.
-    """
-
-    allowed_hosts: str = ""
-    refuses_keys: bool = False
-    max_loads: int | None = None
-    huge_bytes: int = 1 << 30
-    limits: Limits = field(default_factory=Limits)
-    fault: UsageError | None = None
-
-    def require_valid(self) -> None:
-        """Raise what is wrong with them."""
-        if self.fault is not None:
-            raise self.fault
-
-
-@dataclass(frozen=True)
-class Run:
-    """One task of a DagRun.
-
-    Attributes:
-        dag_id: The DAG.
-        run_id: The DagRun.
-        artifacts: Where all of them leave what they found.
-        connection: Looks up an Airflow Connection.
-        settings: Of the factory.
-        group: The task group and its dot, or nothing.
-        index: Of a mapped task, or nothing.
-        conf: What is asked for.
-        is_going: Whether the DagRun is still to end: somebody may stop it while a task begins.
-    """
-
-    dag_id: str
-    run_id: str
-    artifacts: Artifacts
-    connection: Callable[[str], Connection]
-    settings: Settings = Settings()
-    group: str = ""
-    index: str = ""
-    conf: Conf = field(default_factory=Conf)
-    is_going: Callable[[], bool] = lambda: True
-
-    def place(self, step: str) -> Place:
-        """Return the place of one of the steps."""
-        return self.artifacts.place(*filter(None, self._parts(step)))
-
-    def _parts(self, step: str) -> tuple[str, ...]:
-        return self.dag_id, self.run_id, f"{self.group}{step}", self.index
-
-    def ckan(self, settings: CkanSettings = _CALLS) -> Ckan:
-        """Return the CKAN of the connection, or of the conf if it brings a token.
-
-        Raises:
-            UsageError: The conf brings a token and may not, or means another CKAN.
-        """
-        endpoint, key = self.conf.ckan_api_endpoint, self.conf.ckan_api_key
-        if key and self.settings.refuses_keys:
-            raise UsageError(
-                "the conf holds a ckan_api_key, which Airflow shows to all its users",
-                hint=f"put it into the Airflow connection {self.conf.ckan_conn_id}",
-            )
-        if endpoint and self.brings_its_ckan():  # nobody here vouches for it
-            return Ckan(endpoint, key, settings, self.guard())
-        connection = self.connection(self.conf.ckan_conn_id)
-        token = key or connections.ckan_token(connection)
-        ckan = Ckan(connections.ckan_url(connection), token, settings)
-        if endpoint and not ckan.owns(endpoint):
-            raise UsageError(
-                f"the conf's ckan_api_endpoint is not at {ckan.url}, which the Airflow connection"
-                f" {self.conf.ckan_conn_id} names",
-                hint="name the connection of that CKAN: ckan_conn_id",
-            )
-        return ckan
-
-    def brings_its_ckan(self) -> bool:
-        """Tell whether the conf names a CKAN that no connection of ours is.
-
-        Such a load uses nothing that is the operator's: no database, no token, no setting of the
-        worker's environment, no Google account, nor CKAN's own address.
-        """
-        endpoint = self.conf.ckan_api_endpoint
-        if not (endpoint and self.conf.ckan_api_key):
-            return False
-        try:
-            ours = connections.ckan_url(self.connection(self.conf.ckan_conn_id))
-        except connections.NoConnection:
-            return True
-        return not Ckan(ours).owns(endpoint)
-
-    def guard(self) -> Guard:
-        """Return from where files may come: public hosts, and those allowed.
-
-        The upload of the resource is allowed too, by ``Ckan.fetching``.
-        """
-        guard = Guard.read(self.settings.allowed_hosts, self.artifacts.uri)
-        return replace(guard, schemes=WEB) if self.brings_its_ckan() else guard
-
-    def datastore_url(self) -> str | None:
-        """Return the URL of the DataStore's database, if a connection names it.
-
-        Raises:
-            UsageError: The conf brings its own CKAN, and asks for a database of ours; or it asks
-                for COPY, and there is no database.
-        """
-        conn_id, copies = self.conf.datastore_conn_id, self.conf.options.get("via") == "copy"
-        if self.brings_its_ckan():
-            # The default's name is in every conf that Airflow has completed.
-            if copies or conn_id not in (None, "", DATASTORE_CONN_ID):
-                asked = "options.via is copy" if copies else f"datastore_conn_id is {conn_id}"
-                raise UsageError(
-                    f"{asked}, and the conf brings a CKAN of its own, which gets no database",
-                    hint="leave it out: its rows go through CKAN's API",
-                )
-            return None
-        url = None
-        if conn_id:
-            with suppress(connections.NoConnection):
-                url = connections.datastore_url(self.connection(conn_id))
-        if copies and url is None:
-            raise UsageError(
-                "options.via is copy, and no connection names the DataStore's database",
-                hint=f"make the Airflow connection {conn_id or DATASTORE_CONN_ID}, and name it;"
-                " or leave via out",
-            )
-        return url
-
-    def job(self) -> Job:
-        """Return the job, to tell CKAN of it."""
-        facts = {
-            "job_id": self.conf.job_id,
-            "job_type": "VALIDATE" if self.dag_id == "aircan_validate" else "LOAD",
-            "dag_id": self.dag_id,
-            "run_id": self.run_id,
-            "resource_id": self.conf.resource_id,
-        }
-        report, run = self.place("report"), self
-        if self.settings.refuses_keys:  # that it is refused, CKAN is told with another
-            run = replace(self, conf=replace(self.conf, ckan_api_key=None))
-        ckan = run.ckan(_STATUS_CALLS)
-        brought = ckan.guard is not None  # nobody here vouches for it
-        return Job(ckan, facts, lambda: report.exists(REPORT), is_brought=brought)
-
-
 def prepare(run: Run) -> None:
     """Look the resource up, and find the way into the DataStore."""
-    with _step(run, "prepare") as (place, job):
-        ckan, described = _look_up(run, place, job)
-        via, reason = pipeline.find_way(_load_options(run, ckan, described))
+    with _step(run, "prepare") as (place, job), run.ckan() as ckan:
+        described = _look_up(run, place, job, ckan)
+        via, reason = pipeline.choose_via(_load_options(run, ckan, described))
         way = {"via": via, "reason": reason}
         place.write(RESOURCE, described | {"aircan": described["aircan"] | way})
 
 
 def look_up(run: Run) -> None:
     """Look the resource up, which is all that a validation needs."""
-    with _step(run, "prepare") as (place, job):
-        place.write(RESOURCE, _look_up(run, place, job)[1])
+    with _step(run, "prepare") as (place, job), run.ckan() as ckan:
+        place.write(RESOURCE, _look_up(run, place, job, ckan))
 
 
-def _look_up(run: Run, place: Place, job: Job) -> tuple[Ckan, dict[str, Any]]:
+def _look_up(run: Run, place: Place, job: Job, ckan: Ckan) -> dict[str, Any]:
     job.tell("RUNNING", "prepare", "looking the resource up in CKAN")
-    ckan = run.ckan()
     shown = ckan.resource(run.conf.resource_id)
     uri = _uri(run, ckan)
     described = descriptors.of_resource(shown, run.conf.resource, uri)
@@ -247,7 +90,7 @@ def _look_up(run: Run, place: Place, job: Job) -> tuple[Ckan, dict[str, Any]]:
     described["aircan"] = {"file": _file(run, uri), "dataset": shown["package_id"]}
     dataset = ckan.dataset(shown["package_id"])
     place.write(DATASET, descriptors.of_dataset(dataset, described))
-    return ckan, described
+    return described
 
 
 def convert(run: Run) -> bool:
@@ -262,10 +105,11 @@ def convert(run: Run) -> bool:
             place.write(RESOURCE, described)
             return False
         job.tell("RUNNING", "convert", "reading the file")
-        ckan = run.ckan()
-        uri = _fetched(run, ckan, described)
+        with run.ckan() as ckan:
+            uri = _fetched(run, ckan, described)
+            options = _load_options(run, ckan, described)
         with _left(place) as left, Telling(job, "convert") as progress:
-            options = replace(_load_options(run, ckan, described), rejects=left.rejects)
+            options = replace(options, rejects=left.rejects)
             with place.opened(ROWS, "wb") as rows:
                 converted = pipeline.convert(uri, rows, options, progress)
             left.report = converted.report
@@ -280,16 +124,15 @@ def convert(run: Run) -> bool:
 
 def load(run: Run) -> None:
     """Bring the rows into the DataStore, where readers see them."""
-    with _step(run, "load") as (place, job):
-        ckan = run.ckan()
-        once = Once(run.place("added"), ckan, run.conf)
-        if done := once.done():
+    with _step(run, "load") as (place, job), run.ckan() as ckan:
+        append = IdempotentAppend(run.place("added"), ckan, run.conf)
+        if done := append.done():
             _log.info("the rows were added before, by an earlier try of this run")
             place.write(REPORT, done)
             return
         job.tell("RUNNING", "load", "loading the rows")
         described = _prepared(run)
-        once.begin(_LATE_S if described["aircan"]["via"] == "api" else 0)
+        append.begin(_LATE_S if described["aircan"]["via"] == "api" else 0)
         options = _load_options(run, ckan, described)
         asks = _asks(run, ckan)
         with _left(place) as left, Telling(job, "load") as progress:
@@ -301,7 +144,7 @@ def load(run: Run) -> None:
                 )
             else:
                 left.report = _send(run.place("convert"), described, options, progress, asks)
-        once.end(left.report.to_dict())
+        append.end(left.report.to_dict())
 
 
 def _asks(run: Run, ckan: Ckan) -> BeforeColumnsChange:
@@ -316,8 +159,8 @@ def _send(
     progress: Telling,
     asks: BeforeColumnsChange,
 ) -> Report:
-    report = Report.from_dict(converted.read_as(REPORT, shapes.LOAD))
-    written = converted.read_as(RESOURCE, shapes.PREPARED)["aircan"]["file"]
+    report = Report.from_dict(converted.read_as(REPORT, artifact_schemas.LOAD))
+    written = converted.read_as(RESOURCE, artifact_schemas.PREPARED)["aircan"]["file"]
     if written != described["aircan"]["file"]:  # prepare was done again, and convert was not
         raise ArtifactsError(
             f"the rows written down are of {report.source}, not of {described['path']}",
@@ -328,14 +171,14 @@ def _send(
         names = [str(column["id"]) for column in report.columns]
         try:
             return pipeline.send(
-                shapes.rows(rows, names, report.rows),
+                artifact_schemas.rows(rows, names, report.rows),
                 found,
                 replace(options, via="api"),
                 progress,
                 before_columns_change=asks,
                 on_replacing=lambda: converted.write(TABLE, {"is_replacing": True}),
             )
-        except shapes.Misshapen as error:
+        except artifact_schemas.SchemaViolation as error:
             raise converted.damaged(ROWS, str(error)) from None
         except (SchemaDiffers, TableChanged) as error:
             again = "to load all the same, clear the task convert and those after it"
@@ -345,7 +188,7 @@ def _send(
 
 def _converted(place: Place, report: Report) -> pipeline.Converted:
     """Return what ``convert`` has found; not the table, if an earlier try has changed that."""
-    told = place.read_as(TABLE, shapes.TABLE)
+    told = place.read_as(TABLE, artifact_schemas.TABLE)
     if told.get("is_replacing"):
         return pipeline.Converted(report, None, is_replacing=True)
     before = told["before"]
@@ -356,20 +199,20 @@ def register(run: Run) -> None:
     """Let CKAN show the table, and know its file."""
     with _step(run, "register") as (place, job):
         job.tell("RUNNING", "register", "telling CKAN")
-        report = Report.from_dict(_report_of(run, "load", shapes.LOAD))
+        report = Report.from_dict(_report_of(run, "load", artifact_schemas.LOAD))
         with report.timing("register"):
             pipeline.register(report, _of_ckan(run))
         place.write(REPORT, report.to_dict())
 
 
-def _report_of(run: Run, step: str, shape: Shape) -> dict[str, Any]:
+def _report_of(run: Run, step: str, schema: Schema) -> dict[str, Any]:
     """Return the report that a step of a load left.
 
     Raises:
         ArtifactsError: It is damaged, or of another resource: the list of many was made anew.
     """
     place = run.place(step)
-    told: dict[str, Any] = place.read_as(REPORT, shape)
+    told: dict[str, Any] = place.read_as(REPORT, schema)
     if told["resource_id"] != run.conf.resource_id:
         raise ArtifactsError(
             f"what the task {step} left is of the resource {told['resource_id']}, not of"
@@ -383,11 +226,11 @@ def validate(run: Run) -> None:
     """Check every row of the source against its schema."""
     with _step(run, "validate") as (place, job):
         job.tell("RUNNING", "validate", "checking every row")
-        ckan = run.ckan()
-        described = _prepared(run, shapes.FILE)
-        uri = _fetched(run, ckan, described)
-        options = _options(run, ckan, described)
-        source = ckan.fetching(uri, run.conf.resource_id, options.source)
+        with run.ckan() as ckan:
+            described = _prepared(run, artifact_schemas.FILE)
+            uri = _fetched(run, ckan, described)
+            options = _options(run, ckan, described)
+            source = ckan.fetching(uri, run.conf.resource_id, options.source)
         options = replace(options, source=source)
         place.write(REPORT, describe.validate(uri, options))
 
@@ -426,7 +269,8 @@ def tell_end(run: Run, reason: str = "", *, in_order: bool = False) -> AircanErr
     except StepFailed as error:
         return error
     except ArtifactsError as error:  # CKAN would wait for ever
-        run.job().tell("FAILED", "report", str(error), error=error.to_dict())
+        with run.job() as job:
+            job.tell("FAILED", "report", str(error), error=error.to_dict())
         return error
     return None
 
@@ -445,13 +289,14 @@ def _report(run: Run, steps: Sequence[str], reason: str, *, in_order: bool) -> N
         _tell_failed(run, "report", _killed(reason))
         raise StepFailed(reason)
     if steps[-1] == "validate":
-        told = run.place("validate").read_as(REPORT, shapes.VALIDATION)
+        told = run.place("validate").read_as(REPORT, artifact_schemas.VALIDATION)
         message, info = _validated(told)
     else:
-        told = _report_of(run, steps[-1], shapes.LOADED)
+        told = _report_of(run, steps[-1], artifact_schemas.LOADED)
         message, info = _loaded(told)
     place.write(REPORT, {"error": None} | told)
-    run.job().tell("DONE", "report", message, **info, artifacts=_artifacts(run, steps))
+    with run.job() as job:
+        job.tell("DONE", "report", message, **info, artifacts=_artifacts(run, steps))
 
 
 def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
@@ -463,10 +308,10 @@ def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
     place = run.place(step)
     failed, done = place.written(ERROR), place.written(_LEFT[step])
     if failed is not None and (done is None or failed > done):
-        return _told_error(place.read_as(ERROR, shapes.ERROR))
+        return _told_error(place.read_as(ERROR, artifact_schemas.ERROR))
     # A load that fails leaves its report too, and may be kept from leaving its error.
     reported = (_LEFT[step] == REPORT or done is None) and place.exists(REPORT)
-    if reported and (error := place.read_as(REPORT, shapes.OUTCOME).get("error")):
+    if reported and (error := place.read_as(REPORT, artifact_schemas.OUTCOME).get("error")):
         return _told_error({"hint": None, **error})
     return None if done is not None else _killed(reason or f"the task {step} left no word")
 
@@ -499,8 +344,8 @@ def _tell_failed(run: Run, step: str, error: Mapping[str, Any]) -> None:
     artifacts = _artifacts(run, STEPS[run.dag_id])
     is_of_load = error.get(_OF_LOAD_KEY) is True
     message = str(error["message"])
-    job = run.job()
-    job.tell("FAILED", step, message, is_of_load=is_of_load, error=told, artifacts=artifacts)
+    with run.job() as job:
+        job.tell("FAILED", step, message, is_of_load=is_of_load, error=told, artifacts=artifacts)
 
 
 def _artifacts(run: Run, steps: Sequence[str]) -> dict[str, str]:
@@ -556,8 +401,8 @@ def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
     _require_going(run)  # whoever ended it meanwhile has told the last that CKAN is to hear
     with _leaving_error(run, place):
         run.settings.require_valid()
-    with _leaving_error(run, place, is_of_load=True):
-        yield place, run.job()
+    with _leaving_error(run, place, is_of_load=True), run.job() as job:
+        yield place, job
 
 
 @contextmanager
@@ -618,13 +463,13 @@ def _leave(place: Place, rejects: Path, report: Report) -> None:
     place.write(REPORT, report.to_dict())
 
 
-def _prepared(run: Run, shape: Shape = shapes.PREPARED) -> dict[str, Any]:
+def _prepared(run: Run, schema: Schema = artifact_schemas.PREPARED) -> dict[str, Any]:
     """Return what ``prepare`` found.
 
     Raises:
         ArtifactsError: It found it for another resource: the list of many was made anew.
     """
-    described: dict[str, Any] = run.place("prepare").read_as(RESOURCE, shape)
+    described: dict[str, Any] = run.place("prepare").read_as(RESOURCE, schema)
     if described["resource_id"] != run.conf.resource_id:
         raise ArtifactsError(
             f"what was prepared is the resource {described['resource_id']}, not"
@@ -638,7 +483,7 @@ def _uri(run: Run, ckan: Ckan) -> str:
     """Return where the file is, secrets included."""
     if path := run.conf.resource.get("path"):
         return str(path)
-    return resources.location(ckan, ckan.resource(run.conf.resource_id))
+    return location(ckan, ckan.resource(run.conf.resource_id))
 
 
 def _fetched(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> str:
@@ -707,13 +552,14 @@ def _max_loads(settings: Settings, described: Mapping[str, Any]) -> int | None:
 
 
 def _of_ckan(run: Run) -> Options:
-    ckan, datastore_url = run.ckan(), run.datastore_url()
-    return Options(
-        resource_id=run.conf.resource_id,
-        dataset_id=_prepared(run)["aircan"]["dataset"],
-        ckan_url=ckan.url,
-        ckan_token=ckan.token,
-        ckan_guard=ckan.guard,
-        datastore_url=datastore_url,
-        via="auto" if datastore_url else "api",
-    )
+    datastore_url = run.datastore_url()
+    with run.ckan() as ckan:
+        return Options(
+            resource_id=run.conf.resource_id,
+            dataset_id=_prepared(run)["aircan"]["dataset"],
+            ckan_url=ckan.url,
+            ckan_token=ckan.token,
+            ckan_guard=ckan.guard,
+            datastore_url=datastore_url,
+            via="auto" if datastore_url else "api",
+        )

@@ -1,1 +1,12 @@
-"""HTTP, and whom it may ask: sessions, addresses, patience, and the faults of a network."""
+"""HTTP, and whom it may ask: addresses, retries, and the faults of a network.
+
+uri         its scheme, the file's name, and the secrets to mask
+guard       which addresses may be fetched from, where others wrote the URL
+limits      how many bytes there may be, and how slowly they may come
+settings    how long to wait and how often to try, with both of these
+retry       the wait before the next try, or the end of them
+pace        whether the bytes come fast enough
+target      one thing to open
+session     how HTTP asks: heeding the guard, and sending no other password
+failures    the network's exceptions -> ours
+"""

@@ -2,7 +2,7 @@
 
 In: each time that something arrived. Out: nothing, or SourceTooSlow. What the load itself takes,
 the database above all, does not count, nor a wait that ends without a byte: that is a timeout, and
-``patience`` counts those.
+``retry`` counts those.
 """
 
 from __future__ import annotations

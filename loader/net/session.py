@@ -26,8 +26,8 @@ from loader.net.failures import EndlessHead
 from loader.net.guard import ALLOWED_HOSTS, WEB, Guard, origin
 from loader.net.limits import Limits
 from loader.net.pace import Arrivals, Pace
+from loader.net.target import Target
 from loader.net.uri import mask_text
-from loader.source.transport import Target
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -1,15 +1,15 @@
-"""A source's head -> what is known before the first row is loaded: dialect, encoding, columns.
+"""A stream's head -> what is known before the first row is loaded: dialect, encoding, columns.
 
-In: a URI and the options. Out: a Reading, whose blocks go on from the first one. Holds the first
-block, which the guessed types are held against.
+In: a binary stream and what is known of it. Out: a Reading, whose blocks go on from the first one.
+Holds the first block, which the guessed types are held against.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +21,8 @@ from loader.formats.csv.blocks import Block
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.table import Rows
 from loader.formats.csv.text import Readable, WithoutDosEnd
-from loader.options import Options
 from loader.scan import rowless
-from loader.source import Identity, Source, open_source, unpack
+from loader.scan.settings import ReadSettings
 from loader.types import convert, schema
 from loader.types.schema import Column
 from loader.types.verdict import Verdict
@@ -36,9 +35,8 @@ _SAMPLED_ROWS = 5000
 
 @dataclass(frozen=True)
 class Reading:
-    """A source being read: what its head tells, and its blocks from the first on."""
+    """A table being read: what its head tells, and its blocks from the first on."""
 
-    source: Source
     text: text.TextStream
     whole: WithoutDosEnd  # the same without what a file of DOS ends in
     dialect: Dialect
@@ -48,91 +46,67 @@ class Reading:
     blocks: Iterator[Block]
     sample: Sequence[pa.StringArray]  # the first rows, by column
     header_may_be_data: bool
-    packed: bool  # then the data itself tells whether it is whole
     guessed_rowless: bool  # there is no row, and nobody has said which one the header is
 
 
-@contextmanager
 def read(
-    uri: str,
-    options: Options,
-    expected: Identity | None = None,
-    types: Mapping[str, str] | None = None,
-    *,
-    hashed: bool = False,
-) -> Iterator[Reading]:
-    """Open a source and find out what its head tells.
+    content: BinaryIO, settings: ReadSettings, types: Mapping[str, str] | None = None
+) -> Reading:
+    """Find out what the head of a table tells.
 
     Args:
-        uri: The source.
-        options: How to read it.
-        expected: The identity that an earlier reading of it had.
+        content: Its bytes, from the first on.
+        settings: How to read it.
         types: The Postgres types that columns must have, by name: they win over the schema.
-        hashed: Whether the source shall be hashed as it is read. It is, too, if its identity is
-            not certain.
 
     Raises:
         SourceError, TableError, UsageError: See ``loader.errors``.
     """
-    declared = dialect.declare(options.dialect, options.delimiter, options.header_row)
-    declared_schema = schema.read_descriptor(options.schema)
-    with ExitStack() as stack:
-        source = stack.enter_context(open_source(uri, options.source, expected))
-        if hashed or not is_certain(source.identity):
-            source.hash_as_read()
-        content = stack.enter_context(unpack.unpack(source))
-        stream = text.decode(content, options.encoding)
-        whole = WithoutDosEnd(stream)
-        head = text.read_fully(whole, _HEAD_BYTES)
-        found, headers, preamble = dialect.detect(head, declared, len(head) < _HEAD_BYTES)
-        if len(headers) > MAX_COLUMNS:
-            raise TooManyColumns(
-                f"the table has {len(headers)} columns",
-                hint=f"Postgres takes {MAX_COLUMNS}, beside _id and _full_text",
-            )
-        cut = blocks.cut(
-            _Rejoined(head, whole), found, first_times=_FIRST_TIMES, width=len(headers)
+    declared = dialect.declare(settings.dialect, settings.delimiter, settings.header_row)
+    declared_schema = schema.read_descriptor(settings.schema)
+    stream = text.decode(content, settings.encoding)
+    whole = WithoutDosEnd(stream)
+    head = text.read_fully(whole, _HEAD_BYTES)
+    found, headers, preamble = dialect.detect(head, declared, len(head) < _HEAD_BYTES)
+    if len(headers) > MAX_COLUMNS:
+        raise TooManyColumns(
+            f"the table has {len(headers)} columns",
+            hint=f"Postgres takes {MAX_COLUMNS}, beside _id and _full_text",
         )
-        first = next(cut, None)
-        declared_header = _are_declared(headers, declared_schema)
-        if first is None:
-            rowless.check(
-                rowless.Rowless(
-                    head=head,
-                    encoding=stream.encoding,
-                    dialect=found,
-                    headers=headers,
-                    named_encoding=options.encoding is not None,
-                    named_header=declared.header_row is not None,
-                    declared=declared_header,
-                )
+    cut = blocks.cut(_Rejoined(head, whole), found, first_times=_FIRST_TIMES, width=len(headers))
+    first = next(cut, None)
+    declared_header = _are_declared(headers, declared_schema)
+    if first is None:
+        rowless.check(
+            rowless.Rowless(
+                head=head,
+                encoding=stream.encoding,
+                dialect=found,
+                headers=headers,
+                named_encoding=settings.encoding is not None,
+                named_header=declared.header_row is not None,
+                declared=declared_header,
             )
-        else:
-            dialect.refuse_controls(headers)
-        missing = declared_schema.missing_values if declared_schema else [""]
-        rows = None
-        if first:
-            rows = table.parse(first, found, len(headers), most_rejects=options.max_bad_rows)
-        columns = _infer(rows, headers, declared_schema, types or {}, missing)
-        yield Reading(
-            source,
-            stream,
-            whole,
-            found,
-            columns,
-            missing,
-            preamble,
-            rowless.with_values(itertools.chain([first] if first else [], cut), found),
-            _sample(rows, len(headers)),
-            declared.header_row is None and _may_be_data(columns),
-            getattr(content, "raw", None) is not source,
-            first is None and declared.header_row is None and not declared_header,
         )
-
-
-def is_certain(identity: Identity | None) -> bool:
-    """Tell whether an identity says which bytes a source has."""
-    return identity is not None and identity.is_certain
+    else:
+        dialect.refuse_controls(headers)
+    missing = declared_schema.missing_values if declared_schema else [""]
+    rows = None
+    if first:
+        rows = table.parse(first, found, len(headers), most_rejects=settings.max_bad_rows)
+    columns = _infer(rows, headers, declared_schema, types or {}, missing)
+    return Reading(
+        text=stream,
+        whole=whole,
+        dialect=found,
+        columns=columns,
+        missing=missing,
+        preamble=preamble,
+        blocks=rowless.with_values(itertools.chain([first] if first else [], cut), found),
+        sample=_sample(rows, len(headers)),
+        header_may_be_data=declared.header_row is None and _may_be_data(columns),
+        guessed_rowless=first is None and declared.header_row is None and not declared_header,
+    )
 
 
 def _are_declared(headers: Sequence[str], declared: Schema | None) -> bool:

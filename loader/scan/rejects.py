@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import TextIO
 
 from loader.errors import RejectsNotWritten, TooManyBadRows, UsageError
+from loader.formats.csv import reader
 from loader.formats.csv.table import Reject
 
 _log = logging.getLogger(__name__)
@@ -218,14 +219,14 @@ def remove_stale(path: Path) -> None:
             path.unlink()
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, csv.Error) as error:  # the table is loaded all the same
+    except (OSError, ValueError, reader.Error) as error:  # the table is loaded all the same
         _log.warning("%s of an earlier load stays: %s", path, error)
 
 
 def _holds_rejects(path: Path) -> bool:
     """Tell whether a file begins as one of ours does: there is none without a row."""
     with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
+        rows = reader.read(file)
         header, first = next(rows, None), next(rows, None)
     is_row = first is not None and len(first) == len(_HEADER) and first[0].isdecimal()
     return header == list(_HEADER) and is_row

@@ -11,7 +11,6 @@ with nothing in them are none either.
 
 from __future__ import annotations
 
-import csv
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from loader.errors import EmptySource, EncodingError, NoRows, NotATable
+from loader.formats.csv import reader
 from loader.formats.csv.blocks import Block
 from loader.formats.csv.dialect import DELIMITERS, Dialect, is_json, no_text
 from loader.printable import shown
@@ -256,7 +256,7 @@ def _may_have_taken_rows(rowless: Rowless) -> bool:
     records = rowless.dialect.records(rowless.text, strict=True)
     try:
         list(itertools.islice(records, rowless.dialect.header_row))
-    except csv.Error:
+    except reader.Error:
         return True
     return False
 

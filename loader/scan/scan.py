@@ -6,7 +6,7 @@ Holds one block for each thread that asks.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -14,7 +14,6 @@ import pyarrow as pa
 from loader.formats.csv import table
 from loader.formats.csv.blocks import Block
 from loader.formats.csv.quoting import Offsets
-from loader.progress import Progress
 from loader.scan.matcher import Matcher
 from loader.scan.reading import Reading
 from loader.scan.rejects import Rejects
@@ -61,7 +60,11 @@ class Scan:
     """
 
     def __init__(
-        self, reading: Reading, verdict: Verdict, rejects: Rejects, progress: Progress
+        self,
+        reading: Reading,
+        verdict: Verdict,
+        rejects: Rejects,
+        advance: Callable[[int], None],
     ) -> None:
         self.reading = reading
         self.rows_read = 0
@@ -71,7 +74,7 @@ class Scan:
         self._verdict = verdict
         self._matcher = Matcher(verdict.columns, reading.dialect, reading.missing)
         self._rejects = rejects
-        self._progress = progress
+        self._advance = advance
         self._lock = threading.Lock()
 
     @property
@@ -85,7 +88,7 @@ class Scan:
             self.rows_read += block.rows
             self.blank_lines += len(block.ends) - block.rows
             yield block
-            self._progress.advance(self.reading.source.bytes_read, self.rows_read)
+            self._advance(self.rows_read)
 
     def verify(self, block: Block) -> Verified | None:
         """Return a block's rows, without taking a block apart that is in order.

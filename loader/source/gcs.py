@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from loader.errors import SourceError, SourceNotFound, UsageError
 from loader.net.failures import Passing, changed, network_errors, seam
+from loader.net.target import Target
 from loader.source.identity import Identity
-from loader.source.transport import Connection, Target
+from loader.source.transport import Connection
 
 if TYPE_CHECKING:
     from google.cloud import storage

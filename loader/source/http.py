@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from loader.errors import SourceError
 from loader.net.failures import Passing, network_errors, seam
+from loader.net.target import Target
 from loader.source.identity import Identity
-from loader.source.transport import Connection, Target
+from loader.source.transport import Connection
 
 if TYPE_CHECKING:
     import requests

@@ -15,9 +15,10 @@ from urllib.parse import unquote
 
 from loader.errors import SourceError, SourceForbidden, SourceNotFound, UsageError
 from loader.net.failures import changed
+from loader.net.target import Target
 from loader.net.uri import split_scheme
 from loader.source.identity import Identity
-from loader.source.transport import Connection, Target
+from loader.source.transport import Connection
 
 SCHEMES: tuple[str, ...] = ("", "file")
 

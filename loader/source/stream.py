@@ -17,12 +17,14 @@ from loader.errors import SourceError, SourceUnreachable, UsageError
 from loader.net.failures import Passing, changed
 from loader.net.guard import WEB
 from loader.net.pace import Pace
-from loader.net.patience import Patience, SourceSettings
+from loader.net.retry import Retry
+from loader.net.settings import SourceSettings
+from loader.net.target import Target
 from loader.net.uri import file_name, has_one_reading, mask_uri, split_scheme
 from loader.source import gcs, http, local
 from loader.source.identity import Identity
 from loader.source.local import LocalFile
-from loader.source.transport import Connection, Target, Transport
+from loader.source.transport import Connection, Transport
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SUPPORTED = "a local path, file://, http://, https:// or gs://"
-_ALL: tuple[Transport, ...] = (local, http, gcs)
-_TRANSPORTS = {scheme: transport for transport in _ALL for scheme in transport.SCHEMES}
+_OURS: tuple[Transport, ...] = (local, http, gcs)
+TRANSPORTS = {scheme: transport for transport in _OURS for scheme in transport.SCHEMES}
 _DEFAULTS = SourceSettings()
 _HASH_BYTES = 1 << 20  # of one read, where nobody else reads
 
@@ -66,7 +68,7 @@ def open_source(
     scheme, rest = split_scheme(uri)
     if settings.guard is not None:
         settings.guard.require_open(uri)
-    if scheme not in _TRANSPORTS:
+    if scheme not in TRANSPORTS:
         raise UsageError(
             f"cannot load from {mask_uri(uri)}: {scheme}:// is not supported",
             hint=f"give {_SUPPORTED}",
@@ -77,7 +79,7 @@ def open_source(
             hint="write it without backslashes, spaces and what cannot be seen before the path",
         )
     place = f"{scheme}://{rest}" if scheme else uri
-    return Source(place, _TRANSPORTS[scheme], settings, expected)
+    return Source(place, TRANSPORTS[scheme], settings, expected)
 
 
 class Source(io.RawIOBase):
@@ -121,7 +123,7 @@ class Source(io.RawIOBase):
         )
         self._transport = transport
         self._expected = expected
-        self._patience = Patience(settings, opening=expected is None)
+        self._retry = Retry(settings, opening=expected is None)
         self._connection: Connection | None = None
         self._ended = False
         self._hash: hashlib._Hash | None = None
@@ -132,11 +134,16 @@ class Source(io.RawIOBase):
         except SourceError:
             self.close()
             raise
-        self._patience = Patience(settings, opening=False)
+        self._retry = Retry(settings, opening=False)
 
     def __repr__(self) -> str:
         """Return the kind and the masked URI."""
         return f"<{type(self).__name__} {self.uri}>"
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether its identity tells which bytes it has."""
+        return self.identity is not None and self.identity.is_certain
 
     def readable(self) -> bool:
         """Return True."""
@@ -231,7 +238,7 @@ class Source(io.RawIOBase):
             except Passing as error:
                 self._disconnect()
                 self._check_resumable(error)
-                self._patience.bear(error, self.bytes_read)
+                self._retry.wait(error, self.bytes_read)
 
     def _read(self, connection: Connection, view: memoryview) -> int:
         count = connection.readinto(view)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from loader.errors import CompressionError, NotATable, SourceError, UsageError
-from loader.source import Source
+from loader.source.stream import Source
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

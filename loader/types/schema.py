@@ -20,7 +20,7 @@ from frictionless import Detector, Field, Schema
 from frictionless.exception import FrictionlessException
 
 from loader.errors import UsageError
-from loader.types import convert, forms
+from loader.types import convert, forms, plugins
 from loader.types.descriptor import check_levels
 
 _MAX_NAME_BYTES = 63
@@ -159,6 +159,7 @@ def read_descriptor(descriptor: Mapping[str, object] | None) -> Schema | None:
     Raises:
         UsageError: The descriptor is not a valid Table Schema, or leaves open what a value is.
     """
+    plugins.load()
     if not descriptor:
         return None
     check_levels(descriptor, "the schema")
@@ -222,6 +223,7 @@ def infer(
     Raises:
         UsageError: The schema declares a field that the header does not have.
     """
+    plugins.load()
     names = name_columns(headers)
     fields = _declared_fields(headers, names, declared)
     sample = [_without_missing(cells, declared) for cells in sample]

@@ -71,10 +71,10 @@ def test_a_dag_file_that_touches_something_is_found_out(tmp_path: Path) -> None:
 
 LOAD = """
 from airflow.sdk import DAG
-from loader.factory import wiring
+from loader.factory import dag_parts
 
 with DAG("one") as dag:
-    wiring.load_one()
+    dag_parts.load()
 print(dag.get_task("load").max_active_tis_per_dag)
 """
 

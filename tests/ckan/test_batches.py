@@ -22,8 +22,8 @@ from unsteady import (
 )
 
 from loader.ckan import batches
-from loader.ckan.client import Ckan, CkanSettings
-from loader.ckan.settings import BatchSettings
+from loader.ckan.client import Ckan
+from loader.ckan.settings import BatchSettings, CkanSettings
 from loader.errors import (
     Cancelled,
     CkanForbidden,

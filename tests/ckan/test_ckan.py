@@ -13,7 +13,9 @@ from unsteady import Unsteady, refused
 
 from loader.ckan import batches
 from loader.ckan import client as module
-from loader.ckan.client import Ckan, CkanSettings, Field
+from loader.ckan.client import Ckan
+from loader.ckan.settings import CkanSettings
+from loader.ckan.tables import Field
 from loader.errors import CkanForbidden, CkanNotFound, CkanRefused
 
 CSV = b"name,height\nAda,165\n"

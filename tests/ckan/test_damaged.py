@@ -23,11 +23,11 @@ from test_ending import COUNT, REASON, part
 from test_tasks import rows, told
 
 from loader import errors
-from loader.factory import ending, many, tasks
+from loader.factory import ending, selection, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.cleanup import clean_up
 from loader.factory.failed import begun, last_failed
-from loader.factory.tasks import Run
+from loader.factory.run import Run
 
 front, server, one_run, many_run = (
     test_tasks.front,
@@ -219,11 +219,11 @@ def test_nobody_knows_which_rows_there_were(portal_212, one_run):
 def test_the_list_of_many(many_run, front, shape):
     put(many_run, "find", "resources.json", SHAPES[shape])
     with pytest.raises(errors.ArtifactsError) as damaged:
-        many.found(many_run, 1)
+        selection.selected(many_run, 1)
     one_line(damaged.value)
     assert "resources.json" in str(damaged.value)
     if shape != "a list":  # of nothing
-        assert [number for number, _ in many.known(many_run)] == list(range(COUNT))
+        assert [number for number, _ in selection.numbered(many_run)] == list(range(COUNT))
 
 
 @pytest.mark.parametrize("name", ["resource.json", "error.json"])

@@ -24,7 +24,7 @@ from loader import Options, errors, load, pipeline
 from loader.ckan.client import Ckan
 from loader.ckan.settings import BatchSettings
 from loader.cli import commands as cli
-from loader.copy import database, gone, locks, relation
+from loader.copy import database, gone, locks, relation, resource_lock, shadow
 from loader.pipeline import register
 
 OLD = "tree,height\nLinde,12\nEiche,20\n"
@@ -476,7 +476,7 @@ def test_cleanup_drops_the_tables_of_what_is_gone(
 def test_cleanup_leaves_alone_what_is_being_loaded(portal: Portal, tables: dict[str, str]):
     url = portal.datastore_url
     with closing(database.connect(url, "test")) as connection:
-        relation.lock(connection, relation.name(tables["gone"]))
+        resource_lock.take(relation.Relation(connection, relation.name(tables["gone"])))
         assert tables["gone"] not in clean(**portal.environment)
         assert has_table(portal, tables["gone"])
 
@@ -662,7 +662,7 @@ def test_a_cleanup_stops_when_ckan_goes_away_and_says_what_it_did(
     lost.sort()
     with closing(database.connect(portal.datastore_url, "test")) as connection:
         names = relation.name("killed")
-        relation.create(connection, names, [("a", "text")], None)
+        shadow.create(relation.Relation(connection, names), [("a", "text")], None)
     asked: list[str] = []
 
     def away_after_the_first(handler: Any, call: Call) -> None:
@@ -705,8 +705,8 @@ def test_after_a_swap_a_ckan_that_is_away_is_asked_once_whether_it_is_gone(
 ):
     """Here the index cannot be made: CKAN might have dropped the table."""
     monkeypatch.setattr(Ckan, "pause", lambda *_: None)
-    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
-    monkeypatch.setattr(locks, "VACUUM_GIVES_WAY_MS", 100)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 0.1)
+    monkeypatch.setattr(locks, "VACUUM_YIELDS_MS", 100)
     portal, resource = portal_212, portal_212.new_resource()
     path = tmp_path / "data.csv"
     path.write_text(NEW, encoding="utf-8")

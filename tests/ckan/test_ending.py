@@ -17,7 +17,7 @@ from unsteady import Unsteady
 from loader.errors import UsageError
 from loader.factory import conf, ending
 from loader.factory.artifacts import Artifacts, Place
-from loader.factory.tasks import Run, Settings
+from loader.factory.run import Run, Settings
 
 DONE = {"rows": 3, "bad_rows": {"rejected": 0}, "warnings": [], "error": None}
 FAILED = {"type": "EmptySource", "message": "nothing in it", "hint": None}

@@ -143,7 +143,7 @@ def test_a_fault_that_may_pass_is_no_reason_to_take_the_api(
     assert refused.value.retryable
     assert "--via api" in refused.value.hint
     with pytest.raises(kind):
-        pipeline.find_way(
+        pipeline.choose_via(
             Options(resource_id, ckan_url=portal_212.url, ckan_token="-", datastore_url=url)
         )
     if old_rows:

@@ -28,7 +28,7 @@ from loader import Options, errors
 from loader.factory import conf, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.connections import NoConnection
-from loader.factory.tasks import Run, Settings
+from loader.factory.run import Run, Settings
 
 CSV = b"id,name\n1,a\n2,b\n"
 ROWS = [("1", "a"), ("2", "b")]
@@ -363,7 +363,7 @@ def test_all_other_options_are_the_operators(run, theirs, option):
     with pytest.raises(errors.UsageError, match=f"the conf's options have {option}"):
         asked(run, theirs, options={option: value})
     with pytest.raises(errors.UsageError, match=f"the conf's options have {option}"):
-        conf.of_many({"options": {option: value}})
+        conf.read_without_resource({"options": {option: value}})
     assert conf.LOAD["options"]["additionalProperties"] is False
 
 

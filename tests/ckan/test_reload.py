@@ -18,7 +18,8 @@ from loads import rows, settings, sql
 from portal import Portal
 
 from loader import errors, load, reload, reload_all, reload_dataset
-from loader.source import Guard, SourceSettings
+from loader.net.guard import Guard
+from loader.net.settings import SourceSettings
 
 TREES = b"tree,height\nLinde,12.50\nEiche,20\n"
 HALL = [("Linde", "12.50"), ("Eiche", "20")]

@@ -24,14 +24,14 @@ from portal import PASSWORD, Portal
 from unsteady import Unsteady
 
 from loader import errors
-from loader.copy import database, locks, relation, slots
-from loader.factory import conf, many, tasks
+from loader.copy import database, locks, relation, resource_lock, shadow, slots
+from loader.factory import conf, selection, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.cleanup import clean_up
 from loader.factory.connections import NoConnection
 from loader.factory.failed import last_failed
-from loader.factory.tasks import Run, Settings
-from loader.source import Limits
+from loader.factory.run import ERROR, REPORT, Run, Settings
+from loader.net.limits import Limits
 
 STEPS = ("prepare", "convert", "load", "register")
 CSV = "id,name,when\n1,Straße,2020-02-29\n2,,1999-01-01\n3,x y,2001-01-01\n"
@@ -343,17 +343,17 @@ def test_a_step_that_left_no_word_is_told_as_failed(run, front):
 def test_a_step_of_a_run_that_has_ended_tells_nothing_and_does_nothing(run, front, step):
     for done in STEPS[: STEPS.index(step)]:
         getattr(tasks, done)(run)
-    run.place("report").write(tasks.REPORT, {"error": None})
+    run.place("report").write(REPORT, {"error": None})
     before = told(front)
     with pytest.raises(errors.StepFailed, match="the run has ended"):
         getattr(tasks, step)(replace(run, is_going=lambda: False))
     assert told(front) == before
-    assert run.place("report").exists(tasks.REPORT)
+    assert run.place("report").exists(REPORT)
     ended_meanwhile = iter((True, False))
     with pytest.raises(errors.StepFailed, match="the run has ended"):
         getattr(tasks, step)(replace(run, is_going=lambda: next(ended_meanwhile)))
     assert told(front) == before
-    assert not run.place(step).exists(tasks.ERROR)
+    assert not run.place(step).exists(ERROR)
 
 
 @pytest.mark.parametrize("killed", ["convert", "load", "register"])
@@ -666,9 +666,9 @@ def test_of_all_that_failed_a_resource_that_is_gone_is_left_out(portal_212, run,
         with pytest.raises(errors.StepFailed):
             try_all(failing)
     portal_212.action("resource_delete", id=other["id"])
-    again = replace(run, dag_id="aircan_reload", conf=conf.of_many({}))
-    assert many.find(again, "failed", lambda *_: False) == [0]
-    assert many.all_found(again) == [run.conf.resource_id]
+    again = replace(run, dag_id="aircan_reload", conf=conf.read_without_resource({}))
+    assert selection.select(again, "failed", lambda *_: False) == [0]
+    assert selection.all_selected(again) == [run.conf.resource_id]
 
 
 def try_all(run: Run) -> None:
@@ -1237,7 +1237,7 @@ def test_register_leaves_the_table_of_another_load(portal_212, run):
     resource_id = run.conf.resource_id
     leave_out(portal_212, resource_id)
     with closing(psycopg.connect(portal_212.datastore_url, autocommit=True)) as other:
-        relation.lock(other, relation.name(resource_id))
+        resource_lock.take(relation.Relation(other, relation.name(resource_id)))
         with pytest.raises(errors.CkanNotFound, match="could not be dropped"):
             tasks.register(run)
     assert has_table(portal_212, resource_id)
@@ -1249,7 +1249,7 @@ def test_the_cleanup_drops_tables_of_deleted_resources(portal_212, run, dry_run)
     kept = replace(run, run_id="of another", conf=another(portal_212, run))
     do_all(kept)
     leave_out(portal_212, run.conf.resource_id)
-    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.of_many({}))
+    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.read_without_resource({}))
     clean_up(cleanup_run, timedelta(days=1), lambda *_: False, dry_run=dry_run)
     report = cleanup_run.place("clean_up").read("report.json")
     assert run.conf.resource_id in report["gone"]
@@ -1268,7 +1268,7 @@ def another(portal: Portal, run: Run) -> conf.Conf:
 def test_the_cleanup_goes_on_without_a_ckan(portal_212, run, front, fault):
     do_all(run)
     orphan = killed(portal_212)
-    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.of_many({}))
+    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.read_without_resource({}))
     if fault == "away":
         front.always = away_for_good
     else:
@@ -1285,14 +1285,14 @@ def killed(portal: Portal) -> str:
     """Return the table that a killed load has left."""
     names = relation.name("killed")
     with closing(database.connect(portal.datastore_url, "test")) as connection:
-        relation.create(connection, names, [("a", "text")], None)
+        shadow.create(relation.Relation(connection, names), [("a", "text")], None)
     return names.shadow
 
 
 def test_the_cleanup_tells_what_it_dropped_before_it_failed(portal_212, run, monkeypatch):
-    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 0.1)
     busy, orphan = killed(portal_212), killed(portal_212)
-    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.of_many({}))
+    cleanup_run = replace(run, dag_id="aircan_cleanup", conf=conf.read_without_resource({}))
     with closing(psycopg.connect(portal_212.datastore_url)) as reader:
         reader.execute(f'SELECT count(*) FROM "{busy}"')
         with pytest.raises(errors.TableBusy):

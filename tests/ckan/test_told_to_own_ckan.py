@@ -30,7 +30,7 @@ from loader.factory import ending, environment, on_airflow, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.disclosure import WITHHELD
 from loader.factory.environment import Setting
-from loader.factory.tasks import Run
+from loader.factory.run import Run
 
 trap, operators_run = test_own_ckan.trap, test_own_ckan.run
 CSV = b"id,name\n1,a\n2,b\n"

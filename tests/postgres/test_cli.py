@@ -25,7 +25,8 @@ from typer.testing import CliRunner
 
 from loader import errors, pipeline, progress
 from loader.cli import commands as cli
-from loader.copy import relation
+from loader.cli import output
+from loader.copy import relation, shadow
 from loader.options import default_resource_id
 
 ARGV = [sys.executable, "-m", "loader"]
@@ -637,9 +638,9 @@ def test_what_is_printed_can_be_pasted(monkeypatch, tmp_path):
     called.chmod(0o755)
     monkeypatch.setattr(sys, "argv", [str(called)])
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    assert cli._called() == f"'{called}'"
+    assert output.command_name() == f"'{called}'"
     monkeypatch.setenv("PATH", f"{called.parent}:/usr/bin")
-    assert cli._called() == "aircan"
+    assert output.command_name() == "aircan"
 
 
 def test_the_server_starts_answers_and_stops(data_folder):
@@ -661,7 +662,7 @@ def test_the_server_starts_answers_and_stops(data_folder):
 @pytest.fixture
 def orphan(database_18) -> str:
     names = relation.name("killed")
-    relation.create(database_18, names, [("a", "text")], None)
+    shadow.create(relation.Relation(database_18, names), [("a", "text")], None)
     return names.shadow
 
 
@@ -807,7 +808,7 @@ def every_error(kind: type = errors.AircanError) -> Iterator[type]:
 
 @pytest.mark.parametrize("kind", list(every_error()), ids=lambda kind: kind.__name__)
 def test_wrong_usage_exits_with_2_and_everything_else_with_1(kind, capsys):
-    with pytest.raises(cli.typer.Exit) as left, cli._errors(debug=False):
+    with pytest.raises(cli.typer.Exit) as left, output.errors(debug=False):
         raise kind("what is wrong", hint="what to do")
     assert left.value.exit_code == (2 if kind is errors.UsageError else 1)
     assert capsys.readouterr() == ("", "aircan: what is wrong\n  hint: what to do\n")
@@ -877,7 +878,9 @@ def test_a_reader_that_is_gone_is_no_fault_and_the_work_is_done(csv, named, data
 
 def test_cleanup_goes_on_when_its_output_is_lost(named, database_18):
     for resource_id in ("killed", "killed too", "and a third"):
-        relation.create(database_18, relation.name(resource_id), [("a", "text")], None)
+        shadow.create(
+            relation.Relation(database_18, relation.name(resource_id)), [("a", "text")], None
+        )
     done = in_shell(("cleanup",), ">/dev/full")
     assert (done.returncode, shadows(database_18)) == (1, [])
 

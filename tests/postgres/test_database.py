@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from loader import errors
 from loader.copy import database as connections
-from loader.copy import lanes, refusal, relation
+from loader.copy import lanes, refusal, relation, shadow
 from loader.embedded import server as embedded
 from loader.errors import (
     AuthenticationFailed,
@@ -496,7 +496,7 @@ def test_the_lanes_of_a_load_by_a_superuser_are_watched(
         closing(connections.connect(datastore_url, "load")) as connection,
         closing(connections.connect(datastore_url, "lane")) as lane,
     ):
-        relation.create(connection, names, [("a", "text")], None)
+        shadow.create(relation.Relation(connection, names), [("a", "text")], None)
         statement = lanes.statement(names.shadow, ["a"], ",")
         assert lanes.copy(blocks(), lambda block: [block], [lane], statement, connection) == 3
         as_before = connection.execute("SELECT current_user").fetchone()

@@ -9,11 +9,12 @@ from psycopg import sql
 from test_swap import AtStep
 
 from loader.copy import database as connections
-from loader.copy import dictionary, relation
+from loader.copy import dictionary
+from loader.copy.relation import Relation, name
 from loader.options import Options
 from loader.pipeline import load
 
-TREES = relation.name("trees")
+TREES = name("trees")
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_the_publishers_word_on_a_columns_type(database_18, datastore_url_18, co
     other = " " + json.dumps({"_info": {"type_override": "text"}})
     database_18.execute(write.format(sql.Identifier("b"), other))
     with closing(connections.connect(datastore_url_18, "test")) as connection:
-        found = dictionary.overrides(connection, TREES)
+        found = dictionary.overrides(Relation(connection, TREES))
     assert found == ({"a": decided, "b": "text"} if decided else {"b": "text"})
 
 
@@ -78,19 +79,21 @@ def test_columns_have_the_types_of_loads_or_those_of_postgres(database, loader):
         "_text": "text[]",
     }
     columns = [(f"c{number}", kind) for number, kind in enumerate(kinds)]
-    create(database, "trees", ", ".join(f"{name} {kind}" for name, kind in columns))
+    create(database, "trees", ", ".join(f"{column} {kind}" for column, kind in columns))
     database.execute("ALTER TABLE trees ADD gone text; ALTER TABLE trees DROP gone")
-    assert dictionary.types(loader, TREES) == [(name, kinds[kind]) for name, kind in columns]
+    assert dictionary.types(Relation(loader, TREES)) == [
+        (column, kinds[kind]) for column, kind in columns
+    ]
 
 
 def test_a_table_that_is_not_there(loader):
-    assert dictionary.types(loader, TREES) is None
-    assert dictionary.overrides(loader, TREES) == {}
+    assert dictionary.types(Relation(loader, TREES)) is None
+    assert dictionary.overrides(Relation(loader, TREES)) == {}
 
 
 def test_a_table_without_columns_of_its_own(database, loader):
     database.execute("CREATE TABLE trees (_id serial, _full_text tsvector)")
-    assert dictionary.types(loader, TREES) == []
+    assert dictionary.types(Relation(loader, TREES)) == []
 
 
 def test_ckans_list_of_tables(database, loader):

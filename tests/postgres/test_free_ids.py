@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loader.copy import database as connections
-from loader.copy import free_ids, relation
-from loader.copy.free_ids import ALL, Free
+from loader.copy import free_ids, gaps
+from loader.copy.gaps import ALL, Free
+from loader.copy.relation import Relation, name
 
 SMALL = range(-10, 30)
-NAMES = relation.name("t")
+NAMES = name("t")
 
 
 def free_of(free: Free) -> set[int]:
@@ -41,7 +42,7 @@ def test_what_is_taken_is_free_no_more(takings):
 @given(st.sets(st.sampled_from(SMALL)), st.integers(1, 5))
 def test_of_many_gaps_the_largest_are_known(taken, most):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(free_ids, "MOST_GAPS", most)
+        patch.setattr(gaps, "MOST_GAPS", most)
         free = ALL.without(runs_of(taken))
     assert free_of(free) <= set(SMALL) - taken
     assert len(free.gaps) <= most
@@ -65,18 +66,19 @@ def test_those_of_a_table(datastore_url, database, key):
         database.execute("TRUNCATE t")
         put(ids)
         with closing(connections.connect(datastore_url, "test")) as connection:
+            relation = Relation(connection, NAMES)
             with connection.transaction():
-                free = free_ids.of_table(connection, NAMES, is_unique=is_unique)
+                free = free_ids.of_table(relation, is_unique=is_unique)
             assert free_of(free) == set(SMALL) - set(ids)
             assert free.exact
             left = sorted(free_of(free))
             more = data.draw(st.sets(st.sampled_from(left))) if left else set()
             put(more)
-            rows = free_ids.rows(NAMES, free)
-            found = connection.execute(psycopg.sql.SQL("SELECT l._id {}").format(rows))
+            rows = free_ids.rows(relation, free)
+            found = connection.execute(psycopg.sql.SQL("SELECT _id FROM ({}) AS l").format(rows))
             assert {row[0] for row in found} == more
             with connection.transaction():
-                free = free_ids.still_free(connection, NAMES, free)
+                free = free_ids.still_free(relation, free)
             assert free_of(free) == set(left) - more
 
     def put(ids) -> None:
@@ -119,7 +121,7 @@ def test_what_is_free_is_so_at_one_moment(datastore_url, database, is_unique, id
     connecting = Busy.connect(datastore_url, autocommit=True)
     with closing(connecting) as connection, connection.transaction():
         connection.put = come
-        free = free_ids.of_table(connection, NAMES, is_unique=is_unique)
+        free = free_ids.of_table(Relation(connection, NAMES), is_unique=is_unique)
     assert all(low < high for low, high in free.gaps)
     assert all(end <= begin for (_, end), (begin, _) in zip(free.gaps, free.gaps[1:], strict=False))
     taken = [i for i in range(-60, 120) if not any(low < i < high for low, high in free.gaps)]

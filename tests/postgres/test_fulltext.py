@@ -452,14 +452,14 @@ def test_lexemes_are_the_triggers_where_numbers_are_treated_specially(
     database.execute("CREATE TEXT SEARCH CONFIGURATION own (COPY = pg_catalog.english)")
     database.execute(change)
     set_for_database(database, "default_text_search_config", "public.own")
-    assert not fulltext.keeps_numbers(database, "own")
+    assert not fulltext.leaves_numbers(database, "own")
     load(varied, Options("varied", datastore_url, schema=SCHEMA))
     assert different_rows(database, "varied") == []
 
 
 @pytest.mark.parametrize("config", ["english", "simple", "german", "russian"])
 def test_the_built_in_configurations_keep_numbers(database, config):
-    assert fulltext.keeps_numbers(database, config)
+    assert fulltext.leaves_numbers(database, config)
 
 
 def test_a_configuration_may_have_an_odd_name(database, datastore_url, varied):
@@ -663,7 +663,7 @@ def test_many_slow_rows_are_not_even_tried(
 ):
     """The time is up: what the parser is quick at goes on having the trigger's lexemes."""
     monkeypatch.setattr(fulltext, "ALL_ROWS_S", 0.0)
-    monkeypatch.setattr(via_copy, "_MOST_TOLD", 3)
+    monkeypatch.setattr(via_copy, "_MOST_LISTED", 3)
     request.getfixturevalue(way)
     slow = [[f"foxes jump {'a_' * 200}", str(i)] for i in range(5)]
     rows = [["short", "1"], *slow, [words(30_000), "2"], ["later <b", "3"]]

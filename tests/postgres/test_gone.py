@@ -133,8 +133,8 @@ class Portal:
 
 def dropped(url: str, mark: str | None, loaded: int | None) -> bool:
     with closing(database.connect(url, "withdraw")) as connection:
-        names = relation.name("trees")
-        return gone.drop(connection, Portal(connection), names, mark, loaded=loaded)
+        trees = relation.Relation(connection, relation.name("trees"))
+        return gone.drop(trees, Portal(connection), mark, loaded=loaded)
 
 
 @pytest.mark.parametrize(("found", "mark", "goes", "gone"), BELONGS.values(), ids=BELONGS)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from loader.copy import database as connections
-from loader.copy import lanes, relation
+from loader.copy import lanes, relation, shadow
 from loader.errors import (
     DatabaseError,
     DatabaseUnreachable,
@@ -45,7 +45,7 @@ class Table:
         self._url, self._stack = url, stack
         self.watch = self.connect("watch")
         self.names = relation.name("t")
-        relation.create(self.watch, self.names, [("name", "text")], None)
+        shadow.create(relation.Relation(self.watch, self.names), [("name", "text")], None)
 
     def connect(self, purpose: str) -> psycopg.Connection:
         return self._stack.enter_context(closing(connections.connect(self._url, purpose)))

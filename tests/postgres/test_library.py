@@ -12,7 +12,8 @@ from http_server import HttpServer
 import loader
 from loader import AircanError, Options, Report, errors, load
 from loader.embedded import server
-from loader.source import Limits, SourceSettings
+from loader.net.limits import Limits
+from loader.net.settings import SourceSettings
 
 
 @pytest.fixture

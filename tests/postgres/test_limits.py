@@ -33,8 +33,11 @@ from loader.errors import (
     SourceUnreachable,
     UsageError,
 )
+from loader.net.guard import Guard
+from loader.net.limits import Limits
+from loader.net.settings import SourceSettings
 from loader.pipeline import Options, load
-from loader.source import Guard, Limits, SourceSettings, open_source
+from loader.source.stream import open_source
 from loader.source.unpack import unpack
 
 MIB = 1024 * 1024
@@ -243,8 +246,10 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 READ = """
 import resource, sys
 from loader.errors import SourceTooLarge
-from loader.source import Limits, SourceSettings, open_source
-from loader.unpack import unpack
+from loader.net.limits import Limits
+from loader.net.settings import SourceSettings
+from loader.source.stream import open_source
+from loader.source.unpack import unpack
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 settings = SourceSettings(limits=Limits.read(max_ratio=sys.argv[2] if sys.argv[2:] else None))
 with open_source(__file__, settings) as source, unpack(source) as stream:

@@ -29,10 +29,10 @@ from loader.errors import (
     ValueDoesNotFit,
 )
 from loader.formats.csv import blocks
+from loader.net.settings import SourceSettings
 from loader.options import Options
 from loader.pipeline import load
 from loader.progress import Silent
-from loader.source import SourceSettings
 
 
 @pytest.fixture

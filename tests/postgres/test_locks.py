@@ -16,7 +16,7 @@ from test_lanes import block
 from test_swap import AtStep, write
 
 from loader.copy import database as connections
-from loader.copy import lanes, locks, relation
+from loader.copy import lanes, locks, relation, shadow
 from loader.embedded import server as embedded
 from loader.errors import TableBusy
 from loader.options import Options
@@ -25,8 +25,8 @@ from loader.pipeline import load
 
 def be_impatient(monkeypatch: pytest.MonkeyPatch, database: psycopg.Connection) -> None:
     """Let loads wait for a second, in several tries."""
-    monkeypatch.setattr(locks, "PATIENCE_S", 1.0)
-    monkeypatch.setattr(locks, "VACUUM_GIVES_WAY_MS", 200)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 1.0)
+    monkeypatch.setattr(locks, "VACUUM_YIELDS_MS", 200)
     name = sql.Identifier(database.info.dbname)
     database.execute(sql.SQL("ALTER DATABASE {} SET deadlock_timeout = 50").format(name))
 
@@ -170,7 +170,7 @@ def test_a_lock_is_not_waited_for_forever(
     if not holder.first:
         assert database_18.execute("SELECT count(*) FROM t").fetchone() == (1000,)
     with closing(connections.connect(datastore_url_18, "test")) as cleaning:
-        list(relation.drop_all_orphans(cleaning, dry_run=False))
+        list(shadow.drop_all_orphans(cleaning, dry_run=False))
     assert shadows(database_18) == []
 
 
@@ -193,7 +193,7 @@ def test_a_lane_waits_before_it_takes_a_row(datastore_url_18, database_18):
             for purpose in ("lane", "watch")
         )
         names = relation.name("t")
-        relation.create(watch, names, [("name", "text")], None)
+        shadow.create(relation.Relation(watch, names), [("name", "text")], None)
         held = Held(datastore_url_18, stack, Holder("", "ACCESS EXCLUSIVE"))
         held.let_go_soon()
         statement = lanes.statement(names.shadow, ["name"], ",")
@@ -208,7 +208,7 @@ def test_a_lane_that_waits_gives_up_in_time(datastore_url_18, database_18, monke
             for purpose in ("lane", "watch")
         )
         names = relation.name("t")
-        relation.create(watch, names, [("name", "text")], None)
+        shadow.create(relation.Relation(watch, names), [("name", "text")], None)
         Held(datastore_url_18, stack, Holder("", "SHARE")).take()
         statement = lanes.statement(names.shadow, ["name"], ",")
         with pytest.raises(TableBusy, match=r"copying rows: .*locked by pid"):
@@ -219,7 +219,7 @@ def orphan(url: str, resource_id: str) -> str:
     """Leave a shadow behind, as a load that was killed."""
     with closing(connections.connect(url, "test")) as connection:
         names = relation.name(resource_id)
-        relation.create(connection, names, [("name", "text")], None)
+        shadow.create(relation.Relation(connection, names), [("name", "text")], None)
         return names.shadow
 
 
@@ -250,10 +250,10 @@ def test_cleanup_drops_what_it_can_and_waits_for_the_rest(
         for name in "abcdef":
             orphan(datastore_url_18, name)
         with pytest.raises(TableBusy, match=r"locked by pid \d+ \(postgres, dump"):
-            list(relation.drop_all_orphans(cleaning, dry_run=False))
+            list(shadow.drop_all_orphans(cleaning, dry_run=False))
         assert shadows(database_18) == [left]
         threading.Timer(0.5, held.let_go).start()
-        assert list(relation.drop_all_orphans(cleaning, dry_run=False)) == [left]
+        assert list(shadow.drop_all_orphans(cleaning, dry_run=False)) == [left]
     assert shadows(database_18) == []
 
 
@@ -306,7 +306,7 @@ def test_rows_that_are_shown_before_their_index_are_vacuumed(
 ):
     """Also if the index then fails: with autovacuum off the table would rot."""
     monkeypatch.setattr(
-        relation, "analyze", lambda *_: database_18.execute("SELECT no_such_function()")
+        shadow, "analyze", lambda *_: database_18.execute("SELECT no_such_function()")
     )
     with pytest.raises(psycopg.Error):
         load(first, Options("t", datastore_url_18))

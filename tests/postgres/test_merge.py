@@ -11,7 +11,7 @@ from psycopg import sql
 from test_swap import AtStep
 
 from loader.copy import database as connections
-from loader.copy import dictionary, locks, merge, relation
+from loader.copy import dictionary, locks, merge, relation, shadow, unique_key
 from loader.copy.merge import Merged
 from loader.errors import (
     KeyViolated,
@@ -25,6 +25,7 @@ from loader.errors import (
 from loader.options import Options
 from loader.pipeline import load
 from loader.types import datatypes
+from loader.types.compare import check_columns
 
 COLUMNS = [("name", "text"), ("height", "bigint")]
 
@@ -43,20 +44,20 @@ def trees(database, loader) -> None:
 
 
 def append(connection, rows, table="trees", columns=COLUMNS) -> Merged:
-    names = fill_shadow(connection, table, columns, rows)
+    filled = fill_shadow(connection, table, columns, rows)
     try:
-        return merge.append(connection, names)
+        return merge.append(filled)
     finally:
-        relation.drop(connection, names)
+        shadow.drop(filled)
 
 
 def upsert(connection, rows, key=("name",), table="trees", columns=COLUMNS) -> Merged:
-    names = fill_shadow(connection, table, columns, rows)
+    filled = fill_shadow(connection, table, columns, rows)
     try:
-        key = merge.ensure_key(connection, names, key)
-        return merge.upsert(connection, names, key)
+        key = unique_key.ensure(filled, key)
+        return merge.upsert(filled, key)
     finally:
-        relation.drop(connection, names)
+        shadow.drop(filled)
 
 
 def words(database, table="trees"):
@@ -115,18 +116,18 @@ def test_a_key_of_several_columns(database, loader):
 
 def test_of_rows_with_one_key_the_last_wins_where_there_is_no_table_yet(loader):
     rows = [("Elm", 1), ("Oak", 2), ("Elm", 3), ("Fir", 4), ("Oak", 5), ("Elm", 6)]
-    names = fill_shadow(loader, "new", COLUMNS, rows)
-    assert merge.keep_last(loader, names, ["name"]) == 3
-    assert rows_of(loader, names.shadow) == [("Fir", 4), ("Oak", 5), ("Elm", 6)]
-    assert merge.keep_last(loader, names, ["name", "height"]) == 0
+    filled = fill_shadow(loader, "new", COLUMNS, rows)
+    assert unique_key.drop_earlier(filled, ["name"]) == 3
+    assert rows_of(loader, filled.names.shadow) == [("Fir", 4), ("Oak", 5), ("Elm", 6)]
+    assert unique_key.drop_earlier(filled, ["name", "height"]) == 0
 
 
 @pytest.mark.parametrize("kind", ["json", None], ids=["of a type without order", "not there"])
 def test_what_cannot_be_the_key_of_a_new_table(loader, kind):
     columns = [("a", "text"), *([("k", kind)] if kind else [])]
-    names = fill_shadow(loader, "new", columns, [])
+    filled = fill_shadow(loader, "new", columns, [])
     with pytest.raises(UsageError) as refused:
-        merge.keep_last(loader, names, ["k"])
+        unique_key.drop_earlier(filled, ["k"])
     assert "--key" in refused.value.hint
 
 
@@ -147,13 +148,11 @@ def test_an_appended_row_with_a_known_key_is_refused(database, loader, trees):
 def test_no_reader_sees_a_part_or_waits(database, datastore_url, loader, trees):
     """Not even while a merge cannot go on, as here for a row that somebody else has changed."""
     upsert(loader, [("Oak", 12)])
-    names = fill_shadow(loader, "trees", COLUMNS, [("Elm", 1), ("Oak", 2)])
+    filled = fill_shadow(loader, "trees", COLUMNS, [("Elm", 1), ("Oak", 2)])
     done: list[Merged] = []
     with psycopg.connect(datastore_url) as editor:
         editor.execute("UPDATE trees SET height = 7 WHERE name = 'Oak'")
-        working = threading.Thread(
-            target=lambda: done.append(merge.upsert(loader, names, ("name",)))
-        )
+        working = threading.Thread(target=lambda: done.append(merge.upsert(filled, ("name",))))
         working.start()
         wait_for(database, "wait_event_type = 'Lock'")
         database.execute("SET statement_timeout = '30s'")
@@ -166,7 +165,7 @@ def test_no_reader_sees_a_part_or_waits(database, datastore_url, loader, trees):
 def test_a_table_that_others_keep_is_left_alone(
     database, datastore_url, loader, trees, monkeypatch
 ):
-    monkeypatch.setattr(locks, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 0.5)
     with psycopg.connect(datastore_url) as editor:
         editor.execute("LOCK TABLE trees IN SHARE MODE")
         with pytest.raises(TableBusy) as busy:
@@ -263,11 +262,10 @@ def test_every_type_that_a_portal_may_have_chosen(
 ):
     create(database, "t", f"k_ bigint, v {kind}")
     database.execute(trigger)
-    names = relation.name("t")
-    live = dictionary.types(loader, names)
+    live = dictionary.columns(loader, "t")
     columns = [(name, datatypes.verified_as(known)) for name, known in live]
     assert columns == [("k_", "bigint"), ("v", loaded)]
-    merge.check_columns(live, columns)
+    check_columns(live, columns)
     rows = [(1, value), (2, None)]
     assert append(loader, rows, "t", columns) == Merged(2)
     assert upsert(loader, [*rows[1:], (3, value)], ("k_",), "t", columns) == Merged(1, 1)
@@ -403,19 +401,19 @@ DIFFERENT = {
 @pytest.mark.parametrize(("columns", "said"), DIFFERENT.values(), ids=DIFFERENT)
 def test_a_changed_schema_is_told_column_by_column(columns, said):
     with pytest.raises(SchemaDiffers, match=said) as refused:
-        merge.check_columns(HAVE, columns)
+        check_columns(HAVE, columns)
     assert "replace" in refused.value.hint
 
 
 def test_the_order_of_columns_may_differ(database, loader, trees):
     columns = [("height", "bigint"), ("name", "text")]
-    merge.check_columns(COLUMNS, columns)
+    check_columns(COLUMNS, columns)
     append(loader, [(3, "Elm")], columns=columns)
     assert rows_of(database, "trees")[-1] == ("Elm", 3)
 
 
 def key_of(connection, *key):
-    return merge.ensure_key(connection, relation.name("trees"), key)
+    return unique_key.ensure(relation.Relation(connection, relation.name("trees")), key)
 
 
 def test_a_key_that_is_asked_for_is_made_as_ckan_makes_it(database, loader, trees):
@@ -473,7 +471,7 @@ def test_a_key_that_the_tables_rows_do_not_keep(database, loader, trees):
 
 def test_the_shadow_of_a_merge_spares_the_log(loader, trees):
     names = relation.name("trees")
-    relation.create(loader, names, COLUMNS, None, unlogged=True)
+    shadow.create(relation.Relation(loader, names), COLUMNS, None, unlogged=True)
     assert loader.execute(
         "SELECT relpersistence::text FROM pg_class WHERE relname = %s", (names.shadow,)
     ).fetchone() == ("u",)

@@ -15,7 +15,7 @@ from names import HEADERS, TABLES, headers, tables
 from psycopg import sql
 from test_fulltext import different_rows, lexemes_of, write_csv
 
-from loader.cli import commands as cli
+from loader.cli import output
 from loader.copy import fulltext, lexemes, vocabulary
 from loader.errors import KeyViolated
 from loader.formats.csv import blocks
@@ -222,7 +222,7 @@ def test_a_table_of_every_name_is_loaded(database_18, datastore_url_18, tmp_path
     assert named(database_18, table) == before
     load(more, put(mode="upsert"))
     assert different_rows(database_18, table) == []
-    assert len(database_18.execute(cli._query(report)).fetchall()) == 4
+    assert len(database_18.execute(output.query(report)).fetchall()) == 4
     assert shadows(database_18) == []
 
 

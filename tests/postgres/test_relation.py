@@ -7,7 +7,8 @@ import uuid
 import pytest
 from datastore import create, install_ckan, install_trigger_function, rows_of, shadows
 
-from loader.copy import relation
+from loader.copy import relation, rights
+from loader.copy.relation import Relation
 from loader.errors import PermissionDenied, RowRefused, TooManyColumns, UsageError
 from loader.pipeline import Options, load
 
@@ -232,8 +233,8 @@ def roles(database):
 def test_the_write_role_has_all_rights(database, roles):
     database.execute(f"SET ROLE {roles[0]}")
     create(database, "trees", "name text")
-    relation.check_rights(database, relation.name("trees"))
-    relation.check_rights(database, relation.name("new"))
+    rights.check(Relation(database, relation.name("trees")))
+    rights.check(Relation(database, relation.name("new")))
 
 
 # What the guest is granted or refused, and what is said to be missing.
@@ -266,6 +267,6 @@ def test_the_right_that_is_missing_is_named(database, roles, grant, said):
     database.execute(grant.format(**named))
     database.execute(f"SET ROLE {named['guest']}")
     with pytest.raises(PermissionDenied) as refused:
-        relation.check_rights(database, relation.name("trees"))
+        rights.check(Relation(database, relation.name("trees")))
     assert said.format(**named) in str(refused.value)
     assert "write role" in refused.value.hint

@@ -8,7 +8,9 @@ import psycopg
 from psycopg import sql
 
 from loader.copy import database as connections
-from loader.copy import fulltext, keep, relation, swap
+from loader.copy import fulltext, indexes, shadow, swap
+from loader.copy import triggers as triggers_
+from loader.copy.relation import Relation, name
 
 # name: columns and types, rows
 Columns = Sequence[tuple[str, str]]
@@ -109,21 +111,21 @@ def fill_shadow(
     rows: Rows,
     *,
     triggers: bool = False,
-) -> relation.Names:
+) -> Relation:
     """Begin a load of these rows: the shadow has them all, by COPY, and no key yet."""
-    names = relation.name(table)
+    relation = Relation(connection, name(table))
     config, time_zone = fulltext.settings(connection)
     expression = fulltext.expression(columns, "all", config, time_zone, literals=True)
-    relation.create(connection, names, columns, expression)
+    shadow.create(relation, columns, expression)
     if triggers:
-        keep.add_triggers(connection, names)
+        triggers_.copy_to_shadow(relation)
     listed = sql.SQL(", ").join(sql.Identifier(name) for name in ("_id", *(c for c, _ in columns)))
-    copy = sql.SQL("COPY {} ({}) FROM STDIN").format(relation.qualified(names.shadow), listed)
+    copy = sql.SQL("COPY {} ({}) FROM STDIN").format(relation.shadow, listed)
     with connection.cursor() as cursor, cursor.copy(copy) as stream:
         for number, row in enumerate(rows, 1):
             stream.write_row((number, *row))
-    relation.keep_full_text(connection, names)
-    return names
+    shadow.finish_full_text(relation)
+    return relation
 
 
 def replace(
@@ -131,18 +133,19 @@ def replace(
 ) -> list[str]:
     """Replace a table by these rows, in the steps of a load; return the warnings."""
     with closing(connections.connect(url, "test")) as connection:
-        names = fill_shadow(connection, table, columns, rows, triggers=True)
+        relation = fill_shadow(connection, table, columns, rows, triggers=True)
         try:
-            relation.add_primary_key(connection, names)
-            warnings = keep.build_indexes(connection, names, key)
-            relation.add_full_text_index(
+            shadow.add_primary_key(relation)
+            warnings = indexes.build(relation, key)
+            names = relation.names
+            shadow.add_full_text_index(
                 connection, names.shadow, names.shadow_full_text_index, "gin"
             )
-            relation.add_trigger(connection, names)
-            warnings += swap.swap(connection, names, len(rows), len(rows)).warnings
+            triggers_.add_full_text(relation)
+            warnings += swap.swap(relation, len(rows), len(rows)).warnings
             return list(dict.fromkeys(warnings))
         finally:
-            relation.drop(connection, names)
+            shadow.drop(relation)
 
 
 def shadows(connection: psycopg.Connection) -> list[str]:

@@ -17,9 +17,10 @@ import pytest
 from test_ckan_errors import GOOD, JSON, RESOURCE, Answering, error
 
 from loader.ckan import answers
-from loader.ckan.client import Ckan, CkanSettings
+from loader.ckan.client import Ckan
+from loader.ckan.settings import CkanSettings
 from loader.errors import CkanRefused, CkanUnreachable, NotACkan
-from loader.source import Guard
+from loader.net.guard import Guard
 
 MIB = 1 << 20
 SENT = 100  # MiB that a server sends before it gives up

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from test_source import Proxy
 
 from loader.errors import ArtifactsError, ArtifactsUnreachable, UsageError
+from loader.factory import artifact_schemas, stores
 from loader.factory import artifacts as module
-from loader.factory import shapes
 from loader.factory.artifacts import Artifacts
 
 RUN = "manual__2026-01-02T03:04:05+00:00"
@@ -133,10 +133,10 @@ def test_it_is_told_when_a_file_was_written(place):
 def test_what_is_of_another_shape_is_damaged(place, value):
     place.write("report.json", value)
     with pytest.raises(ArtifactsError, match="is damaged: it is no JSON object") as damaged:
-        place.read_as("report.json", shapes.OBJECT)
+        place.read_as("report.json", artifact_schemas.OBJECT)
     assert damaged.value.hint == "clear the task prepare: it writes it anew"
     with pytest.raises(ArtifactsError) as damaged:
-        place.read_as("report.json", shapes.OBJECT, "look elsewhere")
+        place.read_as("report.json", artifact_schemas.OBJECT, "look elsewhere")
     assert damaged.value.hint == "look elsewhere"
 
 
@@ -613,7 +613,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def google(monkeypatch):
-    monkeypatch.setattr(module, "_RETRY_S", 0.1)
+    monkeypatch.setattr(stores, "_RETRY_S", 0.1)
     google = Google()
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", google.url)
     yield google
@@ -693,7 +693,7 @@ def test_a_bucket_that_does_not_exist_is_an_error(proxy):
 
 
 def test_a_passing_fault_of_the_bucket_is_passed_over(google, monkeypatch):
-    monkeypatch.setattr(module, "_RETRY_S", 30)
+    monkeypatch.setattr(stores, "_RETRY_S", 30)
     google.statuses = {"GET": 503}
     threading.Timer(0.2, google.statuses.clear).start()
     assert Artifacts("gs://bucket").place("d", "r", "t").exists("a")

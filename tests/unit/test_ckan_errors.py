@@ -15,7 +15,8 @@ from time import monotonic
 import pytest
 
 from loader.ckan.batches import newest_id
-from loader.ckan.client import Ckan, CkanSettings
+from loader.ckan.client import Ckan
+from loader.ckan.settings import CkanSettings
 from loader.errors import (
     CkanError,
     CkanForbidden,

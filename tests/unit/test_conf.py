@@ -9,7 +9,7 @@ import pytest
 from loader import Options
 from loader.errors import UsageError
 from loader.factory import conf, on_airflow
-from loader.source import Limits
+from loader.net.limits import Limits
 
 
 def nested(levels: int) -> list[object]:
@@ -29,7 +29,7 @@ def test_a_resources_id_is_enough():
 def test_what_the_form_leaves_empty():
     read = conf.read({"resource": "a", "options": None, "unique_keys": None})
     assert (read.options, read.unique_keys) == ({}, ())
-    assert conf.of_many({"options": None}).options == {}
+    assert conf.read_without_resource({"options": None}).options == {}
 
 
 def test_what_is_left_out_is_as_it_is_by_default():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.errors import EmptySource, NotATable, UsageError
-from loader.formats.csv import dialect
+from loader.formats.csv import dialect, reader
 from loader.formats.csv.dialect import DELIMITERS, Declared, Dialect, declare, detect
 
 ROWS = "1,2\n3,4\n"
@@ -355,7 +355,7 @@ def test_a_long_text_has_the_records_of_a_short_one(text):
     def records(text: str) -> list | str:
         try:
             return list(Dialect().records(text))
-        except csv.Error as error:
+        except reader.Error as error:
             return str(error)
 
     short = records(text)

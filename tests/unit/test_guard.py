@@ -22,10 +22,11 @@ from loader.errors import (
     SourceUnreachable,
     UsageError,
 )
-from loader.net.guard import is_public
+from loader.net.guard import ALLOWED_HOSTS, Guard, is_public
 from loader.net.session import new_session
-from loader.source import ALLOWED_HOSTS, Guard, SourceSettings, open_source
-from loader.source.transport import Target
+from loader.net.settings import SourceSettings
+from loader.net.target import Target
+from loader.source.stream import open_source
 
 DATA = b"".join(b"%07d,some name\n" % n for n in range(180_000))  # 3.2 MB
 NOTHING = Guard()  # beside the public internet

@@ -1,49 +1,13 @@
 """No module of the loader needs one that needs it, types included."""
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-
-
-def module_name(path: Path, root: Path) -> str:
-    parts = path.relative_to(root).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Give the imports that stand outside of functions: those for type checking too."""
-    for node in body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for block in ("body", "orelse", "finalbody", "handlers"):
-                yield from at_import(getattr(node, block, []))
-
-
-def imported(node: ast.stmt, modules: set[str]) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names if alias.name in modules)
-    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        for alias in node.names:
-            below = f"{node.module}.{alias.name}"
-            name = below if below in modules else node.module
-            if name in modules:
-                yield name
+from imports import ROOT, graph
 
 
 def needs(root: Path) -> dict[str, set[str]]:
-    trees = {
-        module_name(path, root): ast.parse(path.read_text("utf-8"))
-        for path in (root / "loader").rglob("*.py")
-    }
-    return {
-        name: {found for node in at_import(tree.body) for found in imported(node, set(trees))}
-        for name, tree in trees.items()
-    }
+    return graph(root, lazy=False)
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:
@@ -88,29 +52,3 @@ def test_a_circle_is_found(tmp_path, text):
     assert circle(needs(tmp_path)) == []
     (folder / "c.py").write_text("from loader.a import x\n")
     assert circle(needs(tmp_path)) == ["loader.a", "loader.b", "loader.c", "loader.a"]
-
-
-# Who speaks with a database. Others pass its connection on, as a ``database.Connection``.
-DATABASE = ("loader.copy.", "loader.embedded.server", "loader.copy.destination")
-
-
-def packages(tree: ast.AST) -> set[str]:
-    """Return the packages that are imported anywhere: in functions and for types too."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return found
-
-
-def test_psycopg_is_imported_where_sql_is_written_only():
-    importing = {
-        name
-        for path in (ROOT / "loader").rglob("*.py")
-        if "psycopg" in packages(ast.parse(path.read_text("utf-8")))
-        for name in [module_name(path, ROOT)]
-    }
-    assert "loader.copy.database" in importing
-    assert [name for name in importing if not name.startswith(DATABASE)] == []

@@ -20,9 +20,9 @@ from loader.formats.csv.blocks import cut
 from loader.formats.csv.dialect import Declared, Dialect, detect
 from loader.formats.csv.table import parse
 from loader.net import session, uri
+from loader.net.guard import Guard
 from loader.options import Options
 from loader.scan import rejects
-from loader.source import Guard
 from loader.types import convert, datatypes, precision, schema
 from loader.types.patterns import Pattern
 

@@ -5,7 +5,7 @@ import csv
 import io
 import re
 import unicodedata
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import assume, example, given
@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from loader.errors import AircanError, EmptySource, NoRows, NotATable, TableError
 from loader.options import Options
-from loader.scan.reading import read
+from loader.scan import reading as scan_reading
+from loader.source.content import open_content
+
+
+@contextmanager
+def read(uri: str, options: Options):
+    """Yield what the head of a file tells."""
+    with open_content(uri, options.source) as content:
+        yield scan_reading.read(content.stream, options.reading)
 
 
 @pytest.fixture(scope="module")

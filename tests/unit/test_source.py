@@ -31,18 +31,13 @@ from loader.errors import (
     UsageError,
 )
 from loader.net.failures import Passing, network_errors, seam
-from loader.net.uri import HARMLESS
-from loader.source import (
-    Guard,
-    Identity,
-    SourceSettings,
-    fingerprint,
-    gcs,
-    mask_text,
-    mask_uri,
-    open_source,
-)
-from loader.source.transport import Target
+from loader.net.guard import Guard
+from loader.net.settings import SourceSettings
+from loader.net.target import Target
+from loader.net.uri import HARMLESS, fingerprint, mask_text, mask_uri
+from loader.source import gcs
+from loader.source.identity import Identity
+from loader.source.stream import open_source
 
 DATA = b"".join(b"%07d,some name\n" % n for n in range(180_000))  # 3.2 MB
 QUICK = SourceSettings(backoff_s=0.001, max_backoff_s=0.01, read_timeout_s=10)
@@ -1174,7 +1169,7 @@ def run_python(code, *arguments):
 def test_a_local_file_costs_no_import_of_the_network(file):
     code = """
 import sys
-from loader.source import open_source
+from loader.source.stream import open_source
 open_source(sys.argv[1]).read()
 print(sorted({"smart_open", "requests", "urllib3", "google.auth"} & set(sys.modules)))
 """
@@ -1351,7 +1346,7 @@ def test_without_googles_client_it_says_what_to_install():
 import sys
 sys.modules["google.cloud.storage"] = None
 from loader.errors import UsageError
-from loader.source import open_source
+from loader.source.stream import open_source
 try:
     open_source("gs://bucket/a.csv")
 except UsageError as error:

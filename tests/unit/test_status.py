@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from unsteady import Unsteady, never_answered, refused
 
-from loader.ckan.client import Ckan, CkanSettings
+from loader.ckan.client import Ckan
+from loader.ckan.settings import CkanSettings
 from loader.errors import CkanForbidden, CkanNotFound, CkanUnreachable, ColumnsRefused, NotACkan
 from loader.factory.status import ACTION, QUESTION, Job, Telling, ask
 

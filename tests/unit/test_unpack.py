@@ -15,7 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loader.errors import CompressionError, NotATable, SourceChanged, SourceError
-from loader.source import SourceSettings, open_source
+from loader.net.settings import SourceSettings
+from loader.source.stream import open_source
 from loader.source.unpack import unpack
 
 TEXT = b"id,name\n" + b"".join(b"%d,name of %d\n" % (n, n * n) for n in range(5_000))

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loader.errors import EmptySource, NotATable, UsageError
-from loader.formats.csv import quoting
+from loader.formats.csv import quoting, reader
 from loader.types.descriptor import check_levels
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -74,11 +74,10 @@ class Dialect:
 
         Args:
             text: Whole records. A NUL in them is shown as U+FFFD: Python 3.10's csv refuses it.
-            strict: Whether to raise csv.Error for what follows a closing quote. Arrow, and by
+            strict: Whether to raise reader.Error for what follows a closing quote. Arrow, and by
                 default this, takes it as part of the cell.
         """
-        csv.field_size_limit(2**31 - 1)  # its default of 128 KiB refuses real geometries
-        return csv.reader(
+        return reader.read(
             _lines(text.replace("\0", "\ufffd")),
             strict=strict,
             delimiter=self.delimiter,
@@ -462,7 +461,7 @@ def _quotes_fall_well(text: str, dialect: Dialect, limit: int) -> bool:
     try:
         for _ in itertools.islice(dialect.records(text, strict=True), limit):
             pass
-    except csv.Error:
+    except reader.Error:
         return False
     return True
 

@@ -13,7 +13,8 @@ from psycopg import sql
 from test_swap import AtStep
 
 from loader.copy import database as connections
-from loader.copy import keep, locks, relation, swap, views
+from loader.copy import indexes as building
+from loader.copy import live_table, locks, relation, shadow, swap, views
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
 from loader.options import Options
 from loader.pipeline import load
@@ -466,7 +467,7 @@ def test_a_view_that_the_role_cannot_make_again_is_named(
         closing(connections.connect(datastore_url_18, "test")) as connection,
         pytest.raises(DependentObjects, match=named),
     ):
-        swap.check_live(connection, names)
+        live_table.check(relation.Relation(connection, names))
 
 
 def test_an_owner_that_cannot_be_kept_keeps_its_rights_and_is_told(
@@ -534,16 +535,16 @@ def test_a_view_that_cannot_be_is_named_before_the_rows_are_read(
     url_18, database_18, make, columns, why
 ):
     database_18.execute(make)
-    names = relation.name("trees")
     with closing(connections.connect(url_18, "test")) as connection:
-        relation.create(connection, names, columns, None)
+        trees = relation.Relation(connection, relation.name("trees"))
+        shadow.create(trees, columns, None)
         with pytest.raises(DependentObjects) as refused:
-            views.check(connection, names)
+            views.check(trees)
         assert f"the view v cannot be made over the new columns: {why}" in str(refused.value)
         assert refused.value.hint
-        relation.add_primary_key(connection, names)
+        shadow.add_primary_key(trees)
         with pytest.raises(DependentObjects, match=why.split('"')[0]):
-            swap.swap(connection, names, 0)
+            swap.swap(trees, 0)
     assert rows_of(database_18, "trees") == [("Oak", 12), ("Ash", 9)]
 
 
@@ -559,7 +560,7 @@ def test_a_view_that_comes_late_and_cannot_be_stops_the_swap(url_18, database_18
 
 def test_the_lock_of_a_view_is_not_one_of_all_that_it_reads(url_18, database_18, monkeypatch):
     """A reader of somebody else's table need not wait, nor be waited for."""
-    monkeypatch.setattr(locks, "PATIENCE_S", 5.0)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 5.0)
     database_18.execute(
         "CREATE TABLE other (n int); CREATE VIEW v AS SELECT name, n FROM trees, other"
     )
@@ -628,22 +629,22 @@ def test_an_index_made_during_the_load_is_built_before_the_tables_are_locked(
     url_18, database_18, monkeypatch
 ):
     built = []
-    build = keep.build_indexes
+    build = building.build
 
-    def late(connection, names, key=()):
+    def late(filled, key=()):
         if built:
             # Nobody waits for it: the swap has given up its locks.
-            held = connection.execute(
+            held = filled.connection.execute(
                 "SELECT count(*) FROM pg_locks WHERE relation = 'trees'::regclass"
             ).fetchone()
             assert held == (0,)
-        warnings = build(connection, names, key)
+        warnings = build(filled, key)
         if not built:
             database_18.execute("CREATE INDEX late ON trees (height)")
-        built.append(names)
+        built.append(filled)
         return warnings
 
-    monkeypatch.setattr(keep, "build_indexes", late)
+    monkeypatch.setattr(building, "build", late)
     assert replace(url_18, "trees", COLUMNS, ROWS) == []
     assert len(built) == 2
     assert "CREATE INDEX late ON public.trees USING btree (height)" in indexes(database_18)

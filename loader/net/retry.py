@@ -9,15 +9,14 @@ import logging
 import math
 import random
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from loader.errors import SourceUnreachable
 from loader.net.failures import Passing, TimedOut, UnknownName
-from loader.net.guard import Guard
-from loader.net.limits import Limits
+from loader.net.settings import SourceSettings
 
 _log = logging.getLogger(__name__)
+# A generator of its own: the caller may have seeded that of the process.
+_random = random.Random()  # noqa: S311  (no secret)
 
 _PROGRESS_BYTES = 1024 * 1024  # received since the last refill: the retries count from 0 again
 
@@ -26,36 +25,21 @@ _PROGRESS_BYTES = 1024 * 1024  # received since the last refill: the retries cou
 _OPENING_RETRIES: dict[type[Passing], int] = {UnknownName: 2, TimedOut: 0}
 
 
-@dataclass(frozen=True)
-class SourceSettings:
-    """How to speak to a server, and how patient to be with it.
+def backoff_s(failures: int, first_s: float, most_s: float, asked_s: float = 0.0) -> float:
+    """Return the seconds to wait after a failure: doubled with each, and spread by chance.
 
-    Attributes:
-        headers: Sent over HTTP; ``Authorization`` to the source's own host only, not to one that
-            it redirects to.
-        token_stays: Whether ``Authorization`` goes to this very URL only, and to no other of its
-            host that it redirects to.
-        guard: What may be fetched, for URLs that others wrote: http(s):// at its addresses only,
-            redirects included and without the environment's proxies and ~/.netrc, and gs://.
-            None for the user's own: anything.
-        limits: How many bytes there may be, and how slowly they may come.
+    Args:
+        failures: In a row, this one included.
+        first_s: The longest wait after the first.
+        most_s: The longest wait of all, also of one that is asked for.
+        asked_s: What the server asks for (Retry-After); it is waited at least.
     """
-
-    connect_timeout_s: float = 5.0
-    read_timeout_s: float = 60.0
-    retries: int = 8  # in a row, without progress of a megabyte between them
-    all_retries: int = 2000  # whatever the progress: once a minute for a day are 1,440
-    backoff_s: float = 0.5
-    max_backoff_s: float = 15.0
-    opening_retries: int = 3  # before the first answer: a wrong address is to be told soon
-    opening_wait_s: float = 5.0  # between all of those
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # they may hold a token
-    token_stays: bool = False
-    guard: Guard | None = None
-    limits: Limits = field(default_factory=Limits)
+    wait_s = min(first_s * 2.0 ** (failures - 1), most_s)
+    wait_s *= _random.uniform(0.5, 1.0)  # spreads many loads of one server
+    return max(wait_s, min(asked_s, most_s))
 
 
-class Patience:
+class Retry:
     """How many more failures are borne: `retries` for each megabyte, `all_retries` for all.
 
     Args:
@@ -70,7 +54,7 @@ class Patience:
         self._failures = self._all_failures = 0
         self._refilled_at = 0
 
-    def bear(self, error: Passing, position: int) -> None:
+    def wait(self, error: Passing, position: int) -> None:
         """Wait before the next try, or give up with what stands in the way."""
         if position - self._refilled_at >= _PROGRESS_BYTES:
             self._failures, self._refilled_at = 0, position
@@ -95,7 +79,5 @@ class Patience:
 
     def _next_wait_s(self, error: Passing) -> float:
         settings = self._settings
-        wait_s = min(settings.backoff_s * 2.0 ** (self._failures - 1), settings.max_backoff_s)
-        wait_s *= random.uniform(0.5, 1.0)  # noqa: S311  (spreads many loads of one server)
-        wait_s = max(wait_s, min(error.wait_s, settings.max_backoff_s))
-        return min(wait_s, self._left_s)
+        first_s, most_s = settings.backoff_s, settings.max_backoff_s
+        return min(backoff_s(self._failures, first_s, most_s, error.wait_s), self._left_s)

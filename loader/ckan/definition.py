@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from loader.errors import AircanError, CkanRefused, DependentObjects, KeyViolated, UsageError
 
 if TYPE_CHECKING:
-    from loader.ckan.client import Ckan, Table
+    from loader.ckan.client import Ckan
+    from loader.ckan.tables import Table
 
 _log = logging.getLogger(__name__)
 

@@ -6,62 +6,22 @@ Holds one resource at a time beside what its load holds.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
+from loader.ckan.resource import descriptor, location, no_table
 from loader.errors import AircanError, Cancelled, CkanForbidden, CkanNotFound, UsageError
 from loader.options import Options, completed, guarded
 from loader.pipeline import load
 from loader.progress import Progress, Silent
-from loader.report import Report
-from loader.source import mask_uri, open_source
-from loader.types.descriptor import from_json
+from loader.report import Outcome, Report
+from loader.source.stream import open_source
 
 if TYPE_CHECKING:
     from loader.ckan.client import Ckan
 
 _log = logging.getLogger(__name__)
-
-_TABLES = re.compile(r"(text/|application/)?(csv|tsv|tab|tab-separated-values)", re.IGNORECASE)
-_WITHOUT_FILE = ("datastore", "tabledesigner")  # their rows are nowhere but in the DataStore
-_SCHEMES = ("http", "https", "gs")
-Status = Literal["loaded", "unchanged", "skipped", "failed"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one resource of many.
-
-    Attributes:
-        dataset: The dataset's name.
-        resource_id: The resource.
-        name: The resource's name.
-        status: ``loaded``; ``unchanged``: the file is the one in the DataStore; ``skipped``: it
-            is no CSV file; ``failed``.
-        report: Of the load; None if there was none.
-        reason: Why it was not loaded, in one line.
-    """
-
-    dataset: str
-    resource_id: str
-    name: str
-    status: Status
-    report: Report | None = None
-    reason: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        return {
-            "dataset": self.dataset,
-            "resource_id": self.resource_id,
-            "name": self.name,
-            "status": self.status,
-            "reason": self.reason,
-            "report": self.report.to_dict() if self.report else None,
-        }
 
 
 def reload(
@@ -81,8 +41,8 @@ def reload(
         AircanError: As ``loader.load``.
     """
     options = guarded(completed(options))
-    ckan = _ckan(options)
-    return _load(ckan, ckan.resource(resource_id), options, progress)
+    with _ckan(options) as ckan:
+        return _load(ckan, ckan.resource(resource_id), options, progress)
 
 
 def reload_dataset(
@@ -104,18 +64,21 @@ def reload_dataset(
         UsageError: No CKAN is named.
         CkanError: CKAN does not tell the dataset.
     """
-    each = _each(options, force, progress)
-    dataset = each.ckan.dataset(name)  # here, for its errors to be the caller's
-    return each.of([dataset["id"]])
+    options = guarded(completed(options))
+    with _ckan(options) as ckan:  # here, for its errors to be the caller's
+        dataset = ckan.dataset(name)
+    return _outcomes([dataset["id"]], options, force=force, progress=progress)
 
 
 def reload_all(
     options: Options = Options(), *, force: bool = False, progress: Progress | None = None
 ) -> Iterator[Outcome]:
     """Do as ``reload_dataset`` does, for every dataset that the token may see."""
-    each = _each(options, force, progress)
-    # All of them first: pages shift when a dataset is deleted during hours of loads.
-    return each.of([dataset["id"] for dataset in each.ckan.datasets()])
+    options = guarded(completed(options))
+    with _ckan(options) as ckan:
+        # All of them first: pages shift when a dataset is deleted during hours of loads.
+        datasets = [dataset["id"] for dataset in ckan.datasets()]
+    return _outcomes(datasets, options, force=force, progress=progress)
 
 
 def _ckan(options: Options) -> Ckan:
@@ -126,9 +89,11 @@ def _ckan(options: Options) -> Ckan:
     return Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
 
 
-def _each(options: Options, force: bool, progress: Progress | None) -> _Each:
-    options = guarded(completed(options))
-    return _Each(_ckan(options), options, force, progress or Silent())
+def _outcomes(
+    datasets: Iterable[str], options: Options, *, force: bool, progress: Progress | None
+) -> Iterator[Outcome]:
+    with _ckan(options) as ckan:
+        yield from _Each(ckan, options, force, progress or Silent()).of(datasets)
 
 
 @dataclass(frozen=True)
@@ -185,38 +150,6 @@ class _Each:
             return source.md5() == str(resource["hash"])
 
 
-def no_table(resource: Mapping[str, Any]) -> str:
-    """Return why a resource is none to be loaded, or nothing."""
-    if not _has_file(resource):
-        return "it has no file"
-    kind = resource.get("format") or ""
-    return "" if _TABLES.fullmatch(kind) else f"its format is {kind or 'not told'}"
-
-
-def _has_file(resource: Mapping[str, Any]) -> bool:
-    return bool(resource.get("url")) and resource.get("url_type") not in _WITHOUT_FILE
-
-
-def location(ckan: Ckan, resource: Mapping[str, Any]) -> str:
-    """Return the URL of a resource's file: an editor may not name a file of this machine.
-
-    Raises:
-        UsageError: It has no file, or its URL leads to neither a web server nor a bucket.
-    """
-    if not _has_file(resource):
-        raise UsageError(
-            f"the resource {resource['id']} has no file",
-            hint="load a file into it: aircan load SOURCE --resource-id ID",
-        )
-    uri = ckan.location(resource)
-    if urlsplit(uri).scheme.lower() not in _SCHEMES:
-        raise UsageError(
-            f"the resource {resource['id']} is at none of {', '.join(_SCHEMES)}: {mask_uri(uri)}",
-            hint="correct its URL in CKAN; a local file is loaded by aircan load",
-        )
-    return uri
-
-
 def _load(
     ckan: Ckan, resource: Mapping[str, Any], options: Options, progress: Progress | None
 ) -> Report:
@@ -230,11 +163,3 @@ def _load(
         encoding=options.encoding or resource.get("encoding") or None,
     )
     return load(uri, described, progress)
-
-
-def descriptor(resource: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """Return a descriptor that the resource has, as an object or as JSON text."""
-    found = resource.get(name)
-    if isinstance(found, str) and found.lstrip().startswith("{"):
-        found = from_json(found, f"the resource's {name}")
-    return found if isinstance(found, dict) else None

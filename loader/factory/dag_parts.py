@@ -26,7 +26,9 @@ _RETRIES = {
 _LOADS = {"max_active_tis_per_dag": environment.MAX_LOADS.tolerant()}
 
 
-def common(dag_id: str, params: Mapping[str, Mapping[str, Any]], doc: str | None) -> dict[str, Any]:
+def arguments(
+    dag_id: str, params: Mapping[str, Mapping[str, Any]], doc: str | None
+) -> dict[str, Any]:
     """Return what all DAGs have in common.
 
     Settings that cannot be are left to the tasks to fail with, and shown with the DAG: the process
@@ -50,7 +52,7 @@ def common(dag_id: str, params: Mapping[str, Mapping[str, Any]], doc: str | None
     }
 
 
-def load_one() -> None:
+def load() -> None:
     """Load one resource."""
 
     @task
@@ -76,7 +78,7 @@ def load_one() -> None:
     prepare() >> convert() >> load() >> register() >> report()
 
 
-def validate_one() -> None:
+def validate() -> None:
     """Validate one resource."""
 
     @task

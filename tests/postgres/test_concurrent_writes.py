@@ -12,7 +12,7 @@ from cases import in_turn, pairwise
 from datastore import create, install_ckan, rows_of, shadows, wait_for
 from test_swap import AtStep, Reader, write
 
-from loader.copy import free_ids, locks, meanwhile
+from loader.copy import concurrent_rows, concurrent_writes, free_ids, gaps, locks
 from loader.errors import NotADataStoreTable, TableChanged
 from loader.options import Options
 from loader.pipeline import load
@@ -281,7 +281,7 @@ def test_rows_of_a_transaction_that_had_begun_before(
 
 
 @pytest.mark.parametrize("state", ["ENABLE", "ENABLE ALWAYS", "DISABLE"])
-@pytest.mark.parametrize("count", [1, meanwhile.MOST_UNDER_LOCK + 1])
+@pytest.mark.parametrize("count", [1, concurrent_rows.MOST_UNDER_LOCK + 1])
 def test_rows_that_are_kept_go_through_no_trigger_again(
     datastore_url_18, database_18, tmp_path, state, count
 ):
@@ -385,7 +385,7 @@ def test_where_nobody_writes_nothing_is_said(table, second, policy):
 
 def test_many_rows_are_kept_while_readers_go_on(datastore_url, database, table, second):
     """More than are copied under the swap's lock, and more come while they are."""
-    count = 20 * meanwhile.MOST_UNDER_LOCK
+    count = 20 * concurrent_rows.MOST_UNDER_LOCK
     reader = Reader(datastore_url, "SELECT count(*) > 0 FROM t", prepare=False)
     reader.start()
     progress = AtStep("swapping the tables", inserting(datastore_url, count))
@@ -407,7 +407,7 @@ class Flood(threading.Thread):
 
     def run(self) -> None:
         while not self.ending.is_set():
-            more = meanwhile.MOST_UNDER_LOCK + 1
+            more = concurrent_rows.MOST_UNDER_LOCK + 1
             inserting(self._url, more, self.count)()
             self.count += more
             self.begun.set()
@@ -418,13 +418,13 @@ def test_who_inserts_without_end_does_not_keep_a_load_going(
     datastore_url, database, table, second, monkeypatch, patience_s
 ):
     """Neither is the load given up: in the end writers wait for the swap, as for any lock."""
-    monkeypatch.setattr(locks, "PATIENCE_S", patience_s)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", patience_s)
     caught_up = []
     flood = Flood(datastore_url)
 
     def catch_up(*args):
         caught_up.append(args)
-        more = meanwhile.MOST_UNDER_LOCK + 1
+        more = concurrent_rows.MOST_UNDER_LOCK + 1
         if len(caught_up) > 50:
             flood.ending.set()
         done = original(*args)
@@ -432,15 +432,15 @@ def test_who_inserts_without_end_does_not_keep_a_load_going(
         threading.Thread(target=inserting(datastore_url, more, -more)).start()
         return done
 
-    original = meanwhile.catch_up
-    monkeypatch.setattr(meanwhile, "catch_up", catch_up)
+    original = concurrent_rows.catch_up
+    monkeypatch.setattr(concurrent_rows, "catch_up", catch_up)
     progress = AtStep("swapping the tables", lambda: (flood.start(), flood.begun.wait()))
     report = load(second, table(on_concurrent_writes="keep"), progress)
     flood.ending.set()
     flood.join()
     assert len(caught_up) < 50
     (warning,) = report.warnings
-    assert int(warning.rsplit(" ", 1)[1]) == report.rows - 1500 > meanwhile.MOST_UNDER_LOCK
+    assert int(warning.rsplit(" ", 1)[1]) == report.rows - 1500 > concurrent_rows.MOST_UNDER_LOCK
     found = sorted(n for n, _ in theirs(database) if n >= 0)
     assert found[: flood.count] == list(range(len(found)))
 
@@ -505,7 +505,7 @@ def test_rows_of_who_is_not_waited_for_any_longer_have_come_during_the_load(
     datastore_url, database, table, second, monkeypatch, policy
 ):
     """Though another row, with a higher _id, was there before."""
-    monkeypatch.setattr(meanwhile, "WRITERS_S", 0.5)
+    monkeypatch.setattr(concurrent_writes, "WRITERS_S", 0.5)
     with ExitStack() as stack:
         early = stack.enter_context(psycopg.connect(datastore_url))
         early.execute("INSERT INTO t (n, name) VALUES (1, 'guest, early')")
@@ -521,7 +521,7 @@ def test_rows_of_who_is_not_waited_for_any_longer_have_come_during_the_load(
             assert theirs(database) == kept
 
 
-@pytest.mark.parametrize("count", [1, meanwhile.MOST_UNDER_LOCK + 1, 5000])
+@pytest.mark.parametrize("count", [1, concurrent_rows.MOST_UNDER_LOCK + 1, 5000])
 @pytest.mark.parametrize(
     "also", ["SELECT 1", "UPDATE t SET name = 'x' WHERE name IN ('name 0', 'name 1', 'name 2')"]
 )
@@ -529,7 +529,7 @@ def test_rows_that_are_kept_are_not_told_as_lost_too(
     datastore_url, database, table, second, monkeypatch, count, also
 ):
     """However many come; one of them began before the load."""
-    monkeypatch.setattr(meanwhile, "WRITERS_S", 0.5)
+    monkeypatch.setattr(concurrent_writes, "WRITERS_S", 0.5)
     insert = (
         f"INSERT INTO t (n, name) SELECT i, 'guest ' || i FROM generate_series(0, {count - 1}) i"
     )
@@ -783,7 +783,7 @@ def test_a_table_that_is_made_during_the_load(
         assert len(theirs(database)) == (3 if policy == "keep" else 0)
 
 
-@pytest.mark.parametrize("count", [3, meanwhile.MOST_UNDER_LOCK + 1])
+@pytest.mark.parametrize("count", [3, concurrent_rows.MOST_UNDER_LOCK + 1])
 @pytest.mark.parametrize("kind", ["int", "text", "int UNIQUE"])
 @pytest.mark.parametrize("policy", ["warn", "keep"])
 def test_a_table_that_is_made_anew_with_another_id(
@@ -928,12 +928,14 @@ GAPS = "DELETE FROM t WHERE _id % 7 = 0 OR _id % 100000 BETWEEN 5001 AND 5003"
 
 @pytest.mark.parametrize("policy", ["warn", "keep", "refuse"])
 @pytest.mark.parametrize(
-    ("limit", "value"), [("MOST_GAPS", 3), ("LOOK_MS", 1)], ids=["many gaps", "a large table"]
+    ("module", "limit", "value"),
+    [(gaps, "MOST_GAPS", 3), (free_ids, "LOOK_MS", 1)],
+    ids=["many gaps", "a large table"],
 )
 def test_where_gaps_are_not_known_the_statistics_are_asked(
-    datastore_url_18, database_18, tmp_path, monkeypatch, limit, value, policy
+    datastore_url_18, database_18, tmp_path, monkeypatch, module, limit, value, policy
 ):
-    monkeypatch.setattr(free_ids, limit, value)
+    monkeypatch.setattr(module, limit, value)
     install_ckan(database_18)
     create(database_18, "t", "n bigint, name text")
     database_18.execute("ALTER TABLE t DISABLE TRIGGER zfulltext")
@@ -1032,14 +1034,14 @@ def test_rows_in_more_gaps_than_are_known_are_kept_once(
     datastore_url_18, database_18, tmp_path, monkeypatch, most
 ):
     """Those that come while the first ones are kept, too."""
-    monkeypatch.setattr(free_ids, "MOST_GAPS", most)
+    monkeypatch.setattr(gaps, "MOST_GAPS", most)
     install_ckan(database_18)
     load(write(tmp_path / "first.csv", 1000), Options("t", datastore_url_18))
     put = (
         "INSERT INTO t (_id, n, name) SELECT {} - 3 * n, n, 'guest' FROM generate_series(1, 2000) n"
     )
     first, then = (changing(datastore_url_18, put.format(begin)) for begin in (0, 1))
-    original = meanwhile.catch_up
+    original = concurrent_rows.catch_up
     caught_up = []
 
     def catch_up(*args):
@@ -1048,7 +1050,7 @@ def test_rows_in_more_gaps_than_are_known_are_kept_once(
             then()
         return original(*args)
 
-    monkeypatch.setattr(meanwhile, "catch_up", catch_up)
+    monkeypatch.setattr(concurrent_rows, "catch_up", catch_up)
     options = Options("t", datastore_url_18, on_concurrent_writes="keep")
     second = write(tmp_path / "second.csv", 1500)
     report = load(second, options, AtStep("swapping the tables", first))

@@ -1,4 +1,4 @@
-"""What may stand in an artifact: whatever passes its shape is taken without a surprise."""
+"""What may stand in an artifact: whatever fits its schema is taken without a surprise."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.ckan.client import Field, Table
-from loader.factory import shapes, tasks
-from loader.factory.shapes import Misshapen, Shape
+from loader.ckan.tables import Field, Table
+from loader.factory import artifact_schemas, tasks
+from loader.factory.artifact_schemas import Schema, SchemaViolation
+from loader.factory.run import Settings
 from loader.report import Report
 
 REPORT = Report("r", "http://a/b.csv", rows=3, hash="a").to_dict() | {
@@ -54,41 +55,49 @@ def told_of(told: Any) -> None:
 def prepared(told: Any) -> None:
     assert told["aircan"]["via"] in ("copy", "api")
     (told["aircan"]["reason"] + told["aircan"]["file"]).split()
-    tasks._max_loads(tasks.Settings(max_loads=2), told)
+    tasks._max_loads(Settings(max_loads=2), told)
 
 
 def table_of(told: Any) -> Table:
     return Table.from_dict(told["before"])
 
 
-# name: shape, what is left, who takes what is read
-ARTIFACTS: dict[str, tuple[Shape, Any, Callable[[Any], Any]]] = {
-    "resource.json": (shapes.PREPARED, RESOURCE, prepared),
-    "resource.json of a validation": (shapes.FILE, RESOURCE, lambda told: told["aircan"]["file"]),
-    "report.json": (shapes.LOAD, REPORT, taken_up),
-    "report.json, told": (shapes.LOADED, REPORT, told_of),
+# name: schema, what is left, who takes what is read
+ARTIFACTS: dict[str, tuple[Schema, Any, Callable[[Any], Any]]] = {
+    "resource.json": (artifact_schemas.PREPARED, RESOURCE, prepared),
+    "resource.json of a validation": (
+        artifact_schemas.FILE,
+        RESOURCE,
+        lambda told: told["aircan"]["file"],
+    ),
+    "report.json": (artifact_schemas.LOAD, REPORT, taken_up),
+    "report.json, told": (artifact_schemas.LOADED, REPORT, told_of),
     "report.json, its error": (
-        shapes.OUTCOME,
+        artifact_schemas.OUTCOME,
         REPORT | {"error": ERROR},
         lambda told: tasks._told_error({"hint": None, **(told.get("error") or {"message": ""})}),
     ),
-    "report.json, ended": (shapes.ENDED, REPORT, lambda told: told["error"] is None),
-    "validation": (shapes.VALIDATION, VALIDATION, tasks._validated),
-    "error.json": (shapes.ERROR, ERROR, lambda told: f"{told['message']}{told['hint']}"),
+    "report.json, ended": (artifact_schemas.ENDED, REPORT, lambda told: told["error"] is None),
+    "validation": (artifact_schemas.VALIDATION, VALIDATION, tasks._validated),
+    "error.json": (artifact_schemas.ERROR, ERROR, lambda told: f"{told['message']}{told['hint']}"),
     "table.json": (
-        shapes.TABLE,
+        artifact_schemas.TABLE,
         TABLE,
         lambda told: (
             told.get("is_replacing") or (told["before"] and Table.from_dict(told["before"]))
         ),
     ),
     "resources.json": (
-        shapes.RESOURCES,
+        artifact_schemas.RESOURCES,
         [{"resource_id": "r", "bytes": None}],
         lambda told: [one["resource_id"].encode() for one in told],
     ),
-    "begun.json": (shapes.BEGUN, {"newest_id": 3}, lambda told: told["newest_id"] + 1),
-    "prepared or failed": (shapes.NAMED, RESOURCE, lambda told: told["resource_id"].encode()),
+    "begun.json": (artifact_schemas.BEGUN, {"newest_id": 3}, lambda told: told["newest_id"] + 1),
+    "prepared or failed": (
+        artifact_schemas.NAMED,
+        RESOURCE,
+        lambda told: told["resource_id"].encode(),
+    ),
 }
 
 OTHERS: tuple[Any, ...] = (
@@ -122,26 +131,26 @@ def changed(value: Any, way: tuple[Any, ...], put: Any) -> Any:
     return new
 
 
-def read(content: str, shape: Shape) -> Any:
-    value = shapes.parse(content.encode())
-    shapes.check(value, shape)
+def read(content: str, schema: Schema) -> Any:
+    value = artifact_schemas.parse(content.encode())
+    artifact_schemas.check(value, schema)
     return value
 
 
-@pytest.mark.parametrize(("shape", "left", "take"), ARTIFACTS.values(), ids=ARTIFACTS)
-def test_what_is_left_is_read(shape, left, take):
-    take(read(json.dumps(left), shape))
+@pytest.mark.parametrize(("schema", "left", "take"), ARTIFACTS.values(), ids=ARTIFACTS)
+def test_what_is_left_is_read(schema, left, take):
+    take(read(json.dumps(left), schema))
 
 
-@pytest.mark.parametrize(("shape", "left", "take"), ARTIFACTS.values(), ids=ARTIFACTS)
-def test_whatever_passes_is_taken(shape, left, take):
+@pytest.mark.parametrize(("schema", "left", "take"), ARTIFACTS.values(), ids=ARTIFACTS)
+def test_whatever_passes_is_taken(schema, left, take):
     refused = []
     for way in list(places(left)):
         for put in (..., *OTHERS):
             content = json.dumps(changed(left, way, put))
             try:
-                value = read(content, shape)
-            except Misshapen as error:
+                value = read(content, schema)
+            except SchemaViolation as error:
                 refused.append(str(error))
             else:
                 take(value)
@@ -156,13 +165,13 @@ TREES = st.recursive(
 )
 
 
-@pytest.mark.parametrize(("shape", "left", "take"), ARTIFACTS.values(), ids=ARTIFACTS)
+@pytest.mark.parametrize(("schema", "left", "take"), ARTIFACTS.values(), ids=ARTIFACTS)
 @given(data=st.data())
-def test_any_value_in_any_place(shape, left, take, data):
+def test_any_value_in_any_place(schema, left, take, data):
     way = data.draw(st.sampled_from(list(places(left))))
     try:
-        value = read(json.dumps(changed(left, way, data.draw(TREES))), shape)
-    except Misshapen:
+        value = read(json.dumps(changed(left, way, data.draw(TREES))), schema)
+    except SchemaViolation:
         return
     take(value)
 
@@ -184,35 +193,35 @@ NO_JSON = {
 
 @pytest.mark.parametrize(("content", "wrong"), NO_JSON.values(), ids=NO_JSON)
 def test_what_no_program_reads(content, wrong):
-    with pytest.raises(Misshapen) as refused:
-        shapes.parse(content)
+    with pytest.raises(SchemaViolation) as refused:
+        artifact_schemas.parse(content)
     assert str(refused.value) == wrong
 
 
-# name: shape, value, what is wrong
+# name: schema, value, what is wrong
 WRONG = {
-    "no object": (shapes.PREPARED, [], "it is no JSON object"),
-    "lacking": (shapes.BEGUN, {}, "it lacks newest_id"),
-    "all lacking": (shapes.VALIDATION, {"valid": True}, "it lacks stats, tasks, errors"),
-    "below": (shapes.NAMED, {"resource_id": 3}, "resource_id is no id"),
+    "no object": (artifact_schemas.PREPARED, [], "it is no JSON object"),
+    "lacking": (artifact_schemas.BEGUN, {}, "it lacks newest_id"),
+    "all lacking": (artifact_schemas.VALIDATION, {"valid": True}, "it lacks stats, tasks, errors"),
+    "below": (artifact_schemas.NAMED, {"resource_id": 3}, "resource_id is no id"),
     "further below": (
-        shapes.VALIDATION,
+        artifact_schemas.VALIDATION,
         VALIDATION | {"tasks": [{"errors": []}, {"errors": [FAULT, FAULT | {"type": 3}]}]},
         "tasks[1].errors[1].type is no text",
     ),
-    "in a list": (shapes.RESOURCES, [{"resource_id": "r"}, 3], "[1] is no JSON object"),
+    "in a list": (artifact_schemas.RESOURCES, [{"resource_id": "r"}, 3], "[1] is no JSON object"),
     "a choice": (
-        shapes.PREPARED,
+        artifact_schemas.PREPARED,
         RESOURCE | {"aircan": RESOURCE["aircan"] | {"via": "x"}},
         "aircan.via is no copy or api",
     ),
 }
 
 
-@pytest.mark.parametrize(("shape", "value", "wrong"), WRONG.values(), ids=WRONG)
-def test_the_place_is_told(shape, value, wrong):
-    with pytest.raises(Misshapen) as refused:
-        shapes.check(value, shape)
+@pytest.mark.parametrize(("schema", "value", "wrong"), WRONG.values(), ids=WRONG)
+def test_the_place_is_told(schema, value, wrong):
+    with pytest.raises(SchemaViolation) as refused:
+        artifact_schemas.check(value, schema)
     assert str(refused.value) == wrong
 
 
@@ -220,7 +229,7 @@ LINES = [b'["a", "b"]\n', b'["1", null]\n', b'["", "x"]\n']
 
 
 def test_rows_are_passed_as_they_are():
-    assert list(shapes.rows(iter(LINES), ["a", "b"], 2)) == LINES
+    assert list(artifact_schemas.rows(iter(LINES), ["a", "b"], 2)) == LINES
 
 
 # name: lines, what is wrong
@@ -242,6 +251,6 @@ NO_ROWS = {
 
 @pytest.mark.parametrize(("lines", "wrong"), NO_ROWS.values(), ids=NO_ROWS)
 def test_what_are_no_rows(lines, wrong):
-    with pytest.raises(Misshapen) as refused:
-        list(shapes.rows(iter(lines), ["a", "b"], 2))
+    with pytest.raises(SchemaViolation) as refused:
+        list(artifact_schemas.rows(iter(lines), ["a", "b"], 2))
     assert str(refused.value) == wrong

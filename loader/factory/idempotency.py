@@ -13,7 +13,7 @@ from typing import Any
 from loader.ckan.batches import newest_id
 from loader.ckan.client import Ckan
 from loader.errors import RowsInDoubt
-from loader.factory import shapes
+from loader.factory import artifact_schemas
 from loader.factory.artifacts import Place
 from loader.factory.conf import Conf
 
@@ -23,7 +23,7 @@ _IN_DOUBT = "delete those that it added, if any, and trigger a new run"
 _ADDED = "its rows were added by an earlier try of this run: a new run would add them once more"
 
 
-class Once:
+class IdempotentAppend:
     """The tries of one load.
 
     Args:
@@ -45,7 +45,7 @@ class Once:
             ArtifactsError: There was one, and its report is damaged.
         """
         if self._counts and self._place.exists(_DONE):
-            done: dict[str, Any] = self._place.read_as(_DONE, shapes.LOAD, _ADDED)
+            done: dict[str, Any] = self._place.read_as(_DONE, artifact_schemas.LOAD, _ADDED)
             return done
         return None
 
@@ -65,7 +65,7 @@ class Once:
         if not self._place.exists(_BEGUN):
             self._place.write(_BEGUN, {"newest_id": newest})
             return
-        before = self._place.read_as(_BEGUN, shapes.BEGUN, _IN_DOUBT)["newest_id"]
+        before = self._place.read_as(_BEGUN, artifact_schemas.BEGUN, _IN_DOUBT)["newest_id"]
         end = time.monotonic() + late_s
         while newest == before and time.monotonic() < end:
             time.sleep(min(_POLL_S, late_s))

@@ -10,9 +10,9 @@ from portal import Portal
 from unsteady import Unsteady
 
 from loader import errors
-from loader.factory import many
+from loader.factory import selection
 from loader.factory.artifacts import Artifacts
-from loader.factory.tasks import Run
+from loader.factory.run import Run
 
 URL = "https://example.org/data.csv"
 JSON = "application/json"
@@ -48,9 +48,11 @@ def test_a_dataset_means_its_tables_the_smallest_first(portal_212, run):
         for name, size in sizes.items()
     }
     portal_212.new_resource(URL, package_id=dataset, format="PDF")
-    assert many.find(run, dataset, never) == [0, 1, 2, 3]
-    assert many.all_found(run) == [ids[name] for name in ("small", "middle", "big", "unknown")]
-    assert many.found(run, 1) == ids["middle"]
+    assert selection.select(run, dataset, never) == [0, 1, 2, 3]
+    assert selection.all_selected(run) == [
+        ids[name] for name in ("small", "middle", "big", "unknown")
+    ]
+    assert selection.selected(run, 1) == ids["middle"]
 
 
 def test_a_dataset_may_have_no_more_than_airflow_takes(portal_212, run):
@@ -60,17 +62,17 @@ def test_a_dataset_may_have_no_more_than_airflow_takes(portal_212, run):
     with pytest.raises(
         errors.UsageError, match="has 3 resources to load, and Airflow takes 2"
     ) as caught:
-        many.find(run, dataset, never, most=2)
+        selection.select(run, dataset, never, most=2)
     assert "max_map_length" in caught.value.hint
-    assert many.find(run, dataset, never, most=3) == [0, 1, 2]
+    assert selection.select(run, dataset, never, most=3) == [0, 1, 2]
 
 
 def test_of_all_that_failed_as_many_are_found_as_airflow_takes(portal_212, run, caplog):
     ids = {size: portal_212.new_resource(URL, size=size)["id"] for size in (30, 10, 20)}
     for size, resource_id in ids.items():
         leave_failed(run, resource_id, f"run {size}")
-    assert many.find(run, "failed", never, most=2) == [0, 1]
-    assert many.all_found(run) == [ids[10], ids[20]]
+    assert selection.select(run, "failed", never, most=2) == [0, 1]
+    assert selection.all_selected(run) == [ids[10], ids[20]]
     assert "1 more have failed" in caplog.text
 
 
@@ -78,8 +80,8 @@ def test_what_failed_and_is_deleted_by_now_is_left_out(portal_212, run):
     resource_id = portal_212.new_resource(URL)["id"]
     leave_failed(run, resource_id, "first")
     leave_failed(run, "0b6b6f2e-7d5c-4f0b-9c4e-2f8f6a1f3a11", "other")
-    assert many.find(run, "failed", never) == [0]
-    assert many.all_found(run) == [resource_id]
+    assert selection.select(run, "failed", never) == [0]
+    assert selection.all_selected(run) == [resource_id]
 
 
 def test_a_resource_that_ckan_hides_by_now_keeps_no_other_from_being_found(portal_212, run):
@@ -99,32 +101,32 @@ def test_a_resource_that_ckan_hides_by_now_keeps_no_other_from_being_found(porta
     all_hidden = False
     with Unsteady(portal_212.url, always=denied) as front:
         run.connection("aircan_ckan").host = front.url
-        assert many.find(run, "failed", never) == [0]
-        assert many.all_found(run) == [shown]
+        assert selection.select(run, "failed", never) == [0]
+        assert selection.all_selected(run) == [shown]
         all_hidden = True  # the token is wrong
         with pytest.raises(errors.CkanForbidden):
-            many.find(run, "failed", never)
+            selection.select(run, "failed", never)
 
 
 @pytest.mark.parametrize("content", [{"a": 1}, {}, [1], [{}], "x", "", None])
 def test_a_list_that_is_none(run, content):
     run.place("find").write("resources.json", content)
     with pytest.raises(errors.ArtifactsError, match="is damaged: "):
-        many.all_found(run)
+        selection.all_selected(run)
 
 
 def test_what_is_still_loading_has_not_failed(run):
     leave_failed(run, "a", "first")
-    assert many.find(run, "failed", lambda *_: True) == []
-    assert many.all_found(run) == []
+    assert selection.select(run, "failed", lambda *_: True) == []
+    assert selection.all_selected(run) == []
 
 
 def test_a_dataset_without_a_table(portal_212, run):
     dataset = portal_212.new_dataset()["id"]
     with pytest.raises(errors.UsageError, match="has no resource to load"):
-        many.find(run, dataset, never)
+        selection.select(run, dataset, never)
 
 
 def test_what_nobody_knows(run):
     with pytest.raises(errors.CkanNotFound):
-        many.find(run, "no-such-thing", never)
+        selection.select(run, "no-such-thing", never)

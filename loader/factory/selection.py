@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from loader import resources
 from loader.ckan.client import Ckan
+from loader.ckan.resource import no_table
 from loader.errors import (
     ArtifactsError,
     CkanError,
@@ -20,11 +20,11 @@ from loader.errors import (
     CkanRefused,
     UsageError,
 )
-from loader.factory import shapes
+from loader.factory import artifact_schemas
 from loader.factory.artifacts import Place
 from loader.factory.conf import STEPS
 from loader.factory.failed import begun, last_failed
-from loader.factory.tasks import Run
+from loader.factory.run import Run
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _DAGS = tuple(dag_id for dag_id, steps in STEPS.items() if "load" in steps)
 _HUGE = 1 << 60  # what CKAN knows no size of comes last
 
 
-def find(
+def select(
     run: Run, what: str, is_going: Callable[[str, str], bool], most: int = MOST_AT_ONCE
 ) -> list[int]:
     """Find the resources and leave their list; return a number for each.
@@ -52,11 +52,11 @@ def find(
         UsageError: Nothing to load is meant, or a dataset with more resources than that.
         CkanError: CKAN does not tell.
     """
-    ckan = run.ckan()
-    if what == FAILED:
-        found = _known(ckan, last_failed(run.artifacts, _DAGS, is_going))
-    else:
-        found = _named(ckan, what)
+    with run.ckan() as ckan:
+        if what == FAILED:
+            found = _known(ckan, last_failed(run.artifacts, _DAGS, is_going))
+        else:
+            found = _named(ckan, what)
     if not found and what != FAILED:
         raise UsageError(f"{what} has no resource to load", hint="a CSV file, or its URL")
     found.sort(key=_size)
@@ -73,13 +73,13 @@ def find(
     return list(range(len(listed)))
 
 
-def found(run: Run, number: int) -> str:
-    """Return the id of a resource that ``find`` found.
+def selected(run: Run, number: int) -> str:
+    """Return the id of a resource that ``select`` found.
 
     Raises:
         ArtifactsError: Its list is damaged, or was made anew and is shorter.
     """
-    ids = all_found(run)
+    ids = all_selected(run)
     if number >= len(ids):
         place = _list(run)
         raise place.damaged(
@@ -88,26 +88,26 @@ def found(run: Run, number: int) -> str:
     return ids[number]
 
 
-def all_found(run: Run) -> list[str]:
+def all_selected(run: Run) -> list[str]:
     """Return the ids of all, in the order of their numbers; none if they were not found yet."""
     place = _list(run)
     if not place.exists(_LIST):
         return []
-    return [one["resource_id"] for one in place.read_as(_LIST, shapes.RESOURCES)]
+    return [one["resource_id"] for one in place.read_as(_LIST, artifact_schemas.RESOURCES)]
 
 
 def _list(run: Run) -> Place:
     return run.artifacts.place(run.dag_id, run.run_id, "find")
 
 
-def known(run: Run) -> list[tuple[int, str]]:
+def numbered(run: Run) -> list[tuple[int, str]]:
     """Return the numbers and ids of all; of those that were begun, where their list is unreadable.
 
     Raises:
         ArtifactsError: The artifacts cannot be listed.
     """
     try:
-        return list(enumerate(all_found(run)))
+        return list(enumerate(all_selected(run)))
     except ArtifactsError as error:
         _log.warning("%s: only what was begun is known", error)
     return begun(run.artifacts, run.dag_id, run.run_id)
@@ -140,7 +140,7 @@ def _named(ckan: Ckan, what: str) -> list[dict[str, Any]]:
     except CkanNotFound:
         pass
     dataset = ckan.dataset(what)
-    return [one for one in dataset["resources"] if not resources.no_table(one)]
+    return [one for one in dataset["resources"] if not no_table(one)]
 
 
 def _size(resource: Mapping[str, Any]) -> int:

@@ -1,7 +1,7 @@
 """What the JSON of an artifact has to be like: whoever reads one has it checked by one of these.
 
-In: a value of any shape, since somebody else may have written there. Out: nothing, or what is wrong
-with it, in words. What is not named in a shape may be there too: a newer version may write more.
+In: a value of any form, since somebody else may have written there. Out: nothing, or what is wrong
+with it, in words. What is not named in a schema may be there too: a newer version may write more.
 Holds nothing.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
+from loader.choices import TakenVia
 from loader.report import STEPS
 
 _MOST = 2**63 - 1
@@ -19,20 +20,20 @@ _LONGEST_ID = 200
 _DEEPEST = 100  # objects and lists in one another: Python's own functions take some hundreds
 
 
-class Misshapen(ValueError):
+class SchemaViolation(ValueError):
     """A value is not what it has to be; says what is wrong in a few words."""
 
 
 # Of a value and of what it is called.
-Shape = Callable[[object, str], None]
+Schema = Callable[[object, str], None]
 
 
-def _of(fits: Callable[[Any], bool], words: str) -> Shape:
-    def shape(value: object, called: str) -> None:
+def _of(fits: Callable[[Any], bool], words: str) -> Schema:
+    def schema(value: object, called: str) -> None:
         if not fits(value):
-            raise Misshapen(f"{called} is no {words}")
+            raise SchemaViolation(f"{called} is no {words}")
 
-    return shape
+    return schema
 
 
 def _is_whole(value: object) -> bool:
@@ -60,69 +61,69 @@ OBJECT = _of(lambda value: isinstance(value, dict), "JSON object")
 _LIST = _of(lambda value: isinstance(value, list), "JSON list")
 
 
-def one_of(*values: str) -> Shape:
-    """Return the shape of a choice."""
+def one_of(*values: str) -> Schema:
+    """Return the schema of a choice."""
     return _of(lambda value: isinstance(value, str) and value in values, " or ".join(values))
 
 
-def maybe(shape: Shape) -> Shape:
-    """Return the shape of what may be null."""
+def nullable(schema: Schema) -> Schema:
+    """Return the schema of what may be null."""
 
     def either(value: object, called: str) -> None:
         if value is not None:
-            shape(value, called)
+            schema(value, called)
 
     return either
 
 
-def each(shape: Shape) -> Shape:
-    """Return the shape of a list, all of whose items are alike."""
+def list_of(schema: Schema) -> Schema:
+    """Return the schema of a list, all of whose items are alike."""
 
-    def shape_of_list(value: Any, called: str) -> None:  # noqa: ANN401
+    def schema_of_list(value: Any, called: str) -> None:  # noqa: ANN401
         _LIST(value, called)
         for number, item in enumerate(value):
-            shape(item, f"{_below(called)}[{number}]")
+            schema(item, f"{_below(called)}[{number}]")
 
-    return shape_of_list
+    return schema_of_list
 
 
-def record(needed: Mapping[str, Shape], **known: Shape) -> Shape:
-    """Return the shape of an object.
+def object_of(needed: Mapping[str, Schema], **known: Schema) -> Schema:
+    """Return the schema of an object.
 
     Args:
         needed: What it has to have.
         known: What it may have.
     """
 
-    def shape_of_object(value: Any, called: str) -> None:  # noqa: ANN401
+    def schema_of_object(value: Any, called: str) -> None:  # noqa: ANN401
         OBJECT(value, called)
         if lacking := [name for name in needed if name not in value]:
-            raise Misshapen(f"{called} lacks {', '.join(lacking)}")
-        for name, shape in (*needed.items(), *known.items()):
+            raise SchemaViolation(f"{called} lacks {', '.join(lacking)}")
+        for name, schema in (*needed.items(), *known.items()):
             if name in value:
-                shape(value[name], f"{_below(called)}.{name}".lstrip("."))
+                schema(value[name], f"{_below(called)}.{name}".lstrip("."))
 
-    return shape_of_object
+    return schema_of_object
 
 
 def _below(called: str) -> str:
     return "" if called == "it" else called
 
 
-def check(value: object, shape: Shape) -> None:
+def check(value: object, schema: Schema) -> None:
     """Check a value.
 
     Raises:
-        Misshapen: It is of another shape.
+        SchemaViolation: It does not fit the schema.
     """
-    shape(value, "it")
+    schema(value, "it")
 
 
 def parse(content: bytes) -> Any:  # noqa: ANN401
     """Return the value of JSON as every program reads it: without NaN, and not endlessly deep.
 
     Raises:
-        Misshapen: It is something else.
+        SchemaViolation: It is something else.
     """
     value = _decoded(content)
     _check_depth(value)
@@ -132,22 +133,22 @@ def parse(content: bytes) -> Any:  # noqa: ANN401
 def _decoded(content: bytes) -> Any:  # noqa: ANN401
     try:
         return _DECODER.decode(content.decode())
-    except Misshapen:
+    except SchemaViolation:
         raise
     except ValueError:
-        raise Misshapen("it is not JSON") from None
+        raise SchemaViolation("it is not JSON") from None
     except RecursionError:
-        raise Misshapen("it is nested too deeply") from None
+        raise SchemaViolation("it is nested too deeply") from None
 
 
 def _refuse(text: str) -> float:
-    raise Misshapen(f"it has {text}, which is no JSON")
+    raise SchemaViolation(f"it has {text}, which is no JSON")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
-        raise Misshapen("it has a number that is too large")
+        raise SchemaViolation("it has a number that is too large")
     return number
 
 
@@ -160,7 +161,7 @@ def _check_depth(value: object) -> None:
         level = [item for one in level for item in _items(one)]
         if not level:
             return
-    raise Misshapen("it is nested too deeply")
+    raise SchemaViolation("it is nested too deeply")
 
 
 def _items(value: object) -> Iterable[object]:
@@ -178,19 +179,19 @@ def rows(lines: Iterator[bytes], names: Sequence[str], count: int) -> Iterator[b
         count: How many rows there are to be.
 
     Raises:
-        Misshapen: A line is something else, or there are more or fewer.
+        SchemaViolation: A line is something else, or there are more or fewer.
     """
     found = -1  # the line with the names
     for line in lines:
         cells = _decoded(line)
         if found < 0 and cells != list(names):
-            raise Misshapen("its first line is not that of the columns")
+            raise SchemaViolation("its first line is not that of the columns")
         if not _is_row(cells, len(names)):
-            raise Misshapen(f"line {found + 2} is no row of {len(names)} cells")
+            raise SchemaViolation(f"line {found + 2} is no row of {len(names)} cells")
         found += 1
         yield line
     if found != count:
-        raise Misshapen(f"it has {max(found, 0)} rows, and the report tells of {count}")
+        raise SchemaViolation(f"it has {max(found, 0)} rows, and the report tells of {count}")
 
 
 def _is_row(cells: object, width: int) -> bool:
@@ -201,57 +202,66 @@ def _is_row(cells: object, width: int) -> bool:
 # What is left by the steps, and read by others.
 
 # resource.json of ``prepare`` and ``convert``; ``bytes`` is what CKAN has for the size of a file.
-_DESCRIPTION = {"schema": maybe(OBJECT), "dialect": maybe(OBJECT), "bytes": WHOLE}
+_DESCRIPTION = {"schema": nullable(OBJECT), "dialect": nullable(OBJECT), "bytes": WHOLE}
 _FOUND = {"file": TEXT, "dataset": TEXT}
-FILE = record({"resource_id": TEXT, "path": TEXT, "aircan": record(_FOUND)}, **_DESCRIPTION)
-_WAY = {**_FOUND, "via": one_of("copy", "api"), "reason": TEXT}
-PREPARED = record({"resource_id": TEXT, "path": TEXT, "aircan": record(_WAY)}, **_DESCRIPTION)
+FILE = object_of({"resource_id": TEXT, "path": TEXT, "aircan": object_of(_FOUND)}, **_DESCRIPTION)
+_WAY = {**_FOUND, "via": one_of(*get_args(TakenVia)), "reason": TEXT}
+PREPARED = object_of({"resource_id": TEXT, "path": TEXT, "aircan": object_of(_WAY)}, **_DESCRIPTION)
 
-_ERROR = {"message": TEXT, "hint": maybe(TEXT)}
+_ERROR = {"message": TEXT, "hint": nullable(TEXT)}
 _MORE_OF_ERROR = {
     "type": TEXT,
-    "row": maybe(COUNT),
-    "column": maybe(TEXT),
-    "value": maybe(TEXT),
+    "row": nullable(COUNT),
+    "column": nullable(TEXT),
+    "value": nullable(TEXT),
     "retryable": FLAG,
 }
-ERROR = record(_ERROR, **_MORE_OF_ERROR)
+ERROR = object_of(_ERROR, **_MORE_OF_ERROR)
 
 # Of any report: whether there is an error, and which.
-OUTCOME = record({}, error=maybe(record({"message": TEXT}, hint=maybe(TEXT), **_MORE_OF_ERROR)))
-ENDED = record({"error": maybe(OBJECT)})
-NAMED = record({"resource_id": ID})  # of either of what ``prepare`` leaves
+OUTCOME = object_of(
+    {}, error=nullable(object_of({"message": TEXT}, hint=nullable(TEXT), **_MORE_OF_ERROR))
+)
+ENDED = object_of({"error": nullable(OBJECT)})
+NAMED = object_of({"resource_id": ID})  # of either of what ``prepare`` leaves
 
-_BAD_ROWS = {"rejected": COUNT, "repaired": COUNT, "rejects": maybe(TEXT), "first": each(OBJECT)}
+_BAD_ROWS = {
+    "rejected": COUNT,
+    "repaired": COUNT,
+    "rejects": nullable(TEXT),
+    "first": list_of(OBJECT),
+}
 _MORE_OF_LOAD = {
     "source": TEXT,
     "via": TEXT,
     "mode": TEXT,
     "bytes": COUNT,
-    "columns": each(record({"id": TEXT, "type": TEXT, "label": TEXT})),
-    "timings_s": record(dict.fromkeys(STEPS, SECONDS)),
-    "hash": maybe(TEXT),
+    "columns": list_of(object_of({"id": TEXT, "type": TEXT, "label": TEXT})),
+    "timings_s": object_of(dict.fromkeys(STEPS, SECONDS)),
+    "hash": nullable(TEXT),
 }
-_OF_LOAD = {"resource_id": TEXT, "rows": COUNT, "warnings": each(TEXT)}
+_OF_LOAD = {"resource_id": TEXT, "rows": COUNT, "warnings": list_of(TEXT)}
 # What of it is told, and all of it, which a later step goes on with.
-LOADED = record(_OF_LOAD | {"bad_rows": record({"rejected": COUNT}, **_BAD_ROWS)}, **_MORE_OF_LOAD)
-LOAD = record(_OF_LOAD | _MORE_OF_LOAD | {"bad_rows": record(_BAD_ROWS)})
+LOADED = object_of(
+    _OF_LOAD | {"bad_rows": object_of({"rejected": COUNT}, **_BAD_ROWS)}, **_MORE_OF_LOAD
+)
+LOAD = object_of(_OF_LOAD | _MORE_OF_LOAD | {"bad_rows": object_of(_BAD_ROWS)})
 
-_FAULT = record(
-    {"type": TEXT, "message": TEXT}, rowNumber=maybe(COUNT), fieldName=maybe(TEXT)
+_FAULT = object_of(
+    {"type": TEXT, "message": TEXT}, rowNumber=nullable(COUNT), fieldName=nullable(TEXT)
 )  # of frictionless
-VALIDATION = record(
+VALIDATION = object_of(
     {
         "valid": FLAG,
-        "stats": record({"errors": COUNT, "warnings": COUNT}),
-        "tasks": each(record({"errors": each(_FAULT)})),
-        "errors": each(_FAULT),
+        "stats": object_of({"errors": COUNT, "warnings": COUNT}),
+        "tasks": list_of(object_of({"errors": list_of(_FAULT)})),
+        "errors": list_of(_FAULT),
     }
 )
 
-_FIELD = record({"id": TEXT, "type": TEXT, "info": OBJECT})
-_TABLE = record({"fields": each(_FIELD), "aliases": each(TEXT), "rows": COUNT})
-_BEFORE, _REPLACING = record({"before": maybe(_TABLE)}), record({"is_replacing": _TRUE})
+_FIELD = object_of({"id": TEXT, "type": TEXT, "info": OBJECT})
+_TABLE = object_of({"fields": list_of(_FIELD), "aliases": list_of(TEXT), "rows": COUNT})
+_BEFORE, _REPLACING = object_of({"before": nullable(_TABLE)}), object_of({"is_replacing": _TRUE})
 
 
 def _table(value: object, called: str) -> None:
@@ -259,6 +269,6 @@ def _table(value: object, called: str) -> None:
     (_REPLACING if is_replacing else _BEFORE)(value, called)
 
 
-TABLE: Shape = _table  # what it was, or that a try has begun to replace it
-RESOURCES = each(record({"resource_id": ID}))  # that ``find`` found
-BEGUN = record({"newest_id": COUNT})
+TABLE: Schema = _table  # what it was, or that a try has begun to replace it
+RESOURCES = list_of(object_of({"resource_id": ID}))  # that ``find`` found
+BEGUN = object_of({"newest_id": COUNT})

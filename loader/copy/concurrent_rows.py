@@ -1,0 +1,255 @@
+"""The rows that others insert into the live table during a load -> the same rows in the shadow.
+
+In: what others have done, as ``concurrent_writes`` has noticed it. Out: their rows behind those of
+the file, under new ``_id``, as long as the new columns hold them as they are. A few are carried
+over under the swap's locks, more of them before, while only writers have to wait; and those whose
+``_id`` does not tell are looked for in the whole table. Holds one line for each column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import psycopg
+from psycopg import sql
+
+from loader.copy import concurrent_writes, dictionary, free_ids, locks, triggers
+from loader.copy.changes import Before, Changes
+from loader.copy.concurrent_writes import Table
+from loader.copy.free_ids import by_index
+from loader.copy.gaps import UNKNOWN, Free
+from loader.copy.relation import Relation
+from loader.errors import TableChanged
+from loader.types import datatypes
+
+# If there are more, they are copied before the swap, while only writers have to wait: 1,000 rows
+# with their full text take about 50 ms.
+MOST_UNDER_LOCK = 1000
+_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
+_HINT_UNTOLD = (
+    "the old table is as it was, with these rows, which the next load replaces: save them first, or"
+    " choose --on-concurrent-writes warn"
+)
+
+
+def carry_over(relation: Relation, free: Free, last_id: int) -> int:
+    """Put the rows that have come into the shadow too, behind those that it has.
+
+    Args:
+        relation: Its connection is in a transaction that keeps writers from the live table; the
+            shadow has its trigger.
+        free: The rows of the live table with one of these ``_id`` are meant.
+        last_id: The highest ``_id`` of the shadow.
+
+    Returns:
+        How many rows these were.
+
+    Raises:
+        TableChanged: The new table cannot hold a row as it is.
+    """
+    with by_index(relation.connection):
+        return _carry_over(relation, free_ids.rows(relation, free), last_id)
+
+
+def _carry_over(relation: Relation, rows: sql.Composed, last_id: int) -> int:
+    row = relation.connection.execute(
+        sql.SQL("SELECT count(*) FROM ({}) AS l").format(rows)
+    ).fetchone()
+    count = int(row[0]) if row else 0
+    if count:
+        _check_fit(relation, rows)
+        with triggers.suspended(relation):  # they have acted on these rows already
+            _insert(relation, rows, last_id)
+    return count
+
+
+def catch_up(relation: Relation, before: Before, last_id: int) -> tuple[Before, int]:
+    """Carry rows over while readers go on and only writers have to wait.
+
+    Args:
+        relation: Its connection is in a transaction with a limit that lets vacuums give way.
+        before: The rows that have come since are meant.
+        last_id: The highest ``_id`` of the shadow.
+
+    Returns:
+        What the live table is now, and how many rows were carried over. Rows changed and deleted
+        are still counted from the load's beginning.
+
+    Raises:
+        TableChanged: As ``carry_over``; or rows inserted cannot be told from those updated.
+    """
+    live = relation.live
+    locks.block_vacuums(relation.connection, live)
+    locks.limit(relation.connection, locks.READERS_WAIT_MS)
+    relation.connection.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(live))
+    changes = concurrent_writes.notice(relation, before)
+    table = concurrent_writes.look_at(relation)
+    assert table is not None  # noqa: S101  # it is locked
+    before = concurrent_writes.before_of(table, before)
+    free, carried, looked_at = changes.free, 0, before.looked_at
+    if changes.inserted:
+        carried = carry_over(relation, free, last_id)
+        is_known = table.is_indexed
+        free = free_ids.still_free(relation, free) if is_known else UNKNOWN
+    inserted = before.statistics.inserted
+    if changes.may_hide:
+        looked_at = (table.statistics.inserted, table.statistics.deleted)
+        more = _carry_over_hidden(relation, before, table, changes, last_id + carried)
+        if more is not None:  # all rows are found: what the statistics count beside was rolled back
+            carried += more
+            inserted = max(inserted, table.statistics.inserted - carried)
+    # Those carried over are no longer among the rows inserted that may be lost. The statistics of
+    # now may not have them yet, and would hide what else was done.
+    statistics = replace(before.statistics, inserted=inserted + carried)
+    now = Before(
+        table.oid,
+        free,
+        statistics,
+        table.file,
+        table.form,
+        table.xid,
+        table.running,
+        changes.emptied,
+        looked_at,
+        changes.dropped,
+        changes.renamed,
+    )
+    return now, carried
+
+
+def _carry_over_hidden(
+    relation: Relation,
+    before: Before,
+    table: Table,
+    changes: Changes,
+    last_id: int,
+) -> int | None:
+    """Carry over rows that have come, but not with an ``_id`` that was free; read the whole table.
+
+    Returns:
+        How many rows these were; None if there may be some all the same.
+
+    Raises:
+        TableChanged: As ``carry_over``; or there are some among those that were updated or written
+            anew.
+    """
+    if before.xid is None:
+        return None
+    if table.file != before.file and (changes.about.updated or table.form != before.form):
+        if not changes.about.inserted:
+            return None
+        raise TableChanged(
+            f"others inserted rows into {relation.name} during the load, and had all rows written"
+            " anew: which ones are theirs cannot be told",
+            hint=_HINT_UNTOLD,
+        )
+    rows = _rows_of_later(relation, before, changes.free if changes.free.gaps else None)
+    if not changes.about.updated:
+        return _carry_over(relation, rows, last_id)
+    row = relation.connection.execute(
+        sql.SQL("SELECT count(*) FROM ({}) AS l").format(rows)
+    ).fetchone()
+    if row and row[0] > changes.about.updated:
+        raise TableChanged(
+            f"others inserted rows into {relation.name} during the load with the _id of deleted"
+            " ones, or among too many gaps, and updated others: which is which cannot be told",
+            hint=_HINT_UNTOLD,
+        )
+    return None
+
+
+def _rows_of_later(relation: Relation, before: Before, free: Free | None) -> sql.Composed:
+    """Return the SELECT of the rows that have come since, but for those whose ``_id`` was free.
+
+    A frozen row keeps its transaction's id, which comes again after 4 billion transactions.
+    """
+    live = relation.live
+    # age() counts from this transaction, which may have begun before the ones that are looked for.
+    later = sql.SQL(
+        "(l.xmin = ANY ({}::xid[]) OR"
+        " age(l.xmin) BETWEEN (SELECT age(pg_snapshot_xmax(pg_current_snapshot())::xid))"
+        " AND age({}::xid))"
+    ).format(sql.Literal(list(before.running)), sql.Literal(before.xid))
+    if free is None:
+        return sql.SQL("SELECT * FROM {} l WHERE {}").format(live, later)
+    return sql.SQL(
+        "SELECT l.* FROM {live} l LEFT JOIN (SELECT _id FROM ({known}) AS rows) AS known"
+        " ON known._id = l._id WHERE known._id IS NULL AND {later}"
+    ).format(live=live, known=free_ids.rows(relation, free), later=later)
+
+
+def _check_fit(relation: Relation, rows: sql.Composed) -> None:
+    """Refuse a value that has no column any more, or that its column's new type would change."""
+    new = dict(dictionary.columns(relation.connection, relation.names.shadow) or ())
+    for column, kind in dictionary.columns(relation.connection, relation.name) or ():
+        value = sql.SQL("l.{}").format(sql.Identifier(column))
+        if column not in new:
+            misfit, why = sql.SQL("{} IS NOT NULL").format(value), "the column is gone"
+        elif kind != new[column]:
+            misfit, why = _changed(value, kind, new[column]), f"the column is {new[column]} now"
+        else:
+            continue
+        query = sql.SQL("SELECT {}::text FROM ({}) AS l WHERE {} LIMIT 1").format(
+            value, rows, misfit
+        )
+        try:
+            found = relation.connection.execute(query).fetchone()
+        except (psycopg.DataError, psycopg.ProgrammingError) as error:
+            why = f"{why}: {error.diag.message_primary}"
+            raise _unfit(relation, why, column=column) from error
+        if found:
+            raise _unfit(relation, why, column=column, value=found[0])
+
+
+def _changed(value: sql.Composed, old: str, new: str) -> sql.Composed:
+    """Return a condition that holds, or fails, for a value that is another one in the new type."""
+    back = sql.SQL("{}::{}::{}").format(value, sql.SQL(new), sql.SQL(old))
+    # 15.0 may become 15; all that is not a number has to keep its text.
+    same = (
+        "{} IS DISTINCT FROM {}"
+        if _is_number(old) and _is_number(new)
+        else ("{}::text IS DISTINCT FROM {}::text")
+    )
+    return sql.SQL(same).format(back, value)
+
+
+def _is_number(kind: str) -> bool:
+    return datatypes.bare(kind) in _NUMBERS
+
+
+def _insert(relation: Relation, rows: sql.Composed, last_id: int) -> None:
+    old = {column for column, _ in dictionary.columns(relation.connection, relation.name) or ()}
+    shared = [
+        (sql.Identifier(column), sql.SQL(kind))
+        for column, kind in dictionary.columns(relation.connection, relation.names.shadow) or ()
+        if column in old
+    ]
+    insert = sql.SQL(
+        "INSERT INTO {} (_id, _full_text{})"
+        " SELECT {} + row_number() OVER (ORDER BY l._id), {}{} FROM ({}) AS l ORDER BY l._id"
+    ).format(
+        relation.shadow,
+        sql.Composed([sql.SQL(", {}").format(column) for column, _ in shared]),
+        sql.Literal(last_id),
+        # CKAN's trigger fills it where it is NULL.
+        sql.SQL("NULL" if triggers.has_full_text(relation) else "l._full_text"),
+        sql.Composed([sql.SQL(", l.{}::{}").format(column, kind) for column, kind in shared]),
+        rows,
+    )
+    try:
+        relation.connection.execute(insert)
+    except (psycopg.IntegrityError, psycopg.DataError) as error:
+        said = filter(None, (error.diag.message_primary, error.diag.message_detail))
+        raise _unfit(relation, ": ".join(said)) from error
+
+
+def _unfit(
+    relation: Relation, why: str, *, column: str | None = None, value: str | None = None
+) -> TableChanged:
+    return TableChanged(
+        f"rows that others inserted into {relation.name} meanwhile do not fit the new table: {why}",
+        column=column,
+        value=value,
+        hint="the old table is as it was, with these rows, which the next load replaces: save them"
+        " first, or correct the file's columns",
+    )

@@ -1,0 +1,22 @@
+"""One thing to open over the network: where it is, how long to wait for it, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from loader.net.guard import Guard
+from loader.net.pace import Arrivals
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to open; only `shown` may be seen by anyone."""
+
+    uri: str = field(repr=False)
+    shown: str
+    timeout: tuple[float, float]  # seconds until connected, and between two reads
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token_stays: bool = False  # whether Authorization goes to this very URL only
+    guard: Guard | None = None  # where its bytes may come from; None: from anywhere
+    pace: Arrivals | None = None  # is told of what arrives while a read still waits for more

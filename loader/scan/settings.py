@@ -1,0 +1,27 @@
+"""How a table is to be read: what its caller says of it, and what is left to be found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """What is known of a table before it is read; ``loader.Options`` explains each.
+
+    Attributes:
+        schema: A frictionless Table Schema descriptor.
+        dialect: A frictionless Dialect descriptor.
+        delimiter: One character; wins over the dialect's.
+        encoding: The name of a Python codec; None to find it.
+        header_row: Counted from 1; 0 means none; None to find it.
+        max_bad_rows: How many rows may be set aside.
+    """
+
+    schema: Mapping[str, object] | None = None
+    dialect: Mapping[str, object] | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    header_row: int | None = None
+    max_bad_rows: int = 1000
