@@ -24,6 +24,8 @@ PYTEST = pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 # What is run here is about the embedded PostgreSQL, whatever the caller has set.
 unexport AIRCAN_DATASTORE_URL AIRCAN_CKAN_URL AIRCAN_CKAN_TOKEN
+# Tests start the command some two hundred times: it is not to be compiled each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down airflow test test-services test-ckan test-airflow test-extension test-all \

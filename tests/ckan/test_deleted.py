@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from cases import in_turn
 from loads import load_text, rows, settings, sql
 from portal import Portal, Refused
 from psycopg.sql import SQL, Identifier
@@ -173,9 +174,9 @@ def test_deleted_before_the_swap(
 
 
 @pytest.mark.parametrize(
-    "delete", [dataset_purge, package_delete, left_out, id_taken, id_taken_as_name]
+    ("delete", "via"),
+    in_turn([dataset_purge, package_delete, left_out, id_taken, id_taken_as_name], ["copy", "api"]),
 )
-@pytest.mark.parametrize("via", ["copy", "api"])
 def test_what_else_deletes_before_the_swap(
     portal: Portal, resource: dict[str, Any], tmp_path: Path, delete: Deletion, via: str
 ):
@@ -192,9 +193,9 @@ AFTER = ["telling CKAN", "indexing the full text"]
 
 
 @pytest.mark.parametrize(
-    "delete", [resource_delete, left_out, dataset_purge, id_taken, id_taken_as_name]
+    ("delete", "step"),
+    in_turn([resource_delete, left_out, dataset_purge, id_taken, id_taken_as_name], AFTER),
 )
-@pytest.mark.parametrize("step", AFTER)
 def test_deleted_after_the_swap(
     portal: Portal, resource: dict[str, Any], tmp_path: Path, step: str, delete: Deletion
 ):
@@ -261,8 +262,10 @@ def test_deleted_before_any_row_is_sent(
     assert not has_table(portal, resource["id"])
 
 
-@pytest.mark.parametrize("delete", [resource_delete, left_out, id_taken])
-@pytest.mark.parametrize(("step", "count"), API_LATER)
+@pytest.mark.parametrize(
+    ("delete", "step", "count"),
+    [(delete, *at) for delete, at in in_turn([resource_delete, left_out, id_taken], API_LATER)],
+)
 def test_deleted_after_rows_were_sent(
     portal: Portal,
     resource: dict[str, Any],

@@ -6,7 +6,6 @@ nobody may knock, every field of a conf is tried, and so is every option of a lo
 
 from __future__ import annotations
 
-import itertools
 import re
 import socket
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from cases import pairwise
 from http_server import HttpServer
 from loads import rows
 from portal import Portal
@@ -193,9 +193,7 @@ DATABASES = ("aircan_datastore", "", None)
 CKANS = ("aircan_ckan", "not_there")
 
 
-@pytest.mark.parametrize(
-    ("via", "database", "ckan"), list(itertools.product(VIAS, DATABASES, CKANS))
-)
+@pytest.mark.parametrize(("via", "database", "ckan"), pairwise(VIAS, DATABASES, CKANS))
 def test_its_rows_go_through_its_api(portal_212, run, theirs, trap, via, database, ckan):
     options = {} if via == "absent" else {"via": via}
     given = {"options": options, "datastore_conn_id": database, "ckan_conn_id": ckan}
@@ -228,10 +226,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("mode", ["replace", "append", "upsert"])
-@pytest.mark.parametrize("ckan", CKANS)
-@pytest.mark.parametrize(("given", "said"), REFUSED.values(), ids=REFUSED)
-def test_a_database_of_ours_is_refused_to_it(run, theirs, trap, given, said, ckan, mode):
+@pytest.mark.parametrize(
+    ("kind", "ckan", "mode"), pairwise([*REFUSED], CKANS, ["replace", "append", "upsert"])
+)
+def test_a_database_of_ours_is_refused_to_it(run, theirs, trap, kind, ckan, mode):
+    given, said = REFUSED[kind]
     run = asked(run, theirs, **given, ckan_conn_id=ckan, mode=mode)
     with pytest.raises(errors.UsageError, match=f"{said}, and the conf brings a CKAN") as refused:
         tasks.prepare(run)

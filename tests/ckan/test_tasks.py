@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from cases import in_turn
 from frictionless import Package, Resource
 from http_server import HttpServer
 from loads import rows, sql
@@ -715,11 +716,9 @@ LIMITED = {
 }
 
 
-@pytest.mark.parametrize("way", ["copy", "api"])
-@pytest.mark.parametrize(("bound", "options", "refused"), LIMITED.values(), ids=LIMITED)
-def test_a_conf_makes_the_limits_tighter_and_never_looser(
-    portal_212, run, server, way, bound, options, refused
-):
+@pytest.mark.parametrize(("kind", "way"), in_turn([*LIMITED], ["copy", "api"]))
+def test_a_conf_makes_the_limits_tighter_and_never_looser(portal_212, run, server, kind, way):
+    bound, options, refused = LIMITED[kind]
     run = run if way == "copy" else through_api(run)
     run = replace(
         run,
@@ -822,8 +821,9 @@ def at(run: Run, server: HttpServer, query: str) -> Run:
     return replace(run, conf=replace(run.conf, resource=resource))
 
 
-@pytest.mark.parametrize("way", ["copy", "api"])
-@pytest.mark.parametrize("query", ["id=2", "pass=1", "id=1&more=1", "1"])
+@pytest.mark.parametrize(
+    ("query", "way"), in_turn(["id=2", "pass=1", "id=1&more=1", "1"], ["copy", "api"])
+)
 def test_another_file_is_noticed_though_its_url_looks_the_same_masked(run, server, way, query):
     run = run if way == "copy" else through_api(run)
     tasks.prepare(at(run, server, "id=1"))

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import test_own_ckan
+from cases import pairwise
 from http_server import HttpServer
 from portal import Portal
 from test_own_ckan import LIMITS, Theirs, Trap, asked
@@ -216,9 +217,14 @@ def dag_of(name: str) -> str:
 
 
 # What no variable takes; a schedule is none of a load's.
-@pytest.mark.parametrize("name", sorted(SETTINGS.keys() - {"AIRCAN_CLEANUP_SCHEDULE"}))
-@pytest.mark.parametrize("value", [f"{SECRET}\x07", f"{SECRET}-" * 50])
-@pytest.mark.parametrize("begins_well", [False, True])
+@pytest.mark.parametrize(
+    ("name", "value", "begins_well"),
+    pairwise(
+        sorted(SETTINGS.keys() - {"AIRCAN_CLEANUP_SCHEDULE"}),
+        [f"{SECRET}\x07", f"{SECRET}-" * 50],
+        [False, True],
+    ),
+)
 def test_a_setting_that_is_invalid(run, theirs, trap, monkeypatch, name, value, begins_well):
     dag_id = dag_of(name)
     run = replace(run, dag_id=dag_id)

@@ -261,11 +261,15 @@ class Portal:
             package_id: The dataset to add it to.
             **fields: Any other field of the resource.
         """
-        package_id = package_id or self.new_dataset(private=private)["id"]
-        data = {"package_id": package_id, "name": name, "format": "CSV", **fields}
+        data = {"name": name, "format": "CSV", **fields}
+        if upload is None:
+            data["url"] = url or f"{self.url}/none.csv"
+            if package_id is None and not self.plugins:  # a plugin may wait for resource_create
+                return self.new_dataset(private=private, resources=[data])["resources"][0]
+        data["package_id"] = package_id or self.new_dataset(private=private)["id"]
         if upload is not None:
             return self.post("resource_create", data=data, files={"upload": (name, upload)})
-        return self.action("resource_create", url=url or f"{self.url}/none.csv", **data)
+        return self.action("resource_create", **data)
 
     def log_in(
         self, session: requests.Session, user: str = ADMIN, password: str = PASSWORD
