@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -45,7 +45,8 @@ from loader.errors import (
 from loader.net.session import new_session
 from loader.source import Guard, SourceSettings, has_one_reading
 from loader.source.transport import Target
-from loader.types import datatypes
+from loader.types import registry
+from loader.types.column import Column
 
 T = TypeVar("T")
 
@@ -93,43 +94,34 @@ class CkanSettings:
 
 
 @dataclass(frozen=True)
-class Field:
-    """A column of a DataStore table.
-
-    Attributes:
-        id: The column's name.
-        type: Its Postgres type, as it is written in SQL.
-        info: Its entry in the Data Dictionary: label, notes, type_override.
-    """
-
-    id: str
-    type: str
-    info: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Table:
     """A DataStore table as CKAN's API shows it.
 
     Attributes:
-        fields: Its columns in their order, without ``_id`` and ``_full_text``.
+        columns: In their order, without ``_id`` and ``_full_text``.
         aliases: The views over it.
         rows: How many there are, counted.
     """
 
-    fields: tuple[Field, ...]
+    columns: tuple[Column, ...]
     aliases: tuple[str, ...]
     rows: int
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Table:
         """Return the table that ``to_dict`` told of."""
-        fields = tuple(Field(one["id"], one["type"], one["info"]) for one in told["fields"])
-        return cls(fields, tuple(told["aliases"]), told["rows"])
+        columns = tuple(
+            Column(field["id"], field["type"], info=field["info"]) for field in told["fields"]
+        )
+        return cls(columns, tuple(told["aliases"]), told["rows"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON object."""
-        return asdict(self)
+        fields = [
+            {"id": column.name, "type": column.type, "info": dict(column.info)}
+            for column in self.columns
+        ]
+        return {"fields": fields, "aliases": list(self.aliases), "rows": self.rows}
 
 
 class Ckan:
@@ -731,7 +723,7 @@ def _with_texts(shown: Any, required: Iterable[str], others: Iterable[str]) -> d
 
 def _table(info: Any) -> Table:  # noqa: ANN401
     return Table(
-        fields=tuple(_field(field) for field in info["fields"]),
+        columns=tuple(map(_column, info["fields"])),
         aliases=tuple(map(str, info["meta"]["aliases"])),
         rows=int(info["meta"]["count"]),
     )
@@ -741,14 +733,10 @@ def _oids(found: Any) -> dict[str, int]:  # noqa: ANN401
     return {record["name"]: int(record["oid"]) for record in found["records"]}
 
 
-def _field(field: Mapping[str, Any]) -> Field:
+def _column(field: Mapping[str, Any]) -> Column:
     schema = field.get("schema") or {}
     kind = schema.get("native_type") or field["type"]
-    return Field(
-        id=field["id"],
-        type=datatypes.name(kind),
-        info=field.get("info") or {},
-    )
+    return Column(field["id"], registry.sql_name(kind), info=field.get("info") or {})
 
 
 def _checked_url(url: str) -> str:
