@@ -29,6 +29,8 @@ from sqlalchemy.schema import CreateTable
 from loader.copy import locks
 from loader.copy.database import DDL_DIALECT, ours
 from loader.errors import LoadInProgress, PermissionDenied, TableBusy, UsageError
+from loader.types.column import Column
+from loader.types.registry import type_named
 
 _log = logging.getLogger(__name__)
 
@@ -40,21 +42,23 @@ _MAX_RESOURCE_ID_BYTES = 63 - len("__id_seq")
 _LOCK_PATIENCE_S = 1.0
 _LOCK_PAUSE_S = 0.05
 _INDEX_METHODS = {"gin": sql.SQL("gin"), "gist": sql.SQL("gist")}
-_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
-    "bigint": sa.BigInteger(),
-    "numeric": sa.Numeric(),
-    "boolean": sa.Boolean(),
-    "date": sa.Date(),
-    "time": sa.Time(),
-    "timestamp": sa.TIMESTAMP(),
-    "timestamptz": sa.TIMESTAMP(timezone=True),
-    "json": sa.JSON(),
-    "text": sa.Text(),
-}
 SCHEMA = "public"  # CKAN's DataStore knows no other
 # Storage parameters of the shadow and of its TOAST table.
 _AUTOVACUUM = (sql.SQL("autovacuum_enabled"), sql.SQL("toast.autovacuum_enabled"))
 _DROPPING = "dropping the shadow table"
+
+
+class _Stored(sa.types.UserDefinedType[Any]):
+    """A type that a load stores values as: Postgres knows it by the name in its row."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = type_named(name).name  # SQLAlchemy copies types by their attributes
+
+    def get_col_spec(self, **_: object) -> str:
+        """Return what ``CREATE TABLE`` says."""
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -221,7 +225,7 @@ def names_a_site(comment: str | None) -> bool:
 def create(  # noqa: PLR0913  (the last two have defaults)
     connection: psycopg.Connection[TupleRow],
     names: Names,
-    columns: Sequence[tuple[str, str]],
+    columns: Sequence[Column],
     full_text: str | None,
     *,
     unlogged: bool = False,
@@ -235,7 +239,7 @@ def create(  # noqa: PLR0913  (the last two have defaults)
     Args:
         connection: In autocommit mode; the table is there for the lanes at once.
         names: The shadow's.
-        columns: Name and Postgres type of each.
+        columns: With types that loads store.
         full_text: The expression that fills ``_full_text``; None leaves it NULL.
         unlogged: Spare the write-ahead log, for rows that go on into another table.
         comment: The ``mark`` of the CKAN that is loaded into; None without a CKAN.
@@ -246,7 +250,7 @@ def create(  # noqa: PLR0913  (the last two have defaults)
         sa.MetaData(schema=SCHEMA),
         sa.Column("_id", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("_full_text", TSVECTOR(), *generated),
-        *(sa.Column(column, _TYPES[kind]) for column, kind in columns),
+        *(sa.Column(column.name, _Stored(column.type)) for column in columns),
         prefixes=["UNLOGGED"] if unlogged else [],
     )
     sequence = qualified(f"{names.shadow}__id_seq")
@@ -347,16 +351,18 @@ def add_trigger(connection: psycopg.Connection[TupleRow], names: Names) -> None:
 
 
 def label(
-    connection: psycopg.Connection[TupleRow], names: Names, labels: Iterable[tuple[str, str]]
+    connection: psycopg.Connection[TupleRow], names: Names, columns: Iterable[Column]
 ) -> None:
     """Keep original headers as the labels of CKAN's Data Dictionary, for renamed columns.
 
     The comments have the form of CKAN 2.11 and later: JSON behind a space.
     """
-    for column, header in labels:
-        comment = " " + json.dumps({"_info": {"label": header}}, ensure_ascii=False)
+    for column in columns:
+        if not column.label:
+            continue
+        comment = " " + json.dumps({"_info": {"label": column.label}}, ensure_ascii=False)
         statement = sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(
-            qualified(names.shadow), sql.Identifier(column), sql.Literal(comment)
+            qualified(names.shadow), sql.Identifier(column.name), sql.Literal(comment)
         )
         _alter(connection, "writing the labels", names.shadow, statement)
 
