@@ -8,6 +8,7 @@ one line per column, or per table.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -15,7 +16,8 @@ from psycopg.rows import TupleRow
 from loader.copy import locks
 from loader.copy.database import ours
 from loader.copy.relation import Names, qualified
-from loader.types import datatypes
+from loader.types import registry
+from loader.types.column import Column
 
 
 def overrides(connection: psycopg.Connection[TupleRow], names: Names) -> dict[str, str]:
@@ -28,34 +30,12 @@ def overrides(connection: psycopg.Connection[TupleRow], names: Names) -> dict[st
     Returns:
         The publisher's own words: ``numeric``, ``text``, ``timestamp`` as CKAN's form offers them.
     """
-    with ours("reading the Data Dictionary"):
-        rows = connection.execute(
-            "SELECT attname, col_description(attrelid, attnum) FROM pg_attribute"
-            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-            (qualified(names.live).as_string(None),),
-        ).fetchall()
-    found = {}
-    for column, comment in rows:
-        override = _override(comment or "")
-        if override:
-            found[column] = override
-    return found
+    found = types(connection, names) or ()
+    return {column.name: column.type_override for column in found if column.type_override}
 
 
-def _override(comment: str) -> str | None:
-    try:
-        said = json.loads(comment)
-    except ValueError:  # an administrator's remark
-        return None
-    # Until 2.10 CKAN stored the bare info; from 2.11 on, behind a space, beside that of plugins.
-    if not comment.startswith("{") and isinstance(said, dict):
-        said = said.get("_info")
-    override = said.get("type_override") if isinstance(said, dict) else None
-    return override if isinstance(override, str) else None
-
-
-def types(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[str, str]] | None:
-    """Return the live table's columns and their Postgres types, in order.
+def types(connection: psycopg.Connection[TupleRow], names: Names) -> list[Column] | None:
+    """Return the live table's columns, in order.
 
     Args:
         connection: In autocommit mode.
@@ -67,8 +47,8 @@ def types(connection: psycopg.Connection[TupleRow], names: Names) -> list[tuple[
     return columns(connection, names.live)
 
 
-def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[str, str]] | None:
-    """Return a table's columns and their Postgres types, in order.
+def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[Column] | None:
+    """Return a table's columns, in order.
 
     Returns:
         Without ``_id`` and ``_full_text``. A type that loads make has its name there
@@ -77,7 +57,8 @@ def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[
     """
     with ours("reading the table's columns"):
         rows = connection.execute(
-            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_class c"
+            "SELECT attname, format_type(atttypid, atttypmod), col_description(attrelid, attnum)"
+            " FROM pg_class c"
             " LEFT JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped"
             " WHERE c.oid = to_regclass(%s) ORDER BY attnum",
             (qualified(table).as_string(None),),
@@ -85,7 +66,23 @@ def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[
     if not rows:
         return None
     own = (None, "_id", "_full_text")
-    return [(column, datatypes.name(str(kind))) for column, kind in rows if column not in own]
+    return [
+        Column(name, registry.sql_name(written), info=_info(comment or ""))
+        for name, written, comment in rows
+        if name not in own
+    ]
+
+
+def _info(comment: str) -> dict[str, Any]:
+    """Return what CKAN has written into a column's comment."""
+    try:
+        said = json.loads(comment)
+    except (ValueError, RecursionError):  # an administrator's remark
+        return {}
+    # Until 2.10 CKAN stored the bare info; from 2.11 on, behind a space, beside that of plugins.
+    if not comment.startswith("{") and isinstance(said, dict):
+        said = said.get("_info")
+    return said if isinstance(said, dict) else {}
 
 
 def computed(connection: psycopg.Connection[TupleRow], table: str) -> frozenset[str]:
