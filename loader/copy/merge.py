@@ -23,7 +23,8 @@ from loader.copy.relation import Names, qualified
 from loader.copy.settings import FullText
 from loader.errors import DatabaseError, DatabaseUnreachable, KeyViolated, SchemaDiffers, UsageError
 from loader.scan import keys
-from loader.types import datatypes, precision
+from loader.types import precision, registry
+from loader.types.column import Column
 
 _log = logging.getLogger(__name__)
 
@@ -34,25 +35,8 @@ _FULL_TEXT = sql.Identifier("_full_text")
 # readers never do. A try that is given up has to put in all rows again.
 LOCK_TIMEOUT_S = 60.0
 
-# Their text is that of the type they are loaded as, and so are the words of a search.
-_SAME_TEXT = ("smallint", "integer", "character varying", *datatypes.OURS)
-# Of limited length, digits or precision: the value can be compared with what they make of it.
-_COMPARABLE = (
-    "real",
-    "double precision",
-    "numeric",
-    "character varying",
-    "character",
-    "time",
-    "timestamp",
-    "timestamptz",
-)
-
 # What pg_trigger calls the events.
 _INSERT, _UPDATE = 4, 16
-
-# What they make of a value cannot be compared with it: $1.24 of 1.239.
-_ROUNDS = ("money", "interval")
 
 
 @dataclass(frozen=True)
@@ -65,45 +49,6 @@ class Merged:
 
 
 @dataclass(frozen=True)
-class _Column:
-    """A column of the live table."""
-
-    name: str
-    type: str
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        return sql.Identifier(self.name)
-
-    @property
-    def value(self) -> sql.Composed:
-        """Return the shadow's value in this column's type."""
-        if self.type == datatypes.verified_as(self.type):
-            return sql.SQL("s.{}").format(self.identifier)
-        if datatypes.bare(self.type) == "nested":
-            # As CKAN writes it: the JSON, and an empty text.
-            form = "CASE WHEN s.{0} IS NOT NULL THEN ROW(s.{0}, '')::public.nested END"
-        else:
-            form = "s.{0}::{1}"
-        return sql.SQL(form).format(self.identifier, sql.SQL(self.type))
-
-    @property
-    def misfit(self) -> sql.Composed | None:
-        """Return a condition that holds, or fails, for a value that this type would change."""
-        loaded, kind = datatypes.verified_as(self.type), sql.SQL(self.type)
-        if self.type == loaded or datatypes.bare(self.type) == "nested":
-            return None
-        if self.type in precision.INTEGERS:
-            bound = sql.Literal(precision.INTEGERS[self.type])
-            return sql.SQL("s.{0} NOT BETWEEN -{1} AND {1} - 1").format(self.identifier, bound)
-        if datatypes.bare(self.type) in _COMPARABLE:
-            form = "s.{0}::{1}::text::{2} <> s.{0}"
-        else:
-            form = "s.{0}::{1} IS NULL AND s.{0} IS NOT NULL"
-        return sql.SQL(form).format(self.identifier, kind, sql.SQL(loaded))
-
-
-@dataclass(frozen=True)
 class _Target:
     """The live table, as it is under the lock.
 
@@ -113,15 +58,46 @@ class _Target:
         ids: What numbers new rows.
     """
 
-    columns: Sequence[_Column]
+    columns: Sequence[Column]
     takes_full_text: bool
     ids: Numbering
 
 
+def _identifier(column: Column) -> sql.Identifier:
+    return sql.Identifier(column.name)
+
+
+def _value(column: Column) -> sql.Composed:
+    """Return the shadow's value in the live column's type."""
+    if column.type == registry.verified_as(column.type):
+        return sql.SQL("s.{}").format(_identifier(column))
+    if registry.bare(column.type) == "nested":
+        # As CKAN writes it: the JSON, and an empty text.
+        form = "CASE WHEN s.{0} IS NOT NULL THEN ROW(s.{0}, '')::public.nested END"
+    else:
+        form = "s.{0}::{1}"
+    return sql.SQL(form).format(_identifier(column), sql.SQL(column.type))
+
+
+def _changes(column: Column) -> sql.Composed | None:
+    """Return a condition that holds, or fails, for a value that the live type would change."""
+    loaded = registry.verified_as(column.type)
+    if column.type == loaded or registry.bare(column.type) == "nested":
+        return None
+    bound = registry.bound(column.type)
+    if bound is not None:
+        return sql.SQL("s.{0} NOT BETWEEN -{1} AND {1} - 1").format(
+            _identifier(column), sql.Literal(bound)
+        )
+    if registry.is_limited(column.type):
+        form = "s.{0}::{1}::text::{2} <> s.{0}"
+    else:
+        form = "s.{0}::{1} IS NULL AND s.{0} IS NOT NULL"
+    return sql.SQL(form).format(_identifier(column), sql.SQL(column.type), sql.SQL(loaded))
+
+
 def check_columns(
-    have: Sequence[tuple[str, str]],
-    columns: Sequence[tuple[str, str]],
-    computed: Collection[str] = (),
+    have: Sequence[Column], columns: Sequence[Column], computed: Collection[str] = ()
 ) -> None:
     """Refuse a file whose columns are not those of the live table; their order does not matter.
 
@@ -133,18 +109,20 @@ def check_columns(
     Raises:
         SchemaDiffers: Names every column that is missing, new or of another type.
     """
-    have = [(name, kind) for name, kind in have if name not in computed]
-    known, given = dict(have), dict(columns)
-    differences = [f"{name!r} is missing" for name, _ in have if name not in given]
+    known = {column.name: column.type for column in have if column.name not in computed}
+    given = {column.name: column.type for column in columns}
+    differences = [f"{name!r} is missing" for name in known if name not in given]
     differences += [
-        f"{name!r} is new" for name, _ in columns if name not in known and name not in computed
+        f"{name!r} is new" for name in given if name not in known and name not in computed
     ]
-    differences += [f"{name!r} is computed by the table" for name, _ in columns if name in computed]
-    differences += [f"{name!r} is {kind}, which rounds" for name, kind in have if kind in _ROUNDS]
+    differences += [f"{name!r} is computed by the table" for name in given if name in computed]
+    differences += [
+        f"{name!r} is {kind}, which rounds" for name, kind in known.items() if registry.rounds(kind)
+    ]
     differences += [
         f"{name!r} is {given[name]}, not {kind}"
-        for name, kind in have
-        if name in given and given[name] != datatypes.verified_as(kind)
+        for name, kind in known.items()
+        if name in given and given[name] != registry.verified_as(kind)
     ]
     if differences:
         raise SchemaDiffers(
@@ -285,7 +263,7 @@ def append(
 
     def insert(target: _Target) -> Merged:
         given: list[tuple[sql.Composable, sql.Composable]] = [
-            (column.identifier, column.value) for column in target.columns
+            (_identifier(column), _value(column)) for column in target.columns
         ]
         if target.takes_full_text:
             words = _full_text(connection, names, target.columns, cut, which)
@@ -361,8 +339,8 @@ def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Seque
         KeyViolated: A row has no key.
         UsageError: The columns are not there, or cannot be a key.
     """
-    columns = [_Column(name, "text") for name in key]
-    listed = _listed([column.identifier for column in columns])
+    columns = [Column(name, "text") for name in key]
+    listed = _listed(list(map(_identifier, columns)))
     delete = sql.SQL(
         "DELETE FROM {0} WHERE _id IN (SELECT _id FROM ("
         " SELECT _id, lead(_id) OVER (PARTITION BY {1} ORDER BY _id) AS later FROM {0}"
@@ -387,7 +365,7 @@ def _upsert_statement(  # noqa: PLR0913, PLR0917  (what the statement depends on
     connection: psycopg.Connection[TupleRow],
     names: Names,
     target: _Target,
-    key: Sequence[_Column],
+    key: Sequence[Column],
     cut: Sequence[int],
     full_text: sql.Composable,
     *,
@@ -398,18 +376,18 @@ def _upsert_statement(  # noqa: PLR0913, PLR0917  (what the statement depends on
     A row that is there proposes its own ``_id``: the default would use up the sequence, whose
     numbers a daily upsert of millions of rows ends within two years.
     """
-    keys = _listed([column.value for column in key])
+    keys = _listed(list(map(_value, key)))
     rows = sql.SQL(
         "SELECT {distinct} {values}, {full_text} AS _full_text, s._id FROM {shadow} s{order}"
     )
     source = rows.format(
         distinct=sql.SQL("DISTINCT ON ({})").format(keys) if distinct else sql.SQL(""),
-        values=_listed([sql.SQL("{} AS {}").format(c.value, c.identifier) for c in target.columns]),
+        values=_named_values(target.columns),
         full_text=full_text,
         shadow=qualified(names.shadow),
         order=sql.SQL(" ORDER BY {}, s._id DESC").format(keys) if distinct else sql.SQL(""),
     )
-    put: list[sql.Composable] = [column.identifier for column in target.columns]
+    put: list[sql.Composable] = list(map(_identifier, target.columns))
     changes = [sql.SQL("{0} = excluded.{0}").format(column) for column in put]
     if target.takes_full_text:
         put.insert(0, _FULL_TEXT)
@@ -435,9 +413,9 @@ def _upsert_statement(  # noqa: PLR0913, PLR0917  (what the statement depends on
         values=_listed(values),
         source=source,
         same=sql.SQL(" AND ").join(
-            sql.SQL("l.{0} = s.{0}").format(column.identifier) for column in key
+            sql.SQL("l.{0} = s.{0}").format(_identifier(column)) for column in key
         ),
-        key=_listed([column.identifier for column in key]),
+        key=_listed(list(map(_identifier, key))),
         changes=_listed(changes),
     )
 
@@ -486,7 +464,7 @@ def _try(
     have = dictionary.columns(connection, names.live) or []
     computed = dictionary.computed(connection, names.live)
     check_columns(have, dictionary.columns(connection, names.shadow) or [], computed)
-    columns = [_Column(*column) for column in have if column[0] not in computed]
+    columns = [column for column in have if column.name not in computed]
     for column in columns:
         _refuse_misfit(connection, names, column)
     ids = numbering.of_table(connection, names)
@@ -517,10 +495,16 @@ def _listed(parts: Sequence[sql.Composable]) -> sql.Composed:
     return sql.SQL(", ").join(parts)
 
 
+def _named_values(columns: Sequence[Column]) -> sql.Composed:
+    return _listed(
+        [sql.SQL("{} AS {}").format(_value(column), _identifier(column)) for column in columns]
+    )
+
+
 def _full_text(
     connection: psycopg.Connection[TupleRow],
     names: Names,
-    columns: Sequence[_Column],
+    columns: Sequence[Column],
     cut: Sequence[int],
     which: FullText,
 ) -> sql.Composable:
@@ -534,9 +518,9 @@ def _full_text(
         return shadows
     words: sql.Composable = sql.SQL("NULL::tsvector")
     if not _is_changed_by_triggers(connection, names, _INSERT):
-        same = all(datatypes.bare(column.type) in _SAME_TEXT for column in columns)
+        same = all(registry.keeps_text(column.type) for column in columns)
         exact = all(
-            "(" not in column.type or datatypes.verified_as(column.type) == "text"
+            "(" not in column.type or registry.verified_as(column.type) == registry.TEXT
             for column in columns
         )
         if same and exact:
@@ -547,24 +531,23 @@ def _full_text(
     return sql.SQL("CASE WHEN {} THEN s._full_text ELSE {} END").format(_is_cut(cut), words)
 
 
-def _words(columns: Sequence[_Column], which: FullText) -> sql.Composed:
+def _words(columns: Sequence[Column], which: FullText) -> sql.Composed:
     """Return what CKAN's trigger would find in the live row."""
     chosen = [
         column.name
         for column in columns
-        if which == "all" or datatypes.verified_as(column.type) == "text"
+        if which == "all" or registry.verified_as(column.type) == registry.TEXT
     ]
-    values = [sql.SQL("{} AS {}").format(column.value, column.identifier) for column in columns]
     return sql.SQL(
         "(SELECT to_tsvector(string_agg(cell.value, ' ')) FROM (SELECT {}) live,"
         " json_each_text(row_to_json(live.*)) cell WHERE cell.key = ANY ({}::text[]))"
-    ).format(_listed(values), sql.Literal(chosen))
+    ).format(_named_values(columns), sql.Literal(chosen))
 
 
 def _updated_full_text(
     connection: psycopg.Connection[TupleRow],
     names: Names,
-    key: Sequence[_Column],
+    key: Sequence[Column],
     cut: Sequence[int],
 ) -> sql.Composable:
     """Return the words of a row that is there, or NULL for CKAN's trigger, as ``_full_text``."""
@@ -576,8 +559,8 @@ def _updated_full_text(
         "CASE WHEN ({excluded}) IN (SELECT {values} FROM {shadow} s WHERE {is_cut})"
         " THEN excluded._full_text END"
     ).format(
-        excluded=_listed([sql.SQL("excluded.{}").format(column.identifier) for column in key]),
-        values=_listed([column.value for column in key]),
+        excluded=_listed([sql.SQL("excluded.{}").format(_identifier(column)) for column in key]),
+        values=_listed(list(map(_value, key))),
         shadow=qualified(names.shadow),
         is_cut=_is_cut(cut),
     )
@@ -603,15 +586,15 @@ def _is_changed_by_triggers(
     return bool(row and row[0])
 
 
-def _refuse_misfit(connection: psycopg.Connection[TupleRow], names: Names, column: _Column) -> None:
+def _refuse_misfit(connection: psycopg.Connection[TupleRow], names: Names, column: Column) -> None:
     """Refuse a value that the live column's type cannot hold, or would change."""
-    misfit = column.misfit
+    misfit = _changes(column)
     if misfit is None:
         return
     query = sql.SQL("SELECT s.{}::text FROM {} s WHERE {} ORDER BY s._id LIMIT 1")
     try:
         row = connection.execute(
-            query.format(column.identifier, qualified(names.shadow), misfit)
+            query.format(_identifier(column), qualified(names.shadow), misfit)
         ).fetchone()
     except psycopg.DataError as error:
         why = f": {error.diag.message_primary}"
@@ -621,12 +604,12 @@ def _refuse_misfit(connection: psycopg.Connection[TupleRow], names: Names, colum
 
 
 def _refuse_empty_keys(
-    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[_Column]
+    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[Column]
 ) -> None:
     for column in key:
         row = connection.execute(
             sql.SQL("SELECT _id FROM {} WHERE {} IS NULL ORDER BY _id LIMIT 1").format(
-                qualified(names.shadow), column.identifier
+                qualified(names.shadow), _identifier(column)
             )
         ).fetchone()
         if row:
@@ -634,12 +617,12 @@ def _refuse_empty_keys(
 
 
 def _count_duplicates(
-    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[_Column]
+    connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[Column]
 ) -> int:
     row = connection.execute(
         sql.SQL(
             "SELECT (SELECT count(*) FROM {0}) - count(*) FROM (SELECT DISTINCT {1} FROM {0} s) k"
-        ).format(qualified(names.shadow), _listed([column.value for column in key]))
+        ).format(qualified(names.shadow), _listed(list(map(_value, key))))
     ).fetchone()
     return int(row[0]) if row else 0
 
