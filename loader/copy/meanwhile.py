@@ -25,7 +25,7 @@ from loader.copy.free_ids import ALL, UNKNOWN, Free, by_index
 from loader.copy.relation import SCHEMA, Names, qualified
 from loader.copy.settings import OnConcurrentWrites
 from loader.errors import TableChanged
-from loader.types import datatypes
+from loader.types import registry
 
 # More rows are copied before the swap, when only writers have to wait: 1,000 rows with their full
 # text take about 50 ms.
@@ -34,7 +34,6 @@ _MOST_COUNTED = 1_000_000  # under the lock; 0.2 s
 # Whoever wrote when the load began is waited for that long.
 WRITERS_S = 5.0
 _WRITERS_PAUSE_S = 0.05
-_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 _HINT = (
     "the old table is as it was, with these rows, which the next load replaces: save them first, or"
     " choose --on-concurrent-writes keep"
@@ -512,13 +511,15 @@ def _rows_of_later(names: Names, before: Before, free: Free | None) -> sql.Compo
 
 def _check_fit(connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed) -> None:
     """Refuse a value that has no column any more, or that its column's new type would change."""
-    new = dict(dictionary.columns(connection, names.shadow) or ())
-    for column, kind in dictionary.columns(connection, names.live) or ():
-        value = sql.SQL("l.{}").format(sql.Identifier(column))
-        if column not in new:
+    types = {
+        column.name: column.type for column in dictionary.columns(connection, names.shadow) or ()
+    }
+    for column in dictionary.columns(connection, names.live) or ():
+        value, new = sql.SQL("l.{}").format(sql.Identifier(column.name)), types.get(column.name)
+        if new is None:
             misfit, why = sql.SQL("{} IS NOT NULL").format(value), "the column is gone"
-        elif kind != new[column]:
-            misfit, why = _changed(value, kind, new[column]), f"the column is {new[column]} now"
+        elif new != column.type:
+            misfit, why = _changed(value, column.type, new), f"the column is {new} now"
         else:
             continue
         query = sql.SQL("SELECT {}::text {} AND {} LIMIT 1").format(value, rows, misfit)
@@ -526,9 +527,9 @@ def _check_fit(connection: psycopg.Connection[TupleRow], names: Names, rows: sql
             found = connection.execute(query).fetchone()
         except (psycopg.DataError, psycopg.ProgrammingError) as error:
             why = f"{why}: {error.diag.message_primary}"
-            raise _unfit(names, why, column=column) from error
+            raise _unfit(names, why, column=column.name) from error
         if found:
-            raise _unfit(names, why, column=column, value=found[0])
+            raise _unfit(names, why, column=column.name, value=found[0])
 
 
 def _changed(value: sql.Composed, old: str, new: str) -> sql.Composed:
@@ -537,24 +538,20 @@ def _changed(value: sql.Composed, old: str, new: str) -> sql.Composed:
     # 15.0 may become 15; all that is not a number has to keep its text.
     same = (
         "{} IS DISTINCT FROM {}"
-        if _is_number(old) and _is_number(new)
+        if registry.is_number(old) and registry.is_number(new)
         else ("{}::text IS DISTINCT FROM {}::text")
     )
     return sql.SQL(same).format(back, value)
 
 
-def _is_number(kind: str) -> bool:
-    return datatypes.bare(kind) in _NUMBERS
-
-
 def _insert(
     connection: psycopg.Connection[TupleRow], names: Names, rows: sql.Composed, last_id: int
 ) -> None:
-    old = {column for column, _ in dictionary.columns(connection, names.live) or ()}
+    old = {column.name for column in dictionary.columns(connection, names.live) or ()}
     shared = [
-        (sql.Identifier(column), sql.SQL(kind))
-        for column, kind in dictionary.columns(connection, names.shadow) or ()
-        if column in old
+        (sql.Identifier(column.name), sql.SQL(column.type))
+        for column in dictionary.columns(connection, names.shadow) or ()
+        if column.name in old
     ]
     insert = sql.SQL(
         "INSERT INTO {} (_id, _full_text{}) SELECT {} + row_number() OVER (ORDER BY l._id), {}{} {}"
