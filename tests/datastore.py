@@ -9,6 +9,7 @@ from psycopg import sql
 
 from loader.copy import database as connections
 from loader.copy import fulltext, keep, relation, swap
+from loader.types.column import Column
 
 # name: columns and types, rows
 Columns = Sequence[tuple[str, str]]
@@ -113,8 +114,9 @@ def fill_shadow(
     """Begin a load of these rows: the shadow has them all, by COPY, and no key yet."""
     names = relation.name(table)
     config, time_zone = fulltext.settings(connection)
-    expression = fulltext.expression(columns, "all", config, time_zone, literals=True)
-    relation.create(connection, names, columns, expression)
+    made = [Column(*column) for column in columns]
+    expression = fulltext.expression(made, "all", config, time_zone, literals=True)
+    relation.create(connection, names, made, expression)
     if triggers:
         keep.add_triggers(connection, names)
     listed = sql.SQL(", ").join(sql.Identifier(name) for name in ("_id", *(c for c, _ in columns)))

@@ -27,6 +27,7 @@ from loader import errors, pipeline, progress
 from loader.cli import commands as cli
 from loader.copy import relation
 from loader.options import default_resource_id
+from loader.types.column import Column
 
 ARGV = [sys.executable, "-m", "loader"]
 SECRET = "hunter2"
@@ -661,7 +662,7 @@ def test_the_server_starts_answers_and_stops(data_folder):
 @pytest.fixture
 def orphan(database_18) -> str:
     names = relation.name("killed")
-    relation.create(database_18, names, [("a", "text")], None)
+    relation.create(database_18, names, [Column("a", "text")], None)
     return names.shadow
 
 
@@ -906,7 +907,7 @@ def test_a_reader_that_is_gone_is_no_fault_and_the_work_is_done(csv, named, data
 
 def test_cleanup_goes_on_when_its_output_is_lost(named, database_18):
     for resource_id in ("killed", "killed too", "and a third"):
-        relation.create(database_18, relation.name(resource_id), [("a", "text")], None)
+        relation.create(database_18, relation.name(resource_id), [Column("a", "text")], None)
     done = in_shell(("cleanup",), ">/dev/full")
     assert (done.returncode, shadows(database_18)) == (1, [])
 

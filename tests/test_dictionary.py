@@ -12,6 +12,7 @@ from loader.copy import database as connections
 from loader.copy import dictionary, relation
 from loader.options import Options
 from loader.pipeline import load
+from loader.types.column import Column
 
 TREES = relation.name("trees")
 
@@ -80,7 +81,7 @@ def test_columns_have_the_types_of_loads_or_those_of_postgres(database, loader):
     columns = [(f"c{number}", kind) for number, kind in enumerate(kinds)]
     create(database, "trees", ", ".join(f"{name} {kind}" for name, kind in columns))
     database.execute("ALTER TABLE trees ADD gone text; ALTER TABLE trees DROP gone")
-    assert dictionary.types(loader, TREES) == [(name, kinds[kind]) for name, kind in columns]
+    assert dictionary.types(loader, TREES) == [Column(name, kinds[kind]) for name, kind in columns]
 
 
 def test_a_table_that_is_not_there(loader):

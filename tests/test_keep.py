@@ -17,6 +17,7 @@ from loader.copy import keep, locks, relation, swap, views
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
 from loader.options import Options
 from loader.pipeline import load
+from loader.types.column import Column
 
 COLUMNS = [("name", "text"), ("height", "bigint")]
 ROWS = [("Elm", 20), ("Fir", 5), ("Yew", 3)]
@@ -536,7 +537,7 @@ def test_a_view_that_cannot_be_is_named_before_the_rows_are_read(
     database_18.execute(make)
     names = relation.name("trees")
     with closing(connections.connect(url_18, "test")) as connection:
-        relation.create(connection, names, columns, None)
+        relation.create(connection, names, [Column(*column) for column in columns], None)
         with pytest.raises(DependentObjects) as refused:
             views.check(connection, names)
         assert f"the view v cannot be made over the new columns: {why}" in str(refused.value)
