@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from loader.scan.scan import Scan
-from loader.types.schema import Column
+from loader.types.column import Column
 
 
 class Way(Protocol):

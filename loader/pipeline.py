@@ -51,9 +51,9 @@ from loader.source.content import Content, open_content
 from loader.source.identity import Identity
 from loader.source.local import local_path
 from loader.steps import BeforeColumnsChange, Steps
-from loader.types import datatypes
-from loader.types.schema import Column
-from loader.types.verdict import Verdict
+from loader.types import registry
+from loader.types.column import Column
+from loader.types.verification import Verification
 
 if TYPE_CHECKING:
     from loader.ckan.client import Ckan
@@ -495,42 +495,43 @@ class _Load:
 
     def _take_until_settled(self, way: Way, *, hashed: bool) -> tuple[Scan, str]:
         """Take in the source with the guessed types, and again if the rows proved one wrong."""
-        verdict: Verdict | None = None
+        verification: Verification | None = None
         identity: Identity | None = None
         seen: tuple[int, int, str] | None = None
         types = self._declared(way)
         while True:
             with ExitStack() as stack:
                 again = "beginning again with wider columns"
-                with self.steps.step("infer", again if verdict else "reading the header"):
+                with self.steps.step("infer", again if verification else "reading the header"):
                     content = stack.enter_context(
                         open_content(self.uri, self.options.source, identity, hashed=hashed)
                     )
                     reading = read(content.stream, self.options.reading, types)
                     self.report.bytes = content.source.bytes_read
-                if verdict and _headers(verdict.columns) != _headers(reading.columns):
+                if verification and _headers(verification.columns) != _headers(reading.columns):
                     # All that shows it where a server tells no identity.
                     raise changed(content.source.uri)
                 identity = content.source.identity
-                verdict = Verdict(
-                    verdict.columns if verdict else reading.columns,
+                verification = Verification(
+                    verification.columns if verification else reading.columns,
                     reading.missing,
                     widen_declared=self.options.on_type_error == "widen",
                 )
-                self._check_key(verdict.columns)
-                way.check(verdict.columns)
+                self._check_key(verification.columns)
+                way.check(verification.columns)
                 if reading.guessed_rowless:
                     rowless.check_familiar(reading.columns, way.replaced(), reading.dialect)
                 self.steps.progress.expect(content.source.size)
                 with self.steps.step("copy", "copying rows"):
-                    done = self._take(way, content, reading, verdict)
+                    done = self._take(way, content, reading, verification)
                 uncertain = not content.source.is_certain
-                md5 = content.source.md5() if uncertain or (hashed and not verdict.widened) else ""
+                is_last = not verification.widened
+                md5 = content.source.md5() if uncertain or (hashed and is_last) else ""
             before, seen = seen, (done.rows_read, done.blank_lines, md5 if uncertain else "")
             if before not in (None, seen):
                 raise changed(content.source.uri)
-            self.report.warnings += verdict.reasons
-            if not verdict.widened:
+            self.report.warnings += verification.reasons
+            if not verification.widened:
                 return done, md5 if hashed else ""
 
     def _check_key(self, columns: Sequence[Column]) -> None:
@@ -545,26 +546,28 @@ class _Load:
         """Return the types that the way declares, as far as we know them."""
         types = {}
         for name, kind in way.declared().items():
-            known = datatypes.meant_by(kind)
+            known = registry.type_meant(kind)
             if known is None:
                 self.report.warnings.append(f"{name}: the type {kind!r} is not known: inferred")
             else:
                 types[name] = known
         return types
 
-    def _take(self, way: Way, content: Content, reading: Reading, verdict: Verdict) -> Scan:
+    def _take(
+        self, way: Way, content: Content, reading: Reading, verification: Verification
+    ) -> Scan:
         with self._rejects() as rejects:
 
             def advance(rows: int) -> None:
                 self.steps.progress.advance(content.source.bytes_read, rows)
 
-            scan = Scan(reading, verdict, rejects, advance)
+            scan = Scan(reading, verification, rejects, advance)
             try:
                 stored = way.store(scan)
             finally:
                 self.report.bytes = content.source.bytes_read
-                self._tell(verdict, scan, rejects)
-            if verdict.widened:
+                self._tell(scan, rejects)
+            if verification.widened:
                 rejects.discard()
                 return scan
         if not scan.rows_read - rejects.count == scan.rows_verified == stored:
@@ -591,7 +594,7 @@ class _Load:
                 check_place(self.rejects)
         return Rejects(self.rejects, self.options.max_bad_rows)
 
-    def _tell(self, verdict: Verdict, scan: Scan, rejects: Rejects) -> None:
+    def _tell(self, scan: Scan, rejects: Rejects) -> None:
         """Put into the report what is known, also when the copy failed."""
         self.report.columns = [
             {
@@ -601,7 +604,7 @@ class _Load:
                 "inferred_as": column.inferred_as,
                 "widened_from": column.widened_from,
             }
-            for column in verdict.columns
+            for column in scan.columns
         ]
         self.report.bad_rows = BadRows(
             rejected=rejects.count,

@@ -13,11 +13,11 @@ from time import perf_counter
 
 from loader.progress import Progress
 from loader.report import Report
+from loader.types.column import Column
 
 _log = logging.getLogger(__name__)
 
-Columns = Sequence[tuple[str, str]]  # name and Postgres type of each
-BeforeColumnsChange = Callable[[Columns, Columns], None]
+BeforeColumnsChange = Callable[[Sequence[Column], Sequence[Column]], None]
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Steps:
         """Put a warning into the report, where it is told also if the load fails."""
         self.report.warnings.append(warning)
 
-    def ask(self, old: Columns | None, new: Columns) -> None:
+    def ask(self, old: Sequence[Column] | None, new: Sequence[Column]) -> None:
         """Ask whether the columns of a table may change, if they do; their order does not count.
 
         Args:
@@ -70,5 +70,11 @@ class Steps:
         Raises:
             AircanError: They may not, or nobody can tell.
         """
-        if self.before_columns_change and old is not None and sorted(old) != sorted(new):
+        if self.before_columns_change is None or old is None:
+            return
+        if _names_and_types(old) != _names_and_types(new):
             self.before_columns_change(old, new)
+
+
+def _names_and_types(columns: Sequence[Column]) -> list[tuple[str, str]]:
+    return sorted((column.name, column.type) for column in columns)

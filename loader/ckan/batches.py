@@ -21,7 +21,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from loader.ckan import definition
-from loader.ckan.definition import Columns
 from loader.ckan.settings import BatchSettings
 from loader.errors import (
     AircanError,
@@ -30,6 +29,7 @@ from loader.errors import (
     CkanUnreachable,
     RowsLost,
 )
+from loader.types.column import Column
 
 if TYPE_CHECKING:
     from loader.ckan.client import Ckan
@@ -71,7 +71,7 @@ def _ask_nobody(_: Table | None, /) -> None:
 def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     ckan: Ckan,
     resource_id: str,
-    columns: Columns,
+    columns: Sequence[Column],
     rows: Iterable[Sequence[str | None]],
     settings: BatchSettings = BatchSettings(),
     keys: Sequence[str] = (),
@@ -85,7 +85,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     Args:
         ckan: With a token that may edit the resource.
         resource_id: The resource.
-        columns: Name, Postgres type and label of each; the label is '' for none.
+        columns: Of the file, with their labels.
         rows: Their cells, as Postgres reads them; None is NULL.
         settings: How much one call takes.
         keys: The columns of a unique key that is asked for.
@@ -100,7 +100,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
         RowsLost: Others wrote into the table meanwhile.
         Cancelled: Ctrl-C.
     """
-    batches = _batches([name for name, _, _ in columns], rows, settings)
+    batches = _batches([column.name for column in columns], rows, settings)
     first = next(batches, [])  # a source that fails at once costs no row
     old = ckan.table(resource_id)
     change = definition.change(resource_id, columns, old) if old else None
@@ -124,7 +124,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
 def append(  # noqa: D417, PLR0913, PLR0917
     ckan: Ckan,
     resource_id: str,
-    columns: Columns,
+    columns: Sequence[Column],
     rows: Iterable[Sequence[str | None]],
     settings: BatchSettings = BatchSettings(),
     on_sent: Callable[[int], None] = _tell_nobody,
@@ -150,7 +150,7 @@ def append(  # noqa: D417, PLR0913, PLR0917
     newest = newest_id(ckan, resource_id)
     inserter = _Inserter(ckan, resource_id, settings, base)
     with _or_taken_back(inserter, newest):
-        batches = _batches([name for name, _, _ in columns], rows, settings)
+        batches = _batches([column.name for column in columns], rows, settings)
         inserter.send_all(batches, on_sent)
         warnings = inserter.check_all_added()
         check(_existing(ckan, resource_id))
@@ -160,7 +160,7 @@ def append(  # noqa: D417, PLR0913, PLR0917
 def upsert(  # noqa: D417, PLR0913, PLR0917
     ckan: Ckan,
     resource_id: str,
-    columns: Columns,
+    columns: Sequence[Column],
     rows: Iterable[Sequence[str | None]],
     settings: BatchSettings,
     keys: Sequence[str],
@@ -191,7 +191,7 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
     methods = _upsert_methods(ckan)
     sent = 0
     try:
-        for batch in _batches([name for name, _, _ in columns], rows, settings):
+        for batch in _batches([column.name for column in columns], rows, settings):
             for method in methods:
                 ckan.call("datastore_upsert", _write(resource_id, method=method, records=batch))
             sent += len(batch)

@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from loader.errors import AircanError, CkanRefused, DependentObjects, KeyViolated, UsageError
+from loader.types import registry
+from loader.types.column import Column
 
 if TYPE_CHECKING:
     from loader.ckan.client import Ckan
@@ -19,16 +21,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Name, Postgres type and label of each; the label is '' for none.
-Columns = Sequence[tuple[str, str, str]]
-
-# CKAN makes another type of a "json" in lower case: its own "nested".
-_CREATED_AS = {"json": "JSON", "nested": "json"}
 # Keeps a table that loses all its columns until it has the others.
 _LAST_COLUMN = {"id": "aircan_no_column_left", "type": "text"}
 
 
-def create(ckan: Ckan, resource_id: str, columns: Columns) -> None:
+def create(ckan: Ckan, resource_id: str, columns: Sequence[Column]) -> None:
     """Create a table, which CKAN does not show before it is registered."""
     _create(ckan, resource_id, _fields(columns))
 
@@ -45,7 +42,7 @@ class Change:
         warnings: What the table loses by it.
     """
 
-    columns: Columns
+    columns: Sequence[Column]
     old: Table
     anew: Sequence[str]
     gone: Sequence[str]
@@ -54,22 +51,23 @@ class Change:
     @property
     def is_needed(self) -> bool:
         """Tell whether the table lacks anything that the file has."""
-        had = {field.id: field for field in self.old.fields}
+        had = {column.name: column for column in self.old.columns}
         return bool(self.anew or self.gone) or any(
-            name not in had or (label and not had[name].info) for name, _, label in self.columns
+            column.name not in had or (column.label and not had[column.name].info)
+            for column in self.columns
         )
 
 
-def change(resource_id: str, columns: Columns, old: Table) -> Change:
+def change(resource_id: str, columns: Sequence[Column], old: Table) -> Change:
     """Tell how a table is to be changed; nothing is done yet.
 
     Raises:
         DependentObjects: Views are in the way. CKAN's API does not tell an alias from a view of the
             publisher's own, which could not be made again.
     """
-    types = {field.id: field.type for field in old.fields}
-    given = {name for name, _, _ in columns}
-    anew = [name for name, kind, _ in columns if types.get(name, kind) != kind]
+    types = {column.name: column.type for column in old.columns}
+    given = {column.name for column in columns}
+    anew = [one.name for one in columns if types.get(one.name, one.type) != one.type]
     gone = [name for name in types if name not in given]
     warnings = []
     if anew:
@@ -100,8 +98,7 @@ def alter(ckan: Ckan, resource_id: str, change: Change) -> None:
     """
     if not change.is_needed:
         return
-    infos = {field.id: field.info for field in change.old.fields}
-    fields = _fields(change.columns, infos, anew=change.anew)
+    fields = _fields(change.columns, _infos(change.old), anew=change.anew)
     try:
         if change.anew:
             kept = [field for field in fields if field["id"] not in change.anew]
@@ -116,10 +113,9 @@ def _restore(
     ckan: Ckan, resource_id: str, change: Change, error: AircanError | KeyboardInterrupt
 ) -> None:
     """Give a table its old columns again: the Data Dictionary is the publisher's work."""
-    before = [(field.id, field.type, "") for field in change.old.fields]
-    infos = {field.id: field.info for field in change.old.fields}
+    infos = _infos(change.old)
     try:
-        fields = _fields(before, infos, anew=list(infos))
+        fields = _fields(change.old.columns, infos, anew=list(infos))
         _create(ckan, resource_id, fields)
     except AircanError as second:  # must not hide the first
         lost = f"columns and their entries in the Data Dictionary may be lost ({second})"
@@ -128,8 +124,12 @@ def _restore(
             error.hint = f"{error.hint}; {lost}" if error.hint else lost
 
 
+def _infos(table: Table) -> dict[str, Mapping[str, Any]]:
+    return {column.name: column.info for column in table.columns}
+
+
 def _fields(
-    columns: Columns,
+    columns: Sequence[Column],
     infos: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     *,
     anew: Sequence[str] = (),
@@ -142,14 +142,14 @@ def _fields(
         anew: Those of them that are made anew.
     """
     fields = []
-    for name, kind, label in columns:
-        field: dict[str, Any] = {"id": name, "type": _CREATED_AS.get(kind, kind)}
-        info = infos.get(name)
+    for column in columns:
+        field: dict[str, Any] = {"id": column.name, "type": registry.created_as(column.type)}
+        info = infos.get(column.name)
         # Of the others CKAN keeps what it has: an editor may be at work.
-        if name in anew:
+        if column.name in anew:
             field["info"] = info
-        if label and not info:
-            field["info"] = {"label": label}
+        if column.label and not info:
+            field["info"] = {"label": column.label}
         fields.append(field)
     return fields
 

@@ -23,17 +23,16 @@ import pyarrow as pa
 from loader.ckan import batches
 from loader.ckan.batches import Sent
 from loader.ckan.client import Ckan
-from loader.ckan.definition import Columns
 from loader.ckan.settings import SendSettings
 from loader.ckan.tables import Table
 from loader.errors import KeyViolated, SchemaDiffers, SourceError, TableChanged, UsageError
-from loader.scan.keys import Keys, told
+from loader.scan.keys import Keys, duplicate_warnings
 from loader.scan.scan import Scan
 from loader.steps import Steps
-from loader.types import datatypes
+from loader.types import registry
+from loader.types.column import Column
 from loader.types.compare import check_columns
 from loader.types.precision import Limit, limit_of
-from loader.types.schema import Column
 
 
 @contextmanager
@@ -111,27 +110,22 @@ class Batching:
 
     def declared(self) -> Mapping[str, str]:
         """Return the table's types for a merge, else those of its Data Dictionary."""
-        fields = self.table.fields if self.table else ()
+        columns = self.table.columns if self.table else ()
         if self._merges:
-            return {field.id: datatypes.verified_as(field.type) for field in fields}
-        overrides = {field.id: field.info.get("type_override") for field in fields}
-        return {name: str(kind) for name, kind in overrides.items() if kind}
+            return {column.name: registry.verified_as(column.type) for column in columns}
+        return {column.name: column.type_override for column in columns if column.type_override}
 
     def check(self, columns: Sequence[Column]) -> None:
         """Refuse a file whose columns are not those of the table it is merged into."""
-        self._check([(column.name, column.type) for column in columns])
-
-    def _check(self, columns: Sequence[tuple[str, str]]) -> None:
         if self.table and self._merges:
-            have = [(field.id, field.type) for field in self.table.fields]
-            check_columns(have, columns)
+            check_columns(self.table.columns, columns)
             _refuse_nested(self.table)
 
     def replaced(self) -> Sequence[str]:
         """Return the columns of the table whose rows the new ones replace, if it has any."""
         if self.table is None or self._merges or not self.table.rows:
             return []
-        return [field.id for field in self.table.fields]
+        return [column.name for column in self.table.columns]
 
     def store(self, scan: Scan) -> int:
         """Write a scan's rows into the file."""
@@ -141,11 +135,11 @@ class Batching:
         parts = [i for i, column in enumerate(scan.columns) if column.name in self._settings.key]
         keys = Keys([scan.columns[i] for i in parts])
         stored = 0
-        for block in scan.blocks():
-            rows = scan.convert(block)
-            if rows is None:
+        for verified in map(scan.verify, scan.blocks()):
+            if verified is None:
                 parts = []  # the types are not the final ones
             else:
+                rows = verified.parse()
                 for index, limit in limits:
                     limit.check(rows.cells[index])
                 if parts:
@@ -171,7 +165,7 @@ class Batching:
         """Return the columns whose type in the table may change a value."""
         if not (self.table and self._merges):
             return []
-        types = {field.id: field.type for field in self.table.fields}
+        types = {column.name: column.type for column in self.table.columns}
         limits = [(i, limit_of(one.name, types[one.name])) for i, one in enumerate(columns)]
         return [(i, limit) for i, limit in limits if limit]
 
@@ -183,7 +177,7 @@ class Batching:
 
     def finish(self, scan: Scan) -> tuple[int, list[str]]:
         """Send the rows, in the order of the file."""
-        sent = self._send([(column.name, column.type, column.label) for column in scan.columns])
+        sent = self._send(scan.columns)
         return sent.rows, sent.warnings + self._told()
 
     def write(self, scan: Scan, rows: IO[bytes]) -> tuple[int, list[str]]:
@@ -220,8 +214,10 @@ class Batching:
             columns: Of the report.
             rows: The lines that were written.
         """
-        named = [(str(one["id"]), str(one["type"]), str(one["label"])) for one in columns]
-        self._check([(name, kind) for name, kind, _ in named])
+        named = [
+            Column(str(one["id"]), str(one["type"]), header=str(one["label"])) for one in columns
+        ]
+        self.check(named)
         next(rows, None)  # with the columns' names
         with _spool("written"):  # a batch may take longer than a connection to a bucket lasts
             self._spool.writelines(rows)
@@ -229,9 +225,9 @@ class Batching:
         return sent.rows, sent.warnings
 
     def _told(self) -> list[str]:
-        return told(int(self._overtaken.sum()))
+        return duplicate_warnings(int(self._overtaken.sum()))
 
-    def _send(self, columns: Columns) -> Sent:
+    def _send(self, columns: Sequence[Column]) -> Sent:
         with self._steps.step("copy", "sending the rows to CKAN"):
             self._ckan.check_still_there(self._resource_id)
             self.loaded = None
@@ -239,7 +235,7 @@ class Batching:
             self.loaded = True
         return replace(sent, warnings=sent.warnings + self._warnings)
 
-    def _send_all(self, columns: Columns) -> Sent:
+    def _send_all(self, columns: Sequence[Column]) -> Sent:
         to = (self._ckan, self._resource_id, columns, self._rows(), self._settings.batches)
         with _spool("written"):  # what was still buffered
             self._steps.progress.expect(self._spool.seek(0, os.SEEK_END))
@@ -254,8 +250,9 @@ class Batching:
 
     def _check_unchanged(self, table: Table) -> None:
         """Refuse a table whose columns are not those that the rows were verified for."""
-        before = {field.id: field.type for field in self.table.fields} if self.table else {}
-        now = {field.id: field.type for field in table.fields}
+        old = self.table.columns if self.table else ()
+        before = {column.name: column.type for column in old}
+        now = {column.name: column.type for column in table.columns}
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if changed:
             raise SchemaDiffers(
@@ -263,11 +260,10 @@ class Batching:
                 hint="load again",
             )
 
-    def _ask(self, columns: Columns, old: Table | None) -> None:
+    def _ask(self, columns: Sequence[Column], old: Table | None) -> None:
         self._look_at_others(old)
         if old is not None:
-            have = [(field.id, field.type) for field in old.fields]
-            self._steps.ask(have, [(name, kind) for name, kind, _ in columns])
+            self._steps.ask(old.columns, columns)
         self._on_replacing()
 
     def _look_at_others(self, old: Table | None) -> None:
@@ -321,7 +317,7 @@ def _line(row: Sequence[str | None]) -> bytes:
 
 
 def _refuse_nested(table: Table) -> None:
-    if nested := [field.id for field in table.fields if field.type == "nested"]:
+    if nested := [column.name for column in table.columns if column.type == "nested"]:
         raise SchemaDiffers(
             f"{nested[0]!r} is of CKAN's own type json: its API would store a text in it",
             hint="name the DataStore's database, or load the file with --mode replace",

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from loader.ckan.calls import Calls
 from loader.errors import CkanError, CkanForbidden, CkanNotFound, CkanRefused
-from loader.types import datatypes
+from loader.types import registry
+from loader.types.column import Column
 
 _log = logging.getLogger(__name__)
 
@@ -25,43 +26,34 @@ _DROP_TABLE = "aircan_table_drop"
 
 
 @dataclass(frozen=True)
-class Field:
-    """A column of a DataStore table.
-
-    Attributes:
-        id: The column's name.
-        type: Its Postgres type, as it is written in SQL.
-        info: Its entry in the Data Dictionary: label, notes, type_override.
-    """
-
-    id: str
-    type: str
-    info: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Table:
     """A DataStore table as CKAN's API shows it.
 
     Attributes:
-        fields: Its columns in their order, without ``_id`` and ``_full_text``.
+        columns: In their order, without ``_id`` and ``_full_text``.
         aliases: The views over it.
         rows: How many there are, counted.
     """
 
-    fields: tuple[Field, ...]
+    columns: tuple[Column, ...]
     aliases: tuple[str, ...]
     rows: int
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Table:
         """Return the table that ``to_dict`` told of."""
-        fields = tuple(Field(one["id"], one["type"], one["info"]) for one in told["fields"])
-        return cls(fields, tuple(told["aliases"]), told["rows"])
+        columns = tuple(
+            Column(field["id"], field["type"], info=field["info"]) for field in told["fields"]
+        )
+        return cls(columns, tuple(told["aliases"]), told["rows"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON object."""
-        return asdict(self)
+        fields = [
+            {"id": column.name, "type": column.type, "info": dict(column.info)}
+            for column in self.columns
+        ]
+        return {"fields": fields, "aliases": list(self.aliases), "rows": self.rows}
 
 
 class Tables(Calls):
@@ -161,7 +153,7 @@ class Tables(Calls):
 
 def _table(info: Any) -> Table:  # noqa: ANN401
     return Table(
-        fields=tuple(_field(field) for field in info["fields"]),
+        columns=tuple(map(_column, info["fields"])),
         aliases=tuple(map(str, info["meta"]["aliases"])),
         rows=int(info["meta"]["count"]),
     )
@@ -171,11 +163,7 @@ def _oids(found: Any) -> dict[str, int]:  # noqa: ANN401
     return {record["name"]: int(record["oid"]) for record in found["records"]}
 
 
-def _field(field: Mapping[str, Any]) -> Field:
+def _column(field: Mapping[str, Any]) -> Column:
     schema = field.get("schema") or {}
     kind = schema.get("native_type") or field["type"]
-    return Field(
-        id=field["id"],
-        type=datatypes.name(kind),
-        info=field.get("info") or {},
-    )
+    return Column(field["id"], registry.sql_name(kind), info=field.get("info") or {})

@@ -20,12 +20,11 @@ from loader.copy.free_ids import by_index
 from loader.copy.gaps import UNKNOWN, Free
 from loader.copy.relation import Relation
 from loader.errors import TableChanged
-from loader.types import datatypes
+from loader.types import registry
 
 # If there are more, they are copied before the swap, while only writers have to wait: 1,000 rows
 # with their full text take about 50 ms.
 MOST_UNDER_LOCK = 1000
-_NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 _HINT_UNTOLD = (
     "the old table is as it was, with these rows, which the next load replaces: save them first, or"
     " choose --on-concurrent-writes warn"
@@ -180,13 +179,14 @@ def _rows_of_later(relation: Relation, before: Before, free: Free | None) -> sql
 
 def _check_fit(relation: Relation, rows: sql.Composed) -> None:
     """Refuse a value that has no column any more, or that its column's new type would change."""
-    new = dict(dictionary.columns(relation.connection, relation.names.shadow) or ())
-    for column, kind in dictionary.columns(relation.connection, relation.name) or ():
-        value = sql.SQL("l.{}").format(sql.Identifier(column))
-        if column not in new:
+    shadows = dictionary.columns(relation.connection, relation.names.shadow) or ()
+    types = {column.name: column.type for column in shadows}
+    for column in dictionary.columns(relation.connection, relation.name) or ():
+        value, new = sql.SQL("l.{}").format(sql.Identifier(column.name)), types.get(column.name)
+        if new is None:
             misfit, why = sql.SQL("{} IS NOT NULL").format(value), "the column is gone"
-        elif kind != new[column]:
-            misfit, why = _changed(value, kind, new[column]), f"the column is {new[column]} now"
+        elif new != column.type:
+            misfit, why = _changed(value, column.type, new), f"the column is {new} now"
         else:
             continue
         query = sql.SQL("SELECT {}::text FROM ({}) AS l WHERE {} LIMIT 1").format(
@@ -196,9 +196,9 @@ def _check_fit(relation: Relation, rows: sql.Composed) -> None:
             found = relation.connection.execute(query).fetchone()
         except (psycopg.DataError, psycopg.ProgrammingError) as error:
             why = f"{why}: {error.diag.message_primary}"
-            raise _unfit(relation, why, column=column) from error
+            raise _unfit(relation, why, column=column.name) from error
         if found:
-            raise _unfit(relation, why, column=column, value=found[0])
+            raise _unfit(relation, why, column=column.name, value=found[0])
 
 
 def _changed(value: sql.Composed, old: str, new: str) -> sql.Composed:
@@ -207,22 +207,19 @@ def _changed(value: sql.Composed, old: str, new: str) -> sql.Composed:
     # 15.0 may become 15; all that is not a number has to keep its text.
     same = (
         "{} IS DISTINCT FROM {}"
-        if _is_number(old) and _is_number(new)
+        if registry.is_number(old) and registry.is_number(new)
         else ("{}::text IS DISTINCT FROM {}::text")
     )
     return sql.SQL(same).format(back, value)
 
 
-def _is_number(kind: str) -> bool:
-    return datatypes.bare(kind) in _NUMBERS
-
-
 def _insert(relation: Relation, rows: sql.Composed, last_id: int) -> None:
-    old = {column for column, _ in dictionary.columns(relation.connection, relation.name) or ()}
+    live = dictionary.columns(relation.connection, relation.name) or ()
+    old = {column.name for column in live}
     shared = [
-        (sql.Identifier(column), sql.SQL(kind))
-        for column, kind in dictionary.columns(relation.connection, relation.names.shadow) or ()
-        if column in old
+        (sql.Identifier(column.name), sql.SQL(column.type))
+        for column in dictionary.columns(relation.connection, relation.names.shadow) or ()
+        if column.name in old
     ]
     insert = sql.SQL(
         "INSERT INTO {} (_id, _full_text{})"

@@ -6,7 +6,7 @@ Holds the connection with the resource's lock; what the lanes hold beside it, th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -40,7 +40,7 @@ from loader.copy import (
     views,
 )
 from loader.copy.columns import prepare as prepare_columns
-from loader.copy.encoder import Encoder, Flags
+from loader.copy.encoder import ComposingEncoder, Encoder
 from loader.copy.portal import Portal
 from loader.copy.relation import Relation, mark, name
 from loader.copy.settings import CopySettings, Steps
@@ -48,9 +48,9 @@ from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNot
 from loader.formats.csv.blocks import Block
 from loader.scan import keys
 from loader.scan.scan import Scan
-from loader.types import datatypes
+from loader.types import registry
+from loader.types.column import Column
 from loader.types.compare import check_columns
-from loader.types.schema import Column
 
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -183,7 +183,7 @@ class Copying:
         self._merges = self.existed and settings.mode != "replace"
         self._computed = self._look_at_columns()
         # What takes the file's values.
-        self._live = live and [column for column in live if column[0] not in self._computed]
+        self._live = live and [column for column in live if column.name not in self._computed]
         # Of the table that readers see in the end: the live one, or the shadow, once there is one.
         self._oid = gone.oid_of(relation.connection, relation.name) if self._merges else None
         self._key = self._merge_key()
@@ -217,15 +217,14 @@ class Copying:
     def declared(self) -> Mapping[str, str]:
         """Return the live table's types for a merge, else those of its Data Dictionary."""
         if self._merges:
-            return {name: datatypes.verified_as(kind) for name, kind in self._live or ()}
+            return {one.name: registry.verified_as(one.type) for one in self._live or ()}
         self._overrides = dictionary.overrides(self._relation)
         return self._overrides
 
     def check(self, columns: Sequence[Column]) -> None:
         """Refuse a file whose columns are not those of the table it is merged into."""
         if self._live is not None and self._merges:
-            given = [(column.name, column.type) for column in columns]
-            check_columns(self._live, given, self._computed)
+            check_columns(self._live, columns, self._computed)
 
     def replaced(self) -> Sequence[str]:
         """Return the columns of the table whose rows the new ones replace, if it has any."""
@@ -237,12 +236,12 @@ class Copying:
             [self._relation.live],
             self._relation.has_rows,
         )
-        return [name for name, _ in self._live] if has_rows else []
+        return [column.name for column in self._live] if has_rows else []
 
     def store(self, scan: Scan) -> int:
         """COPY a scan's rows into a new shadow table."""
         order = self._order(scan.columns)
-        columns = [(scan.columns[i].name, scan.columns[i].type) for i in order]
+        columns = [scan.columns[i] for i in order]
         sample = [scan.reading.sample[i] for i in order]
         shadow.drop(self._relation)
         with ExitStack() as stack:
@@ -251,12 +250,12 @@ class Copying:
             connections = [
                 self._connect(stack, f"lane {lane}") for lane in range(1, self._settings.lanes + 1)
             ]
-            self._encoder = encoder = Encoder(scan)
             try:
                 if composer is None or expression is None:
-                    encode = partial(encoder.encode, searched=expression is not None)
-                    return self._copy(scan, scan.blocks(), encode, connections)
-                return self._copy_composed(scan, encoder, composer, expression, connections)
+                    self._encoder = encoder = Encoder(scan, searched=expression is not None)
+                    return self._copy_verified(scan, scan.blocks(), encoder, connections)
+                self._encoder = composing = ComposingEncoder(scan, composer, order)
+                return self._copy_composed(scan, composing, expression, connections)
             except ValueDoesNotFit as error:
                 raise _differs(error) if self._merges else error from None
 
@@ -264,14 +263,14 @@ class Copying:
         """Return the columns' places in the file, in the table's order: lexemes depend on it."""
         places = {column.name: i for i, column in enumerate(columns)}
         if self._live and self._merges:
-            return [places[name] for name, _ in self._live]
+            return [places[column.name] for column in self._live]
         return list(places.values())
 
     def _copy(
         self,
         scan: Scan,
         blocks: Iterable[_Item],
-        encode: Callable[[_Item], Iterable[lanes.Buffer] | None],
+        stages: lanes.Stages[_Item],
         connections: Sequence[psycopg.Connection[TupleRow]],
         *,
         full_text: bool = False,
@@ -282,13 +281,24 @@ class Copying:
             scan.reading.dialect.delimiter,
             full_text=full_text,
         )
-        return lanes.copy(blocks, encode, connections, statement, self._relation.connection)
+        return lanes.copy(blocks, stages, connections, statement, self._relation.connection)
+
+    def _copy_verified(
+        self,
+        scan: Scan,
+        blocks: Iterable[Block],
+        encoder: Encoder,
+        connections: Sequence[psycopg.Connection[TupleRow]],
+    ) -> int:
+        def stages(share: Iterator[Block]) -> Iterator[list[memoryview] | None]:
+            return map(encoder.encode, map(scan.verify, share))
+
+        return self._copy(scan, blocks, stages, connections)
 
     def _copy_composed(
         self,
         scan: Scan,
-        encoder: Encoder,
-        composer: lexemes.Composer,
+        encoder: ComposingEncoder,
         expression: str,
         connections: Sequence[psycopg.Connection[TupleRow]],
     ) -> int:
@@ -297,42 +307,28 @@ class Copying:
         The blocks that the lanes had in hand or in their queue are kept until there is a trigger.
         """
         blocks = scan.blocks()
-        pending: list[Sequence[memoryview]] = []
-        order = self._order(scan.columns)
 
         def until_given_up() -> Iterator[Block]:
-            while not composer.gave_up and (block := next(blocks, None)) is not None:
+            while not encoder.gave_up and (block := next(blocks, None)) is not None:
                 yield block
 
-        def compose(cells: Sequence[pa.StringArray], left_out: Flags) -> pa.StringArray | None:
-            return composer.compose([cells[i] for i in order], left_out)
+        def stages(share: Iterator[Block]) -> Iterator[list[memoryview] | None]:
+            return map(encoder.compose, map(scan.verify, share))
 
-        def encode(block: Block) -> Sequence[memoryview] | None:
-            encoded = encoder.encode_composed(block, compose)
-            if encoded is None:
-                return None
-            pieces, has_full_text = encoded
-            if has_full_text:
-                return pieces
-            pending.append(pieces)  # they lack the column that this COPY has
-            return []
-
-        rows = self._copy(scan, until_given_up(), encode, connections, full_text=True)
-        if composer.gave_up:
-            with fulltext.filling(
-                self._relation.connection, self._relation.names.shadow, expression
-            ):
-                rows += self._copy(scan, pending, lambda pieces: pieces, connections)
-                pending.clear()
-                rows += self._copy(
-                    scan, blocks, partial(encoder.encode, searched=True), connections
-                )
+        rows = self._copy(scan, until_given_up(), stages, connections, full_text=True)
+        if encoder.gave_up:
+            shadow_name = self._relation.names.shadow
+            with fulltext.filling(self._relation.connection, shadow_name, expression):
+                postponed = encoder.postponed
+                rows += self._copy(scan, postponed, partial(map, encoder.encode), connections)
+                postponed.clear()
+                rows += self._copy_verified(scan, blocks, encoder, connections)
         return rows
 
     def _connect(self, stack: ExitStack, purpose: str) -> psycopg.Connection[TupleRow]:
         return stack.enter_context(closing(database.connect_another(self._url, purpose)))
 
-    def _create(self, columns: Sequence[tuple[str, str]], full_text: str | None) -> None:
+    def _create(self, columns: Sequence[Column], full_text: str | None) -> None:
         shadow.create(
             self._relation,
             columns,
@@ -348,7 +344,7 @@ class Copying:
 
     def _full_text(
         self,
-        columns: Sequence[tuple[str, str]],
+        columns: Sequence[Column],
         sample: Sequence[pa.StringArray],
         stack: ExitStack,
     ) -> tuple[lexemes.Composer | None, str | None]:
@@ -382,27 +378,25 @@ class Copying:
             if self._settings.mode == "upsert" and self._key:
                 earlier = unique_key.drop_earlier(self._relation, self._key)
                 rows -= earlier
-                warnings += keys.told(earlier)
+                warnings += keys.duplicate_warnings(earlier)
             shadow.add_primary_key(self._relation)
             warnings += indexes.build(self._relation, self._key)
         warnings += _cut_warnings(self._fill_long_rows(scan))
         if self.existed:
             self._index(self._relation.names.shadow, self._relation.names.shadow_full_text_index)
-        columns = [(column.name, column.type) for column in scan.columns]
-        self._steps.ask(dictionary.types(self._relation), columns)
+        self._steps.ask(dictionary.types(self._relation), scan.columns)
         with self._steps.step("swap", "swapping the tables"):
             triggers.add_full_text(self._relation)
-            renamed = [(column.name, column.label) for column in scan.columns if column.label]
-            shadow.label(self._relation, renamed)
+            shadow.label(self._relation, scan.columns)
             self._check_still_there()
             self.loaded = None
             swapped = swap.swap(self._relation, scan.rows_read, rows, self._others)
             self.loaded = True
-        warnings += swapped.warnings + self._overruled(columns)
+        warnings += swapped.warnings + self._overruled(scan.columns)
         # What cannot be built on the shadow is told by both.
         return rows + swapped.carried, list(dict.fromkeys(warnings))
 
-    def _overruled(self, columns: Sequence[tuple[str, str]]) -> list[str]:
+    def _overruled(self, columns: Sequence[Column]) -> list[str]:
         """Tell of type overrides that the Data Dictionary got or lost during the load.
 
         Readers see the new rows by now: that nobody can tell is no reason for a load to fail.
@@ -413,7 +407,8 @@ class Copying:
             return [
                 f"whether the Data Dictionary's types changed during the load is unknown: {error}"
             ]
-        changed = [name for name, _ in columns if now.get(name) != self._overrides.get(name)]
+        names = [column.name for column in columns]
+        changed = [name for name in names if now.get(name) != self._overrides.get(name)]
         if not changed:
             return []
         listed = ", ".join(changed)
@@ -451,7 +446,7 @@ class Copying:
         return fulltext.fill_long_rows(
             self._relation.connection,
             table,
-            [(column.name, column.type) for column in scan.columns],
+            scan.columns,
             self._settings.full_text,
             # What a trigger makes of a row, only the server has seen.
             fulltext.left_out(self._relation.connection, table)
@@ -473,7 +468,7 @@ class Copying:
         rows = merged.inserted + merged.updated
         if lost := scan.rows_verified - merged.duplicates - rows:
             warnings.append(f"rows that a trigger of the table has left out: {lost}")
-        return rows, warnings + keys.told(merged.duplicates)
+        return rows, warnings + keys.duplicate_warnings(merged.duplicates)
 
     def _check_still_there(self) -> None:
         """See that no deleted resource is given a table, which CKAN would show to everybody."""

@@ -8,6 +8,7 @@ line per column, or per table.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -15,7 +16,8 @@ from psycopg.rows import TupleRow
 from loader.copy import locks
 from loader.copy.database import ours
 from loader.copy.relation import Relation, qualified
-from loader.types import datatypes
+from loader.types import registry
+from loader.types.column import Column
 
 
 def overrides(relation: Relation) -> dict[str, str]:
@@ -27,34 +29,12 @@ def overrides(relation: Relation) -> dict[str, str]:
     Returns:
         As they are written there: CKAN's form offers ``numeric``, ``text`` and ``timestamp``.
     """
-    with ours("reading the Data Dictionary"):
-        rows = relation.connection.execute(
-            "SELECT attname, col_description(attrelid, attnum) FROM pg_attribute"
-            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-            (relation.live_regclass,),
-        ).fetchall()
-    found = {}
-    for column, comment in rows:
-        override = _override(comment or "")
-        if override:
-            found[column] = override
-    return found
+    found = types(relation) or ()
+    return {column.name: column.type_override for column in found if column.type_override}
 
 
-def _override(comment: str) -> str | None:
-    try:
-        said = json.loads(comment)
-    except ValueError:  # an administrator's remark
-        return None
-    # Until 2.10 CKAN stored the bare info; from 2.11 on, behind a space, beside that of plugins.
-    if not comment.startswith("{") and isinstance(said, dict):
-        said = said.get("_info")
-    override = said.get("type_override") if isinstance(said, dict) else None
-    return override if isinstance(override, str) else None
-
-
-def types(relation: Relation) -> list[tuple[str, str]] | None:
-    """Return the live table's columns and their Postgres types, in order.
+def types(relation: Relation) -> list[Column] | None:
+    """Return the live table's columns, in order.
 
     Args:
         relation: Its connection is in autocommit mode.
@@ -65,8 +45,8 @@ def types(relation: Relation) -> list[tuple[str, str]] | None:
     return columns(relation.connection, relation.name)
 
 
-def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[str, str]] | None:
-    """Return a table's columns and their Postgres types, in order.
+def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[Column] | None:
+    """Return a table's columns, in order.
 
     Returns:
         Without ``_id`` and ``_full_text``. A type that loads make has its name there
@@ -75,7 +55,8 @@ def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[
     """
     with ours("reading the table's columns"):
         rows = connection.execute(
-            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_class c"
+            "SELECT attname, format_type(atttypid, atttypmod), col_description(attrelid, attnum)"
+            " FROM pg_class c"
             " LEFT JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped"
             " WHERE c.oid = to_regclass(%s) ORDER BY attnum",
             (qualified(table).as_string(None),),
@@ -83,7 +64,23 @@ def columns(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[
     if not rows:
         return None
     own = (None, "_id", "_full_text")
-    return [(column, datatypes.name(str(kind))) for column, kind in rows if column not in own]
+    return [
+        Column(name, registry.sql_name(written), info=_info(comment or ""))
+        for name, written, comment in rows
+        if name not in own
+    ]
+
+
+def _info(comment: str) -> dict[str, Any]:
+    """Return what CKAN has written into a column's comment."""
+    try:
+        said = json.loads(comment)
+    except (ValueError, RecursionError):  # an administrator's remark
+        return {}
+    # Until 2.10 CKAN stored the bare info; from 2.11 on, behind a space, beside that of plugins.
+    if not comment.startswith("{") and isinstance(said, dict):
+        said = said.get("_info")
+    return said if isinstance(said, dict) else {}
 
 
 def computed(connection: psycopg.Connection[TupleRow], table: str) -> frozenset[str]:

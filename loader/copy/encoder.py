@@ -1,37 +1,47 @@
-"""Blocks of a scan -> COPY text, with ``_full_text`` where it is composed before the COPY.
+"""Verified blocks -> COPY text, with ``_full_text`` where it is composed before the COPY.
 
-In: blocks, from several threads at a time. Out: their COPY text, and at the end the ``_id`` of the
-rows whose ``_full_text`` the COPY leaves out: their text is too long for it, or too slow. Holds
-one number for each of these.
+In: verified blocks, from several threads at a time. Out: their COPY text, and at the end the
+``_id`` of the rows whose ``_full_text`` the COPY leaves out: their text is too long for it, or too
+slow. Holds one number for each of these.
 """
 
 from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from loader.copy import encode, fulltext, slow_texts
-from loader.formats.csv import table
+from loader.copy.lexemes import Composer
 from loader.formats.csv.blocks import Block
 from loader.formats.csv.quoting import Offsets
 from loader.scan.scan import Scan, Verified
+from loader.types.registry import Lexemes
 
 Flags = npt.NDArray[np.bool_]
-# Columns of a block, and which rows to leave out -> the ``_full_text`` of each row; None if the
-# COPY is not to have it any more.
-Compose = Callable[[Sequence[pa.StringArray], Flags], "pa.StringArray | None"]
 
 
 class Encoder:
-    """Encodes the blocks of one scan; safe to share between threads."""
+    """Encodes the verified blocks of one scan; safe to share between threads.
 
-    def __init__(self, scan: Scan) -> None:
-        self._scan = scan
+    Args:
+        scan: Whose blocks they are.
+        searched: Whether the server makes ``_full_text`` of the rows.
+    """
+
+    def __init__(self, scan: Scan, *, searched: bool) -> None:
+        self._searched = searched
+        self._dialect = scan.reading.dialect
+        # Of the columns as the scan begins: once one is widened, nothing is encoded any more.
+        self._texts = [
+            index
+            for index, column in enumerate(scan.columns)
+            if fulltext.lexemes_of(column) is Lexemes.TEXT
+        ]
         self._left_out = array("q")
         self._lock = threading.Lock()
 
@@ -40,66 +50,27 @@ class Encoder:
         """The ``_id`` of each row whose ``_full_text`` the COPY leaves out, in their order."""
         return np.unique(np.array(self._left_out))
 
-    def encode(self, block: Block, *, searched: bool = False) -> list[memoryview] | None:
-        """Return a block's COPY text without ``_full_text``, or None once a column was widened.
+    def encode(self, verified: Verified | None) -> list[memoryview] | None:
+        """Return a block's COPY text.
 
         Args:
-            block: Whole records.
-            searched: Whether the server makes ``_full_text`` of the rows.
+            verified: None once a column was widened, and so is what is returned.
         """
-        verified = self._scan.verify(block)
         if verified is None:
             return None
-        if searched:
+        if self._searched:
             self._leave_out_unsearchable(verified)
         return self._encode(verified, None)
 
-    def encode_composed(
-        self, block: Block, compose: Compose
-    ) -> tuple[list[memoryview], bool] | None:
-        """Return a block's COPY text, or None once a column was widened.
-
-        Args:
-            block: Whole records.
-            compose: What makes ``_full_text``.
-
-        Returns:
-            The text; and whether ``_full_text`` is in it.
-        """
-        verified = self._scan.verify(block)
-        if verified is None:
-            return None
-        vectors = self._compose(verified, compose)
-        if vectors is None:
-            self._leave_out_unsearchable(verified)
-        else:
-            self._leave_out(_ids(verified)[_is_null(vectors)])
-        return self._encode(verified, vectors), vectors is not None
-
     def _encode(self, verified: Verified, vectors: pa.StringArray | None) -> list[memoryview]:
-        dialect = self._scan.reading.dialect
-        if verified.rows is None:
+        dialect, rows = self._dialect, verified.rows
+        if rows is None:
             return encode.number(verified.block, dialect.delimiter, vectors)
-        rows = verified.rows
         return encode.encode(rows.ids, rows.cells, dialect.delimiter, dialect.line_end, vectors)
-
-    def _compose(self, verified: Verified, compose: Compose) -> pa.StringArray | None:
-        long = _long_ids(verified.block)
-        if verified.rows is None:
-            parsed = table.parse(
-                verified.block, self._scan.reading.dialect, len(self._scan.columns)
-            )
-            return compose(parsed.cells, np.isin(parsed.ids, long))
-        if not len(verified.rows.ids):
-            return pa.array([], pa.string())
-        return compose(verified.rows.cells, np.isin(verified.rows.ids, long))
 
     def _leave_out_unsearchable(self, verified: Verified) -> None:
         """Leave out what the server's parser refuses, or is too slow at."""
-        block, rows = verified.block, verified.rows
-        texts = [
-            i for i, column in enumerate(self._scan.columns) if column.type in fulltext.UNBOUNDED
-        ]
+        block, rows, texts = verified.block, verified.rows, self._texts
         if rows is None:
             slow = bool(texts) and slow_texts.in_records(block)
             self._leave_out(block.first_id + np.flatnonzero(_is_long(block) | slow))
@@ -110,6 +81,53 @@ class Encoder:
     def _leave_out(self, ids: Offsets) -> None:
         with self._lock:
             self._left_out.extend(ids.tolist())
+
+
+class ComposingEncoder(Encoder):
+    """Encodes with ``_full_text``, until the composer gives up.
+
+    Args:
+        scan: Whose blocks they are.
+        composer: What makes ``_full_text``.
+        order: The columns' places in the file, in the composer's order.
+
+    Attributes:
+        postponed: The blocks that were met after that: this COPY has a column that they lack.
+    """
+
+    def __init__(self, scan: Scan, composer: Composer, order: Sequence[int]) -> None:
+        super().__init__(scan, searched=True)
+        self.postponed: list[Verified] = []
+        self._composer = composer
+        self._order = order
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the rest of the blocks is to be copied without ``_full_text``."""
+        return self._composer.gave_up
+
+    def compose(self, verified: Verified | None) -> list[memoryview] | None:
+        """Return a block's COPY text with ``_full_text``; none of it if it is postponed.
+
+        Args:
+            verified: As for ``encode``.
+        """
+        if verified is None:
+            return None
+        vectors = self._vectors(verified)
+        if vectors is None:
+            self.postponed.append(verified)
+            return []
+        self._leave_out(_ids(verified)[_is_null(vectors)])
+        return self._encode(verified, vectors)
+
+    def _vectors(self, verified: Verified) -> pa.StringArray | None:
+        """Return the ``_full_text`` of each row; None once the composer has given up."""
+        rows = verified.parse()
+        if not len(rows.ids):
+            return pa.array([], pa.string())
+        long = np.isin(rows.ids, _long_ids(verified.block))
+        return self._composer.compose([rows.cells[place] for place in self._order], long)
 
 
 def _ids(verified: Verified) -> Offsets:

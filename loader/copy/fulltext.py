@@ -28,12 +28,13 @@ from loader.choices import FullText
 from loader.copy import locks, slow_texts
 from loader.copy.database import ours
 from loader.copy.relation import qualified
+from loader.types.column import Column
+from loader.types.registry import TEXT, Lexemes, type_named
 
 # A tsvector holds 1 MiB, and hyphenated words or URLs quadruple their text. Rows with more text
 # than this get NULL from the expression and are done one by one afterwards, as the trigger would;
 # so do those whose text the parser is slow at.
 MAX_TEXT_BYTES = 256 << 10
-UNBOUNDED = ("text", "json")  # types whose values can be long, and can hold "<"
 _FILL = sql.Identifier("pg_temp", "aircan_full_text")
 _SEARCHABLE_CHARACTERS = 100_000  # of a row that even the trigger would refuse
 # Its time is up; or, of thousands of "@" without a space, the parser's stack.
@@ -46,7 +47,7 @@ _FILLED_AT_ONCE = 100  # in a transaction: a file of aligned sequences has such 
 
 
 def expression(  # noqa: PLR0913, PLR0917  (all that the text depends on)
-    columns: Sequence[tuple[str, str]],
+    columns: Sequence[Column],
     which: FullText,
     config: str,
     time_zone: str,
@@ -56,7 +57,7 @@ def expression(  # noqa: PLR0913, PLR0917  (all that the text depends on)
     """Return the SQL expression.
 
     Args:
-        columns: Name and Postgres type of each column, in the table's order.
+        columns: In the table's order, with types that loads store.
         which: ``all`` columns, or only those of type ``text``.
         config: The text search configuration, as ``regconfig`` prints it.
         time_zone: The session's TimeZone, in which CKAN's trigger writes a timestamptz.
@@ -64,16 +65,18 @@ def expression(  # noqa: PLR0913, PLR0917  (all that the text depends on)
         row: What stands before each column's name: ``NEW.`` in a trigger.
     """
     chosen = [
-        (row + _quoted(name), kind) for name, kind in columns if which == "all" or kind == "text"
+        _Value(row + _quoted(column.name), lexemes_of(column))
+        for column in columns
+        if is_searched(column, which)
     ]
-    parsed = [(n, kind) for n, kind in chosen if not literals or kind not in _KNOWN]
-    skipped = {name for name, kind in chosen if (name, kind) not in parsed}
+    known = [value for value in chosen if literals and value.lexemes in KNOWN]
+    skipped = frozenset(known)
+    parsed = [value for value in chosen if value not in skipped]
     zone, regconfig = _literal(time_zone), f"{_literal(config)}::regconfig"
-    known = [(name, kind) for name, kind in chosen if name in skipped]
     known_vector = _known_vector(known, zone)
     if not parsed:
         return known_vector
-    texts = [f"{column}::text" for column, kind in parsed if kind in UNBOUNDED]
+    texts = [f"{value.sql}::text" for value in parsed if value.lexemes is Lexemes.TEXT]
     fast = _parsed(regconfig, chosen, time_zone, skipped)
     if not texts:
         return f"{known_vector} || {fast}"
@@ -194,7 +197,7 @@ def left_out(connection: psycopg.Connection[TupleRow], table: str) -> list[int]:
 def fill_long_rows(
     connection: psycopg.Connection[TupleRow],
     table: str,
-    columns: Sequence[tuple[str, str]],
+    columns: Sequence[Column],
     which: FullText,
     ids: Iterable[int],
 ) -> Cut:
@@ -233,16 +236,17 @@ class _Filler:
         self,
         connection: psycopg.Connection[TupleRow],
         table: str,
-        columns: Sequence[tuple[str, str]],
+        columns: Sequence[Column],
         which: FullText,
     ) -> None:
         self._connection = connection
         self._table = qualified(table)
-        self._chosen = [name for name, kind in columns if which == "all" or kind == "text"]
+        chosen = [column for column in columns if is_searched(column, which)]
+        self._chosen = [column.name for column in chosen]
         texts = [
-            f"t.{_quoted(name)}::text"
-            for name, kind in columns
-            if name in self._chosen and kind in UNBOUNDED
+            f"t.{_quoted(column.name)}::text"
+            for column in chosen
+            if lexemes_of(column) is Lexemes.TEXT
         ]
         slow = sql.SQL(slow_texts.condition(texts).replace("%", "%%") if texts else "false")
         whole = sql.SQL("string_agg(value, ' ')")
@@ -318,30 +322,48 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+@dataclass(frozen=True)
+class _Value:
+    """A value of a row: how it is written in SQL, and how its words are found."""
+
+    sql: str
+    lexemes: Lexemes
+
+
+def lexemes_of(column: Column) -> Lexemes:
+    """Return how the words of a column's values are found."""
+    return type_named(column.type).lexemes
+
+
+def is_searched(column: Column, which: FullText) -> bool:
+    """Tell whether a column's words go into ``_full_text``."""
+    return which == "all" or column.type == TEXT
+
+
 def _parsed(
     regconfig: str,
-    columns: Sequence[tuple[str, str]],
+    values: Sequence[_Value],
     time_zone: str,
-    skipped: Collection[str] = (),
+    skipped: Collection[_Value] = (),
 ) -> str:
     """Return ``to_tsvector`` over the columns' values in JSON form, as the trigger joins them.
 
     Args:
         regconfig: The text search configuration.
-        columns: As they are written in SQL, and their types.
+        values: Of the row.
         time_zone: As for ``expression``.
-        skipped: Columns of which only the place is parsed: whether there is white space at the
+        skipped: Those of which only the place is parsed: whether there is white space at the
             begin and end of a text makes it another one, ".." for one.
     """
-    values = []
-    for skips, group in groupby(columns, key=lambda column: column[0] in skipped):
+    texts = []
+    for skips, group in groupby(values, key=lambda value: value in skipped):
         if skips:
-            filled = " OR ".join(f"{column} IS NOT NULL" for column, _ in group)
-            values.append(f"CASE WHEN {filled} THEN ' ' ELSE '' END")
+            filled = " OR ".join(f"{value.sql} IS NOT NULL" for value in group)
+            texts.append(f"CASE WHEN {filled} THEN ' ' ELSE '' END")
         else:
-            texts = (_json_text(column, kind, _literal(time_zone)) for column, kind in group)
-            values += [f"coalesce({text} || ' ', '')" for text in texts]
-    return f"to_tsvector({regconfig}, left({_joined(values)}, -1))"
+            found = (_json_text(value, _literal(time_zone)) for value in group)
+            texts += [f"coalesce({text} || ' ', '')" for text in found]
+    return f"to_tsvector({regconfig}, left({_joined(texts)}, -1))"
 
 
 def _joined(values: Sequence[str]) -> str:
@@ -352,13 +374,13 @@ def _joined(values: Sequence[str]) -> str:
     return f"({_joined(values[:half])} || {_joined(values[half:])})"
 
 
-def _known_vector(columns: Sequence[tuple[str, str]], zone: str) -> str:
-    """Return the tsvector of columns whose lexemes are known without a parser."""
-    numbers = [f"{column}::text" for column, kind in columns if kind in _NUMBERS]
+def _known_vector(values: Sequence[_Value], zone: str) -> str:
+    """Return the tsvector of values whose lexemes are known without a parser."""
+    numbers = [f"{value.sql}::text" for value in values if value.lexemes is Lexemes.NUMBER]
     times = [
-        f"coalesce({_LEXEMES[kind](column, zone)}, '')"
-        for column, kind in columns
-        if kind in _LEXEMES
+        f"coalesce({_MOMENTS[value.lexemes](value.sql, zone)}, '')"
+        for value in values
+        if value.lexemes in _MOMENTS
     ]
     vectors = []
     if numbers:
@@ -415,23 +437,24 @@ def _timestamptz_lexemes(column: str, zone: str) -> str:
     )
 
 
-_NUMBERS = ("bigint", "numeric")
-_LEXEMES: dict[str, Callable[[str, str], str]] = {
-    "date": lambda column, zone: _date_lexemes(column),
-    "time": lambda column, zone: _time_lexemes(column),
-    "timestamp": lambda column, zone: _timestamp_lexemes(column),
-    "timestamptz": _timestamptz_lexemes,
+_MOMENTS: dict[Lexemes, Callable[[str, str], str]] = {
+    Lexemes.DATE: lambda column, zone: _date_lexemes(column),
+    Lexemes.TIME: lambda column, zone: _time_lexemes(column),
+    Lexemes.TIMESTAMP: lambda column, zone: _timestamp_lexemes(column),
+    Lexemes.TIMESTAMPTZ: _timestamptz_lexemes,
 }
-_KNOWN = (*_NUMBERS, *_LEXEMES)
+# What is known without the server's parser.
+KNOWN = (Lexemes.NUMBER, *_MOMENTS)
 
 
-def _json_text(column: str, kind: str, zone: str) -> str:
+def _json_text(value: _Value, zone: str) -> str:
     """Return the text that ``row_to_json`` makes of a value."""
-    if kind == "date":
+    column = value.sql
+    if value.lexemes is Lexemes.DATE:
         return _iso_date(column)
-    if kind == "timestamp":
+    if value.lexemes is Lexemes.TIMESTAMP:
         return f"{_iso_date(column)} || 'T' || {column}::time::text"
-    if kind == "timestamptz":
+    if value.lexemes is Lexemes.TIMESTAMPTZ:
         sign, size = _offset(column, zone)
         local = f"timezone({zone}, {column})"
         seconds = f"CASE WHEN substr({size}, 7) = '00' THEN '' ELSE substr({size}, 6) END"

@@ -1,8 +1,8 @@
 """Blocks -> rows in the shadow table, in parallel lanes.
 
-A lane is a connection with one COPY that lasts for the whole load, and a thread that encodes
-blocks for it. Arrow, NumPy and libpq release the GIL, so two lanes keep two cores busy. Holds
-one block per lane and as many waiting.
+A lane is a connection with one COPY that lasts for the whole load, and a thread that verifies and
+encodes blocks for it. Arrow, NumPy and libpq release the GIL, so two lanes keep two cores busy.
+Holds one block per lane and as many waiting.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -36,7 +36,10 @@ _CANCEL_TIMEOUT_S = 5.0
 _STOP_POLL_S = 0.2  # how soon a failed lane is noticed while all queues are full
 
 Buffer = bytes | memoryview
-_Item = TypeVar("_Item")  # what a lane encodes: a block
+_Item = TypeVar("_Item")  # what a lane encodes: a block, verified or not
+# A lane's share of the blocks -> the COPY text of each, in pieces; None: all that was copied is of
+# no use. The blocks are taken from the queue as the text is asked for.
+Stages = Callable[[Iterator[_Item]], Iterator["Iterable[Buffer] | None"]]
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def statement(
 
 def copy(
     blocks: Iterable[_Item],
-    encode: Callable[[_Item], Iterable[Buffer] | None],
+    stages: Stages[_Item],
     connections: Sequence[psycopg.Connection[TupleRow]],
     copy_statement: Statement,
     watch: psycopg.Connection[TupleRow],
@@ -113,8 +116,8 @@ def copy(
 
     Args:
         blocks: Read in the calling thread.
-        encode: Called in a lane's thread: COPY text of a block. None abandons all that was
-            copied; the blocks that follow are still handed to it, for what it learns from them.
+        stages: Called once in each lane's thread. A None abandons all that was copied; the blocks
+            that follow still go through the stages, for what these learn from them.
         connections: One for each lane, in autocommit mode.
         copy_statement: From ``statement``.
         watch: One more connection, on which the server is asked how the lanes are.
@@ -132,7 +135,7 @@ def copy(
         try:
             # In here, because an interrupt may come when only the first of them runs.
             lanes = [
-                threads.submit(_lane, feed, encode, connection, copy_statement)
+                threads.submit(_lane, feed, stages, connection, copy_statement)
                 for connection in connections
             ]
             _feed_all(feed, blocks)
@@ -195,26 +198,27 @@ def _watch(feed: _Feed[_Item]) -> None:
 
 def _lane(
     feed: _Feed[_Item],
-    encode: Callable[[_Item], Iterable[Buffer] | None],
+    stages: Stages[_Item],
     connection: psycopg.Connection[TupleRow],
     copy_statement: Statement,
 ) -> int:
+    rows = 0
     try:
-        with ours("copying rows", with_rows=True):
-            return _copy_blocks(feed, encode, connection, copy_statement)
-    except _Abandoned:
-        while (block := feed.take()) is not None:
-            encode(block)
-        return 0
+        encoded = stages(iter(feed.take, None))
+        with suppress(_Abandoned), ours("copying rows", with_rows=True):
+            rows = _copy_blocks(feed, encoded, connection, copy_statement)
+        for _ in encoded:  # the blocks behind the one that made the lane give up, if it did
+            continue
     except BaseException as error:
         feed.errors.append(error)
         feed.failed.set()
         raise
+    return rows
 
 
 def _copy_blocks(
     feed: _Feed[_Item],
-    encode: Callable[[_Item], Iterable[Buffer] | None],
+    encoded: Iterator[Iterable[Buffer] | None],
     connection: psycopg.Connection[TupleRow],
     copy_statement: Statement,
 ) -> int:
@@ -225,7 +229,7 @@ def _copy_blocks(
         with cursor.copy(copy_statement.copy) as stream:
             feed.copying.add(server)
             try:
-                _write_blocks(feed, encode, stream)
+                _write_blocks(encoded, stream)
                 if feed.failed.is_set() and server not in feed.given_up:
                     raise _Abandoned
                 # Otherwise the end of the data brings the server's answer, good or bad.
@@ -250,11 +254,8 @@ def _lock(
     connection.execute("SET LOCAL lock_timeout = 0")
 
 
-def _write_blocks(
-    feed: _Feed[_Item], encode: Callable[[_Item], Iterable[Buffer] | None], stream: psycopg.Copy
-) -> None:
-    while (block := feed.take()) is not None:
-        pieces = encode(block)
+def _write_blocks(encoded: Iterable[Iterable[Buffer] | None], stream: psycopg.Copy) -> None:
+    for pieces in encoded:
         if pieces is None:
             raise _Abandoned
         for piece in pieces:

@@ -26,6 +26,7 @@ from psycopg.rows import TupleRow
 from loader.choices import FullText
 from loader.copy import fulltext
 from loader.copy.database import ours
+from loader.copy.fulltext import KNOWN, is_searched, lexemes_of
 from loader.copy.vocabulary import (
     MOST_NEW,
     Entries,
@@ -34,6 +35,8 @@ from loader.copy.vocabulary import (
     Vocabulary,
     is_word_by_word,
 )
+from loader.types.column import Column
+from loader.types.registry import Lexemes, Type, type_named
 
 Flags = npt.NDArray[np.bool_]
 
@@ -47,19 +50,17 @@ _SPACE, _TAB, _CR, _LESS_THAN = b" \t\r<"
 # The server is not asked for these: ``fulltext.leaves_numbers`` has seen that they stay.
 _NUMBER = r"""^ ?[$#"'(\[]?[0-9]{1,30}\.?[,;:!?%"')\]]{0,2} ?$"""
 _AROUND_NUMBER = " $#\"'([.,;:!?%)]"
-_NUMBERS = ("bigint", "numeric")
 _SHAPES = {
-    "date": ("dddd-dd-dd", "dddd:1 -dd:2 -dd:3"),
-    "time": ("dd:dd:dd", "dd:4 dd:4 dd:4"),
-    "timestamp": ("dddd-dd-dd dd:dd:dd", "dddd:1 -dd:2 -dd:3 tdd:4 dd:4 dd:4"),
+    Lexemes.DATE: ("dddd-dd-dd", "dddd:1 -dd:2 -dd:3"),
+    Lexemes.TIME: ("dd:dd:dd", "dd:4 dd:4 dd:4"),
+    Lexemes.TIMESTAMP: ("dddd-dd-dd dd:dd:dd", "dddd:1 -dd:2 -dd:3 tdd:4 dd:4 dd:4"),
 }
 _CLOCK = r"(\d\d):(\d\d):(\d\d(?:\.\d*[1-9])?)\.?0*$"
-_KNOWN = (*_NUMBERS, *_SHAPES)
 # Longer and shorter forms of them, one after the other.
 _OTHER_SHAPES = {
-    "date": [],
-    "time": [(f"^{_CLOCK}", r"\1:4 \2:4 \3:4")],
-    "timestamp": [
+    Lexemes.DATE: [],
+    Lexemes.TIME: [(f"^{_CLOCK}", r"\1:4 \2:4 \3:4")],
+    Lexemes.TIMESTAMP: [
         ("^(.{10})$", r"\1 00:00:00"),
         ("^(.{16})$", r"\1:00"),
         (
@@ -87,7 +88,7 @@ class Composer:
     def __init__(
         self,
         connection: psycopg.Connection[TupleRow],
-        columns: Sequence[tuple[str, str]],
+        columns: Sequence[Column],
         which: FullText,
         config: str,
         time_zone: str,
@@ -96,10 +97,13 @@ class Composer:
         self._rows = self._odd = 0
         self._connection = connection
         self._vocabulary = Vocabulary(connection, config)
-        self._kinds = [kind if _chosen(kind, which) else None for _, kind in columns]
-        kinds = set(self._kinds)
+        self._types = [
+            type_named(column.type) if is_searched(column, which) else None for column in columns
+        ]
+        found = {row.lexemes for row in self._types if row}
         # Behind the dates' positions, as where vectors are concatenated.
-        self._shift = 4 if kinds & {"time", "timestamp"} else 3 if "date" in kinds else 0
+        has_time = bool(found & {Lexemes.TIME, Lexemes.TIMESTAMP})
+        self._shift = 4 if has_time else 3 if Lexemes.DATE in found else 0
         expression = fulltext.expression(columns, which, config, time_zone, literals=True)
         self._whole_rows = _whole_rows(columns, expression)
 
@@ -112,13 +116,13 @@ class Composer:
         """
         if self.gave_up:
             return None
-        chosen = [(kind, column) for kind, column in zip(self._kinds, cells, strict=True) if kind]
-        known = [column for kind, column in chosen if kind in _NUMBERS]
-        known += [_moments(column, kind) for kind, column in chosen if kind in _SHAPES]
+        chosen = [(row, column) for row, column in zip(self._types, cells, strict=True) if row]
+        known = [column for row, column in chosen if row.lexemes is Lexemes.NUMBER]
+        known += [_moments(column, row.lexemes) for row, column in chosen if row.lexemes in _SHAPES]
         texts = [
-            pc.utf8_lower(column) if kind == "boolean" else column
-            for kind, column in chosen
-            if kind not in _KNOWN
+            row.printed(column) if row.printed else column
+            for row, column in chosen
+            if row.lexemes not in KNOWN
         ]
         odd = np.zeros(len(left_out), np.bool_)
         if texts:
@@ -279,7 +283,7 @@ class Text:
 
 def can_compose(
     connection: psycopg.Connection[TupleRow],
-    columns: Sequence[tuple[str, str]],
+    columns: Sequence[Column],
     which: FullText,
     config: str,
     sample: Sequence[pa.StringArray],
@@ -293,29 +297,30 @@ def can_compose(
         config: As for ``Composer``.
         sample: The cells of some rows.
     """
-    kinds = {kind for _, kind in columns if _chosen(kind, which)}
-    if "timestamptz" in kinds:  # its lexemes depend on the server's time zone
-        return False
-    texts = [
-        cells
-        for (_, kind), cells in zip(columns, sample, strict=True)
-        if _chosen(kind, which) and kind in ("text", "json")
+    chosen = [
+        (lexemes_of(column), cells)
+        for column, cells in zip(columns, sample, strict=True)
+        if is_searched(column, which)
     ]
+    # Those depend on the server's time zone.
+    if any(lexemes is Lexemes.TIMESTAMPTZ for lexemes, _ in chosen):
+        return False
+    texts = [cells for lexemes, cells in chosen if lexemes is Lexemes.TEXT]
     known = fulltext.leaves_numbers(connection, config) and is_word_by_word(connection, config)
     return known and (not texts or not len(texts[0]) or _is_usual(texts))
 
 
-def _beside(chosen: Sequence[tuple[str, pa.StringArray]]) -> tuple[Flags, Flags]:
+def _beside(chosen: Sequence[tuple[Type, pa.StringArray]]) -> tuple[Flags, Flags]:
     """Return the rows with another value before the first text, and behind the last one."""
     return _leading(chosen), _leading(chosen[::-1])
 
 
-def _leading(chosen: Sequence[tuple[str, pa.StringArray]]) -> Flags:
+def _leading(chosen: Sequence[tuple[Type, pa.StringArray]]) -> Flags:
     leading = np.zeros(len(chosen[0][1]), np.bool_)
     has_text = leading.copy()
-    for kind, cells in chosen:
+    for row, cells in chosen:
         filled = cells.is_valid().to_numpy(zero_copy_only=False)
-        if kind in _KNOWN:
+        if row.lexemes in KNOWN:
             leading |= filled & ~has_text
         else:
             has_text |= filled
@@ -338,32 +343,28 @@ def _is_usual(texts: Sequence[pa.StringArray]) -> bool:
     return bool(new <= MOST_NEW * len(later))
 
 
-def _chosen(kind: str, which: FullText) -> bool:
-    return which == "all" or kind == "text"
-
-
-def _whole_rows(columns: Sequence[tuple[str, str]], expression: str) -> sql.Composed:
+def _whole_rows(columns: Sequence[Column], expression: str) -> sql.Composed:
     """Return the query for the vectors of rows, given as an array of texts for each column.
 
     Its placeholders are those of the server: ``$1``.
     """
     arrays = [
-        sql.SQL(f"${number}::text[]::{{}}[]").format(sql.SQL(kind))
-        for number, (_, kind) in enumerate(columns, 1)
+        sql.SQL(f"${number}::text[]::{{}}[]").format(sql.SQL(column.type))
+        for number, column in enumerate(columns, 1)
     ]
     return sql.SQL("SELECT ({})::text FROM unnest({}) AS t ({})").format(
         sql.SQL(expression),
         sql.SQL(", ").join(arrays),
-        sql.SQL(", ").join(sql.Identifier(name) for name, _ in columns),
+        sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
     )
 
 
-def _moments(cells: pa.StringArray, kind: str) -> pa.StringArray:
+def _moments(cells: pa.StringArray, lexemes: Lexemes) -> pa.StringArray:
     """Return what dates or times add to each row's vector."""
-    shape, written = (np.frombuffer(text.encode(), np.uint8) for text in _SHAPES[kind])
+    shape, written = (np.frombuffer(text.encode(), np.uint8) for text in _SHAPES[lexemes])
     filled = cells.drop_null()
     if not pc.all(pc.equal(pc.binary_length(filled), len(shape)), min_count=0).as_py():
-        for pattern, replacement in _OTHER_SHAPES[kind]:
+        for pattern, replacement in _OTHER_SHAPES[lexemes]:
             cells = pc.replace_substring_regex(cells, pattern, replacement)
         return cells
     # Seven times as fast as the expressions.

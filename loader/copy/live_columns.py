@@ -8,35 +8,13 @@ line for each column.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
 from loader.copy.relation import Relation
-from loader.types import datatypes, precision
-
-# Their text is that of the type they are loaded as, and so are the words of a search.
-_SAME_TEXT = ("smallint", "integer", "character varying", *datatypes.OURS)
-# Of limited length, digits or precision: the value can be compared with what they make of it.
-_COMPARABLE = (
-    "real",
-    "double precision",
-    "numeric",
-    "character varying",
-    "character",
-    "time",
-    "timestamp",
-    "timestamptz",
-)
-
-
-@dataclass(frozen=True)
-class LiveColumn:
-    """A column of the live table that takes values."""
-
-    name: str
-    type: str
+from loader.types import precision, registry
+from loader.types.column import Column
 
 
 def listed(parts: Iterable[sql.Composable]) -> sql.Composed:
@@ -44,16 +22,16 @@ def listed(parts: Iterable[sql.Composable]) -> sql.Composed:
     return sql.SQL(", ").join(parts)
 
 
-def identifier(column: LiveColumn) -> sql.Identifier:
+def identifier(column: Column) -> sql.Identifier:
     """Return the column's name, quoted."""
     return sql.Identifier(column.name)
 
 
-def value(column: LiveColumn) -> sql.Composed:
+def value(column: Column) -> sql.Composed:
     """Return the shadow's value in the live column's type."""
-    if column.type == datatypes.verified_as(column.type):
+    if column.type == registry.verified_as(column.type):
         return sql.SQL("s.{}").format(identifier(column))
-    if datatypes.bare(column.type) == "nested":
+    if registry.bare(column.type) == "nested":
         # As CKAN writes it: the JSON, and an empty text.
         form = "CASE WHEN s.{0} IS NOT NULL THEN ROW(s.{0}, '')::public.nested END"
     else:
@@ -61,23 +39,23 @@ def value(column: LiveColumn) -> sql.Composed:
     return sql.SQL(form).format(identifier(column), sql.SQL(column.type))
 
 
-def named_values(columns: Sequence[LiveColumn]) -> sql.Composed:
+def named_values(columns: Sequence[Column]) -> sql.Composed:
     """Return the values as a SELECT lists them, under the columns' names."""
     return listed(
         sql.SQL("{} AS {}").format(value(column), identifier(column)) for column in columns
     )
 
 
-def have_the_same_text(columns: Sequence[LiveColumn]) -> bool:
+def have_the_same_text(columns: Sequence[Column]) -> bool:
     """Tell whether each value has the same text in its live type as it has in the shadow."""
     return all(
-        datatypes.bare(column.type) in _SAME_TEXT
-        and ("(" not in column.type or datatypes.verified_as(column.type) == "text")
+        registry.keeps_text(column.type)
+        and ("(" not in column.type or registry.verified_as(column.type) == registry.TEXT)
         for column in columns
     )
 
 
-def refuse_misfit(relation: Relation, column: LiveColumn) -> None:
+def refuse_misfit(relation: Relation, column: Column) -> None:
     """Refuse a value of the shadow that the live column's type cannot hold, or would change.
 
     Raises:
@@ -98,16 +76,18 @@ def refuse_misfit(relation: Relation, column: LiveColumn) -> None:
         raise precision.misfit(column.name, column.type, row[0])
 
 
-def _is_changed(column: LiveColumn) -> sql.Composed | None:
+def _is_changed(column: Column) -> sql.Composed | None:
     """Return a condition that holds, or fails, for a value that the live type would change."""
-    loaded, kind = datatypes.verified_as(column.type), sql.SQL(column.type)
-    if column.type == loaded or datatypes.bare(column.type) == "nested":
+    loaded = registry.verified_as(column.type)
+    if column.type == loaded or registry.bare(column.type) == "nested":
         return None
-    if column.type in precision.INTEGERS:
-        bound = sql.Literal(precision.INTEGERS[column.type])
-        return sql.SQL("s.{0} NOT BETWEEN -{1} AND {1} - 1").format(identifier(column), bound)
-    if datatypes.bare(column.type) in _COMPARABLE:
+    bound = registry.bound(column.type)
+    if bound is not None:
+        return sql.SQL("s.{0} NOT BETWEEN -{1} AND {1} - 1").format(
+            identifier(column), sql.Literal(bound)
+        )
+    if registry.is_limited(column.type):
         form = "s.{0}::{1}::text::{2} <> s.{0}"
     else:
         form = "s.{0}::{1} IS NULL AND s.{0} IS NOT NULL"
-    return sql.SQL(form).format(identifier(column), kind, sql.SQL(loaded))
+    return sql.SQL(form).format(identifier(column), sql.SQL(column.type), sql.SQL(loaded))

@@ -17,7 +17,6 @@ from psycopg import sql
 from loader.choices import FullText
 from loader.copy import dictionary, live_table, locks, merged_text, numbering, row_count, unique_key
 from loader.copy.live_columns import (
-    LiveColumn,
     identifier,
     listed,
     named_values,
@@ -27,6 +26,7 @@ from loader.copy.live_columns import (
 from loader.copy.numbering import Numbering
 from loader.copy.relation import Relation
 from loader.errors import DatabaseUnreachable, KeyViolated, SchemaDiffers
+from loader.types.column import Column
 from loader.types.compare import check_columns
 
 _FULL_TEXT = sql.Identifier("_full_text")
@@ -70,7 +70,7 @@ class _Target:
         ids: What numbers new rows.
     """
 
-    columns: Sequence[LiveColumn]
+    columns: Sequence[Column]
     takes_full_text: bool
     ids: Numbering
 
@@ -162,7 +162,7 @@ def upsert(
 def _upsert_statement(  # noqa: PLR0913  (what the statement depends on)
     relation: Relation,
     target: _Target,
-    key: Sequence[LiveColumn],
+    key: Sequence[Column],
     cut: Sequence[int],
     full_text: sql.Composable,
     *,
@@ -243,7 +243,7 @@ def _try(relation: Relation, work: Callable[[_Target], Merged]) -> Merged:
     check_columns(
         have, dictionary.columns(relation.connection, relation.names.shadow) or [], computed
     )
-    columns = [LiveColumn(*column) for column in have if column[0] not in computed]
+    columns = [column for column in have if column.name not in computed]
     for column in columns:
         refuse_misfit(relation, column)
     ids = numbering.of_table(relation)

@@ -13,7 +13,6 @@ from psycopg import sql
 from loader.choices import FullText
 from loader.copy import triggers
 from loader.copy.live_columns import (
-    LiveColumn,
     have_the_same_text,
     identifier,
     listed,
@@ -21,11 +20,12 @@ from loader.copy.live_columns import (
     value,
 )
 from loader.copy.relation import Relation
-from loader.types import datatypes
+from loader.types import registry
+from loader.types.column import Column
 
 
 def of_new_row(
-    relation: Relation, columns: Sequence[LiveColumn], cut: Sequence[int], which: FullText
+    relation: Relation, columns: Sequence[Column], cut: Sequence[int], which: FullText
 ) -> sql.Composable:
     """Return the shadow's words, or those of the live row where they may differ.
 
@@ -45,12 +45,12 @@ def of_new_row(
     return sql.SQL("CASE WHEN {} THEN s._full_text ELSE {} END").format(_is_cut(cut), words)
 
 
-def _words(columns: Sequence[LiveColumn], which: FullText) -> sql.Composed:
+def _words(columns: Sequence[Column], which: FullText) -> sql.Composed:
     """Return what CKAN's trigger would find in the live row."""
     chosen = [
         column.name
         for column in columns
-        if which == "all" or datatypes.verified_as(column.type) == "text"
+        if which == "all" or registry.verified_as(column.type) == registry.TEXT
     ]
     return sql.SQL(
         "(SELECT to_tsvector(string_agg(cell.value, ' ')) FROM (SELECT {}) live,"
@@ -58,9 +58,7 @@ def _words(columns: Sequence[LiveColumn], which: FullText) -> sql.Composed:
     ).format(named_values(columns), sql.Literal(chosen))
 
 
-def of_updated_row(
-    relation: Relation, key: Sequence[LiveColumn], cut: Sequence[int]
-) -> sql.Composable:
+def of_updated_row(relation: Relation, key: Sequence[Column], cut: Sequence[int]) -> sql.Composable:
     """Return the words of a row that is there, or NULL for CKAN's trigger, as ``_full_text``."""
     if not triggers.may_change_rows(relation, "UPDATE"):
         return sql.SQL("excluded._full_text")

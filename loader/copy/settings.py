@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from loader.choices import FtsIndex, FullText, Mode, OnConcurrentWrites
+from loader.types.column import Column
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Steps(Protocol):
     def step(self, name: str, title: str) -> AbstractContextManager[None]:
         """Return a context manager around one step; the title is for people."""
 
-    def ask(self, old: Sequence[tuple[str, str]] | None, new: Sequence[tuple[str, str]]) -> None:
+    def ask(self, old: Sequence[Column] | None, new: Sequence[Column]) -> None:
         """Raise if the columns of the table that readers see may not change into the new ones."""
 
     def warn(self, warning: str) -> None:

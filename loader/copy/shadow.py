@@ -32,29 +32,33 @@ from loader.copy.relation import (
     qualified,
 )
 from loader.errors import TableBusy
+from loader.types.column import Column
+from loader.types.registry import type_named
 
 _log = logging.getLogger(__name__)
 
 _INDEX_METHODS = {"gin": sql.SQL("gin"), "gist": sql.SQL("gist")}
-_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
-    "bigint": sa.BigInteger(),
-    "numeric": sa.Numeric(),
-    "boolean": sa.Boolean(),
-    "date": sa.Date(),
-    "time": sa.Time(),
-    "timestamp": sa.TIMESTAMP(),
-    "timestamptz": sa.TIMESTAMP(timezone=True),
-    "json": sa.JSON(),
-    "text": sa.Text(),
-}
 # Storage parameters of the shadow and of its TOAST table.
 _AUTOVACUUM = (sql.SQL("autovacuum_enabled"), sql.SQL("toast.autovacuum_enabled"))
 _DROPPING = "dropping the shadow table"
 
 
+class _Stored(sa.types.UserDefinedType[Any]):
+    """A type that a load stores values as: Postgres knows it by the name in its row."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = type_named(name).name  # SQLAlchemy copies types by their attributes
+
+    def get_col_spec(self, **_: object) -> str:
+        """Return what ``CREATE TABLE`` says."""
+        return self.name
+
+
 def create(
     relation: Relation,
-    columns: Sequence[tuple[str, str]],
+    columns: Sequence[Column],
     full_text: str | None,
     *,
     unlogged: bool = False,
@@ -67,7 +71,7 @@ def create(
 
     Args:
         relation: Its connection is in autocommit mode, so that the lanes see the table at once.
-        columns: Name and Postgres type of each.
+        columns: With types that loads store.
         full_text: The expression that fills ``_full_text``; None leaves it NULL.
         unlogged: Write no log of it, for rows that are moved into another table.
         comment: The ``mark`` of the CKAN that is loaded into; None without a CKAN.
@@ -78,7 +82,7 @@ def create(
         sa.MetaData(schema=SCHEMA),
         sa.Column("_id", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("_full_text", TSVECTOR(), *generated),
-        *(sa.Column(column, _TYPES[kind]) for column, kind in columns),
+        *(sa.Column(column.name, _Stored(column.type)) for column in columns),
         prefixes=["UNLOGGED"] if unlogged else [],
     )
     sequence = qualified(relation.names.shadow_sequence)
@@ -164,15 +168,17 @@ def _alter(
     locks.retry(connection, doing, [qualified(table)], lambda: connection.execute(statement))
 
 
-def label(relation: Relation, labels: Iterable[tuple[str, str]]) -> None:
+def label(relation: Relation, columns: Iterable[Column]) -> None:
     """Write original headers into the labels of CKAN's Data Dictionary, for renamed columns.
 
     The comments have the form of CKAN 2.11 and later: JSON behind a space.
     """
-    for column, header in labels:
-        comment = " " + json.dumps({"_info": {"label": header}}, ensure_ascii=False)
+    for column in columns:
+        if not column.label:
+            continue
+        comment = " " + json.dumps({"_info": {"label": column.label}}, ensure_ascii=False)
         statement = sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(
-            relation.shadow, sql.Identifier(column), sql.Literal(comment)
+            relation.shadow, sql.Identifier(column.name), sql.Literal(comment)
         )
         _alter(relation.connection, "writing the labels", relation.names.shadow, statement)
 

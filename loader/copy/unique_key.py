@@ -13,10 +13,11 @@ from psycopg import sql
 
 from loader.copy import dictionary, indexes, locks
 from loader.copy.database import ours
-from loader.copy.live_columns import LiveColumn, identifier, listed, value
+from loader.copy.live_columns import identifier, listed, value
 from loader.copy.relation import Relation
 from loader.errors import KeyViolated, UsageError
 from loader.scan import keys
+from loader.types.column import Column
 
 
 def find(relation: Relation, key: Sequence[str] = ()) -> tuple[str, ...]:
@@ -118,7 +119,7 @@ def _create_key(relation: Relation, key: Sequence[str]) -> None:
             ) from error
 
 
-def refuse_empty(relation: Relation, key: Sequence[LiveColumn]) -> None:
+def refuse_empty(relation: Relation, key: Sequence[Column]) -> None:
     """Refuse rows of the shadow that have no key: they would equal no other.
 
     Raises:
@@ -134,7 +135,7 @@ def refuse_empty(relation: Relation, key: Sequence[LiveColumn]) -> None:
             raise keys.no_key(row[0], column.name)
 
 
-def count_duplicates(relation: Relation, key: Sequence[LiveColumn]) -> int:
+def count_duplicates(relation: Relation, key: Sequence[Column]) -> int:
     """Return how many rows of the shadow have the key of a later one."""
     row = relation.connection.execute(
         sql.SQL(
@@ -159,7 +160,7 @@ def drop_earlier(relation: Relation, key: Sequence[str]) -> int:
         KeyViolated: A row has no key.
         UsageError: The columns are not there, or cannot be a key.
     """
-    columns = [LiveColumn(name, "text") for name in key]
+    columns = [Column(name, "text") for name in key]
     delete = sql.SQL(
         "DELETE FROM {shadow} WHERE _id IN (SELECT _id FROM ("
         " SELECT _id, lead(_id) OVER (PARTITION BY {key} ORDER BY _id) AS later FROM {shadow}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import Self
@@ -23,7 +23,7 @@ from loader.factory.disclosure import disclosed
 
 if TYPE_CHECKING:
     from loader.ckan.client import Ckan
-    from loader.steps import Columns
+    from loader.types.column import Column
 
 _log = logging.getLogger(__name__)
 
@@ -172,13 +172,15 @@ class Telling:
                 self._ended.wait(self._pause_s)
 
 
-def ask(ckan: Ckan, names: Mapping[str, Any], before: Columns, after: Columns) -> None:
+def ask(
+    ckan: Ckan, names: Mapping[str, Any], before: Sequence[Column], after: Sequence[Column]
+) -> None:
     """Ask CKAN whether a table's columns may change; a CKAN without this action lets them.
 
     Args:
         ckan: Where.
         names: ``resource_id``, ``job_id``, ``run_id``.
-        before: Id and type of each column that the table has.
+        before: The columns that the table has.
         after: Those that it is to have.
 
     Raises:
@@ -199,5 +201,5 @@ def ask(ckan: Ckan, names: Mapping[str, Any], before: Columns, after: Columns) -
             raise
 
 
-def _fields(columns: Columns) -> list[dict[str, str]]:
-    return [{"id": name, "type": kind} for name, kind in columns]
+def _fields(columns: Sequence[Column]) -> list[dict[str, str]]:
+    return [{"id": column.name, "type": column.type} for column in columns]

@@ -6,20 +6,18 @@ Holds 16 bytes for each row, whatever its key, and to compare them 40 more.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from loader.errors import KeyViolated
-from loader.types.schema import Column
+from loader.types.column import Column
+from loader.types.registry import type_named
 
 _DIGEST = np.dtype([("high", "<u8"), ("low", "<u8")])
-_EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
 
 
 class Keys:
@@ -45,10 +43,11 @@ class Keys:
             if part.null_count and self._keyless is None:
                 first = int(np.flatnonzero(part.is_null().to_numpy(zero_copy_only=False))[0])
                 self._keyless = no_key(int(ids[first]), column.name)
-        spelt = [
-            _spelt(part, column.type) for column, part in zip(self._columns, parts, strict=True)
+        equal = [
+            type_named(column.type).equal(part)
+            for column, part in zip(self._columns, parts, strict=True)
         ]
-        for key in zip(*spelt, strict=True):
+        for key in zip(*equal, strict=True):
             self._digests += blake2b(json.dumps(key).encode(), digest_size=16).digest()
 
     def check(self) -> None:
@@ -78,24 +77,6 @@ def no_key(row_id: int, column: str) -> KeyViolated:
     )
 
 
-def told(duplicates: int) -> list[str]:
-    """Return the warning that tells how many rows had the key of a later one."""
+def duplicate_warnings(duplicates: int) -> list[str]:
+    """Return the warning that so many rows had the key of a later one, if any had."""
     return [f"rows with the key of a later row, left out: {duplicates}"] if duplicates else []
-
-
-def _spelt(cells: pa.StringArray, kind: str) -> Iterable[object]:
-    """Return the cells so that what is equal in Postgres is equal here."""
-    if kind == "boolean":
-        cells = pc.utf8_lower(cells)
-    elif kind == "time":
-        cells = pc.binary_join_element_wise("1970-01-01", cells, " ")
-    if kind in {"time", "timestamp"}:
-        cells = cells.cast(pa.timestamp("us")).cast(pa.int64())
-    elif kind == "timestamptz":
-        cells = cells.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-    values = cells.to_pylist()
-    return map(_number, values) if kind == "numeric" else values
-
-
-def _number(text: str | None) -> str | None:
-    return text and str(Decimal(text).normalize(_EXACT))

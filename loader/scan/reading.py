@@ -13,7 +13,6 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-from frictionless import Schema
 
 from loader.errors import TooManyColumns
 from loader.formats.csv import blocks, dialect, table, text
@@ -23,9 +22,10 @@ from loader.formats.csv.table import Rows
 from loader.formats.csv.text import Readable, WithoutDosEnd
 from loader.scan import rowless
 from loader.scan.settings import ReadSettings
-from loader.types import convert, schema
-from loader.types.schema import Column
-from loader.types.verdict import Verdict
+from loader.types import registry, schema
+from loader.types.column import Column
+from loader.types.schema import Declared
+from loader.types.verification import Verification
 
 MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
 _HEAD_BYTES = 1 << 20  # what the dialect is found in
@@ -75,7 +75,7 @@ def read(
         )
     cut = blocks.cut(_Rejoined(head, whole), found, first_times=_FIRST_TIMES, width=len(headers))
     first = next(cut, None)
-    declared_header = _are_declared(headers, declared_schema)
+    declared_header = declared_schema is not None and declared_schema.names_all(headers)
     if first is None:
         rowless.check(
             rowless.Rowless(
@@ -90,7 +90,7 @@ def read(
         )
     else:
         dialect.refuse_controls(headers)
-    missing = declared_schema.missing_values if declared_schema else [""]
+    missing = declared_schema.missing if declared_schema else [""]
     rows = None
     if first:
         rows = table.parse(first, found, len(headers), most_rejects=settings.max_bad_rows)
@@ -109,18 +109,10 @@ def read(
     )
 
 
-def _are_declared(headers: Sequence[str], declared: Schema | None) -> bool:
-    """Tell whether a schema declares all columns, by the header's cells or the table's names."""
-    if declared is None:
-        return False
-    fields = {field.name for field in declared.fields}
-    return all({*both} & fields for both in zip(headers, schema.name_columns(headers), strict=True))
-
-
 def _infer(
     rows: Rows | None,
     headers: Sequence[str],
-    declared: Schema | None,
+    declared: Declared | None,
     types: Mapping[str, str],
     missing: Sequence[str],
 ) -> list[Column]:
@@ -128,12 +120,12 @@ def _infer(
     if rows is None:
         return schema.infer(headers, [pa.array([], pa.string())] * len(headers), declared, types)
     columns = schema.infer(headers, rows.cells, declared, types)
-    verdict = Verdict(columns, missing, widen_declared=True)
-    verdict.convert(rows)
+    verification = Verification(columns, missing, widen_declared=True)
+    verification.verify(rows)
     return [
         # Nothing is loaded yet, so nothing was widened; a declared type is not given up so early.
-        column if column.field else replace(settled, widened_from=None)
-        for column, settled in zip(columns, verdict.columns, strict=True)
+        column if column.declared else replace(settled, widened_from=None)
+        for column, settled in zip(columns, verification.columns, strict=True)
     ]
 
 
@@ -147,10 +139,10 @@ def _sample(rows: Rows | None, width: int) -> list[pa.StringArray]:
 def _may_be_data(columns: Sequence[Column]) -> bool:
     """Tell whether every cell of the header would do as a value of its column, none being text."""
     return all(
-        column.field is None  # a declared name is one
-        and column.type != "text"
+        column.declared is None  # a declared name is one
+        and column.type != registry.TEXT
         and column.header.strip()
-        and convert.fits(pa.array([column.header]), column.kind)
+        and column.check.fits(pa.array([column.header]))
         for column in columns
     )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -23,8 +23,8 @@ from loader.formats.csv import reader
 from loader.formats.csv.blocks import Block
 from loader.formats.csv.dialect import DELIMITERS, Dialect, is_json, no_text
 from loader.printable import shown
-from loader.types import schema
-from loader.types.schema import Column
+from loader.types import registry, schema
+from loader.types.column import Column
 
 _WIDE = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _TEXT_OF_EBCDIC = re.compile(r"[\t\n\x85 -~]")
@@ -135,24 +135,33 @@ def check_familiar(columns: Sequence[Column], replaced: Sequence[str], dialect: 
         )
 
 
-def with_values(blocks: Iterable[Block], dialect: Dialect) -> Iterator[Block]:
-    """Yield the blocks of a text, and refuse it at its end if its rows have nothing in them.
+def with_values(blocks: Iterator[Block], dialect: Dialect) -> Iterator[Block]:
+    """Return the blocks of a text, which is refused at its end if its rows have nothing in them.
 
     As rows of NULLs these would take the place of a published table. An empty cell in quotes is a
     text, and not nothing.
 
+    Args:
+        blocks: Of the whole text.
+        dialect: Its delimiter.
+
     Raises:
-        NoRows: There are rows of delimiters and spaces alone.
+        NoRows: By the iterator: there are rows of delimiters and spaces alone.
     """
+    return itertools.chain(_up_to_a_value(blocks, dialect), blocks)
+
+
+def _up_to_a_value(blocks: Iterator[Block], dialect: Dialect) -> Iterator[Block]:
+    """Yield blocks up to the first that has a value."""
     nothing = f"{dialect.delimiter}\r\n \t".encode()
-    first_row, rows, is_blank = 0, 0, True
+    first_row = rows = 0
     for block in blocks:
-        if is_blank:
-            first_row = first_row or block.row_number(0)
-            rows += block.rows
-            is_blank = not block.data.translate(None, nothing)
         yield block
-    if rows and is_blank:
+        if block.data.translate(None, nothing):
+            return
+        first_row = first_row or block.row_number(0)
+        rows += block.rows
+    if rows:
         raise NoRows(
             f"nothing is in the rows below the header ({rows:,}) but delimiters and spaces",
             row=first_row,
@@ -383,7 +392,7 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
         )
     cells = [cell for cell in rowless.headers if cell.strip()]
     columns = schema.infer(cells, [pa.array([cell], pa.string()) for cell in cells], None)
-    if all(column.type != "text" for column in columns):
+    if all(column.type != registry.TEXT for column in columns):
         raise NoRows(
             "the file has one row, and it looks like data",
             row=row,

@@ -1,6 +1,7 @@
-"""One reading of the source: blocks -> verified rows, counted and the bad ones set aside.
+"""One reading of the source: blocks -> verified blocks, counted and the bad rows set aside.
 
-Holds one block for each thread that asks.
+In: blocks, from several threads at a time. Out: the same with their rows verified. Holds one block
+for each thread that asks.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import pyarrow as pa
 
 from loader.formats.csv import table
 from loader.formats.csv.blocks import Block
+from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.quoting import Offsets
 from loader.scan.matcher import Matcher
 from loader.scan.reading import Reading
 from loader.scan.rejects import Rejects
-from loader.types.schema import Column
-from loader.types.verdict import Verdict
+from loader.types.column import Column
+from loader.types.verification import Verification
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,21 @@ class Verified:
         block: As it was read.
         rows: Those of its rows that the table shall have; None if these are all its records, as
             they are written there.
+        dialect: How its cells are cut.
+        width: How many columns it has.
     """
 
     block: Block
     rows: Rows | None
+    dialect: Dialect
+    width: int
+
+    def parse(self) -> Rows:
+        """Return the rows as cells; those of a block in order are cut only now."""
+        if self.rows is not None:
+            return self.rows
+        parsed = table.parse(self.block, self.dialect, self.width)
+        return Rows(parsed.ids, parsed.cells)
 
 
 class Scan:
@@ -62,7 +75,7 @@ class Scan:
     def __init__(
         self,
         reading: Reading,
-        verdict: Verdict,
+        verification: Verification,
         rejects: Rejects,
         advance: Callable[[int], None],
     ) -> None:
@@ -71,8 +84,8 @@ class Scan:
         self.rows_verified = 0
         self.rows_repaired = 0
         self.blank_lines = 0
-        self._verdict = verdict
-        self._matcher = Matcher(verdict.columns, reading.dialect, reading.missing)
+        self._verification = verification
+        self._matcher = Matcher(verification.columns, reading.dialect, reading.missing)
         self._rejects = rejects
         self._advance = advance
         self._lock = threading.Lock()
@@ -80,7 +93,7 @@ class Scan:
     @property
     def columns(self) -> Sequence[Column]:
         """The columns, as far as the rows seen allow them."""
-        return self._verdict.columns
+        return self._verification.columns
 
     def blocks(self) -> Iterator[Block]:
         """Yield the source's blocks, counting them; in one thread."""
@@ -91,37 +104,38 @@ class Scan:
             self._advance(self.rows_read)
 
     def verify(self, block: Block) -> Verified | None:
-        """Return a block's rows, without taking a block apart that is in order.
+        """Return a block with its rows verified, which is not taken apart if it is in order.
 
         Args:
             block: Whole records.
 
         Returns:
             None once a column was widened.
-        """
-        if not self._matcher.matches(block):
-            rows = self.convert(block)
-            return None if rows is None else Verified(block, rows)
-        self._rejects.add(block.number, [])
-        self._count(rows=block.rows, repaired=0)
-        # A block that fits the narrower types has nothing to add to a verdict.
-        return None if self._verdict.widened else Verified(block, None)
 
-    def convert(self, block: Block) -> Rows | None:
-        """Return a block's rows, cell by cell; None once a column was widened."""
-        rows = table.parse(
+        Raises:
+            ValueDoesNotFit: A value that its declared type cannot hold.
+            TooManyBadRows, RejectsNotWritten: See ``rejects``.
+        """
+        dialect, width = self.reading.dialect, len(self.columns)
+        if self._matcher.matches(block):
+            self._rejects.add(block.number, [])
+            self._count(rows=block.rows, repaired=0)
+            # A block that fits the narrower types widens none.
+            is_of_use = not self._verification.widened
+            return Verified(block, None, dialect, width) if is_of_use else None
+        parsed = table.parse(
             block,
-            self.reading.dialect,
-            len(self._verdict.columns),
+            dialect,
+            width,
             encoding=self.reading.text.encoding,
             most_rejects=self._rejects.limit,
         )
-        self._rejects.add(block.number, rows.rejects)
-        converted = self._verdict.convert(rows)
-        if converted is None:
+        self._rejects.add(block.number, parsed.rejects)
+        cells = self._verification.verify(parsed)
+        if cells is None:
             return None
-        self._count(rows=len(rows.positions), repaired=rows.repaired)
-        return Rows(rows.ids, converted)
+        self._count(rows=len(parsed.positions), repaired=parsed.repaired)
+        return Verified(block, Rows(parsed.ids, cells), dialect, width)
 
     def _count(self, rows: int, repaired: int) -> None:
         with self._lock:

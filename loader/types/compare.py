@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from loader.errors import SchemaDiffers
-from loader.types import datatypes
-
-# What they make of a value cannot be compared with it: $1.24 of 1.239.
-_ROUNDS = ("money", "interval")
+from loader.types import registry
+from loader.types.column import Column
 
 
 def check_columns(
-    have: Sequence[tuple[str, str]],
-    columns: Sequence[tuple[str, str]],
-    computed: Collection[str] = (),
+    have: Sequence[Column], columns: Sequence[Column], computed: Collection[str] = ()
 ) -> None:
     """Refuse a file whose columns are not those of the live table; their order does not matter.
 
@@ -29,18 +25,20 @@ def check_columns(
     Raises:
         SchemaDiffers: Names every column that is missing, new or of another type.
     """
-    have = [(name, kind) for name, kind in have if name not in computed]
-    known, given = dict(have), dict(columns)
-    differences = [f"{name!r} is missing" for name, _ in have if name not in given]
+    known = {column.name: column.type for column in have if column.name not in computed}
+    given = {column.name: column.type for column in columns}
+    differences = [f"{name!r} is missing" for name in known if name not in given]
     differences += [
-        f"{name!r} is new" for name, _ in columns if name not in known and name not in computed
+        f"{name!r} is new" for name in given if name not in known and name not in computed
     ]
-    differences += [f"{name!r} is computed by the table" for name, _ in columns if name in computed]
-    differences += [f"{name!r} is {kind}, which rounds" for name, kind in have if kind in _ROUNDS]
+    differences += [f"{name!r} is computed by the table" for name in given if name in computed]
+    differences += [
+        f"{name!r} is {kind}, which rounds" for name, kind in known.items() if registry.rounds(kind)
+    ]
     differences += [
         f"{name!r} is {given[name]}, not {kind}"
-        for name, kind in have
-        if name in given and given[name] != datatypes.verified_as(kind)
+        for name, kind in known.items()
+        if name in given and given[name] != registry.verified_as(kind)
     ]
     if differences:
         raise SchemaDiffers(

@@ -1,9 +1,10 @@
-"""What frictionless would take too long for in a row's cells -> found here, in linear time.
+"""A schema's constraints that frictionless would check too slowly -> checked in linear time.
 
-A schema's patterns are taken out of what frictionless is given and checked here, a block of rows
-at a time; what they do not match is reported as frictionless does. It reads no number, date and
-the like that is longer than any can be. Holds what was found in the rows that frictionless has
-not come to yet.
+In: rows of cells, and a schema. Out: the rows and the schema for frictionless, and the cells that
+do not match their pattern. A schema's patterns are taken out of what frictionless is given and
+checked here, a block of rows at a time; what they do not match is reported as frictionless does.
+frictionless reads no number, date and the like that is longer than any can be. Holds what was
+found in the rows that frictionless has not come to yet.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from frictionless.errors import ConstraintError
 from frictionless.exception import FrictionlessException
 
 from loader.errors import UsageError, shorten
-from loader.types import convert, forms
+from loader.types import convert, field_formats
 from loader.types.patterns import Pattern
 
 _MOST_CHARACTERS = 1000
@@ -79,9 +80,9 @@ class Constraints:
     def __init__(self, descriptor: Mapping[str, Any]) -> None:
         given = copy.deepcopy(dict(descriptor))
         self._readers = {
-            index: convert.reader_of(Field.from_descriptor(dict(field)))
+            index: convert.reader_of(Field.from_descriptor(dict(field)).to_descriptor())
             for index, field in enumerate(descriptor["fields"])
-            if field.get("type") in _READ and forms.is_own(field)
+            if field.get("type") in _READ and field_formats.has_own_format(field)
         }
         patterns = [_take_patterns(field) for field in given["fields"]]
         self._not_bare = [i for i, field in enumerate(given["fields"]) if _take_not_bare(field)]
@@ -146,7 +147,7 @@ class _Unread:
 
 
 class _NotBare(str):
-    """A number's cell: it is read without what stands around the number, and told with it."""
+    """A number's cell: it is read without what stands around the number, and reported with it."""
 
     _text: str
 
@@ -242,7 +243,7 @@ def _take_not_bare(field: dict[str, Any]) -> bool:
             constraints[name] = convert.bare_number(given)
         elif isinstance(given, list):
             constraints[name] = [
-                convert.bare_number(one) if isinstance(one, str) else one for one in given
+                convert.bare_number(value) if isinstance(value, str) else value for value in given
             ]
     return True
 

@@ -38,7 +38,7 @@ def from_json(text: str, shown: str) -> Any:  # noqa: ANN401
 
 
 def check_levels(value: object, shown: str) -> None:
-    """See whether a value is not nested too deep.
+    """Check that a value is not nested too deep.
 
     Raises:
         UsageError: It is.

@@ -3,6 +3,9 @@ r"""A schema's ``pattern`` -> which cells it does not match, in time linear in t
 Patterns come from publishers, and Python's ``re`` may need for ever for one like ``(x+x+)+y``. RE2
 never does, and refuses what it cannot match so: back references and looking around. What it
 writes otherwise than Python is translated: there ``\d``, ``\w`` and ``\s`` know all alphabets.
+
+In: a pattern, and cells. Out: the indices of the cells that do not match. Holds the cells once
+more.
 """
 
 from __future__ import annotations

@@ -1,160 +1,51 @@
 """Header and sample -> Columns, by frictionless; and back to a frictionless Schema.
 
-A declared type is the publisher's word. An inferred one is a guess from the sample, held until
-a value does not fit it; then the column widens:
-
-    bigint -> numeric -> text        date -> timestamp -> text        all others -> text
+In: the header's cells, the first rows, and the declared schema. Out: columns. A declared type is
+the publisher's word. An inferred one is a guess from the sample, held until a value does not fit
+it (``widening``). Holds the distinct values of the sample.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
-from frictionless import Detector, Field, Schema
+from frictionless import Detector, Schema
 from frictionless.exception import FrictionlessException
 
 from loader.errors import UsageError
-from loader.types import convert, forms, plugins
+from loader.types import convert, field_formats, plugins, registry
+from loader.types.column import Column
 from loader.types.descriptor import check_levels
+from loader.types.names import name_columns
 
-_MAX_NAME_BYTES = 63
-# What SQLAlchemy takes for a parameter in CKAN's queries.
-_PARAMETER = re.compile(r"(?<![:\w$\\]):(?=[\w$])")
-# For SQLAlchemy an escaped colon; for CKAN 2.11 a quote that begins a second statement.
-_ESCAPE = re.compile(r"\\(?=[:'])")
-_BEGIN = re.compile(r"^(?:[\s_]|:(?=[\w$]))+")
-# Every table of Postgres has these already.
-_SYSTEM_COLUMNS = {"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
 _SAMPLED_VALUES = 100  # distinct ones of each column; every row is checked afterwards
 _SAMPLED_CELLS = 20_000  # frictionless takes 25 us a cell: a table of 1,000 columns has fewer rows
-_POSTGRES = {
-    "integer": "bigint",
-    "number": "numeric",
-    "boolean": "boolean",
-    "date": "date",
-    "datetime": "timestamp",
-    "time": "time",
-    "object": "json",
-    "array": "json",
-}
-_WIDER = {"bigint": "numeric", "date": "timestamp"}
-_FRICTIONLESS = {
-    "bigint": "integer",
-    "numeric": "number",
-    "timestamp": "datetime",
-    "timestamptz": "datetime",
-    "text": "string",
-}
-_DECLARED_AS = _FRICTIONLESS | {"json": "object"}
-# Properties that give a field's values a form of their own.
-_FORMS = ("decimalChar", "groupChar", "bareNumber", "trueValues", "falseValues")
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column of the table.
+class Declared:
+    """A declared Table Schema, as far as a load needs it.
 
     Attributes:
-        name: Its name in the table.
-        header: The header's cell as written.
-        type: Its Postgres type.
-        inferred_as: The frictionless type guessed from the sample; None when declared.
-        field: The declared field; None when inferred.
-        widened_from: The Postgres type it had before a value did not fit.
+        fields: The descriptor of each field, by its name.
+        missing: The ``missingValues``.
     """
 
-    name: str
-    header: str
-    type: str
-    inferred_as: str | None = None
-    field: Field | None = None
-    widened_from: str | None = None
+    fields: Mapping[str, Mapping[str, Any]]
+    missing: Sequence[str]
 
-    @property
-    def kind(self) -> str:
-        """What its values must be: a declared integer stays one, also if stored as numeric."""
-        is_integer = self.field is not None and self.field.type == "integer"
-        return "integer" if is_integer and self.type == "numeric" else self.type
-
-    @property
-    def label(self) -> str:
-        """Its header where the name had to be another one, else nothing."""
-        return self.header if self.header.strip() not in ("", self.name) else ""
-
-    @property
-    def has_own_form(self) -> bool:
-        """Whether its values are written otherwise than Postgres and frictionless do."""
-        if self.field is None or self.type in ("text", "json"):
-            return False
-        descriptor = self.field.to_descriptor()
-        # A declared boolean may be 1 and 0 too.
-        return (
-            self.type == "boolean"
-            or descriptor.get("format", "default") != "default"
-            or any(form in descriptor for form in _FORMS)
-        )
+    def names_all(self, headers: Sequence[str]) -> bool:
+        """Tell whether each column has a field, by the header's cell or by the table's name."""
+        pairs = zip(headers, name_columns(headers), strict=True)
+        return all(header in self.fields or name in self.fields for header, name in pairs)
 
 
-def name_columns(headers: Sequence[str]) -> list[str]:
-    """Return valid, unique names, changed only as far as CKAN and Postgres need it.
-
-    CKAN refuses leading underscores, double quotes, surrounding space and what cannot be seen, and
-    fails to search a table with a column whose name has a colon where SQLAlchemy sees a parameter,
-    or a backslash before a colon or a quote; Postgres cuts names at 63 bytes.
-    """
-    names: dict[str, None] = {}
-    taken = set(headers) | _SYSTEM_COLUMNS
-    numbers: dict[str, int] = {}
-    for position, header in enumerate(headers, start=1):
-        name = _valid_name(header) or f"column_{position}"
-        if name != header or name in names or name in _SYSTEM_COLUMNS:
-            name = _free_name(name, taken, numbers)
-            taken.add(name)
-        names[name] = None
-    return list(names)
-
-
-def _valid_name(header: str) -> str:
-    spaced = re.sub(r"[\t-\r]", " ", header.replace('"', "'"))
-    seen = "".join(letter for letter in spaced if not unicodedata.category(letter).startswith("C"))
-    return _cut(_readable(seen), _MAX_NAME_BYTES)
-
-
-def _readable(name: str) -> str:
-    """Return the name without what CKAN or SQLAlchemy would misread."""
-    return _PARAMETER.sub("_", _BEGIN.sub("", _ESCAPE.sub("_", name)))
-
-
-def _free_name(name: str, taken: set[str], numbers: dict[str, int]) -> str:
-    """Return the name, or with the first number that makes it free.
-
-    Args:
-        name: Valid.
-        taken: What is not free.
-        numbers: The last one tried for each name, below which none is free: a thousand equal
-            headers take a thousand tries, not half a million.
-    """
-    free, number = name, numbers.get(name, 1)
-    while free in taken:
-        number += 1
-        suffix = f"_{number}"
-        free = _readable(_cut(name, _MAX_NAME_BYTES - len(suffix)) + suffix)
-    numbers[name] = number
-    return free
-
-
-def _cut(name: str, length: int) -> str:
-    return name.encode()[:length].decode(errors="ignore").rstrip()
-
-
-def read_descriptor(descriptor: Mapping[str, object] | None) -> Schema | None:
-    """Return a declared frictionless Schema.
+def read_descriptor(descriptor: Mapping[str, object] | None) -> Declared | None:
+    """Return what a frictionless Schema descriptor declares.
 
     Raises:
         UsageError: The descriptor is not a valid Table Schema, or leaves open what a value is.
@@ -173,8 +64,9 @@ def read_descriptor(descriptor: Mapping[str, object] | None) -> Schema | None:
             hint="https://specs.frictionlessdata.io/table-schema/",
         ) from error
     for field in schema.fields:
-        forms.require_determined(field, schema.missing_values)
-    return schema
+        field_formats.require_determined(field, schema.missing_values)
+    fields = {field.name: field.to_descriptor() for field in schema.fields}
+    return Declared(fields, schema.missing_values)
 
 
 def _check_fields(fields: object) -> None:
@@ -193,7 +85,7 @@ def _check_number_forms(field: Mapping[str, Any]) -> None:
     """Refuse what would change a number without a word: ``-`` as groupChar makes 5 of -5."""
     for form in ("decimalChar", "groupChar"):
         value = field.get(form, "")
-        if any(one.isalnum() or one in "+-" for one in value):
+        if any(sign.isalnum() or sign in "+-" for sign in value):
             raise UsageError(
                 f"the schema's {form} {value!r} is a part of numbers themselves",
                 hint="give what stands between digits, such as a comma, a full stop or a space",
@@ -208,7 +100,7 @@ def _check_number_forms(field: Mapping[str, Any]) -> None:
 def infer(
     headers: Sequence[str],
     sample: Sequence[pa.StringArray],
-    declared: Schema | None,
+    declared: Declared | None,
     types: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Column]:
     """Return the columns: declared where the schema says so, guessed for the rest.
@@ -232,47 +124,40 @@ def infer(
     for name, header, cells in zip(names, headers, sample, strict=True):
         field = fields.get(name)
         if name in types:
-            columns.append(
-                Column(name, header, types[name], field=_of_type(name, field, types[name]))
-            )
-            continue
-        kind = field.type if field else guessed[name]
-        column = Column(
-            name,
-            header,
-            _initial_type(kind, cells),
-            inferred_as=None if field else kind,
-            field=field,
-        )
+            column = Column(name, types[name], header, declared=_of_type(name, field, types[name]))
+        else:
+            kind = field["type"] if field else guessed[name]
+            inferred_as = None if field else kind
+            column = Column(name, _initial_type(kind, cells), header, inferred_as, field)
         columns.append(column)
     return columns
 
 
-def _of_type(name: str, field: Field | None, postgres: str) -> Field:
+def _of_type(name: str, field: Mapping[str, Any] | None, postgres: str) -> Mapping[str, Any]:
     """Return a field of the Postgres type; it keeps its own form if it was of that type before."""
-    kind = _DECLARED_AS.get(postgres, postgres)
-    if field is not None and field.type == kind:
+    kind = next(iter(registry.type_named(postgres).frictionless), "any")
+    if field is not None and field["type"] == kind:
         return field
-    return Field.from_descriptor({"name": name, "type": kind})
+    return {"name": name, "type": kind}
 
 
 def _declared_fields(
-    headers: Sequence[str], names: Sequence[str], declared: Schema | None
-) -> dict[str, Field]:
+    headers: Sequence[str], names: Sequence[str], declared: Declared | None
+) -> dict[str, Mapping[str, Any]]:
     by_name = dict(zip(headers, names, strict=True)) | {name: name for name in names}
-    fields: dict[str, Field] = {}
-    for field in declared.fields if declared else ():
-        if field.name not in by_name:
+    fields: dict[str, Mapping[str, Any]] = {}
+    for name, field in declared.fields.items() if declared else ():
+        if name not in by_name:
             raise UsageError(
-                f"the schema declares the field {field.name!r}, which the file does not have",
+                f"the schema declares the field {name!r}, which the file does not have",
                 hint=f"the file has: {', '.join(headers[:20])}",
             )
-        fields[by_name[field.name]] = field
+        fields[by_name[name]] = field
     return fields
 
 
-def _without_missing(cells: pa.StringArray, declared: Schema | None) -> pa.StringArray:
-    missing = pa.array(declared.missing_values if declared else [""], pa.string())
+def _without_missing(cells: pa.StringArray, declared: Declared | None) -> pa.StringArray:
+    missing = pa.array(declared.missing if declared else [""], pa.string())
     return convert.missing_to_null(cells, missing)
 
 
@@ -286,55 +171,27 @@ def _guess(names: Sequence[str], sample: Sequence[pa.StringArray]) -> dict[str, 
     return {name: field.type for name, field in zip(names, schema.fields, strict=True)}
 
 
-def _initial_type(kind: str, cells: pa.StringArray) -> str:
+def _initial_type(frictionless: str, cells: pa.StringArray) -> str:
+    """Return the type that a type of frictionless is stored as; the sample decides of several."""
+    first, *others = registry.types_of(frictionless) or [registry.type_named(registry.TEXT)]
     cells = convert.empty_to_null(cells)
-    if kind == "datetime" and cells.null_count < len(cells) and convert.fits(cells, "timestamptz"):
-        return "timestamptz"
-    return _POSTGRES.get(kind, "text")
-
-
-def before(began: Column, now: Column) -> str:
-    """Return the widest type, on the way from one to the other, that was not wide enough."""
-    kind = began.type
-    while (wider := _WIDER.get(kind, "text")) != now.type and wider != "text":
-        kind = wider
-    return kind
-
-
-def settle(column: Column, cells: pa.StringArray) -> Column:
-    """Return the column with the narrowest type, from its own on, that all cells fit."""
-    kind = column.type
-    while not convert.fits(cells, kind):
-        kind = _WIDER.get(kind, "text")
-    return widen(column, kind)
-
-
-def widen(column: Column, kind: str) -> Column:
-    """Return the column with another type, remembering the one it began with."""
-    if kind == column.type:
-        return column
-    return replace(column, type=kind, widened_from=column.widened_from or column.type)
-
-
-def as_text(column: Column) -> Column:
-    """Return the column as text, which holds everything."""
-    return widen(column, "text")
-
-
-def _frictionless_type(column: Column) -> str:
-    if column.type == "json":
-        return column.inferred_as or "any"
-    return _FRICTIONLESS.get(column.type, column.type)
+    if cells.null_count < len(cells):
+        return next((row.name for row in others if row.check.fits(cells)), first.name)
+    return first.name
 
 
 def describe(columns: Iterable[Column]) -> dict[str, object]:
     """Return the frictionless Schema descriptor of the table."""
-    return {
-        "fields": [
-            column.field.to_descriptor() | {"name": column.name}
-            if column.field
-            else {"name": column.name, "type": _frictionless_type(column)}
-            | ({"title": column.header} if column.header != column.name else {})
-            for column in columns
-        ]
-    }
+    return {"fields": [_described(column) for column in columns]}
+
+
+def _described(column: Column) -> dict[str, object]:
+    if column.declared:
+        return {**column.declared, "name": column.name}
+    title = {"title": column.header} if column.header != column.name else {}
+    return {"name": column.name, "type": _frictionless_type(column), **title}
+
+
+def _frictionless_type(column: Column) -> str:
+    names = registry.type_named(column.type).frictionless
+    return names[0] if len(names) == 1 else column.inferred_as or "any"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -35,11 +35,16 @@ from loader.errors import (
     SourceUnreachable,
     UsageError,
 )
+from loader.types.column import Column
 
 IMPATIENT = CkanSettings(retries=3, backoff_s=0.05, max_backoff_s=0.2)
 SMALL = BatchSettings(rows=10, settle_s=1.0)
-PEOPLE = [("name", "text", ""), ("height", "numeric", "Height (cm)")]
+PEOPLE = [Column("name", "text"), Column("height", "numeric", "Height (cm)")]
 OLD = [("Ada", "165"), ("Alan", "171.5")]
+
+
+def names_and_types(columns: Sequence[Column]) -> set[tuple[str, str]]:
+    return {(column.name, column.type) for column in columns}
 
 
 def connect(portal: Portal, settings: CkanSettings = IMPATIENT) -> Ckan:
@@ -104,18 +109,18 @@ def test_values_of_every_type_come_out_as_they_went_in(portal: Portal):
     padded = [values + [None] * (depth - len(values)) for values in VALUES.values()]
     given = list(zip(*padded, strict=True))
     resource_id = new(portal)
-    columns = [(f"a {kind}", kind, "") for kind in VALUES]
+    columns = [Column(f"a {kind}", kind) for kind in VALUES]
     sent = batches.replace(connect(portal), resource_id, columns, given)
     assert rows(portal, resource_id) == given
     assert (sent.rows, sent.warnings) == (depth, [])
     table = connect(portal).table(resource_id)
-    assert [(field.id, field.type, "") for field in table.fields] == columns
+    assert list(table.columns) == columns
 
 
 def test_columns_may_have_any_name(portal: Portal):
     names = ["a:b", "100% (x)", "%s", "Größe", "select", "it's", "a\\b", "A", "a", "{}"]
     resource_id = new(portal)
-    columns = [(name, "text", "") for name in names]
+    columns = [Column(name, "text") for name in names]
     batches.replace(connect(portal), resource_id, columns, [names])
     (record,) = portal.search(resource_id)["records"]
     assert record == {"_id": 1, **dict(zip(names, names, strict=True))}
@@ -275,7 +280,7 @@ def dictionary(portal: Portal, resource_id: str) -> Iterator[None]:
     )
     yield
     table = connect(portal).table(resource_id)
-    assert {field.id: field.info for field in table.fields}["height"] == info
+    assert {column.name: column.info for column in table.columns}["height"] == info
     assert table.aliases == (alias,)
     assert portal.search(alias)["total"] == len(rows(portal, resource_id))
 
@@ -297,8 +302,8 @@ def test_a_table_with_the_same_columns_keeps_all_it_has(portal: Portal, loaded: 
 
 # name: columns that the table does not have, or not so
 CHANGES = {
-    "a new column": [*PEOPLE, ("born", "date", "Born on")],
-    "another type": [("name", "text", ""), ("height", "text", "")],
+    "a new column": [*PEOPLE, Column("born", "date", "Born on")],
+    "another type": [Column("name", "text"), Column("height", "text")],
     "another order": PEOPLE[::-1],
     "a column gone": PEOPLE[1:],
 }
@@ -321,8 +326,8 @@ def test_a_table_with_other_columns_keeps_its_dictionary(portal: Portal, loaded:
     sent = batches.replace(connect(portal), loaded, columns, given)
     assert rows(portal, loaded) == given
     table = connect(portal).table(loaded)
-    assert {field.id: field.info for field in table.fields}["height"] == info
-    assert {(field.id, field.type) for field in table.fields} == {one[:2] for one in columns}
+    assert {column.name: column.info for column in table.columns}["height"] == info
+    assert names_and_types(table.columns) == names_and_types(columns)
     told = LOST.get(change)
     assert bool(sent.warnings) == bool(told)
     assert all(warning.startswith(told) for warning in sent.warnings)
@@ -332,7 +337,7 @@ def test_a_column_that_stays_keeps_all_that_is_on_it(portal: Portal, loaded: str
     comment = ' {"_info":{"label":"Name"},"other":{"a":1}}'
     sql(portal, f"COMMENT ON COLUMN \"{loaded}\".name IS '{comment}'")
     sql(portal, f'CREATE INDEX "of-{loaded}" ON "{loaded}" (name)')
-    columns = [("height", "text", ""), ("born", "date", ""), ("name", "text", "")]
+    columns = [Column("height", "text"), Column("born", "date"), Column("name", "text")]
     batches.replace(connect(portal), loaded, columns, [("tall", "2000-01-01", "Ada")])
     assert f"of-{loaded}" in [row[0] for row in indexes(portal, loaded)]
     [(comment,)] = sql(portal, "SELECT col_description(to_regclass(quote_ident(%s)), 3)", loaded)
@@ -342,27 +347,27 @@ def test_a_column_that_stays_keeps_all_that_is_on_it(portal: Portal, loaded: str
 
 
 def test_a_table_may_lose_all_its_columns(portal: Portal, loaded: str):
-    columns = [("name", "bigint", ""), ("height", "text", "")]
+    columns = [Column("name", "bigint"), Column("height", "text")]
     sent = batches.replace(connect(portal), loaded, columns, [("1", "tall")])
     assert "name, height" in sent.warnings[0]
     table = connect(portal).table(loaded)
-    assert [(field.id, field.type) for field in table.fields] == [
+    assert [(column.name, column.type) for column in table.columns] == [
         ("name", "bigint"),
         ("height", "text"),
     ]
-    assert table.fields[1].info == {"label": "Height (cm)"}
+    assert table.columns[1].info == {"label": "Height (cm)"}
     assert portal.search(loaded, q="tall")["total"] == 1
 
 
 def test_a_change_of_columns_that_breaks_off_leaves_the_dictionary(portal_212, loaded_212):
-    before = connect(portal_212).table(loaded_212).fields
+    before = connect(portal_212).table(loaded_212).columns
     # The second call would give the column its new type.
     with Unsteady(portal_212.url, {"datastore_create": [None, refused(413)]}) as proxy:
         ckan = Ckan(proxy.url, portal_212.token, IMPATIENT)
         with pytest.raises(CkanRefused) as caught:
             batches.replace(ckan, loaded_212, CHANGES["another type"], [("Ada", "tall")])
     assert rows(portal_212, loaded_212) == []
-    assert connect(portal_212).table(loaded_212).fields == before
+    assert connect(portal_212).table(loaded_212).columns == before
     assert "the table is empty" in caught.value.hint
 
 
@@ -389,15 +394,15 @@ def test_a_view_is_never_made_anew(portal: Portal, loaded: str, definition: str)
     assert sent.warnings == [f"{view}: without the new columns"]
     had = rows(portal, loaded)
     with pytest.raises(DependentObjects, match=view):
-        batches.replace(connect(portal), loaded, [("name", "text", "")], [("Ada",)])
+        batches.replace(connect(portal), loaded, [Column("name", "text")], [("Ada",)])
     assert rows(portal, loaded) == had
     assert sql(portal, "SELECT pg_get_viewdef(%s::regclass)", view) == [(before,)]
 
 
 def test_original_headers_become_labels_where_there_are_none(portal: Portal, loaded: str):
-    columns = [("name", "text", "Full name"), ("height", "numeric", "Another label")]
+    columns = [Column("name", "text", "Full name"), Column("height", "numeric", "Another label")]
     batches.replace(connect(portal), loaded, columns, OLD)
-    infos = [field.info for field in connect(portal).table(loaded).fields]
+    infos = [column.info for column in connect(portal).table(loaded).columns]
     assert infos == [{"label": "Full name"}, {"label": "Height (cm)"}]
     assert shown(portal, loaded) == (False, "")
 
@@ -536,10 +541,10 @@ def test_what_is_refused_before_the_old_rows_are_gone_changes_nothing(
 
 
 def test_columns_that_ckan_refuses_leave_the_dictionary(portal: Portal, loaded: str):
-    before = connect(portal).table(loaded).fields
+    before = connect(portal).table(loaded).columns
     with pytest.raises(CkanRefused, match="no_such_type") as caught:
-        batches.replace(connect(portal), loaded, [("a", "no_such_type", "")], [["x"]])
-    assert connect(portal).table(loaded).fields == before
+        batches.replace(connect(portal), loaded, [Column("a", "no_such_type")], [["x"]])
+    assert connect(portal).table(loaded).columns == before
     assert rows(portal, loaded) == []
     assert "the table is empty" in caught.value.hint
     assert shown(portal, loaded)[0] is False

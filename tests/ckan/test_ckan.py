@@ -15,8 +15,8 @@ from loader.ckan import batches
 from loader.ckan import client as module
 from loader.ckan.client import Ckan
 from loader.ckan.settings import CkanSettings
-from loader.ckan.tables import Field
 from loader.errors import CkanForbidden, CkanNotFound, CkanRefused
+from loader.types.column import Column
 
 CSV = b"name,height\nAda,165\n"
 FIELDS = [{"id": "name", "type": "text"}, {"id": "height", "type": "numeric"}]
@@ -99,8 +99,8 @@ def test_a_table_is_told_in_the_types_of_sql(portal: Portal):
     table = connect(portal).table(resource_id)
     assert table.rows == 2
     assert table.aliases == (alias,)
-    assert table.fields[0] == Field("a text", "text", info)
-    assert [field.type for field in table.fields] == [
+    assert table.columns[0] == Column("a text", "text", info=info)
+    assert [column.type for column in table.columns] == [
         "text",
         "bigint",
         "numeric",
@@ -242,7 +242,7 @@ def test_calls_are_repeated_while_a_portal_restarts(portal_212: Portal):
 def test_a_json_column_is_the_same_as_one_that_was_copied(portal: Portal):
     values = ['{"b": 1,  "a": [15.30, null]}', '"é"', "1.50"]
     sent, made = (portal.new_resource()["id"] for _ in range(2))
-    batches.replace(connect(portal), sent, [("json", "json", "")], [[value] for value in values])
+    batches.replace(connect(portal), sent, [Column("json", "json")], [[value] for value in values])
     create(portal, made, fields=[{"id": "json", "type": "JSON"}])
     statement = f'COPY "{made}" (json) FROM STDIN'
     with (

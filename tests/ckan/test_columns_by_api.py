@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,14 @@ from portal import Portal
 
 from loader import Options, pipeline
 from loader.errors import ColumnsRefused
+from loader.types.column import Column
 
 OLD = "id,amount\n1,10\n2,20\n"
 HAD = [("id", "bigint"), ("amount", "bigint")]
+
+
+def named(columns: Sequence[Column]) -> list[tuple[str, str]]:
+    return [(column.name, column.type) for column in columns]
 
 
 class Asked:
@@ -24,7 +30,7 @@ class Asked:
         self._portal, self._resource_id, self._refuse = portal, resource_id, refuse
 
     def __call__(self, before, after) -> None:
-        self.questions.append((list(before), list(after)))
+        self.questions.append((named(before), named(after)))
         assert self._portal.search(self._resource_id)["total"] == 2
         if self._refuse:
             raise ColumnsRefused("a dashboard needs amount")

@@ -26,6 +26,7 @@ from loader.ckan.settings import BatchSettings
 from loader.cli import commands as cli
 from loader.copy import database, gone, locks, relation, resource_lock, shadow
 from loader.pipeline import register
+from loader.types.column import Column
 
 OLD = "tree,height\nLinde,12\nEiche,20\n"
 NEW = "tree,height\n" + "Ulme,7\n" * 40
@@ -662,7 +663,7 @@ def test_a_cleanup_stops_when_ckan_goes_away_and_says_what_it_did(
     lost.sort()
     with closing(database.connect(portal.datastore_url, "test")) as connection:
         names = relation.name("killed")
-        shadow.create(relation.Relation(connection, names), [("a", "text")], None)
+        shadow.create(relation.Relation(connection, names), [Column("a", "text")], None)
     asked: list[str] = []
 
     def away_after_the_first(handler: Any, call: Call) -> None:

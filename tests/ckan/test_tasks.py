@@ -32,6 +32,7 @@ from loader.factory.connections import NoConnection
 from loader.factory.failed import last_failed
 from loader.factory.run import ERROR, REPORT, Run, Settings
 from loader.net.limits import Limits
+from loader.types.column import Column
 
 STEPS = ("prepare", "convert", "load", "register")
 CSV = "id,name,when\n1,Straße,2020-02-29\n2,,1999-01-01\n3,x y,2001-01-01\n"
@@ -1285,7 +1286,7 @@ def killed(portal: Portal) -> str:
     """Return the table that a killed load has left."""
     names = relation.name("killed")
     with closing(database.connect(portal.datastore_url, "test")) as connection:
-        shadow.create(relation.Relation(connection, names), [("a", "text")], None)
+        shadow.create(relation.Relation(connection, names), [Column("a", "text")], None)
     return names.shadow
 
 

@@ -18,6 +18,7 @@ from loader.copy import live_table, locks, relation, shadow, swap, views
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
 from loader.options import Options
 from loader.pipeline import load
+from loader.types.column import Column
 
 COLUMNS = [("name", "text"), ("height", "bigint")]
 ROWS = [("Elm", 20), ("Fir", 5), ("Yew", 3)]
@@ -537,7 +538,7 @@ def test_a_view_that_cannot_be_is_named_before_the_rows_are_read(
     database_18.execute(make)
     with closing(connections.connect(url_18, "test")) as connection:
         trees = relation.Relation(connection, relation.name("trees"))
-        shadow.create(trees, columns, None)
+        shadow.create(trees, [Column(*column) for column in columns], None)
         with pytest.raises(DependentObjects) as refused:
             views.check(trees)
         assert f"the view v cannot be made over the new columns: {why}" in str(refused.value)

@@ -28,6 +28,7 @@ from loader.cli import commands as cli
 from loader.cli import output
 from loader.copy import relation, shadow
 from loader.options import default_resource_id
+from loader.types.column import Column
 
 ARGV = [sys.executable, "-m", "loader"]
 SECRET = "hunter2"
@@ -662,7 +663,7 @@ def test_the_server_starts_answers_and_stops(data_folder):
 @pytest.fixture
 def orphan(database_18) -> str:
     names = relation.name("killed")
-    shadow.create(relation.Relation(database_18, names), [("a", "text")], None)
+    shadow.create(relation.Relation(database_18, names), [Column("a", "text")], None)
     return names.shadow
 
 
@@ -879,7 +880,7 @@ def test_a_reader_that_is_gone_is_no_fault_and_the_work_is_done(csv, named, data
 def test_cleanup_goes_on_when_its_output_is_lost(named, database_18):
     for resource_id in ("killed", "killed too", "and a third"):
         shadow.create(
-            relation.Relation(database_18, relation.name(resource_id)), [("a", "text")], None
+            relation.Relation(database_18, relation.name(resource_id)), [Column("a", "text")], None
         )
     done = in_shell(("cleanup",), ">/dev/full")
     assert (done.returncode, shadows(database_18)) == (1, [])

@@ -1,5 +1,7 @@
 """Before the columns of a table change, who asked for the load may refuse that."""
 
+from collections.abc import Sequence
+
 import pytest
 from datastore import create, install_ckan, rows_of, shadows
 
@@ -7,9 +9,14 @@ from loader.errors import ColumnsRefused
 from loader.options import Options
 from loader.pipeline import load
 from loader.progress import Silent
+from loader.types.column import Column
 
 OLD = "id,amount\n1,10\n2,20\n"
 HAD = [("id", "bigint"), ("amount", "bigint")]
+
+
+def named(columns: Sequence[Column]) -> list[tuple[str, str]]:
+    return [(column.name, column.type) for column in columns]
 
 
 class Asked:
@@ -21,7 +28,7 @@ class Asked:
         self._refuse, self._look = refuse, look
 
     def __call__(self, before, after) -> None:
-        self.questions.append((list(before), list(after)))
+        self.questions.append((named(before), named(after)))
         self.saw.append(self._look())
         if self._refuse:
             raise ColumnsRefused("a dashboard needs amount", hint="keep it")

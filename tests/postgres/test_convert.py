@@ -15,8 +15,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loader.copy.encode import encode
-from loader.types.convert import empty_to_null, first_misfit, fits, missing_to_null, read
+from loader.types import checks
+from loader.types.convert import convert, empty_to_null, missing_to_null
 
+CHECKS = {
+    "bigint": checks.BIGINT,
+    "integer": checks.INTEGER,
+    "numeric": checks.NUMERIC,
+    "boolean": checks.BOOLEAN,
+    "date": checks.DATE,
+    "time": checks.TIME,
+    "timestamp": checks.TIMESTAMP,
+    "timestamptz": checks.TIMESTAMPTZ,
+    "json": checks.JSON,
+    "text": checks.TEXT,
+}
 NINES = "9" * 18
 MOST = "9223372036854775807"
 NOT_NUMBERS = [
@@ -200,6 +213,10 @@ STORED_AS = {"integer": "numeric"}
 TYPES = [kind for kind in FITS if kind not in ("integer", "text")]
 
 
+def described(field: dict[str, object]) -> dict[str, object]:
+    return Field.from_descriptor({"name": "a"} | field).to_descriptor()
+
+
 def strings(*values: str | None) -> pa.StringArray:
     return pa.array(values, pa.string())
 
@@ -211,20 +228,20 @@ def pairs(table: dict[str, list[str]]) -> list[object]:
 
 @pytest.mark.parametrize(("kind", "value"), pairs(FITS))
 def test_what_comes_back_as_it_is_fits(kind, value):
-    assert fits(strings(value), kind)
-    assert fits(strings(None, value, None, value), kind)
+    assert CHECKS[kind].fits(strings(value))
+    assert CHECKS[kind].fits(strings(None, value, None, value))
 
 
 @pytest.mark.parametrize(("kind", "value"), pairs(DOES_NOT_FIT))
 def test_what_would_be_changed_or_refused_does_not_fit(kind, value):
-    assert not fits(strings(value), kind)
-    assert not fits(strings(FITS[kind][0], None, value, FITS[kind][0]), kind)
+    assert not CHECKS[kind].fits(strings(value))
+    assert not CHECKS[kind].fits(strings(FITS[kind][0], None, value, FITS[kind][0]))
 
 
 @pytest.mark.parametrize("kind", FITS)
 def test_empty_cells_fit_every_type(kind):
-    assert fits(strings(), kind)
-    assert fits(strings(None, None), kind)
+    assert CHECKS[kind].fits(strings())
+    assert CHECKS[kind].fits(strings(None, None))
 
 
 @pytest.mark.parametrize("kind", DOES_NOT_FIT)
@@ -232,12 +249,12 @@ def test_empty_cells_fit_every_type(kind):
 def test_the_first_misfit_is_found(kind, misfits):
     good = FITS[kind][0]
     cells = strings(*("x\ny" if i in misfits else None if i == 4 else good for i in range(7)))
-    assert first_misfit(cells, kind) == misfits[0]
+    assert CHECKS[kind].first_misfit(cells) == misfits[0]
 
 
 def test_part_of_a_column_fits_whatever_the_rest_holds():
     cells = strings("1", "x\ny", None, "2")
-    assert [fits(cells[i : i + 1], "bigint") for i in range(4)] == [True, False, True, True]
+    assert [checks.BIGINT.fits(cells[i : i + 1]) for i in range(4)] == [True, False, True, True]
 
 
 # Against a real Postgres: a value that fits is never refused, and never changed.
@@ -341,8 +358,8 @@ written = {
 @given(data=st.data())
 def test_whatever_fits_comes_back_from_postgres(database, kind, data):
     values = data.draw(st.lists(written[kind], min_size=20, max_size=60))
-    fitting = [value for value in values if fits(strings(value), kind)]
-    assert fits(strings(*values), kind) == (len(fitting) == len(values))
+    fitting = [value for value in values if CHECKS[kind].fits(strings(value))]
+    assert CHECKS[kind].fits(strings(*values)) == (len(fitting) == len(values))
     shown = store(database, kind, fitting)
     assert [(v, s) for v, s in zip(fitting, shown, strict=True) if not same(kind, v, s)] == []
 
@@ -433,15 +450,15 @@ OWN_FORMS = {
 
 @pytest.mark.parametrize(("field", "cells", "given", "lost"), OWN_FORMS.values(), ids=OWN_FORMS)
 def test_a_form_of_its_own_is_read(field, cells, given, lost):
-    values, misfit = read(strings(*cells), Field.from_descriptor({"name": "a"} | field))
+    values, misfit = convert(strings(*cells), described(field))
     assert (values.to_pylist(), misfit) == (given, lost)
 
 
 def test_threads_do_not_lose_each_other_s_zones():
-    field = Field.from_descriptor({"name": "a", "type": "datetime", "format": "any"})
+    field = described({"type": "datetime", "format": "any"})
     texts = [f"2020-01-01 10:{n % 60:02} CEST" for n in range(600)]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda text: read(strings(text), field), texts * 4))
+        found = list(pool.map(lambda text: convert(strings(text), field), texts * 4))
     assert all((values.to_pylist(), misfit) == ([None], 0) for values, misfit in found)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -466,10 +483,10 @@ HUGE += ["9" * 200_000, "1e" + "9" * 1000, "1e" + "9" * 1_000_000, "1" * 1_000_0
 def test_a_huge_number_is_no_value_and_takes_no_memory(form, huge):
     cells = strings("1", huge, "2")
     tracemalloc.start()
-    values, misfit = read(cells, Field.from_descriptor({"name": "a"} | form))
+    values, misfit = convert(cells, described(form))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert misfit == 1 or not fits(values, "numeric")
+    assert misfit == 1 or not checks.NUMERIC.fits(values)
     assert peak < 16 << 20
 
 

@@ -34,6 +34,7 @@ from loader.errors import (
 )
 from loader.options import Options
 from loader.pipeline import load
+from loader.types.column import Column
 
 PASSWORD = "p@ss/wörd:%"
 
@@ -496,7 +497,7 @@ def test_the_lanes_of_a_load_by_a_superuser_are_watched(
         closing(connections.connect(datastore_url, "load")) as connection,
         closing(connections.connect(datastore_url, "lane")) as lane,
     ):
-        shadow.create(relation.Relation(connection, names), [("a", "text")], None)
+        shadow.create(relation.Relation(connection, names), [Column("a", "text")], None)
         statement = lanes.statement(names.shadow, ["a"], ",")
         assert lanes.copy(blocks(), lambda block: [block], [lane], statement, connection) == 3
         as_before = connection.execute("SELECT current_user").fetchone()

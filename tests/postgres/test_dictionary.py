@@ -13,6 +13,7 @@ from loader.copy import dictionary
 from loader.copy.relation import Relation, name
 from loader.options import Options
 from loader.pipeline import load
+from loader.types.column import Column
 
 TREES = name("trees")
 
@@ -82,7 +83,7 @@ def test_columns_have_the_types_of_loads_or_those_of_postgres(database, loader):
     create(database, "trees", ", ".join(f"{column} {kind}" for column, kind in columns))
     database.execute("ALTER TABLE trees ADD gone text; ALTER TABLE trees DROP gone")
     assert dictionary.types(Relation(loader, TREES)) == [
-        (column, kinds[kind]) for column, kind in columns
+        Column(column, kinds[kind]) for column, kind in columns
     ]
 
 

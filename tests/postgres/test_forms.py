@@ -13,7 +13,7 @@ from loader import describe
 from loader.errors import UsageError, ValueDoesNotFit
 from loader.options import Options
 from loader.pipeline import load
-from loader.types.convert import read
+from loader.types.convert import convert
 from loader.types.schema import read_descriptor
 
 BEGIN_1000, BEGIN_1970, END = (
@@ -24,7 +24,8 @@ SINCE_1000, SINCE_1970 = st.datetimes(BEGIN_1000), st.datetimes(BEGIN_1970, END)
 
 def value(text: str, **form) -> str | None:
     """Return what a text is in a form, as Postgres is given it."""
-    values, _ = read(pa.array([text]), Field.from_descriptor({"name": "a"} | form))
+    field = Field.from_descriptor({"name": "a"} | form).to_descriptor()
+    values, _ = convert(pa.array([text]), field)
     return values[0].as_py()
 
 

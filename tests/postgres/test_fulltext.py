@@ -28,6 +28,8 @@ from loader.copy import destination as via_copy
 from loader.copy import fulltext, lexemes, slow_texts, vocabulary
 from loader.formats.csv import blocks
 from loader.pipeline import Options, load
+from loader.types import registry
+from loader.types.column import Column
 
 SCHEMA = {
     "fields": [
@@ -564,12 +566,12 @@ def test_the_column_is_a_plain_one_afterwards(database, datastore_url, varied):
 
 def test_every_part_of_the_expression_is_immutable(database_18, datastore_url_18):
     """Or Postgres refuses the column; all types at once, in both branches."""
-    columns = [(kind, kind) for kind in fulltext._LEXEMES] + [("t", "text"), ("j", "json")]
+    columns = [Column(row.name, row.name) for row in registry.TYPES]
     with closing(connections.connect(datastore_url_18, "test")) as connection:
         config, zone = fulltext.settings(connection)
         for literals in (True, False):
             expression = fulltext.expression(columns, "all", config, zone, literals)
-            listed = ", ".join(f'"{name}" {kind}' for name, kind in columns)
+            listed = ", ".join(f'"{column.name}" {column.type}' for column in columns)
             connection.execute(
                 f"CREATE TABLE made_{literals} ({listed},"
                 f" f tsvector GENERATED ALWAYS AS ({expression}) STORED)"

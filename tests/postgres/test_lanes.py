@@ -23,6 +23,7 @@ from loader.formats.csv import blocks
 from loader.formats.csv.blocks import Block
 from loader.options import Options
 from loader.pipeline import load
+from loader.types.column import Column
 
 ROWS_PER_BLOCK = 100
 
@@ -45,7 +46,7 @@ class Table:
         self._url, self._stack = url, stack
         self.watch = self.connect("watch")
         self.names = relation.name("t")
-        shadow.create(relation.Relation(self.watch, self.names), [("name", "text")], None)
+        shadow.create(relation.Relation(self.watch, self.names), [Column("name", "text")], None)
 
     def connect(self, purpose: str) -> psycopg.Connection:
         return self._stack.enter_context(closing(connections.connect(self._url, purpose)))
@@ -53,7 +54,7 @@ class Table:
     def copy(self, blocks: Iterator[Block], count: int, encode=encode) -> int:
         return lanes.copy(
             blocks,
-            encode,
+            partial(map, encode),
             [self.connect(f"lane {i}") for i in range(count)],
             lanes.statement(self.names.shadow, ["name"], ","),
             self.watch,
@@ -170,6 +171,17 @@ def test_an_abandoned_copy_still_shows_every_block(table):
     assert table.copy((block(i) for i in range(40)), 1, abandon) == 0
     assert seen == list(range(40))
     assert table.count() == 0
+
+
+def test_an_error_after_the_copy_was_abandoned_ends_the_load(table):
+    """The only lane is gone by then: nobody else takes blocks from the reader."""
+
+    def abandon_and_fail(block: Block) -> None:
+        if block.number == 6:
+            raise RowRefused("no")
+
+    with pytest.raises(RowRefused):
+        table.copy((block(i) for i in range(100)), 1, abandon_and_fail)
 
 
 def test_a_copy_that_the_server_gave_up_stops_the_reader(table, monkeypatch):

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 from loader.copy import fulltext, lexemes, vocabulary
 from loader.copy.lexemes import Composer
+from loader.types.column import Column
 
 MARKS = [*"!\"#$%&'()*+,-./:;=?@[\\]^_`{|}~", "--", "..", "//", "://", "&amp;", "&#955;", "€", "…"]
 SPACES = [" ", "  ", "\t", "\n", "\r\n", "\v", "\f", "\u00a0", "\u2003", "\u3000", "\x1f", "\x85"]
@@ -58,7 +59,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def composer(
     connection: psycopg.Connection, *kinds: str, config: str = "pg_catalog.english"
 ) -> Composer:
-    columns = [(f"c{i}", kind) for i, kind in enumerate(kinds)]
+    columns = [Column(f"c{i}", kind) for i, kind in enumerate(kinds)]
     return Composer(connection, columns, "all", config, "UTC")
 
 
@@ -149,13 +150,13 @@ def not_the_triggers(
     """Return the rows whose lexemes, composed or by an expression, are not those of the trigger."""
     connection.prepare_threshold = None  # other columns each time
     columns = list(zip(*rows, strict=True))
-    names = [(f"c{i}", kind) for i, kind in enumerate(kinds)]
+    names = [Column(f"c{i}", kind) for i, kind in enumerate(kinds)]
     ours = [
         f"strip({fulltext.expression(names, 'all', config, 'UTC', literals)})"
         for literals in (True, False)
     ]
     ours.append("strip(composed::tsvector)")
-    listed = ", ".join(name for name, _ in names)
+    listed = ", ".join(column.name for column in names)
     arrays = ", ".join(f"%s::text[]::{kind}[]" for kind in kinds)
     return connection.execute(
         f"SELECT {listed}, trigger, {', '.join(ours)} FROM ("
@@ -294,7 +295,7 @@ def test_a_word_is_asked_for_once(datastore_url_18: str):
 
 
 def test_a_table_without_searchable_columns_has_empty_vectors(database_18: psycopg.Connection):
-    columns = [("n", "bigint")]
+    columns = [Column("n", "bigint")]
     one = Composer(database_18, columns, "text", "pg_catalog.english", "UTC")
     assert composed(one, ["7", None]) == ["", ""]
 
@@ -328,7 +329,7 @@ def test_values_have_the_vectors_of_the_expression(
 ):
     cells = [*empty, *values, *empty, *values]
     expression = fulltext.expression(
-        [("v", kind)], "all", "pg_catalog.english", "UTC", literals=True
+        [Column("v", kind)], "all", "pg_catalog.english", "UTC", literals=True
     )
     vectors = composed(composer(database_18, kind), cells)
     assert (
@@ -355,7 +356,7 @@ ENGLISH = [f"The {word} of the {other}" for word in WORDS[:20] for other in WORD
 
 
 def can_compose(connection: psycopg.Connection, config: str, *texts: str, kind: str = "text"):
-    columns = [("a", kind), ("b", "bigint")]
+    columns = [Column("a", kind), Column("b", "bigint")]
     sample = [pa.array(texts, pa.string()), pa.array(["1"] * len(texts), pa.string())]
     return lexemes.can_compose(connection, columns, "all", config, sample)
 

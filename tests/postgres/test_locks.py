@@ -21,6 +21,7 @@ from loader.embedded import server as embedded
 from loader.errors import TableBusy
 from loader.options import Options
 from loader.pipeline import load
+from loader.types.column import Column
 
 
 def be_impatient(monkeypatch: pytest.MonkeyPatch, database: psycopg.Connection) -> None:
@@ -193,7 +194,7 @@ def test_a_lane_waits_before_it_takes_a_row(datastore_url_18, database_18):
             for purpose in ("lane", "watch")
         )
         names = relation.name("t")
-        shadow.create(relation.Relation(watch, names), [("name", "text")], None)
+        shadow.create(relation.Relation(watch, names), [Column("name", "text")], None)
         held = Held(datastore_url_18, stack, Holder("", "ACCESS EXCLUSIVE"))
         held.let_go_soon()
         statement = lanes.statement(names.shadow, ["name"], ",")
@@ -208,7 +209,7 @@ def test_a_lane_that_waits_gives_up_in_time(datastore_url_18, database_18, monke
             for purpose in ("lane", "watch")
         )
         names = relation.name("t")
-        shadow.create(relation.Relation(watch, names), [("name", "text")], None)
+        shadow.create(relation.Relation(watch, names), [Column("name", "text")], None)
         Held(datastore_url_18, stack, Holder("", "SHARE")).take()
         statement = lanes.statement(names.shadow, ["name"], ",")
         with pytest.raises(TableBusy, match=r"copying rows: .*locked by pid"):
@@ -219,7 +220,7 @@ def orphan(url: str, resource_id: str) -> str:
     """Leave a shadow behind, as a load that was killed."""
     with closing(connections.connect(url, "test")) as connection:
         names = relation.name(resource_id)
-        shadow.create(relation.Relation(connection, names), [("name", "text")], None)
+        shadow.create(relation.Relation(connection, names), [Column("name", "text")], None)
         return names.shadow
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import hypothesis.strategies as st
 import psycopg
 import pytest
-from frictionless import Field
 from hypothesis import HealthCheck, given, settings
 
 from loader.copy import encode
@@ -17,14 +16,14 @@ from loader.formats.csv import table
 from loader.formats.csv.blocks import Block, cut
 from loader.formats.csv.dialect import Dialect
 from loader.scan.matcher import Matcher
-from loader.types.schema import Column
-from loader.types.verdict import Verdict
+from loader.types.column import Column
+from loader.types.verification import Verification
 
 TYPES = ("bigint", "numeric", "boolean", "date", "time", "timestamp", "timestamptz", "text")
 
 
 def columns(*types: str) -> list[Column]:
-    return [Column(f"c{i}", f"c{i}", kind) for i, kind in enumerate(types)]
+    return [Column(f"c{i}", kind) for i, kind in enumerate(types)]
 
 
 def block(text: str | bytes, dialect: Dialect) -> Block:
@@ -158,16 +157,15 @@ def test_values_that_mean_missing_go_the_long_way():
 
 @pytest.mark.parametrize(("cell", "short"), [("12345678901234567890", True), ("1.5", False)])
 def test_a_declared_integer_stays_one_when_it_is_stored_as_numeric(cell: str, short: bool):
-    field = Field.from_descriptor({"name": "a", "type": "integer"})
-    column = Column("a", "a", "numeric", field=field)
+    column = Column("a", "numeric", declared={"name": "a", "type": "integer"})
     dialect = Dialect(header_row=0)
     assert Matcher([column], dialect).matches(block(f"{cell}\n", dialect)) is short
 
 
 def test_a_field_declared_with_a_form_of_its_own_goes_the_long_way():
-    field = Field.from_descriptor({"name": "a", "type": "date", "format": "%d/%m/%Y"})
+    field = {"name": "a", "type": "date", "format": "%d/%m/%Y"}
     dialect = Dialect(header_row=0)
-    matcher = Matcher([Column("a", "a", "date", field=field)], dialect)
+    matcher = Matcher([Column("a", "date", declared=field)], dialect)
     assert not matcher.matches(block("2020-01-01\n", dialect))
 
 
@@ -213,7 +211,7 @@ def test_both_ways_lead_to_the_same_rows(
         parsed = table.parse(each, dialect, 2)
         assert not parsed.rejects
         assert not parsed.repaired
-        converted = Verdict(columns(kind, "text"), [""]).convert(parsed)
+        converted = Verification(columns(kind, "text"), [""]).verify(parsed)
         assert converted is not None
         long_way = encode.encode(parsed.ids, converted, ",", "\n")
         assert stored(database_18, kind, [encoded]) == stored(database_18, kind, long_way)

@@ -2,6 +2,7 @@
 
 import csv
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 
 import psycopg
@@ -24,10 +25,15 @@ from loader.errors import (
 )
 from loader.options import Options
 from loader.pipeline import load
-from loader.types import datatypes
+from loader.types import registry
+from loader.types.column import Column
 from loader.types.compare import check_columns
 
 COLUMNS = [("name", "text"), ("height", "bigint")]
+
+
+def made_of(columns: Sequence[tuple[str, str]]) -> list[Column]:
+    return [Column(*column) for column in columns]
 
 
 @pytest.fixture
@@ -263,9 +269,9 @@ def test_every_type_that_a_portal_may_have_chosen(
     create(database, "t", f"k_ bigint, v {kind}")
     database.execute(trigger)
     live = dictionary.columns(loader, "t")
-    columns = [(name, datatypes.verified_as(known)) for name, known in live]
+    columns = [(column.name, registry.verified_as(column.type)) for column in live]
     assert columns == [("k_", "bigint"), ("v", loaded)]
-    check_columns(live, columns)
+    check_columns(live, made_of(columns))
     rows = [(1, value), (2, None)]
     assert append(loader, rows, "t", columns) == Merged(2)
     assert upsert(loader, [*rows[1:], (3, value)], ("k_",), "t", columns) == Merged(1, 1)
@@ -375,7 +381,7 @@ MISFITS = {
 @pytest.mark.parametrize(("kind", "value"), MISFITS.values(), ids=MISFITS)
 def test_a_type_that_would_change_a_value_refuses_it(database, loader, kind, value):
     create(database, "t", f"v {kind}")
-    columns = [("v", datatypes.verified_as(kind))]
+    columns = [("v", registry.verified_as(kind))]
     with pytest.raises(ValueDoesNotFit) as refused:
         append(loader, [(None,), (value,)], "t", columns)
     assert refused.value.column == "v"
@@ -401,13 +407,13 @@ DIFFERENT = {
 @pytest.mark.parametrize(("columns", "said"), DIFFERENT.values(), ids=DIFFERENT)
 def test_a_changed_schema_is_told_column_by_column(columns, said):
     with pytest.raises(SchemaDiffers, match=said) as refused:
-        check_columns(HAVE, columns)
+        check_columns(made_of(HAVE), made_of(columns))
     assert "replace" in refused.value.hint
 
 
 def test_the_order_of_columns_may_differ(database, loader, trees):
     columns = [("height", "bigint"), ("name", "text")]
-    check_columns(COLUMNS, columns)
+    check_columns(made_of(COLUMNS), made_of(columns))
     append(loader, [(3, "Elm")], columns=columns)
     assert rows_of(database, "trees")[-1] == ("Elm", 3)
 
@@ -471,7 +477,7 @@ def test_a_key_that_the_tables_rows_do_not_keep(database, loader, trees):
 
 def test_the_shadow_of_a_merge_spares_the_log(loader, trees):
     names = relation.name("trees")
-    shadow.create(relation.Relation(loader, names), COLUMNS, None, unlogged=True)
+    shadow.create(relation.Relation(loader, names), made_of(COLUMNS), None, unlogged=True)
     assert loader.execute(
         "SELECT relpersistence::text FROM pg_class WHERE relname = %s", (names.shadow,)
     ).fetchone() == ("u",)

@@ -11,6 +11,7 @@ from loader.copy import database as connections
 from loader.copy import fulltext, indexes, shadow, swap
 from loader.copy import triggers as triggers_
 from loader.copy.relation import Relation, name
+from loader.types.column import Column
 
 # name: columns and types, rows
 Columns = Sequence[tuple[str, str]]
@@ -115,8 +116,9 @@ def fill_shadow(
     """Begin a load of these rows: the shadow has them all, by COPY, and no key yet."""
     relation = Relation(connection, name(table))
     config, time_zone = fulltext.settings(connection)
-    expression = fulltext.expression(columns, "all", config, time_zone, literals=True)
-    shadow.create(relation, columns, expression)
+    made = [Column(*column) for column in columns]
+    expression = fulltext.expression(made, "all", config, time_zone, literals=True)
+    shadow.create(relation, made, expression)
     if triggers:
         triggers_.copy_to_shadow(relation)
     listed = sql.SQL(", ").join(sql.Identifier(name) for name in ("_id", *(c for c, _ in columns)))

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.ckan.tables import Field, Table
+from loader.ckan.tables import Table
 from loader.factory import artifact_schemas, tasks
 from loader.factory.artifact_schemas import Schema, SchemaViolation
 from loader.factory.run import Settings
 from loader.report import Report
+from loader.types.column import Column
 
 REPORT = Report("r", "http://a/b.csv", rows=3, hash="a").to_dict() | {
     "columns": [{"id": "a", "type": "text", "label": "A", "inferred_as": "text"}],
@@ -38,7 +39,7 @@ VALIDATION = {
     "tasks": [{"errors": [FAULT]}],
     "errors": [],
 }
-TABLE = {"before": Table((Field("a", "text", {}),), ("b",), 3).to_dict()}
+TABLE = {"before": Table((Column("a", "text"),), ("b",), 3).to_dict()}
 
 
 def taken_up(told: Any) -> None:

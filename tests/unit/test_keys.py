@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 
 from loader.errors import KeyViolated
-from loader.scan.keys import Keys, told
-from loader.types.schema import Column
+from loader.scan.keys import Keys, duplicate_warnings
+from loader.types.column import Column
 
 
 def keys(*types: str) -> Keys:
     names = [f"part {number}" for number in range(1, len(types) + 1)]
-    return Keys([Column(name, name, kind) for name, kind in zip(names, types, strict=True)])
+    return Keys([Column(name, kind) for name, kind in zip(names, types, strict=True)])
 
 
 def add(keys: Keys, *rows: tuple[str | None, ...], first_id: int = 1) -> None:
@@ -76,5 +76,5 @@ def test_without_rows_none_is_overtaken() -> None:
 
 
 def test_only_rows_that_were_left_out_are_told() -> None:
-    assert told(0) == []
-    assert told(3) == ["rows with the key of a later row, left out: 3"]
+    assert duplicate_warnings(0) == []
+    assert duplicate_warnings(3) == ["rows with the key of a later row, left out: 3"]

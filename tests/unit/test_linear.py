@@ -23,7 +23,7 @@ from loader.net import session, uri
 from loader.net.guard import Guard
 from loader.options import Options
 from loader.scan import rejects
-from loader.types import convert, datatypes, precision, schema
+from loader.types import checks, convert, names, precision, registry
 from loader.types.patterns import Pattern
 
 _LEAST_S = 0.01  # so that what is measured is not the machine's other work
@@ -62,8 +62,8 @@ def guessed(text: str) -> None:
 
 
 def read_as(**descriptor) -> Callable[[str], object]:
-    field = Field.from_descriptor({"name": "a", **descriptor})
-    return lambda text: convert.read(pa.array([text]), field)
+    field = Field.from_descriptor({"name": "a", **descriptor}).to_descriptor()
+    return lambda text: convert.convert(pa.array([text]), field)
 
 
 def validated(**descriptor) -> Callable[[str], object]:
@@ -115,11 +115,11 @@ KINDS = {
     "a long line of ASCII": (guessed, lambda n: "x, " * (n // 3) + "\né\n"),
     "a long line not of ASCII": (guessed, lambda n: "x, " * (n // 3) + "é\n"),
     "many lines of ASCII": (guessed, lambda n: "x, \n" * (n // 4) + "é\n"),
-    "JSON of open brackets": (convert._is_json_text, lambda n: "[" * n),
-    "JSON of open strings": (convert._is_json_text, lambda n: "[" * 600 + '\\"' * (n // 2)),
-    "JSON of quotes": (convert._is_json_text, lambda n: "[" * 600 + '"a' * (n // 2)),
-    "JSON of escapes": (convert._is_json_text, lambda n: "[" * 600 + '"' + "\\" * n),
-    "JSON of digits": (convert._is_json_text, lambda n: "[" + "1" * n + "]"),
+    "JSON of open brackets": (checks._is_json_text, lambda n: "[" * n),
+    "JSON of open strings": (checks._is_json_text, lambda n: "[" * 600 + '\\"' * (n // 2)),
+    "JSON of quotes": (checks._is_json_text, lambda n: "[" * 600 + '"a' * (n // 2)),
+    "JSON of escapes": (checks._is_json_text, lambda n: "[" * 600 + '"' + "\\" * n),
+    "JSON of digits": (checks._is_json_text, lambda n: "[" + "1" * n + "]"),
     "a number with text inside": (
         read_as(type="number", bareNumber=False),
         lambda n: "1" + "a" * n + "1",
@@ -133,11 +133,11 @@ KINDS = {
     "groups": (read_as(type="number", groupChar=","), lambda n: "1," * (n // 2)),
     "a date in any form": (read_as(type="date", format="any"), lambda n: "1 Jan " * (n // 6)),
     "a date in spaces": (read_as(type="date", format="%d %m %Y"), lambda n: "1" + " " * n),
-    "a number": (lambda text: convert.fits(pa.array([text]), "numeric"), lambda n: "1" * n),
+    "a number": (lambda text: checks.NUMERIC.fits(pa.array([text])), lambda n: "1" * n),
     "a time's fraction": (precise, lambda n: "." + "0" * n + "1"),
-    "a type's brackets": (datatypes.bare, lambda n: "(" * n),
-    "a name of colons": (lambda text: schema.name_columns([text]), lambda n: " :a" * (n // 3)),
-    "a name of spaces": (lambda text: schema.name_columns([text]), lambda n: "_ " * (n // 2)),
+    "a type's brackets": (registry.bare, lambda n: "(" * n),
+    "a name of colons": (lambda text: names.name_columns([text]), lambda n: " :a" * (n // 3)),
+    "a name of spaces": (lambda text: names.name_columns([text]), lambda n: "_ " * (n // 2)),
     "a file's endings": (options.default_resource_id, lambda n: ".csv" * (n // 4) + "x"),
     "a pattern": (lambda text: Pattern("(x+x+)+y").misses([text]), lambda n: "x" * n),
     "validation, a pattern": (
@@ -199,7 +199,7 @@ TEXTS = {
     "a cell of the rejects": rejects.as_text,
     "a text shown": printable.shown,
     "an error": lambda text: str(UsageError(text, hint=text)),
-    "a column's name": lambda text: schema.name_columns([text]),
+    "a column's name": lambda text: names.name_columns([text]),
     "a pattern of a schema": translated,
     "a table's default name": options.default_resource_id,
 }
@@ -220,7 +220,7 @@ def test_no_text_of_one_kind_takes_the_square_of_its_length(begin, work):
 
 def test_many_equal_headers_take_no_square_of_their_number():
     def work(text: str) -> None:
-        schema.name_columns(text.split(","))
+        names.name_columns(text.split(","))
 
     least = min(seconds(work, "a," * 2000) for _ in range(3))
     assert takes_less(work, "a," * 8000, 8 * max(least, _LEAST_S))

@@ -10,8 +10,10 @@ from names import headers as any_headers
 
 from loader.copy.database import DDL_DIALECT
 from loader.errors import UsageError
-from loader.types import schema
-from loader.types.schema import Column, describe, infer, name_columns, read_descriptor, settle
+from loader.types import widening
+from loader.types.column import Column
+from loader.types.names import name_columns
+from loader.types.schema import describe, infer, read_descriptor
 
 LONG = "a" * 70
 
@@ -119,7 +121,7 @@ GUESSED = {
 @pytest.mark.parametrize(("sample", "kind", "postgres"), GUESSED.values(), ids=GUESSED)
 def test_types_are_guessed_by_frictionless(sample, kind, postgres):
     (column,) = infer(["a"], [strings(*sample)], None)
-    assert (column.inferred_as, column.type, column.field) == (kind, postgres, None)
+    assert (column.inferred_as, column.type, column.declared) == (kind, postgres, None)
 
 
 DECLARED = {
@@ -219,7 +221,7 @@ def test_an_invalid_descriptor_is_wrong_usage(descriptor):
 @pytest.mark.parametrize("char", [".", "-", "e"])
 def test_what_only_numbers_have_does_not_matter_to_others(kind, char):
     field = {"name": "a", "groupChar": char} | ({"type": kind} if kind else {})
-    assert read_descriptor({"fields": [field]}).field_names == ["a"]
+    assert list(read_descriptor({"fields": [field]}).fields) == ["a"]
 
 
 @pytest.mark.parametrize("descriptor", [None, {}])
@@ -248,12 +250,12 @@ WIDENED = {
 
 @pytest.mark.parametrize(("kind", "cells", "wider"), WIDENED.values(), ids=WIDENED)
 def test_a_column_widens_to_the_narrowest_type_that_holds_all(kind, cells, wider):
-    column = settle(Column("a", "a", kind), strings(*cells))
+    column = widening.settle(Column("a", kind), strings(*cells))
     assert (column.type, column.widened_from) == (wider, None if wider == kind else kind)
 
 
 def test_a_column_widened_twice_remembers_its_first_type():
-    column = settle(settle(Column("a", "a", "bigint"), strings("1.5")), strings("x"))
+    column = widening.settle(widening.settle(Column("a", "bigint"), strings("1.5")), strings("x"))
     assert (column.type, column.widened_from) == ("text", "bigint")
 
 
@@ -269,7 +271,7 @@ BEFORE = {
 
 @pytest.mark.parametrize(("first", "last", "before"), BEFORE.values(), ids=BEFORE)
 def test_the_type_before_is_known(first, last, before):
-    assert schema.before(Column("a", "a", first), Column("a", "a", last)) == before
+    assert widening.before(Column("a", first), Column("a", last)) == before
 
 
 def test_the_descriptor_that_comes_out_is_valid_for_every_type():

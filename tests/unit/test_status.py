@@ -17,6 +17,7 @@ from loader.ckan.client import Ckan
 from loader.ckan.settings import CkanSettings
 from loader.errors import CkanForbidden, CkanNotFound, CkanUnreachable, ColumnsRefused, NotACkan
 from loader.factory.status import ACTION, QUESTION, Job, Telling, ask
+from loader.types.column import Column
 
 QUICK = CkanSettings(read_timeout_s=0.5, retries=2, backoff_s=0.01)
 
@@ -130,8 +131,8 @@ def test_what_ckan_has_no_action_for_is_one_line(job, receiver, caplog):
 # May the columns change?
 
 DOCS = Path(__file__).parents[2] / "docs" / "status-updates.md"
-BEFORE = [("year", "bigint"), ("amount", "bigint")]
-AFTER = [("year", "bigint"), ("amount", "numeric")]
+BEFORE = [Column("year", "bigint"), Column("amount", "bigint")]
+AFTER = [Column("year", "bigint"), Column("amount", "numeric")]
 NAMES = {"resource_id": "r", "job_id": None, "run_id": "manual"}
 
 
@@ -162,7 +163,7 @@ def test_the_question_is_that_of_the_docs(receiver):
     example = json.loads(example)
     names = {name: example[name] for name in NAMES}
     before, after = (
-        [(one["id"], one["type"]) for one in example[name]] for name in ("before", "after")
+        [Column(one["id"], one["type"]) for one in example[name]] for name in ("before", "after")
     )
     ask(Ckan(receiver.url, "token", QUICK), names, before, after)
     [call] = receiver.made(QUESTION)

@@ -14,8 +14,8 @@ from loader.formats.csv.blocks import cut
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.table import Rows
 from loader.types import schema
-from loader.types.schema import Column
-from loader.types.verdict import Verdict
+from loader.types.column import Column
+from loader.types.verification import Verification
 
 MISSING = [""]
 
@@ -31,7 +31,7 @@ def blocks_of(values: list[str], rows_per_block: int = 1000, header: str = "a\n"
 
 
 def guessed(kind: str) -> list[Column]:
-    return [Column("a", "a", kind, inferred_as="any")]
+    return [Column("a", kind, inferred_as="any")]
 
 
 def declared(kind: str, **properties: object) -> list[Column]:
@@ -41,9 +41,9 @@ def declared(kind: str, **properties: object) -> list[Column]:
     )
 
 
-def judge(verdict: Verdict, blocks: list[Rows]) -> list[list[str | None]] | None:
+def judge(verification: Verification, blocks: list[Rows]) -> list[list[str | None]] | None:
     """The column's values as Postgres would get them, or None if it was widened."""
-    converted = [verdict.convert(rows) for rows in blocks]
+    converted = [verification.verify(rows) for rows in blocks]
     if None in converted:
         return None
     return [value for (column,) in converted for value in column.to_pylist()]
@@ -51,14 +51,14 @@ def judge(verdict: Verdict, blocks: list[Rows]) -> list[list[str | None]] | None
 
 def settled(
     columns: list[Column], blocks: list[Rows], **options
-) -> tuple[Verdict, list[str | None]]:
+) -> tuple[Verification, list[str | None]]:
     """Judge as the pipeline does: again from the start, once, if a column was widened."""
-    verdict = Verdict(columns, MISSING, **options)
-    values = judge(verdict, blocks)
+    verification = Verification(columns, MISSING, **options)
+    values = judge(verification, blocks)
     if values is None:
-        again = Verdict(verdict.columns, MISSING, **options)
+        again = Verification(verification.columns, MISSING, **options)
         values = judge(again, blocks)
-    return verdict, values
+    return verification, values
 
 
 # name: guessed type, values, type in the end, reason
@@ -124,12 +124,12 @@ LATE = {
 @pytest.mark.parametrize(("kind", "values", "final", "reasons"), LATE.values(), ids=LATE)
 @pytest.mark.parametrize("rows_per_block", [7, 5000])
 def test_a_guess_that_a_late_row_breaks_is_widened(kind, values, final, reasons, rows_per_block):
-    verdict, loaded = settled(guessed(kind), blocks_of(values, rows_per_block))
+    verification, loaded = settled(guessed(kind), blocks_of(values, rows_per_block))
     assert loaded == values
-    assert verdict.columns[0].type == final
-    assert verdict.columns[0].widened_from == (None if final == kind else kind)
-    assert verdict.widened == (final != kind)
-    assert verdict.reasons == reasons
+    assert verification.columns[0].type == final
+    assert verification.columns[0].widened_from == (None if final == kind else kind)
+    assert verification.widened == (final != kind)
+    assert verification.reasons == reasons
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,10 @@ def test_a_guess_that_a_late_row_breaks_is_widened(kind, values, final, reasons,
 )
 def test_in_whatever_order_blocks_end_the_reason_names_the_first_row(values):
     blocks = blocks_of(values, 4)
-    in_order, backwards = Verdict(guessed("bigint"), MISSING), Verdict(guessed("bigint"), MISSING)
+    in_order, backwards = (
+        Verification(guessed("bigint"), MISSING),
+        Verification(guessed("bigint"), MISSING),
+    )
     judge(in_order, blocks)
     judge(backwards, blocks[::-1])
     assert len(in_order.reasons) == 1
@@ -154,29 +157,31 @@ def hasty_threads():
     sys.setswitchinterval(interval)
 
 
-def test_two_lanes_at_once_come_to_the_verdict_of_one(hasty_threads):
+def test_two_lanes_at_once_verify_as_one_does(hasty_threads):
     values = ["1"] * 60 + ["1.5", "2"] * 30 + ["N/A", "1"] * 30
     blocks = blocks_of(values, 2)
-    one = Verdict(guessed("bigint"), MISSING)
+    one = Verification(guessed("bigint"), MISSING)
     judge(one, blocks)
     for _ in range(20):
-        two, together = Verdict(guessed("bigint"), MISSING), Barrier(2)
+        two, together = Verification(guessed("bigint"), MISSING), Barrier(2)
 
-        def lane(mine: list[Rows], verdict: Verdict = two, start: Barrier = together) -> None:
+        def lane(
+            mine: list[Rows], verification: Verification = two, start: Barrier = together
+        ) -> None:
             start.wait()
             for rows in mine:
-                verdict.convert(rows)
+                verification.verify(rows)
 
         with ThreadPoolExecutor(2) as lanes:
             list(lanes.map(lane, (blocks[0::2], blocks[1::2])))
         assert (two.columns, two.reasons, two.widened) == (one.columns, one.reasons, True)
 
 
-def test_what_is_converted_after_a_column_was_widened_is_not_to_be_stored():
+def test_what_is_verified_after_a_column_was_widened_is_not_to_be_stored():
     first, second = blocks_of(["x", "1"], 1)
-    verdict = Verdict(guessed("bigint"), MISSING)
-    assert verdict.convert(first) is None
-    assert verdict.convert(second) is None
+    verification = Verification(guessed("bigint"), MISSING)
+    assert verification.verify(first) is None
+    assert verification.verify(second) is None
 
 
 # name: declared type, properties, values, Postgres type, values stored
@@ -212,8 +217,8 @@ DECLARED = {
 def test_values_of_their_declared_type_are_stored(
     kind, properties, values, postgres, stored, rows_per_block
 ):
-    verdict, loaded = settled(declared(kind, **properties), blocks_of(values, rows_per_block))
-    assert (verdict.columns[0].type, loaded) == (postgres, stored)
+    verification, loaded = settled(declared(kind, **properties), blocks_of(values, rows_per_block))
+    assert (verification.columns[0].type, loaded) == (postgres, stored)
 
 
 # name: declared type, properties, values, value refused, its row
@@ -269,25 +274,25 @@ def test_what_is_no_datetime_is_named_before_what_has_no_offset():
 
 def test_missing_values_are_null_in_every_type():
     for kind in ("integer", "string", "date"):
-        verdict = Verdict(declared(kind), ["", "NA", "-"])
-        assert judge(verdict, blocks_of(["NA", "-", "NA"])) == [None, None, None]
+        verification = Verification(declared(kind), ["", "NA", "-"])
+        assert judge(verification, blocks_of(["NA", "-", "NA"])) == [None, None, None]
 
 
 def test_a_quoted_empty_string_stays_one_in_text_only():
     (rows,) = blocks_of(['""', "x"])
-    assert judge(Verdict(guessed("text"), MISSING), [rows]) == ["", "x"]
+    assert judge(Verification(guessed("text"), MISSING), [rows]) == ["", "x"]
     (rows,) = blocks_of(['""', "1"])
-    assert judge(Verdict(guessed("bigint"), MISSING), [rows]) == [None, "1"]
+    assert judge(Verification(guessed("bigint"), MISSING), [rows]) == [None, "1"]
 
 
 def test_each_column_has_its_own_reason():
     dialect = Dialect()
     (block,) = cut(io.BytesIO(b"a,b,c\n1,x,2\ny,1,3\n"), dialect)
-    columns = [Column(name, name, "bigint") for name in "abc"]
-    verdict = Verdict(columns, MISSING)
-    assert verdict.convert(table.parse(block, dialect, 3)) is None
-    assert [column.type for column in verdict.columns] == ["text", "text", "bigint"]
-    assert verdict.reasons == [
+    columns = [Column(name, "bigint") for name in "abc"]
+    verification = Verification(columns, MISSING)
+    assert verification.verify(table.parse(block, dialect, 3)) is None
+    assert [column.type for column in verification.columns] == ["text", "text", "bigint"]
+    assert verification.reasons == [
         "b: text instead of bigint, for 'x' in row 2",
         "a: text instead of bigint, for 'y' in row 3",
     ]

@@ -116,9 +116,10 @@ def cut(  # noqa: PLR0913, PLR0917  (but for two of them, defaults that tests ch
             # Twice as much each time: scanning again from the record's start stays linear.
             rest, wanted = data, min(2 * wanted, max_record_bytes)
             continue
-        whole, rest, wanted = data[: ends[-1]], data[ends[-1] :], block_bytes
-        block = _below_header(Block(number, whole, ends, row, row_id), dialect.header_row - row + 1)
-        row += len(ends)
+        above = min(len(ends), max(0, dialect.header_row - row + 1))  # those up to the header's
+        begin, end = int(ends[above - 1]) if above else 0, int(ends[-1])
+        block = Block(number, data[begin:end], ends[above:] - begin, row + above, row_id)
+        rest, wanted, row = data[end:], block_bytes, row + len(ends)
         for part in _parts(block, most_records):
             yield part
             number, row_id = part.number + 1, part.first_id + part.rows
@@ -173,31 +174,20 @@ def bare_carriage_returns(block: Block) -> Offsets:
 
 def _parts(block: Block, most_records: int) -> Iterator[Block]:
     """Yield a block, or several in its place; none of them without a row."""
+    if len(block.ends) <= most_records:
+        if block.rows:
+            yield block
+        return
     number, row_id = block.number, block.first_id
     for first in range(0, len(block.ends), most_records):
         begin = int(block.ends[first - 1]) if first else 0
         ends = block.ends[first : first + most_records]
-        whole = len(ends) == len(block.ends)
-        data = block.data if whole else block.data[begin : ends[-1]]
-        part = Block(number, data, ends - begin, block.first_row + first, row_id)
+        part = Block(
+            number, block.data[begin : ends[-1]], ends - begin, block.first_row + first, row_id
+        )
         if part.rows:
             yield part
             number, row_id = number + 1, row_id + part.rows
-
-
-def _below_header(block: Block, above: int) -> Block:
-    """Drop the first ``above`` records of a block."""
-    if above <= 0:
-        return block
-    above = min(above, len(block.ends))
-    offset = int(block.ends[above - 1])
-    return Block(
-        block.number,
-        block.data[offset:],
-        block.ends[above:] - offset,
-        block.first_row + above,
-        block.first_id,
-    )
 
 
 def _unclosed(row: int, message: str) -> UnclosedQuote:

@@ -61,6 +61,11 @@ class Rows:
         """The ``_id`` of each row: records are numbered in file order."""
         return self.block.first_id + self.positions
 
+    @property
+    def first_row(self) -> int:
+        """The place of the block in the file: that of its first record."""
+        return self.block.first_row
+
     def row_number(self, index: int) -> int:
         """Return the place in the file of the row at ``index`` in ``cells``."""
         return self.block.row_number(int(self.positions[index]))

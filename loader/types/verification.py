@@ -1,6 +1,8 @@
 """Rows as text -> rows as the columns' types, and what was learnt of the columns on the way.
 
-Every lane hands its blocks to one Verdict, which holds nothing but the columns.
+In: blocks of rows, from several threads at a time. Out: the same rows, every value checked against
+its column's type, and written anew where a field has a form of its own; the columns, widened where
+a value did not fit. Holds nothing but the columns, and the block's cells once more.
 """
 
 from __future__ import annotations
@@ -8,16 +10,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
 
 from loader.errors import ValueDoesNotFit, shorten
-from loader.formats.csv.table import Rows
-from loader.types import convert, schema
-from loader.types.schema import Column
+from loader.types import convert, registry, widening
+from loader.types.column import Column
 
-# What a declared type may be stored as instead, as long as its values still are of that type.
-_STORED_AS = {"bigint": "numeric", "timestamp": "timestamptz"}
+
+class Rows(Protocol):
+    """A block's rows as text."""
+
+    @property
+    def cells(self) -> Sequence[pa.StringArray]:
+        """One string array per column, all of the same length; null is an empty cell."""
+
+    @property
+    def first_row(self) -> int:
+        """The place of the block in the file: that of its first record."""
+
+    def row_number(self, index: int, /) -> int:
+        """Return the place in the file of the row at ``index`` in ``cells``."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,7 @@ class _Reason:
     type: str
 
 
-class Verdict:
+class Verification:
     """The columns' types, as far as the rows seen allow them. Safe to share between threads.
 
     Args:
@@ -49,18 +63,18 @@ class Verdict:
         self._widen_declared = widen_declared
         self._lock = threading.Lock()
 
-    def convert(self, rows: Rows) -> list[pa.StringArray] | None:
+    def verify(self, rows: Rows) -> list[pa.StringArray] | None:
         """Check every value of a block.
 
         Returns:
             The columns as Postgres shall have them; None when a column had to be widened, now or
-            before: then all that was converted is of the wrong type.
+            before: then all that was verified is of the wrong type.
 
         Raises:
             ValueDoesNotFit: A value that its declared type cannot hold.
         """
-        converted = [self._convert(i, cells, rows) for i, cells in enumerate(rows.cells)]
-        return None if self.widened else converted
+        verified = [self._verify(i, cells, rows) for i, cells in enumerate(rows.cells)]
+        return None if self.widened else verified
 
     @property
     def reasons(self) -> list[str]:
@@ -71,25 +85,26 @@ class Verdict:
             for index, reason in sorted(self._reasons.items(), key=lambda item: item[1].row)
         ]
 
-    def _convert(self, index: int, cells: pa.StringArray, rows: Rows) -> pa.StringArray:
+    def _verify(self, index: int, cells: pa.StringArray, rows: Rows) -> pa.StringArray:
         column, reason = self.columns[index], self._reasons.get(index)
-        read, misfit = self._read(column, cells)
+        values, misfit = self._convert(column, cells)
         # A lane may widen for a later row than this block's: then look for an earlier reason.
-        overtaken = reason is not None and rows.block.first_row < reason.row
-        if overtaken or misfit is not None or not convert.fits(read, column.kind):
+        overtaken = reason is not None and rows.first_row < reason.row
+        if overtaken or misfit is not None or not column.check.fits(values):
             with self._lock:
                 self._widen(index, cells, rows)
-        return read
+        return values
 
     def _widen(self, index: int, cells: pa.StringArray, rows: Rows) -> None:
         """Widen a column as far as these cells need it, counted from the type it began with."""
         began, now = self._began[index], self.columns[index]
-        read, misfit = self._read(began, cells)
-        needed = self._needed(began, cells, read, misfit, rows)
-        is_wider = _steps(began, needed) > _steps(began, now)
+        values, misfit = self._convert(began, cells)
+        needed = self._needed(began, cells, values, misfit, rows)
+        is_wider = widening.steps(began, needed) > widening.steps(began, now)
         if is_wider or needed.type == now.type != began.type:
             if misfit is None:
-                misfit = convert.first_misfit(read, schema.before(began, needed))
+                narrower = registry.type_named(widening.before(began, needed))
+                misfit = narrower.check.first_misfit(values)
             reason = _Reason(rows.row_number(misfit), cells[misfit].as_py(), needed.type)
             if is_wider or reason.row < self._reasons[index].row:
                 self._reasons[index] = reason
@@ -102,7 +117,7 @@ class Verdict:
         self,
         column: Column,
         cells: pa.StringArray,
-        read: pa.StringArray,
+        values: pa.StringArray,
         misfit: int | None,
         rows: Rows,
     ) -> Column:
@@ -111,43 +126,41 @@ class Verdict:
         Raises:
             ValueDoesNotFit: It is declared, and does not give way.
         """
-        if column.field is None or self._widen_declared:
-            return schema.settle(column, read) if misfit is None else schema.as_text(column)
-        if misfit is None and convert.fits(read, column.kind):
+        if column.declared is None or self._widen_declared:
+            if misfit is None:
+                return widening.settle(column, values)
+            return widening.as_text(column)
+        if misfit is None and column.check.fits(values):
             return column
-        stored = schema.widen(column, _STORED_AS.get(column.type, column.type))
-        if misfit is None and convert.fits(read, stored.kind):
+        alternative = registry.type_named(column.type).alternative
+        stored = widening.widen(column, alternative.type) if alternative else column
+        if misfit is None and stored.check.fits(values):
             return stored
         if misfit is None:
             # What would fit the other type is not what is wrong.
-            kinds = (column.kind, stored.kind)
-            misfit = max(convert.first_misfit(read, kind) for kind in kinds)
+            misfit = max(tried.check.first_misfit(values) for tried in (column, stored))
         raise _does_not_fit(column, cells[misfit].as_py(), rows.row_number(misfit))
 
-    def _read(self, column: Column, cells: pa.StringArray) -> tuple[pa.StringArray, int | None]:
+    def _convert(self, column: Column, cells: pa.StringArray) -> tuple[pa.StringArray, int | None]:
         """Return the values, and the index of the first that the field's own form cannot read."""
         if len(self._missing):
             cells = convert.missing_to_null(cells, self._missing)
-        if column.type == "text":
+        if column.type == registry.TEXT:
             return cells, None
         cells = convert.empty_to_null(cells)
-        if column.field is not None and column.has_own_form:
-            return convert.read(cells, column.field)
+        if column.declared is not None and column.is_converted:
+            return convert.convert(cells, column.declared)
         return cells, None
 
 
-def _steps(began: Column, now: Column) -> int:
-    """Return how far a column was widened: text holds everything, what is between holds less."""
-    return 0 if now.type == began.type else 2 if now.type == "text" else 1
-
-
 def _does_not_fit(column: Column, value: str, row: int) -> ValueDoesNotFit:
-    declared = column.field.type if column.field else column.type
+    declared = column.declared["type"] if column.declared else column.type
+    if not registry.type_named(column.type).frictionless:
+        declared = column.type  # which frictionless has no name for
     message = f"does not fit the declared type {declared}"
-    is_datetime = any(
-        convert.fits(pa.array([value]), kind) for kind in ("timestamp", "timestamptz")
-    )
-    if declared == "datetime" and not column.has_own_form and is_datetime:
+    moments = registry.types_of("datetime")
+    is_datetime = any(moment.check.fits(pa.array([value])) for moment in moments)
+    if declared == "datetime" and not column.is_converted and is_datetime:
         message = "has a UTC offset or has none, unlike other values of this column"
     return ValueDoesNotFit(
         message,

@@ -1,7 +1,8 @@
-"""A schema's fields -> whether what they say of their values' form determines these values.
+"""Declared fields with a format of their own -> readers of their values, or why there can be none.
 
-In: fields that are written in a form of their own. Out: an error where the form leaves a part of a
-value open, and readers that give up what frictionless would fill in or change. Holds nothing.
+In: frictionless fields with a ``format``, a ``groupChar``, ``trueValues``... Out: an error where
+the format leaves a part of a value open, and readers that reject the texts which frictionless would
+complete or change. Holds nothing but caches of limited size.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ _DEFAULTS = (dt.datetime(2000, 1, 1, 0), dt.datetime(2004, 12, 15, 1))  # noqa: 
 
 
 def require_determined(field: Field, missing: Sequence[str]) -> None:
-    """See that a field's form leaves no part of a value open.
+    """Check that a field's format leaves no part of a value open.
 
     Args:
         field: Of a valid schema.
@@ -156,17 +157,17 @@ def _require_format(field: Field) -> None:
 
 
 def _require_known(whose: str, directives: Sequence[str]) -> None:
-    for one in directives:
-        if one in _OF_THE_MACHINE:
+    for directive in directives:
+        if directive in _OF_THE_MACHINE:
             raise UsageError(
-                f"{whose} has %{one}, whose meaning depends on the machine that reads it",
-                hint=f"write {_WRITTEN_AS[one]}",
+                f"{whose} has %{directive}, whose meaning depends on the machine that reads it",
+                hint=f"write {_WRITTEN_AS[directive]}",
             )
-        if one not in _KNOWN:
+        if directive not in _KNOWN:
             link = "https://docs.python.org/3/library/datetime.html#format-codes"
             raise UsageError(
-                f"{whose} is none that strptime reads: it does not know %{one}",
-                hint=f"write {_WRITTEN_AS[one]}" if one in _WRITTEN_AS else link,
+                f"{whose} is none that strptime reads: it does not know %{directive}",
+                hint=f"write {_WRITTEN_AS[directive]}" if directive in _WRITTEN_AS else link,
             )
 
 
@@ -188,7 +189,7 @@ def _words(form: str) -> str:
 
 def _given(directives: set[str]) -> set[str]:
     """Return the parts of a moment that the directives give together."""
-    given = {part for one in directives for part in _GIVES.get(one, ())}
+    given = {part for directive in directives for part in _GIVES.get(directive, ())}
     has_weekday = not _WEEKDAYS.isdisjoint(directives)
     if {"G", "V"} <= directives and has_weekday:
         given |= set(_DATE_PARTS)
@@ -240,13 +241,14 @@ def _require_words(field: BooleanField, missing: Sequence[str]) -> None:
 
 
 def reader(field: Field) -> Reader | None:
-    """Return what reads a field's values as far as they are determined.
+    """Return a reader that accepts only the texts that determine a value.
 
     Args:
         field: With a format or a number's form of its own; not looked at: ``bareNumber``.
 
     Returns:
-        The value, or None for a text that is none; None where frictionless changes nothing.
+        The reader: it returns the value, or None for a text that is not one. None where
+        frictionless completes and changes nothing, so that its own reader will do.
     """
     if field.type in _MOMENTS and field.format == "any":
         return _any_moment(field.type)
@@ -257,15 +259,15 @@ def reader(field: Field) -> Reader | None:
     return None
 
 
-def is_own(descriptor: Mapping[str, Any]) -> bool:
-    """Tell whether a field's descriptor gives its values a form that ``reader`` looks at."""
+def has_own_format(descriptor: Mapping[str, Any]) -> bool:
+    """Tell whether a field's descriptor gives its values a format that ``reader`` looks at."""
     has_format = descriptor.get("format", "default") != "default"
     is_moment = descriptor.get("type") in _MOMENTS
     return has_format if is_moment else not _NUMBER_FORMS.isdisjoint(descriptor)
 
 
 def _any_moment(kind: str) -> Reader:
-    """Return a reader of moments in any form that gives up what it would fill in or change.
+    """Return a reader of moments in any format, which rejects what it would complete or change.
 
     dateutil drops digits below a microsecond and a weekday beside a date; frictionless drops a
     date's time of day and a time's date.
@@ -280,18 +282,18 @@ def _any_moment(kind: str) -> Reader:
             return None
         first, second = _DEFAULTS if kind == "time" else (_DEFAULTS[0], _same_hour(_DEFAULTS))
         try:
-            one, other = (
+            moment, again = (
                 parser.parse(text, default=default, tzinfos=_zone) for default in (first, second)
             )
         except (ValueError, ArithmeticError):
             return None
         if kind == "time":
-            has_date = (one.date(), other.date()) != (first.date(), second.date())
-            return None if has_date or one.hour != other.hour else one.timetz()
+            has_date = (moment.date(), again.date()) != (first.date(), second.date())
+            return None if has_date or moment.hour != again.hour else moment.timetz()
         weekdays = set(map(info.weekday, _WORDS.findall(text))) - {None}
-        if one.date() != other.date() or not weekdays <= {one.weekday()}:
+        if moment.date() != again.date() or not weekdays <= {moment.weekday()}:
             return None
-        return one if kind == "datetime" else _as_date(one)
+        return moment if kind == "datetime" else _as_date(moment)
 
     return read
 
@@ -317,7 +319,7 @@ def _same_hour(defaults: tuple[dt.datetime, dt.datetime]) -> dt.datetime:
 
 
 def _moment(kind: str, form: str) -> Reader:
-    """Return a reader of moments in a form of strptime, which drops nothing of them.
+    """Return a reader of moments in a format of strptime, which drops no part of them.
 
     strptime drops one of two directives that contradict each other, and a zone in words.
     """
