@@ -47,7 +47,7 @@ _DEFAULTS = {
     "tcp_user_timeout": "60000",
 }
 # How long a fault that may pass is retried. The caller may try again later, as Airflow does.
-_GIVE_UP_AFTER_S = 5.0
+GIVE_UP_AFTER_S = 5.0
 _PAUSE_S = 0.5  # before the second try, and twice as long before each further one
 # SQLAlchemy writes the DDL, psycopg runs it without parameters: "%" must stay as it is.
 DDL_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
@@ -202,7 +202,7 @@ def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
         AuthenticationFailed: The server listens, and refuses the user or the database.
         DatabaseError: The server is older than PostgreSQL 13.
     """
-    give_up_at = time.monotonic() + _GIVE_UP_AFTER_S
+    give_up_at = time.monotonic() + GIVE_UP_AFTER_S
     pause_s = _PAUSE_S
     while True:
         try:

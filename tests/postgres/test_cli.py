@@ -253,7 +253,7 @@ def files_of_all_kinds(csv, tmp_path) -> None:
             book.writestr(name, "<xml/>")
 
 
-@pytest.mark.usefixtures("files_of_all_kinds", "named")
+@pytest.mark.usefixtures("files_of_all_kinds", "named", "hurried")
 @pytest.mark.parametrize(("arguments", "code", "words"), FAILURES.values(), ids=FAILURES.keys())
 def test_a_failure_is_one_line_and_an_exit_code(arguments, code, words):
     done = aircan(*arguments)
@@ -364,6 +364,7 @@ def test_json_tells_which_value_stopped_the_load(csv, named):
     }
 
 
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["", "debug"])
 @pytest.mark.parametrize(
     ("arguments", "code", "kind"),

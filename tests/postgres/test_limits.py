@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
+from cases import in_turn
 from datastore import rows_of
 from http_server import HttpServer
 from hypothesis import given
@@ -459,10 +460,9 @@ SLOW: dict[str, Callable[[socket.socket, int], None]] = {
 }
 
 
-@pytest.mark.parametrize("guard", [None, Guard(("127.0.0.1",))], ids=["", "guarded"])
-@pytest.mark.parametrize("answer", SLOW.values(), ids=SLOW)
-def test_a_server_that_trickles_is_given_up(answer, guard):
-    with serving(answer) as url, pytest.raises(SourceTooSlow) as refused:
+@pytest.mark.parametrize(("kind", "guard"), in_turn([*SLOW], [None, Guard(("127.0.0.1",))]))
+def test_a_server_that_trickles_is_given_up(kind, guard):
+    with serving(SLOW[kind]) as url, pytest.raises(SourceTooSlow) as refused:
         bytes_of(url, WAITING, guard=guard)
     assert "10,000 are the least" in str(refused.value)
     assert "--min-rate" in refused.value.hint
