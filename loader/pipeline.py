@@ -48,6 +48,7 @@ from loader.scan.scan import Scan
 from loader.source import Identity, mask_uri
 from loader.source.local import local_path
 from loader.steps import BeforeColumnsChange, Steps
+from loader.table_state import TableState
 from loader.types import datatypes
 from loader.types.schema import Column
 from loader.types.verdict import Verdict
@@ -62,13 +63,6 @@ _log = logging.getLogger(__name__)
 # such as a restart of the database, is no reason to take it.
 _CLOSED_WAYS = (AuthenticationFailed, PermissionDenied)
 _NOT_NAMED = "the DataStore's database is not named"
-_UNTOUCHED = "the old table is as it was"
-# What has become of the table, by Way.loaded.
-_OUTCOMES = {
-    False: _UNTOUCHED,
-    None: "nobody can know whether the new rows are in: look at the table",
-    True: "the new rows are in",
-}
 
 
 @dataclass(frozen=True)
@@ -90,13 +84,14 @@ def _tell_nobody() -> None:
     """Do nothing."""
 
 
-def load(
+def load(  # noqa: PLR0913  (what is loaded, how, and whom to ask and tell)
     uri: str | os.PathLike[str],
     options: Options = Options(),
     progress: Progress | None = None,
     *,
     registers: bool = True,
     before_columns_change: BeforeColumnsChange | None = None,
+    before_change: Callable[[], None] = _tell_nobody,
 ) -> Report:
     """Load a CSV into a DataStore table, which is replaced when the new one is whole.
 
@@ -107,16 +102,19 @@ def load(
         registers: Whether CKAN is told in the end; else it is left to ``register``.
         before_columns_change: Is called once with the old columns and the new ones, id and type
             of each, directly before they change; what it raises stops the load.
+        before_change: Is called directly before the table changes, or rows are sent: should the
+            process be killed from then on, nobody can know how far it came.
 
     Returns:
         What was loaded.
 
     Raises:
-        AircanError: The old table is as it was, unless the message or hint says otherwise;
-            ``error.report`` tells how far the load came. Ctrl-C raises Cancelled.
+        AircanError: ``error.table`` tells what has become of the table, and ``error.report`` how
+            far the load came. Ctrl-C raises Cancelled.
     """
     one = _begin(uri, options, progress)
     one.steps.before_columns_change = before_columns_change
+    one.steps.before_change = before_change
     with _reported(one):
         one.run(registers=registers)
     return one.report
@@ -155,6 +153,7 @@ def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
     progress: Progress | None = None,
     *,
     before_columns_change: BeforeColumnsChange | None = None,
+    before_change: Callable[[], None] = _tell_nobody,
     on_replacing: Callable[[], None] = _tell_nobody,
 ) -> Report:
     """Send what ``convert`` wrote to CKAN's API; it is left to ``register`` to show it.
@@ -165,6 +164,7 @@ def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
         options: As for ``convert``.
         progress: Is told of every batch.
         before_columns_change: As for ``load``.
+        before_change: As for ``load``.
         on_replacing: Is called directly before a table that is to be replaced is changed: what it
             has from then on is no longer what ``convert`` has seen.
 
@@ -172,11 +172,14 @@ def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
         The report of both.
 
     Raises:
-        AircanError: Its hint says what became of the old rows.
+        AircanError: As ``load``.
     """
     report = converted.report
     one = _Load(report.source, options, report, progress or Silent())
+    if converted.is_replacing:  # how far that try has come, this one does not know
+        one.earlier = "unknown"
     one.steps.before_columns_change = before_columns_change
+    one.steps.before_change = before_change
     with _reported(one):
         one.send(rows, converted, on_replacing)
     return report
@@ -194,15 +197,24 @@ def register(report: Report, options: Options = Options()) -> None:
         CkanNotFound: The resource was deleted; its table was dropped, unless the error denies it.
         CkanError: CKAN was not told.
     """
+    try:
+        _register_or_withdraw(report, options)
+    except AircanError as error:
+        error.table = report.table
+        raise
+
+
+def _register_or_withdraw(report: Report, options: Options) -> None:
     ckan = _named(options)
     if ckan is None:
-        raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
+        raise UsageError("no CKAN is named", hint="name it, and a token of it", option="ckan_url")
     try:
         _register(ckan, report)
     except AircanError as error:
         if not _is_gone(ckan, report.resource_id):
             raise
-        dropped = _withdraw(ckan, report, options)
+        if dropped := _withdraw(ckan, report, options):
+            report.table = "dropped"
         raise _gone(report.resource_id, dropped=dropped) from error
 
 
@@ -283,7 +295,7 @@ def _register(ckan: Ckan, report: Report) -> None:
     try:
         ckan.register(report.resource_id, file_hash, complete=not report.bad_rows.rejected)
     except AircanError as error:
-        error.message = f"the rows are loaded, but CKAN was not told: {error.message}"
+        error.message = f"CKAN was not told of the rows: {error.message}"
         raise
 
 
@@ -296,18 +308,26 @@ def _begin(uri: str | os.PathLike[str], options: Options, progress: Progress | N
 
 @contextmanager
 def _reported(one: _Load) -> Iterator[None]:
-    """Let an error know the report, and the report the error."""
+    """Let an error know the report, and the report the error; both, what became of the table."""
     report = one.report
     try:
-        with report.timing("total"), memory_told():
+        with _stopped(), memory_told(), report.timing("total"):
             yield
     except AircanError as error:
         error.report, report.error = report, error
+        error.table = one.table_state
         raise
+    finally:
+        report.table = one.table_state
+
+
+@contextmanager
+def _stopped() -> Iterator[None]:
+    """Turn Ctrl-C, and SIGTERM where it is taken as that, into ours."""
+    try:
+        yield
     except KeyboardInterrupt as interrupt:
-        cancelled = Cancelled("the load was stopped", hint=one.outcome)
-        cancelled.report, report.error = report, cancelled
-        raise cancelled from interrupt
+        raise Cancelled("the load was stopped") from interrupt
 
 
 class _Load:
@@ -319,6 +339,8 @@ class _Load:
         self.report = report
         self.steps = Steps(report, progress)
         self.way: Way | None = None
+        self.earlier: TableState = "untouched"  # what earlier tries made of the table
+        self._is_dropped = False
         self._has_gone = False  # CKAN has said so, and need not be asked again
         self.rejects: Path | None = None
         if options.rejects is not None:
@@ -352,13 +374,14 @@ class _Load:
         try:
             yield
         except AircanError as error:
-            if ckan is None or way.loaded is False or not self._is_gone(ckan):
+            if ckan is None or not way.has_begun or not self._is_gone(ckan):
                 raise
             try:
                 dropped = way.withdraw()
             except AircanError as second:
                 _log.warning("the table of %s is not dropped: %s", resource_id, second)
                 dropped = False
+            self._is_dropped = dropped
             raise _gone(resource_id, dropped=dropped) from error
 
     def _show(self, ckan: Ckan | None, *, registers: bool) -> None:
@@ -409,14 +432,17 @@ class _Load:
             remove_stale(self.rejects)
 
     @property
-    def outcome(self) -> str:
-        """Return what has become of the table, should the load stop now."""
-        return _OUTCOMES[self.way.loaded if self.way else False]
+    def table_state(self) -> TableState:
+        """What has become of the table, should the load stop now."""
+        if self._is_dropped:
+            return "dropped"
+        state = self.way.table_state if self.way else "untouched"
+        return self.earlier if state == "untouched" else state
 
     def _named_ckan(self) -> Ckan:
         ckan = self._ckan()
         if ckan is None:
-            raise UsageError("there is no CKAN to load through", hint="set AIRCAN_CKAN_URL")
+            raise UsageError("there is no CKAN to load through", hint="name it", option="ckan_url")
         return ckan
 
     def _ckan(self) -> Ckan | None:
@@ -424,12 +450,15 @@ class _Load:
         ckan = _named(self.options)
         if ckan is None:
             if self.options.via == "api":
-                raise UsageError("there is no CKAN to load through", hint="set AIRCAN_CKAN_URL")
+                raise UsageError(
+                    "there is no CKAN to load through", hint="name it", option="ckan_url"
+                )
             return None
         if self.options.resource_id is None:
             raise UsageError(
                 "a resource's id is needed to load into CKAN",
-                hint="name it with --resource-id, or unset AIRCAN_CKAN_URL to load without CKAN",
+                hint="name it, or no CKAN to load without one",
+                option="resource_id",
             )
         ckan.check_editable(self.options.resource_id)
         settings = ckan.fetching(self.uri, self.options.resource_id, self.options.source)
@@ -444,7 +473,9 @@ class _Load:
         if self.options.via == "copy":
             if not url:
                 raise UsageError(
-                    "the database of CKAN's DataStore is not named", hint="set AIRCAN_DATASTORE_URL"
+                    "the database of CKAN's DataStore is not named",
+                    hint="name it",
+                    option="datastore_url",
                 )
             return self._open_copy(stack, url, ckan)
         if self.options.via == "auto":
@@ -455,7 +486,8 @@ class _Load:
             except _CLOSED_WAYS as error:
                 self._warn_of_api(error)
             except (DatabaseFull, DatabaseUnreachable) as error:
-                error.hint = f"{error.hint}; --via api goes through CKAN's API instead"
+                error.hint = f"{error.hint}; CKAN's API is a way without it"
+                error.option = "via"
                 raise
         return self._open_api(stack, ckan)
 
@@ -560,7 +592,7 @@ class _Load:
         if not scan.rows_read - rejects.count == scan.rows_verified == stored:
             raise RowsLost(
                 f"{scan.rows_read} rows read, {rejects.count} set aside, {stored} stored",
-                hint=f"does a trigger leave rows out? if not, report this file: {_UNTOUCHED}",
+                hint="does a trigger leave rows out? if not, report this file",
             )
         if rejects.count and not stored:
             raise _no_row_placed(rejects)
@@ -573,7 +605,8 @@ class _Load:
             if _is_the_file(self.uri, self.rejects):
                 raise UsageError(
                     f"the rejects file would replace the source: {self.rejects}",
-                    hint="name another place with --rejects",
+                    hint="name another place",
+                    option="rejects",
                 )
             if self.options.rejects is None:
                 remove_leftovers(self.rejects)
@@ -638,6 +671,7 @@ def _no_row_placed(rejects: Rejects) -> TooManyBadRows:
         f"no row can be placed, so nothing is loaded; the first: {first.reason}",
         row=first.row,
         hint="mend the file, or name its delimiter, header row or encoding",
+        option="delimiter",
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any, Protocol
 
+from loader.table_state import TableState, table_state
+
 STEPS = (
     "infer",
     "copy",
@@ -40,6 +42,8 @@ class BadRows:
 class _Error(Protocol):
     """An AircanError, which knows the report: this need not know it."""
 
+    table: TableState
+
     def to_dict(self) -> dict[str, object]:
         """Return the report's ``error``."""
 
@@ -50,6 +54,7 @@ class Report:
 
     Attributes:
         resource_id: The resource, which is the table's name.
+        table: What has become of the table.
         source: Path or URL, without secrets.
         rows: Rows in the table.
         bytes: Bytes read from the source, compressed as they came.
@@ -64,6 +69,7 @@ class Report:
     source: str
     via: str = "copy"
     mode: str = "replace"
+    table: TableState = "untouched"
     rows: int = 0
     bytes: int = 0
     columns: list[dict[str, object]] = field(default_factory=list)
@@ -76,9 +82,13 @@ class Report:
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Report:
         """Return the report that ``to_dict`` told of, but for its error."""
-        given = {one.name: told[one.name] for one in fields(cls) if one.name != "error"}
+        given = {
+            one.name: told[one.name] for one in fields(cls) if one.name not in ("error", "table")
+        }
         bad_rows = {one.name: told["bad_rows"][one.name] for one in fields(BadRows)}
-        return cls(**given | {"bad_rows": BadRows(**bad_rows)})
+        # An older version wrote the table's name there.
+        table = table_state(told.get("table"))
+        return cls(**given | {"table": table, "bad_rows": BadRows(**bad_rows)})
 
     @property
     def rows_per_second(self) -> int:
@@ -99,7 +109,7 @@ class Report:
         """Return the JSON object."""
         return {
             "resource_id": self.resource_id,
-            "table": self.resource_id,
+            "table": self.table,
             "source": self.source,
             "via": self.via,
             "mode": self.mode,

@@ -12,12 +12,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from loader.errors import AircanError, Cancelled, CkanForbidden, CkanNotFound, UsageError
+from loader.errors import (
+    AircanError,
+    Cancelled,
+    CkanForbidden,
+    CkanNotFound,
+    UsageError,
+    untouched,
+)
 from loader.options import Options, completed, guarded
 from loader.pipeline import load
 from loader.progress import Progress, Silent
 from loader.report import Report
 from loader.source import mask_uri, open_source
+from loader.table_state import TableState
 from loader.types.descriptor import from_json
 
 if TYPE_CHECKING:
@@ -42,6 +50,7 @@ class Outcome:
         status: ``loaded``; ``unchanged``: the file is the one in the DataStore; ``skipped``: it
             is no CSV file; ``failed``.
         report: Of the load; None if there was none.
+        table: What has become of the resource's table.
         reason: Why it was not loaded, in one line.
     """
 
@@ -51,6 +60,7 @@ class Outcome:
     status: Status
     report: Report | None = None
     reason: str = ""
+    table: TableState = "untouched"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -60,6 +70,7 @@ class Outcome:
             "name": self.name,
             "status": self.status,
             "reason": self.reason,
+            "table": self.table,
             "report": self.report.to_dict() if self.report else None,
         }
 
@@ -80,9 +91,11 @@ def reload(
         UsageError: No CKAN is named, or the resource has no file.
         AircanError: As ``loader.load``.
     """
-    options = guarded(completed(options))
-    ckan = _ckan(options)
-    return _load(ckan, ckan.resource(resource_id), options, progress)
+    with untouched():
+        options = guarded(completed(options))
+        ckan = _ckan(options)
+        resource = ckan.resource(resource_id)
+    return _load(ckan, resource, options, progress)
 
 
 def reload_dataset(
@@ -120,7 +133,7 @@ def reload_all(
 
 def _ckan(options: Options) -> Ckan:
     if not options.ckan_url:
-        raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
+        raise UsageError("no CKAN is named", hint="name it, and a token of it", option="ckan_url")
     from loader.ckan.client import Ckan  # noqa: PLC0415  (0.4 s, which a load without a CKAN need not pay)
 
     return Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
@@ -156,22 +169,25 @@ class _Each:
 
     def _one(self, outcome: Outcome) -> Outcome:
         try:
-            resource = self.ckan.resource(outcome.resource_id)
-            if reason := no_table(resource):
-                return replace(outcome, reason=reason)
-            if not self.force and self._is_loaded(resource):
-                return replace(outcome, status="unchanged")
+            with untouched():
+                resource = self.ckan.resource(outcome.resource_id)
+                if reason := no_table(resource):
+                    return replace(outcome, reason=reason)
+                if not self.force and self._is_loaded(resource):
+                    return replace(outcome, status="unchanged")
             report = _load(self.ckan, resource, self.options, self.progress)
         except Cancelled:
             raise
         except AircanError as error:
             _log.warning("%s: %s", outcome.resource_id, error)
-            return replace(outcome, status="failed", report=error.report, reason=str(error))
+            return replace(
+                outcome, status="failed", report=error.report, reason=str(error), table=error.table
+            )
         except Exception as error:  # noqa: BLE001  (the others are loaded all the same)
             _log.exception("%s", outcome.resource_id)
             reason = f"unexpected {type(error).__name__}: please report this, with the log"
-            return replace(outcome, status="failed", reason=reason)
-        return replace(outcome, status="loaded", report=report)
+            return replace(outcome, status="failed", reason=reason, table="unknown")
+        return replace(outcome, status="loaded", report=report, table=report.table)
 
     def _is_loaded(self, resource: Mapping[str, Any]) -> bool:
         """Tell whether the DataStore has this very file, which is read for that."""
@@ -206,7 +222,8 @@ def location(ckan: Ckan, resource: Mapping[str, Any]) -> str:
     if not _has_file(resource):
         raise UsageError(
             f"the resource {resource['id']} has no file",
-            hint="load a file into it: aircan load SOURCE --resource-id ID",
+            hint="load a file into it by its id",
+            option="resource_id",
         )
     uri = ckan.location(resource)
     if urlsplit(uri).scheme.lower() not in _SCHEMES:

@@ -1,7 +1,7 @@
 """The command ``aircan``: a thin skin over the library.
 
 In: arguments. Out: progress and errors on stderr, the report on stdout, and the exit code: 0 done,
-1 failed with the old table untouched, 2 wrong usage. Holds nothing of the data.
+1 failed, 2 wrong usage. Holds nothing of the data.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ from loader.progress import Bar, Lines, Progress
 from loader.report import Report
 from loader.resources import Outcome
 from loader.source import Limits, SourceSettings, mask_text, mask_uri
+from loader.table_state import TableState
 from loader.types.descriptor import from_json
 
 if TYPE_CHECKING:
@@ -58,6 +59,27 @@ _COMMANDS = "COMMAND [ARGS]..."
 _REJECTS_SHOWN = 3
 _QUERIED_COLUMNS = 4  # and not _full_text, which is longer than all others together
 
+# What errors call the options of a load, and the commands have.
+_VARIABLES = {
+    "ckan_url": "AIRCAN_CKAN_URL",
+    "ckan_token": "AIRCAN_CKAN_TOKEN",
+    "datastore_url": "AIRCAN_DATASTORE_URL",
+}
+_FLAGS = frozenset(
+    (
+        *("resource_id", "mode", "key", "via", "lanes", "full_text", "fts_index", "schema"),
+        *("encoding", "delimiter", "header_row", "max_bad_rows", "rejects", "on_type_error"),
+        *("on_concurrent_writes", "max_bytes", "max_ratio", "min_rate"),
+    )
+)
+_TABLES: dict[TableState, str] = {
+    "untouched": "as it was",
+    "replaced": "the new rows are in, the old ones are gone",
+    "merged": "the rows are in",
+    "partly": "half done, neither as it was nor complete",
+    "dropped": "dropped",
+    "unknown": "nobody can know: look at it before you load again",
+}
 _DONE = {"replace": "loaded into", "append": "added to", "upsert": "put into"}
 
 # click's UsageError, which typer has under a name of its own.
@@ -652,11 +674,24 @@ def _errors(debug: bool, report: Report | None = None) -> Iterator[None]:
             typer.echo(printable.lines(traceback.format_exc()), err=True)
         typer.echo(f"aircan: {error}", err=True)  # one line by itself
         if error.hint:
-            typer.echo(printable.shown(f"  hint: {error.hint}"), err=True)
+            typer.echo(printable.shown(f"  hint: {error.hint}{_named(error.option)}"), err=True)
+        if error.report:
+            _tell_table(error.table)
         if report:
-            report.error = error
+            report.error, report.table = error, error.table
             _print_json((error.report or report).to_dict())
         raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
+
+
+def _named(option: str | None) -> str:
+    """Return an option of the library as the commands have it, in brackets; or nothing."""
+    if option in _VARIABLES:
+        return f" ({_VARIABLES[option]})"
+    return f" (--{option.replace('_', '-')})" if option in _FLAGS else ""
+
+
+def _tell_table(table: TableState) -> None:
+    typer.echo(f"  table: {_TABLES[table]}", err=True)
 
 
 @contextmanager

@@ -42,6 +42,7 @@ from loader.options import Options, default_lanes
 from loader.scan import keys
 from loader.scan.scan import Scan
 from loader.steps import Steps
+from loader.table_state import TableChange, TableState
 from loader.types import datatypes
 from loader.types.schema import Column
 
@@ -100,7 +101,8 @@ def _check_shared(ckan: Ckan, connection: psycopg.Connection[TupleRow], steps: S
     if shares is False:
         raise UsageError(
             f"the database named is not the DataStore of {ckan.url}",
-            hint="AIRCAN_DATASTORE_URL is to be CKAN's ckan.datastore.write_url",
+            hint="it is to be CKAN's ckan.datastore.write_url",
+            option="datastore_url",
         )
 
 
@@ -154,7 +156,8 @@ class Copying:
         self._steps = steps
         live = dictionary.types(connection, names)
         self.existed = live is not None
-        self.loaded: bool | None = False
+        self.has_begun = False
+        self._change = TableChange()
         # Where there is no old table to read, the rows are shown first, and indexed then.
         self.settled = self.existed
         self._merges = self.existed and options.mode != "replace"
@@ -168,6 +171,11 @@ class Copying:
         self._overrides: Mapping[str, str] = {}
         self._changed_by_triggers = False
         self._encoder: Encoder | None = None
+
+    @property
+    def table_state(self) -> TableState:
+        """What has become of the table that readers see, should the load stop now."""
+        return self._change.table
 
     def _look_at_columns(self) -> frozenset[str]:
         """Return what the table that rows are added to computes itself; see if it numbers them."""
@@ -374,9 +382,11 @@ class Copying:
             renamed = [(column.name, column.label) for column in scan.columns if column.label]
             relation.label(self.connection, self._names, renamed)
             self._check_still_there()
-            self.loaded = None
-            swapped = swap.swap(self.connection, self._names, scan.rows_read, rows, self._others)
-            self.loaded = True
+            self._steps.before_change()
+            self.has_begun = True
+            swapped = swap.swap(
+                self.connection, self._names, scan.rows_read, rows, self._others, self._change
+            )
         warnings += swapped.warnings + self._overruled(columns)
         # What cannot be built on the shadow is told by both.
         return rows + swapped.kept, list(dict.fromkeys(warnings))
@@ -437,13 +447,13 @@ class Copying:
     def _merge(self, scan: Scan, cut: fulltext.Cut) -> tuple[int, list[str]]:
         with self._steps.step("swap", "adding the rows"):
             self._check_still_there()
-            which = self._options.full_text
-            self.loaded = None
+            how = (cut.ids, self._options.full_text, self._change)
+            self._steps.before_change()
+            self.has_begun = True
             if self._options.mode == "append":
-                merged = merge.append(self.connection, self._names, cut.ids, which)
+                merged = merge.append(self.connection, self._names, *how)
             else:
-                merged = merge.upsert(self.connection, self._names, self._key, cut.ids, which)
-            self.loaded = True
+                merged = merge.upsert(self.connection, self._names, self._key, *how)
         warnings = _told(cut)
         rows = merged.inserted + merged.updated
         if lost := scan.rows_verified - merged.duplicates - rows:
@@ -464,7 +474,7 @@ class Copying:
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""
-        if self.loaded and not self._merges:
+        if self.table_state == "replaced":
             return
         try:
             relation.drop_if_free(self.connection, self._names)
@@ -491,5 +501,6 @@ def _differs(error: ValueDoesNotFit) -> SchemaDiffers:
         row=error.row,
         column=error.column,
         value=error.value,
-        hint="correct the value; --mode replace loads the file with types of its own",
+        hint="correct the value, or let the file replace the table, with types of its own",
+        option="mode",
     )

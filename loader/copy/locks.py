@@ -221,7 +221,8 @@ def by_whom(
     if not rows:
         return error
     holders = ", ".join(_described(*row) for row in rows)
-    return TableBusy(f"{error.message}; locked by {holders}", hint=error.hint)
+    message = f"{error.message}; locked by {holders}"
+    return TableBusy(message, hint=error.hint, option=error.option)
 
 
 def _described(

@@ -36,15 +36,15 @@ WRITERS_S = 5.0
 _WRITERS_PAUSE_S = 0.05
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 _HINT = (
-    "the old table is as it was, with these rows, which the next load replaces: save them first, or"
-    " choose --on-concurrent-writes keep"
+    "these rows are in the old table, which the next load replaces: save them first, or have the"
+    " load keep them"
 )
 _HINT_UNTOLD = (
-    "the old table is as it was, with these rows, which the next load replaces: save them first, or"
-    " choose --on-concurrent-writes warn"
+    "these rows are in the old table, which the next load replaces: save them first, or have the"
+    " load only warn of them"
 )
 _HINT_DROPPED = (
-    "nothing is loaded: see who has dropped or renamed the table, and load again if it is to be"
+    "see who has dropped or renamed the table, and load again if it is to be"
     " there; a table that they made in its place, the next load replaces"
 )
 _DROPPED = (
@@ -200,6 +200,7 @@ class Changes:
         return TableChanged(
             f"others changed {names.live} during the load: {', '.join(done + self._hints())}",
             hint=_HINT_DROPPED if self.dropped else _HINT,
+            option=None if self.dropped else "on_concurrent_writes",
         )
 
 
@@ -476,6 +477,7 @@ def _keep_hidden(  # noqa: PLR0913, PLR0917  (what is known of the table, then a
             f"others inserted rows into {names.live} during the load, and had all rows written"
             " anew: which ones are theirs cannot be told",
             hint=_HINT_UNTOLD,
+            option="on_concurrent_writes",
         )
     rows = _rows_of_later(names, before, changes.free if changes.free.gaps else None)
     if not changes.about[1]:
@@ -486,6 +488,7 @@ def _keep_hidden(  # noqa: PLR0913, PLR0917  (what is known of the table, then a
             f"others inserted rows into {names.live} during the load with the _id of deleted ones,"
             " or among too many gaps, and updated others: which is which cannot be told",
             hint=_HINT_UNTOLD,
+            option="on_concurrent_writes",
         )
     return None
 
@@ -617,6 +620,6 @@ def _unfit(
         f"rows that others inserted into {names.live} meanwhile do not fit the new table: {why}",
         column=column,
         value=value,
-        hint="the old table is as it was, with these rows, which the next load replaces: save them"
-        " first, or correct the file's columns",
+        hint="these rows are in the old table, which the next load replaces: save them first, or"
+        " correct the file's columns",
     )

@@ -10,19 +10,19 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import dictionary, keep, locks, numbering, swap
+from loader.copy import commit, dictionary, keep, locks, numbering, swap
 from loader.copy.database import ours
 from loader.copy.numbering import Numbering
 from loader.copy.relation import Names, qualified
 from loader.copy.settings import FullText
 from loader.errors import DatabaseError, DatabaseUnreachable, KeyViolated, SchemaDiffers, UsageError
 from loader.scan import keys
+from loader.table_state import TableChange
 from loader.types import datatypes, precision
 
 _log = logging.getLogger(__name__)
@@ -149,7 +149,8 @@ def check_columns(
     if differences:
         raise SchemaDiffers(
             f"the file's columns are not the table's: {', '.join(differences)}",
-            hint="correct the file, or load it with --mode replace",
+            hint="correct the file, or let it replace the table",
+            option="mode",
         )
 
 
@@ -174,7 +175,8 @@ def find_key(
     if not keys:
         raise UsageError(
             f"{names.live} has no unique key, by which rows could be found",
-            hint="name its columns with --key",
+            hint="name its columns",
+            option="key",
         )
     shown = "; ".join(f"({', '.join(columns)})" for columns in keys)
     if len(keys) > 1 or "" in keys[0]:
@@ -186,7 +188,8 @@ def find_key(
     if key and sorted(key) != sorted(keys[0]):
         raise UsageError(
             f"{names.live} has another unique key: {shown}",
-            hint="leave --key out, or set another primary_key with datastore_create",
+            hint="name no key, or set another primary_key with datastore_create",
+            option="key",
         )
     if computed.intersection(keys[0]):
         raise UsageError(
@@ -249,12 +252,14 @@ def _create_key(connection: psycopg.Connection[TupleRow], names: Names, key: Seq
         except psycopg.errors.UniqueViolation as error:
             raise KeyViolated(
                 f"rows of {names.live} have the same ({shown}): {error.diag.message_detail}",
-                hint="name other columns with --key, or correct the rows",
+                hint="name other columns, or correct the rows",
+                option="key",
             ) from error
         except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedObject) as error:
             raise UsageError(
                 f"({shown}) cannot be the key of {names.live}: {error.diag.message_primary}",
-                hint="name columns of the table with --key",
+                hint="name columns of the table",
+                option="key",
             ) from error
 
 
@@ -263,6 +268,7 @@ def append(
     names: Names,
     cut: Sequence[int] = (),
     which: FullText = "all",
+    change: TableChange | None = None,
 ) -> Merged:
     """Add the shadow's rows to the live table; ``_id`` goes on in the order of the file.
 
@@ -271,6 +277,7 @@ def append(
         names: The shadow's columns are the live table's.
         cut: ``_id`` of the shadow's rows that CKAN's trigger would refuse, or take too long for.
         which: The columns whose words are found; ``none`` leaves ``_full_text`` to the triggers.
+        change: Is kept true of the live table, however the merge ends.
 
     Raises:
         ValueDoesNotFit: A type of the live table would change a value.
@@ -300,15 +307,16 @@ def append(
         )
         return Merged(done.rowcount)
 
-    return _merge(connection, names, insert)
+    return _merge(connection, names, insert, change or TableChange())
 
 
-def upsert(
+def upsert(  # noqa: PLR0913, PLR0917  (as ``append``, and the key)
     connection: psycopg.Connection[TupleRow],
     names: Names,
     key: Sequence[str],
     cut: Sequence[int] = (),
     which: FullText = "all",
+    change: TableChange | None = None,
 ) -> Merged:
     """Put the shadow's rows in the place of those with the same key; add the others.
 
@@ -321,6 +329,7 @@ def upsert(
         key: As ``find_key`` returns it; it is made where there is none.
         cut: As for ``append``.
         which: As for ``append``.
+        change: As for ``append``.
 
     Raises:
         KeyViolated: Rows of the table have the same key, a row has none, or a trigger has made
@@ -343,7 +352,7 @@ def upsert(
         inserted, updated = row or (0, 0)
         return Merged(inserted, updated, duplicates)
 
-    return _merge(connection, names, put)
+    return _merge(connection, names, put, change or TableChange())
 
 
 def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Sequence[str]) -> int:
@@ -376,7 +385,8 @@ def keep_last(connection: psycopg.Connection[TupleRow], names: Names, key: Seque
         except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
             raise UsageError(
                 f"({', '.join(key)}) cannot be the key: {error.diag.message_primary}",
-                hint="name columns of the file with --key",
+                hint="name columns of the file",
+                option="key",
             ) from error
 
     doing = "looking for rows with the same key"
@@ -446,19 +456,29 @@ def _merge(
     connection: psycopg.Connection[TupleRow],
     names: Names,
     work: Callable[[_Target], Merged],
+    change: TableChange,
 ) -> Merged:
     """Do the work in a transaction; then let CKAN's cached number of rows be right."""
     tables = [qualified(names.live), qualified(names.shadow)]
+
+    def work_to_commit() -> Merged:
+        change.table = "untouched"  # what an earlier try did was taken back
+        merged = _try(connection, names, work)
+        change.table = "unknown"
+        return merged
+
     try:
-        merged = locks.patiently(
-            connection, _ADDING, tables, partial(_try, connection, names, work), with_rows=True
-        )
+        with commit.known(change):
+            merged = locks.patiently(connection, _ADDING, tables, work_to_commit, with_rows=True)
     except DatabaseUnreachable as error:
+        if change.table != "unknown":
+            raise
         raise DatabaseUnreachable(
             error.message,
             hint="the server may have added the rows before the connection broke:"
             " look at the table, then load again",
         ) from error
+    change.table = "merged"
     _count_again(connection, names)
     return merged
 
@@ -476,7 +496,8 @@ def _try(
     except psycopg.errors.UndefinedTable as error:
         raise SchemaDiffers(
             f"the table {names.live} was dropped or renamed during the load",
-            hint="load the file with --mode replace",
+            hint="let the file replace the table",
+            option="mode",
         ) from error
     connection.execute(
         sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(qualified(names.shadow))
@@ -505,7 +526,8 @@ def _own_errors(names: Names) -> Iterator[None]:
         raise KeyViolated(
             f"rows have the same key in {names.live}:"
             f" {error.diag.message_detail or error.diag.message_primary}",
-            hint="correct the file, or load it with --mode upsert",
+            hint="correct the file, or put its rows in by their key",
+            option="mode",
         ) from error
 
 

@@ -20,10 +20,11 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import keep, locks, meanwhile, relation, views
+from loader.copy import commit, keep, locks, meanwhile, relation, views
 from loader.copy.database import ours
 from loader.copy.relation import SCHEMA, Names, let_autovacuum_come, qualified
 from loader.errors import DatabaseUnreachable, NotADataStoreTable, TableBusy
+from loader.table_state import TableChange
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +59,8 @@ def check_live(
         if not (row and row[0]):
             raise NotADataStoreTable(
                 f"{names.live} exists in this database and is not a DataStore table",
-                hint="choose another name with --resource-id, or rename what is there",
+                hint="choose another name, or rename what is there",
+                option="resource_id",
             )
         if replaced:
             views.refuse(connection, names)
@@ -100,12 +102,13 @@ class Swapped:
     warnings: list[str]
 
 
-def swap(
+def swap(  # noqa: PLR0913, PLR0917  (what is swapped, and what is to be known of it)
     connection: psycopg.Connection[TupleRow],
     names: Names,
     last_id: int,
     rows: int | None = None,
     others: meanwhile.Others | None = None,
+    change: TableChange | None = None,
 ) -> Swapped:
     """Put the shadow in the live table's place.
 
@@ -116,6 +119,7 @@ def swap(
         rows: How many rows the shadow has, for CKAN's cache of row counts; None lets CKAN count.
         others: What is to be done about those who wrote into the live table during the load; None
             to let their rows go with it.
+        change: Is kept true of the live table, however the swap ends.
 
     Raises:
         TableBusy: Others kept the live table locked through every try.
@@ -132,10 +136,17 @@ def swap(
     patience = locks.Patience(connection, locks.quoted(tables))
     left_out: frozenset[str] = frozenset()
     state = _State(last_id, rows, others)
+    change = change or TableChange()
     while True:
         try:
-            with ours("swapping the tables"), connection.transaction():
+            with (
+                commit.known(change),
+                ours("swapping the tables"),
+                connection.transaction(),
+            ):
                 lost, kept = _swap(connection, names, state, left_out)
+                change.table = "unknown"
+            change.table = "replaced"
         except _Behind:
             state = locks.patiently(
                 connection,
@@ -163,7 +174,7 @@ def swap(
             # The rows that come while a reader is waited for are copied once, not in every try.
             state = replace(state, keeps_writers_out=False)
         except DatabaseUnreachable as error:
-            raise _unknown(error) from error
+            raise _unknown(error) if change.table == "unknown" else error from error
         else:
             break
     warnings = list(dict.fromkeys(warnings + lost))
