@@ -213,12 +213,16 @@ _MORE_OF_ERROR = {
     "row": maybe(COUNT),
     "column": maybe(TEXT),
     "value": maybe(TEXT),
+    "option": maybe(TEXT),
     "retryable": FLAG,
+    "table": TEXT,
 }
 ERROR = record(_ERROR, **_MORE_OF_ERROR)
 
 # Of any report: whether there is an error, and which.
 OUTCOME = record({}, error=maybe(record({"message": TEXT}, hint=maybe(TEXT), **_MORE_OF_ERROR)))
+# Of any report or error: what has become of the table, which older versions did not say.
+STATE = record({}, table=TEXT)
 ENDED = record({"error": maybe(OBJECT)})
 NAMED = record({"resource_id": ID})  # of either of what ``prepare`` leaves
 
@@ -233,9 +237,12 @@ _MORE_OF_LOAD = {
     "hash": maybe(TEXT),
 }
 _OF_LOAD = {"resource_id": TEXT, "rows": COUNT, "warnings": each(TEXT)}
+_STATE = {"table": TEXT}  # older versions had the table's name there
 # What of it is told, and all of it, which a later step goes on with.
-LOADED = record(_OF_LOAD | {"bad_rows": record({"rejected": COUNT}, **_BAD_ROWS)}, **_MORE_OF_LOAD)
-LOAD = record(_OF_LOAD | _MORE_OF_LOAD | {"bad_rows": record(_BAD_ROWS)})
+LOADED = record(
+    _OF_LOAD | {"bad_rows": record({"rejected": COUNT}, **_BAD_ROWS)}, **_MORE_OF_LOAD, **_STATE
+)
+LOAD = record(_OF_LOAD | _MORE_OF_LOAD | {"bad_rows": record(_BAD_ROWS)}, **_STATE)
 
 _FAULT = record(
     {"type": TEXT, "message": TEXT}, rowNumber=maybe(COUNT), fieldName=maybe(TEXT)
