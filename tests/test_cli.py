@@ -987,3 +987,28 @@ def test_an_error_is_told_even_if_its_report_cannot_be_written(tmp_path):
         )
     assert done.returncode == 1
     assert any(line.startswith("aircan: ") for line in done.stderr.splitlines()[:-2])
+
+
+# name: the file, arguments, how the hint ends
+HINTS = {
+    "an encoding": (b"a,b\n1,\xff\xfe\x00\n", ["--encoding", "ascii"], " (--encoding)"),
+    "rows set aside": (b"a,b\n1,2,3\n", ["--max-bad-rows", "0"], " (--max-bad-rows)"),
+    "a header": (b"not found\n", [], " (--header-row)"),
+    "a key": (b"a,b\n1,2\n1,3\n", ["--key", "a"], " (--key)"),
+    "a database": (
+        b"a\n1\n",
+        ["--datastore-url", "mysql://a/b"],
+        "@HOST:PORT/DATABASE (AIRCAN_DATASTORE_URL)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "arguments", "end"), HINTS.values(), ids=HINTS)
+def test_a_hint_ends_with_the_option_as_the_command_has_it(
+    tmp_path, monkeypatch, named, content, arguments, end
+):
+    monkeypatch.chdir(tmp_path)
+    Path("data.csv").write_bytes(content)
+    done = aircan("load", "data.csv", *arguments)
+    [hint] = [line for line in done.stderr.splitlines() if line.startswith("  hint: ")]
+    assert hint.endswith(end)

@@ -163,6 +163,7 @@ def normalise_url(url: str) -> str:
         raise UsageError(
             "the DataStore's URL is not a Postgres URL",
             hint="postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
+            option="datastore_url",
         )
     try:
         parameters = conninfo_to_dict(url)
