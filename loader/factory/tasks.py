@@ -459,7 +459,10 @@ def _report(run: Run, steps: Sequence[str], reason: str, *, in_order: bool) -> N
             error = _left_behind(run, steps, step)
         if error:
             _tell_failed(run, step, error)
-            raise StepFailed(f"{step}: {error['message']}", hint=error["hint"])
+            message, option = f"{step}: {error['message']}", error.get("option")
+            failed = StepFailed(message, hint=error["hint"], option=option)
+            failed.table = table_state(error.get("table"))
+            raise failed
     if reason:  # all steps are done, and somebody has marked the run failed
         _tell_failed(run, "report", _killed(run, "report", reason))
         raise StepFailed(reason)
