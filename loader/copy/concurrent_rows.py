@@ -27,8 +27,8 @@ from loader.types import datatypes
 MOST_UNDER_LOCK = 1000
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 _HINT_UNTOLD = (
-    "the old table is as it was, with these rows, which the next load replaces: save them first, or"
-    " choose --on-concurrent-writes warn"
+    "these rows are in the old table, which the next load replaces: save them first, or have the"
+    " load only warn of them"
 )
 
 
@@ -142,6 +142,7 @@ def _carry_over_hidden(
             f"others inserted rows into {relation.name} during the load, and had all rows written"
             " anew: which ones are theirs cannot be told",
             hint=_HINT_UNTOLD,
+            option="on_concurrent_writes",
         )
     rows = _rows_of_later(relation, before, changes.free if changes.free.gaps else None)
     if not changes.about.updated:
@@ -154,6 +155,7 @@ def _carry_over_hidden(
             f"others inserted rows into {relation.name} during the load with the _id of deleted"
             " ones, or among too many gaps, and updated others: which is which cannot be told",
             hint=_HINT_UNTOLD,
+            option="on_concurrent_writes",
         )
     return None
 
@@ -250,6 +252,6 @@ def _unfit(
         f"rows that others inserted into {relation.name} meanwhile do not fit the new table: {why}",
         column=column,
         value=value,
-        hint="the old table is as it was, with these rows, which the next load replaces: save them"
-        " first, or correct the file's columns",
+        hint="these rows are in the old table, which the next load replaces: save them first, or"
+        " correct the file's columns",
     )
