@@ -56,9 +56,9 @@ from loader.types.column import Column
 from loader.types.verification import Verification
 
 if TYPE_CHECKING:
+    from loader.ckan.actions import Table
     from loader.ckan.client import Ckan
     from loader.ckan.destination import Batching
-    from loader.ckan.tables import Table
 
 _log = logging.getLogger(__name__)
 

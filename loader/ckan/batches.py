@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loader.ckan import definition
+from loader.ckan.actions import Actions, Table
 from loader.ckan.settings import BatchSettings
 from loader.errors import (
     AircanError,
@@ -32,10 +33,6 @@ from loader.errors import (
 )
 from loader.report import TableChange
 from loader.types.column import Column
-
-if TYPE_CHECKING:
-    from loader.ckan.client import Ckan
-    from loader.ckan.tables import Table
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +67,7 @@ def _ask_nobody(_: Table | None, /) -> None:
 
 
 def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
-    ckan: Ckan,
+    ckan: Actions,
     resource_id: str,
     columns: Sequence[Column],
     rows: Iterable[Sequence[str | None]],
@@ -127,7 +124,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
 
 
 def append(  # noqa: D417, PLR0913, PLR0917
-    ckan: Ckan,
+    ckan: Actions,
     resource_id: str,
     columns: Sequence[Column],
     rows: Iterable[Sequence[str | None]],
@@ -166,7 +163,7 @@ def append(  # noqa: D417, PLR0913, PLR0917
 
 
 def upsert(  # noqa: D417, PLR0913, PLR0917
-    ckan: Ckan,
+    ckan: Actions,
     resource_id: str,
     columns: Sequence[Column],
     rows: Iterable[Sequence[str | None]],
@@ -217,7 +214,7 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
     return Sent(sent, [])
 
 
-def _put(ckan: Ckan, batch: Mapping[str, Any], change: TableChange) -> None:
+def _put(ckan: Actions, batch: Mapping[str, Any], change: TableChange) -> None:
     """Upsert one batch: all of it is in then, or nothing."""
     before = change.table
     change.table = "partly" if before == "partly" else "unknown"
@@ -262,7 +259,7 @@ class _Inserter:
     """Adds batches to a table that has ``base`` rows, and each of them once."""
 
     def __init__(
-        self, ckan: Ckan, resource_id: str, settings: BatchSettings, base: int = 0
+        self, ckan: Actions, resource_id: str, settings: BatchSettings, base: int = 0
     ) -> None:
         self.ckan = ckan
         self.resource_id = resource_id
@@ -443,7 +440,7 @@ def _take_back(inserter: _Inserter, newest: int) -> str:
     return ""
 
 
-def _clear(ckan: Ckan, resource_id: str, change: TableChange) -> None:
+def _clear(ckan: Actions, resource_id: str, change: TableChange) -> None:
     """Delete the rows. CKAN is told first: who may not tell it anything has lost nothing."""
     before = ckan.resource(resource_id)
     change.table = "unknown"  # an answer may be lost, and the rows with it
@@ -461,7 +458,7 @@ def _clear(ckan: Ckan, resource_id: str, change: TableChange) -> None:
         raise Cancelled("the load was stopped") from interrupt
 
 
-def _show_again(ckan: Ckan, resource: Mapping[str, Any]) -> str:
+def _show_again(ckan: Actions, resource: Mapping[str, Any]) -> str:
     """Show a table again whose rows are still there; return what is wrong, or nothing."""
     state = {name: resource.get(name) for name in ("id", "datastore_active", "hash")}
     try:
@@ -472,7 +469,7 @@ def _show_again(ckan: Ckan, resource: Mapping[str, Any]) -> str:
     return ""
 
 
-def _delete_rows(ckan: Ckan, resource_id: str, filters: Mapping[str, Any]) -> None:
+def _delete_rows(ckan: Actions, resource_id: str, filters: Mapping[str, Any]) -> None:
     ckan.call("datastore_records_delete", _write(resource_id, filters=filters))
 
 
@@ -481,7 +478,7 @@ def _write(resource_id: str, **data: Any) -> dict[str, Any]:  # noqa: ANN401
     return {"resource_id": resource_id, "force": True, "calculate_record_count": False, **data}
 
 
-def _count(ckan: Ckan, resource_id: str) -> None:
+def _count(ckan: Actions, resource_id: str) -> None:
     """Let CKAN count the rows and analyse the table.
 
     By a change of nothing: together with a last batch CKAN would keep a number that a search
@@ -491,7 +488,7 @@ def _count(ckan: Ckan, resource_id: str) -> None:
     ckan.call("datastore_upsert", {"resource_id": resource_id, "force": True, **data})
 
 
-def _existing(ckan: Ckan, resource_id: str) -> Table:
+def _existing(ckan: Actions, resource_id: str) -> Table:
     table = ckan.table(resource_id)
     if table is None:
         raise CkanNotFound(
@@ -500,7 +497,7 @@ def _existing(ckan: Ckan, resource_id: str) -> Table:
     return table
 
 
-def newest_id(ckan: Ckan, resource_id: str) -> int:
+def newest_id(ckan: Actions, resource_id: str) -> int:
     """Return the greatest ``_id`` of a resource's table, or 0."""
     try:
         return next(iter(_newest_ids(ckan, resource_id, 1)), 0)
@@ -508,7 +505,7 @@ def newest_id(ckan: Ckan, resource_id: str) -> int:
         return 0
 
 
-def _newest_ids(ckan: Ckan, resource_id: str, limit: int) -> list[int]:
+def _newest_ids(ckan: Actions, resource_id: str, limit: int) -> list[int]:
     return ckan.ask(
         "datastore_search",
         {
@@ -522,7 +519,7 @@ def _newest_ids(ckan: Ckan, resource_id: str, limit: int) -> list[int]:
     )
 
 
-def _upsert_methods(ckan: Ckan) -> tuple[str, ...]:
+def _upsert_methods(ckan: Actions) -> tuple[str, ...]:
     """Return what is to be done with each batch.
 
     The upsert of CKAN 2.12 leaves the old values in ``_full_text``, its update does not.

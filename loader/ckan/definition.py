@@ -9,15 +9,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from loader.ckan.actions import Actions, Table
 from loader.errors import AircanError, CkanRefused, DependentObjects, KeyViolated, UsageError
 from loader.types import registry
 from loader.types.column import Column
-
-if TYPE_CHECKING:
-    from loader.ckan.client import Ckan
-    from loader.ckan.tables import Table
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +22,7 @@ _log = logging.getLogger(__name__)
 _LAST_COLUMN = {"id": "aircan_no_column_left", "type": "text"}
 
 
-def create(ckan: Ckan, resource_id: str, columns: Sequence[Column]) -> None:
+def create(ckan: Actions, resource_id: str, columns: Sequence[Column]) -> None:
     """Create a table, which CKAN does not show before it is registered."""
     _create(ckan, resource_id, _fields(columns))
 
@@ -91,7 +88,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names)
 
 
-def alter(ckan: Ckan, resource_id: str, change: Change) -> None:
+def alter(ckan: Actions, resource_id: str, change: Change) -> None:
     """Give a table without rows the columns of the file.
 
     Those that it has already stay where they are, with all that is on them; the others come after
@@ -111,7 +108,7 @@ def alter(ckan: Ckan, resource_id: str, change: Change) -> None:
 
 
 def _restore(
-    ckan: Ckan, resource_id: str, change: Change, error: AircanError | KeyboardInterrupt
+    ckan: Actions, resource_id: str, change: Change, error: AircanError | KeyboardInterrupt
 ) -> None:
     """Give a table its old columns again: the Data Dictionary is the publisher's work."""
     infos = _infos(change.old)
@@ -155,14 +152,14 @@ def _fields(
     return fields
 
 
-def _create(ckan: Ckan, resource_id: str, fields: list[dict[str, Any]]) -> None:
+def _create(ckan: Actions, resource_id: str, fields: list[dict[str, Any]]) -> None:
     """Create a table, or change its columns; CKAN would show it then."""
     data = {"resource_id": resource_id, "force": True, "records": []}
     ckan.call("datastore_create", data | {"fields": fields, "delete_fields": True})
     ckan.withdraw(resource_id)
 
 
-def set_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> list[str]:
+def set_key(ckan: Actions, resource_id: str, keys: Sequence[str]) -> list[str]:
     """Make the unique key of a table without rows; it takes the place of all others.
 
     Returns:
@@ -179,7 +176,7 @@ def set_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> list[str]:
     return warnings
 
 
-def ensure_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:
+def ensure_key(ckan: Actions, resource_id: str, keys: Sequence[str]) -> None:
     """Make the unique key where there is none.
 
     Raises:
@@ -190,7 +187,7 @@ def ensure_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:
         _make_key(ckan, resource_id, keys)
 
 
-def lacks_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> bool:
+def lacks_key(ckan: Actions, resource_id: str, keys: Sequence[str]) -> bool:
     """Tell whether a table has no unique key; refuse one that has another.
 
     CKAN's API does not tell a table's key, but it tells which columns of it a record lacks.
@@ -208,7 +205,7 @@ def lacks_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> bool:
     return False
 
 
-def _make_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:
+def _make_key(ckan: Actions, resource_id: str, keys: Sequence[str]) -> None:
     try:
         ckan.call(
             "datastore_create",
@@ -224,7 +221,7 @@ def _make_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:
         ) from error
 
 
-def _faults_of_a_record(ckan: Ckan, resource_id: str, names: Sequence[str]) -> tuple[str, ...]:
+def _faults_of_a_record(ckan: Actions, resource_id: str, names: Sequence[str]) -> tuple[str, ...]:
     """Return what CKAN finds wrong with a record of these columns, which changes nothing."""
     record = {"method": "upsert", "records": [dict.fromkeys(names)], "dry_run": True}
     nothing = {"resource_id": resource_id, "force": True, "calculate_record_count": False}

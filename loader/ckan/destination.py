@@ -21,10 +21,9 @@ import numpy as np
 import pyarrow as pa
 
 from loader.ckan import batches
+from loader.ckan.actions import Actions, Table
 from loader.ckan.batches import Sent
-from loader.ckan.client import Ckan
 from loader.ckan.settings import SendSettings
-from loader.ckan.tables import Table
 from loader.errors import KeyViolated, SchemaDiffers, SourceError, TableChanged, UsageError
 from loader.report import TableChange, TableState
 from loader.scan.keys import Keys, duplicate_warnings
@@ -38,7 +37,7 @@ from loader.types.precision import Limit, limit_of
 
 @contextmanager
 def opened(
-    ckan: Ckan, resource_id: str, settings: SendSettings, steps: Steps
+    ckan: Actions, resource_id: str, settings: SendSettings, steps: Steps
 ) -> Iterator[Batching]:
     """Ask CKAN for the table as it is.
 
@@ -84,7 +83,7 @@ class Batching:
 
     def __init__(
         self,
-        ckan: Ckan,
+        ckan: Actions,
         resource_id: str,
         settings: SendSettings,
         steps: Steps,

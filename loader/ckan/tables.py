@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from loader.ckan.actions import Table
 from loader.ckan.calls import Calls
 from loader.errors import CkanError, CkanForbidden, CkanNotFound, CkanRefused
 from loader.types import registry
@@ -23,37 +23,6 @@ _TABLES_COMPARED = 100
 _TABLES_LISTED = 1000
 # Of AirCan's extension: CKAN 2.12 has no action for the table of a resource that is gone.
 _DROP_TABLE = "aircan_table_drop"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A DataStore table as CKAN's API shows it.
-
-    Attributes:
-        columns: In their order, without ``_id`` and ``_full_text``.
-        aliases: The views over it.
-        rows: How many there are, counted.
-    """
-
-    columns: tuple[Column, ...]
-    aliases: tuple[str, ...]
-    rows: int
-
-    @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Table:
-        """Return the table that ``to_dict`` told of."""
-        columns = tuple(
-            Column(field["id"], field["type"], info=field["info"]) for field in told["fields"]
-        )
-        return cls(columns, tuple(told["aliases"]), told["rows"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON object."""
-        fields = [
-            {"id": column.name, "type": column.type, "info": dict(column.info)}
-            for column in self.columns
-        ]
-        return {"fields": fields, "aliases": list(self.aliases), "rows": self.rows}
 
 
 class Tables(Calls):

@@ -260,9 +260,13 @@ class Copying:
             ]
             try:
                 if composer is None or expression is None:
-                    self._encoder = encoder = Encoder(scan, searched=expression is not None)
+                    self._encoder = encoder = Encoder(
+                        scan.columns, scan.reading.dialect, searched=expression is not None
+                    )
                     return self._copy_verified(scan, scan.blocks(), encoder, connections)
-                self._encoder = composing = ComposingEncoder(scan, composer, order)
+                self._encoder = composing = ComposingEncoder(
+                    scan.columns, scan.reading.dialect, composer, order
+                )
                 return self._copy_composed(scan, composing, expression, connections)
             except ValueDoesNotFit as error:
                 raise _differs(error) if self._merges else error from None

@@ -18,8 +18,10 @@ import pyarrow as pa
 from loader.copy import encode, fulltext, slow_texts
 from loader.copy.lexemes import Composer
 from loader.formats.csv.blocks import Block
+from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.quoting import Offsets
-from loader.scan.scan import Scan, Verified
+from loader.scan.verified import Verified
+from loader.types.column import Column
 from loader.types.registry import Lexemes
 
 Flags = npt.NDArray[np.bool_]
@@ -29,17 +31,17 @@ class Encoder:
     """Encodes the verified blocks of one scan; safe to share between threads.
 
     Args:
-        scan: Whose blocks they are.
+        columns: Of the scan as it begins: once one is widened, nothing is encoded any more.
+        dialect: Of the source.
         searched: Whether the server makes ``_full_text`` of the rows.
     """
 
-    def __init__(self, scan: Scan, *, searched: bool) -> None:
+    def __init__(self, columns: Sequence[Column], dialect: Dialect, *, searched: bool) -> None:
         self._searched = searched
-        self._dialect = scan.reading.dialect
-        # Of the columns as the scan begins: once one is widened, nothing is encoded any more.
+        self._dialect = dialect
         self._texts = [
             index
-            for index, column in enumerate(scan.columns)
+            for index, column in enumerate(columns)
             if fulltext.lexemes_of(column) is Lexemes.TEXT
         ]
         self._left_out = array("q")
@@ -72,7 +74,7 @@ class Encoder:
         """Leave out what the server's parser refuses, or is too slow at."""
         block, rows, texts = verified.block, verified.rows, self._texts
         if rows is None:
-            slow = bool(texts) and slow_texts.in_records(block)
+            slow = bool(texts) and slow_texts.in_records(block.data, block.ends)
             self._leave_out(block.first_id + np.flatnonzero(_is_long(block) | slow))
         else:
             slow = bool(texts) and slow_texts.among([rows.cells[i] for i in texts])
@@ -87,7 +89,8 @@ class ComposingEncoder(Encoder):
     """Encodes with ``_full_text``, until the composer gives up.
 
     Args:
-        scan: Whose blocks they are.
+        columns: As for ``Encoder``.
+        dialect: As for ``Encoder``.
         composer: What makes ``_full_text``.
         order: The columns' places in the file, in the composer's order.
 
@@ -95,8 +98,14 @@ class ComposingEncoder(Encoder):
         postponed: The blocks that were met after that: this COPY has a column that they lack.
     """
 
-    def __init__(self, scan: Scan, composer: Composer, order: Sequence[int]) -> None:
-        super().__init__(scan, searched=True)
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        dialect: Dialect,
+        composer: Composer,
+        order: Sequence[int],
+    ) -> None:
+        super().__init__(columns, dialect, searched=True)
         self.postponed: list[Verified] = []
         self._composer = composer
         self._order = order

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
 
-from loader.formats.csv.blocks import Block
+from loader.formats.csv.quoting import Offsets
 
 Flags = npt.NDArray[np.bool_]
 
@@ -69,18 +69,19 @@ def among(texts: Sequence[pa.StringArray]) -> Flags:
     return slow | (comments >= _MOST_PARTS)
 
 
-def in_records(block: Block) -> Flags:
+def in_records(content: bytes, record_ends: Offsets) -> Flags:
     """Return the records whose text is slow, as far as the unparsed record shows it.
 
     Args:
-        block: Of valid UTF-8, without escape characters.
+        content: Records in UTF-8, without escape characters.
+        record_ends: Where each of them ends.
     """
-    data = pa.py_buffer(block.data)
-    ends = np.concatenate((np.zeros(1, np.int32), block.ends.astype(np.int32)))
+    data = pa.py_buffer(content)
+    ends = np.concatenate((np.zeros(1, np.int32), record_ends.astype(np.int32)))
     whole = pa.StringArray.from_buffers(1, pa.py_buffer(ends[[0, -1]]), data)
     if not among([whole])[0]:  # no run crosses a line end, so no record is slow
-        return np.zeros(len(block.ends), np.bool_)
-    return among([pa.StringArray.from_buffers(len(block.ends), pa.py_buffer(ends), data)])
+        return np.zeros(len(record_ends), np.bool_)
+    return among([pa.StringArray.from_buffers(len(record_ends), pa.py_buffer(ends), data)])
 
 
 def in_pieces(text: sql.Composable) -> sql.Composed:

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from loader import describe, pipeline
+from loader.ckan.actions import Table
 from loader.ckan.client import Ckan
 from loader.ckan.resource import location
-from loader.ckan.tables import Table
 from loader.errors import (
     AircanError,
     ArtifactsError,

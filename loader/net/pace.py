@@ -10,20 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from loader.errors import SourceTooSlow
 from loader.net.limits import Limits
-
-
-class Arrivals(Protocol):
-    """Who is told of what arrives."""
-
-    def arrived(self, count: int) -> None:
-        """Note that something came: so many bytes of a body, 0 for what precedes it.
-
-        Fewer than none take back some that were none of the source: what frames it.
-        """
 
 
 class Pace:

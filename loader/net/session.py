@@ -25,8 +25,8 @@ from loader.errors import AddressRefused
 from loader.net.failures import EndlessHead
 from loader.net.guard import ALLOWED_HOSTS, WEB, Guard, origin
 from loader.net.limits import Limits
-from loader.net.pace import Arrivals, Pace
-from loader.net.target import Target
+from loader.net.pace import Pace
+from loader.net.target import Arrivals, Target
 from loader.net.uri import mask_text
 
 if TYPE_CHECKING:

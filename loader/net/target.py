@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from loader.net.guard import Guard
-from loader.net.pace import Arrivals
+
+
+class Arrivals(Protocol):
+    """Who is told of what arrives."""
+
+    def arrived(self, count: int) -> None:
+        """Note that something came: so many bytes of a body, 0 for what precedes it.
+
+        Fewer than none take back some that were none of the source: what frames it.
+        """
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.ckan.tables import Table
+from loader.ckan.actions import Table
 from loader.factory import artifact_schemas, tasks
 from loader.factory.artifact_schemas import Schema, SchemaViolation
 from loader.factory.run import Settings
