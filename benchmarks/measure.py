@@ -183,7 +183,7 @@ _PREPARE: dict[str, Callable[[str], list[str]]] = {
 
 def _check_report(report: dict[str, object], rows: int) -> None:
     """Raise WrongResult unless AirCan's report tells of the table and rows asked for."""
-    told = (report["table"], report["rows"])
+    told = (report["resource_id"], report["rows"])
     if told != (TABLE, rows):
         raise WrongResult(f"the report tells of table and rows {told}, not {(TABLE, rows)}")
 

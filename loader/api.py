@@ -36,9 +36,8 @@ def load(
         What was loaded.
 
     Raises:
-        AircanError: The old table is as it was, unless the error says otherwise;
-            ``error.report`` tells how far the load came, and is None if a wrong option kept it
-            from beginning.
+        AircanError: ``error.table`` tells what has become of the table, and ``error.report`` how
+            far the load came; it is None if a wrong option kept it from beginning.
     """
     return pipeline.load(source, completed(Options(**options)), progress)
 

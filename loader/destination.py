@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from loader.report import TableState
 from loader.scan.scan import Scan
 from loader.types.column import Column
 
@@ -16,8 +17,12 @@ class Way(Protocol):
     """How verified rows become those of the table that readers see."""
 
     existed: bool  # whether there was a table before
-    loaded: bool | None  # whether readers see the new rows; None: nobody can know
+    has_begun: bool  # whether a try was made to change the table that readers see
     settled: bool  # whether the table has all that readers can do without for a while
+
+    @property
+    def table_state(self) -> TableState:
+        """What has become of the table that readers see, should the load stop now."""
 
     def declared(self) -> Mapping[str, str]:
         """Return the types that columns shall have, by name, as Postgres or CKAN call them."""

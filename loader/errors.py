@@ -63,7 +63,7 @@ from typing import TYPE_CHECKING, ClassVar
 from loader import printable
 
 if TYPE_CHECKING:
-    from loader.report import Report
+    from loader.report import Report, TableState
 
 _VALUE_SHOWN = 100  # characters of an offending value that a one-line error shows
 
@@ -73,20 +73,28 @@ class AircanError(Exception):
 
     Args:
         message: What is wrong, in one line, without a final stop.
-        hint: What the user can do about it, in one line.
+        hint: What the user can do about it, in one line. It has no option's name: those who show
+            it name the option in their own words, which differ.
+        option: The setting that would help: a field of ``Options``, or of its limits.
         row: Record of the source file, counted from 1, the header included.
         column: The column's name.
         value: The offending cell exactly as written.
         of_machine: Whether what is wrong is the machine's that loads, such as a full disk.
+
+    Attributes:
+        table: What has become of the table, set by the load that ends with this error. Of an error
+            that no load ends with, nobody has said anything.
     """
 
     retryable: ClassVar[bool] = False  # whether the same call may succeed later
+    table: TableState = "unknown"
 
     def __init__(  # noqa: PLR0913  (what is wrong, and all that is known of where)
         self,
         message: str,
         *,
         hint: str | None = None,
+        option: str | None = None,
         row: int | None = None,
         column: str | None = None,
         value: str | None = None,
@@ -97,6 +105,7 @@ class AircanError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = None if hint is None else printable.one_line(hint)
+        self.option = option
         self.row = row
         self.column = column
         self.value = value
@@ -121,11 +130,23 @@ class AircanError(Exception):
             "type": type(self).__name__,
             "message": self.message,
             "hint": self.hint,
+            "option": self.option,
             "row": self.row,
             "column": self.column,
             "value": None if self.value is None else shorten(self.value),
             "retryable": self.retryable,
+            "table": self.table,
         }
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Let every error know that no load has changed a table yet."""
+    try:
+        yield
+    except AircanError as error:
+        error.table = "untouched"
+        raise
 
 
 @contextmanager
@@ -142,6 +163,7 @@ def memory_told() -> Iterator[None]:
             "the memory that this process may take is used up",
             hint="give it more, or use fewer lanes; a quote that is not closed makes one long row"
             " of many",
+            option="lanes",
         ) from error
 
 
@@ -152,6 +174,8 @@ def shorten(value: str) -> str:
 
 class UsageError(AircanError):
     """A wrong option, descriptor or URL: nothing was started."""
+
+    table = "untouched"
 
 
 class SourceError(AircanError):

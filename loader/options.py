@@ -129,11 +129,13 @@ class Options:
         if self.max_loads is not None:
             _check_number("max_loads", self.max_loads, range(1, sys.maxsize), "1 or more")
         if isinstance(self.key, str) or not all(isinstance(name, str) for name in self.key):
-            raise UsageError(f"key cannot be {self.key!r}", hint="a sequence of columns' names")
+            hint = "a sequence of columns' names"
+            raise UsageError(f"key cannot be {self.key!r}", hint=hint, option="key")
         if len(set(self.key)) < len(self.key):
-            raise UsageError("key names a column twice", hint="once is enough")
+            raise UsageError("key names a column twice", hint="once is enough", option="key")
         if self.key and self.mode == "append":
-            raise UsageError("append needs no key", hint="rows are put in by a key with upsert")
+            hint = "rows are put in by a key by an upsert"
+            raise UsageError("append needs no key", hint=hint, option="mode")
 
     @property
     def copying(self) -> CopySettings:
@@ -266,15 +268,17 @@ def default_lanes() -> int:
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise UsageError(f"{name} cannot be {value!r}", hint=f"one of {', '.join(choices)}")
+        raise UsageError(
+            f"{name} cannot be {value!r}", hint=f"one of {', '.join(choices)}", option=name
+        )
 
 
 def _check_kind(name: str, value: object, kinds: tuple[type, ...], hint: str) -> None:
     if not isinstance(value, kinds):
-        raise UsageError(f"{name} cannot be of type {type(value).__name__}", hint=hint)
+        raise UsageError(f"{name} cannot be of type {type(value).__name__}", hint=hint, option=name)
 
 
 def _check_number(name: str, value: object, allowed: range, hint: str) -> None:
     # A bool is an int to Python, and no number to anyone else.
     if not isinstance(value, int) or isinstance(value, bool) or value not in allowed:
-        raise UsageError(f"{name} cannot be {value!r}", hint=hint)
+        raise UsageError(f"{name} cannot be {value!r}", hint=hint, option=name)

@@ -42,7 +42,7 @@ from loader.net.failures import changed
 from loader.net.uri import mask_uri
 from loader.options import Options, default_resource_id
 from loader.progress import Progress, Silent
-from loader.report import BadRows, Report
+from loader.report import BadRows, Report, TableState
 from loader.scan import rowless
 from loader.scan.reading import Reading, read
 from loader.scan.rejects import Rejects, check_place, remove_leftovers, remove_stale
@@ -66,13 +66,6 @@ _log = logging.getLogger(__name__)
 # such as a restart of the database, is no reason to take it.
 _DENIALS = (AuthenticationFailed, PermissionDenied)
 _NOT_NAMED = "the DataStore's database is not named"
-_UNTOUCHED = "the old table is as it was"
-# What has become of the table, by Way.loaded.
-_OUTCOMES = {
-    False: _UNTOUCHED,
-    None: "nobody can know whether the new rows are in: look at the table",
-    True: "the new rows are in",
-}
 
 
 @dataclass(frozen=True)
@@ -94,13 +87,14 @@ def _tell_nobody() -> None:
     """Do nothing."""
 
 
-def load(
+def load(  # noqa: PLR0913  (what is loaded, how, and whom to ask and tell)
     uri: str | os.PathLike[str],
     options: Options = Options(),
     progress: Progress | None = None,
     *,
     registers: bool = True,
     before_columns_change: BeforeColumnsChange | None = None,
+    before_change: Callable[[], None] = _tell_nobody,
 ) -> Report:
     """Load a CSV into a DataStore table, which is replaced when the new one is whole.
 
@@ -111,16 +105,19 @@ def load(
         registers: Whether CKAN is told in the end; else it is left to ``register``.
         before_columns_change: Is called once with the old columns and the new ones, id and type
             of each, directly before they change; what it raises stops the load.
+        before_change: Is called directly before the table changes, or rows are sent: should the
+            process be killed from then on, nobody can know how far it came.
 
     Returns:
         What was loaded.
 
     Raises:
-        AircanError: The old table is as it was, unless the message or hint says otherwise;
-            ``error.report`` tells how far the load came. Ctrl-C raises Cancelled.
+        AircanError: ``error.table`` tells what has become of the table, and ``error.report`` how
+            far the load came. Ctrl-C raises Cancelled.
     """
     one = _begin(uri, options, progress)
     one.steps.before_columns_change = before_columns_change
+    one.steps.before_change = before_change
     with _reported(one):
         one.run(registers=registers)
     return one.report
@@ -159,6 +156,7 @@ def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
     progress: Progress | None = None,
     *,
     before_columns_change: BeforeColumnsChange | None = None,
+    before_change: Callable[[], None] = _tell_nobody,
     on_replacing: Callable[[], None] = _tell_nobody,
 ) -> Report:
     """Send what ``convert`` wrote to CKAN's API; it is left to ``register`` to show it.
@@ -169,6 +167,7 @@ def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
         options: As for ``convert``.
         progress: Is told of every batch.
         before_columns_change: As for ``load``.
+        before_change: As for ``load``.
         on_replacing: Is called directly before a table that is to be replaced is changed: what it
             has from then on is no longer what ``convert`` has seen.
 
@@ -176,11 +175,14 @@ def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
         The report of both.
 
     Raises:
-        AircanError: Its hint says what became of the old rows.
+        AircanError: As ``load``.
     """
     report = converted.report
     one = _Load(report.source, options, report, progress or Silent())
+    if converted.is_replacing:  # how far that try has come, this one does not know
+        one.earlier = "unknown"
     one.steps.before_columns_change = before_columns_change
+    one.steps.before_change = before_change
     with _reported(one):
         one.send(rows, converted, on_replacing)
     return report
@@ -198,16 +200,25 @@ def register(report: Report, options: Options = Options()) -> None:
         CkanNotFound: The resource was deleted; its table was dropped, unless the error denies it.
         CkanError: CKAN was not told.
     """
+    try:
+        _register_or_withdraw(report, options)
+    except AircanError as error:
+        error.table = report.table
+        raise
+
+
+def _register_or_withdraw(report: Report, options: Options) -> None:
     ckan = _named(options)
     if ckan is None:
-        raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
+        raise UsageError("no CKAN is named", hint="name it, and a token of it", option="ckan_url")
     with ckan:
         try:
             _register(ckan, report)
         except AircanError as error:
             if not _is_gone(ckan, report.resource_id):
                 raise
-            dropped = _withdraw(ckan, report, options)
+            if dropped := _withdraw(ckan, report, options):
+                report.table = "dropped"
             raise _gone(report.resource_id, dropped=dropped) from error
 
 
@@ -286,7 +297,7 @@ def _register(ckan: Ckan, report: Report) -> None:
     try:
         ckan.register(report.resource_id, file_hash, complete=not report.bad_rows.rejected)
     except AircanError as error:
-        error.message = f"the rows are loaded, but CKAN was not told: {error.message}"
+        error.message = f"CKAN was not told of the rows: {error.message}"
         raise
 
 
@@ -299,18 +310,26 @@ def _begin(uri: str | os.PathLike[str], options: Options, progress: Progress | N
 
 @contextmanager
 def _reported(one: _Load) -> Iterator[None]:
-    """Let an error know the report, and the report the error."""
+    """Let an error know the report, and the report the error; both, what became of the table."""
     report = one.report
     try:
-        with report.timing("total"), memory_told():
+        with _stopped(), memory_told(), report.timing("total"):
             yield
     except AircanError as error:
         error.report, report.error = report, error
+        error.table = one.table_state
         raise
+    finally:
+        report.table = one.table_state
+
+
+@contextmanager
+def _stopped() -> Iterator[None]:
+    """Turn Ctrl-C, and SIGTERM where it is taken as that, into ours."""
+    try:
+        yield
     except KeyboardInterrupt as interrupt:
-        cancelled = Cancelled("the load was stopped", hint=one.outcome)
-        cancelled.report, report.error = report, cancelled
-        raise cancelled from interrupt
+        raise Cancelled("the load was stopped") from interrupt
 
 
 class _Load:
@@ -322,6 +341,8 @@ class _Load:
         self.report = report
         self.steps = Steps(report, progress)
         self.way: Way | None = None
+        self.earlier: TableState = "untouched"  # what earlier tries made of the table
+        self._is_dropped = False
         self._has_gone = False  # CKAN has said so, and need not be asked again
         self.rejects: Path | None = None
         if options.rejects is not None:
@@ -355,13 +376,14 @@ class _Load:
         try:
             yield
         except AircanError as error:
-            if ckan is None or way.loaded is False or not self._is_gone(ckan):
+            if ckan is None or not way.has_begun or not self._is_gone(ckan):
                 raise
             try:
                 dropped = way.withdraw()
             except AircanError as second:
                 _log.warning("the table of %s is not dropped: %s", resource_id, second)
                 dropped = False
+            self._is_dropped = dropped
             raise _gone(resource_id, dropped=dropped) from error
 
     def _show(self, ckan: Ckan | None, *, registers: bool) -> None:
@@ -412,14 +434,17 @@ class _Load:
             remove_stale(self.rejects)
 
     @property
-    def outcome(self) -> str:
-        """Return what has become of the table, should the load stop now."""
-        return _OUTCOMES[self.way.loaded if self.way else False]
+    def table_state(self) -> TableState:
+        """What has become of the table, should the load stop now."""
+        if self._is_dropped:
+            return "dropped"
+        state = self.way.table_state if self.way else "untouched"
+        return self.earlier if state == "untouched" else state
 
     def _named_ckan(self, stack: ExitStack) -> Ckan:
         ckan = self._ckan(stack)
         if ckan is None:
-            raise UsageError("there is no CKAN to load through", hint="set AIRCAN_CKAN_URL")
+            raise UsageError("there is no CKAN to load through", hint="name it", option="ckan_url")
         return ckan
 
     def _ckan(self, stack: ExitStack) -> Ckan | None:
@@ -427,12 +452,15 @@ class _Load:
         ckan = _named(self.options)
         if ckan is None:
             if self.options.via == "api":
-                raise UsageError("there is no CKAN to load through", hint="set AIRCAN_CKAN_URL")
+                raise UsageError(
+                    "there is no CKAN to load through", hint="name it", option="ckan_url"
+                )
             return None
         if self.options.resource_id is None:
             raise UsageError(
                 "a resource's id is needed to load into CKAN",
-                hint="name it with --resource-id, or unset AIRCAN_CKAN_URL to load without CKAN",
+                hint="name it, or no CKAN to load without one",
+                option="resource_id",
             )
         stack.enter_context(ckan)
         ckan.check_editable(self.options.resource_id)
@@ -448,7 +476,9 @@ class _Load:
         if self.options.via == "copy":
             if not url:
                 raise UsageError(
-                    "the database of CKAN's DataStore is not named", hint="set AIRCAN_DATASTORE_URL"
+                    "the database of CKAN's DataStore is not named",
+                    hint="name it",
+                    option="datastore_url",
                 )
             return self._open_copy(stack, url, ckan)
         if self.options.via == "auto":
@@ -459,7 +489,8 @@ class _Load:
             except _DENIALS as error:
                 self._warn_of_api(error)
             except (DatabaseFull, DatabaseUnreachable) as error:
-                error.hint = f"{error.hint}; --via api goes through CKAN's API instead"
+                error.hint = f"{error.hint}; CKAN's API is a way without it"
+                error.option = "via"
                 raise
         return self._open_api(stack, ckan)
 
@@ -573,7 +604,7 @@ class _Load:
         if not scan.rows_read - rejects.count == scan.rows_verified == stored:
             raise RowsLost(
                 f"{scan.rows_read} rows read, {rejects.count} set aside, {stored} stored",
-                hint=f"does a trigger leave rows out? if not, report this file: {_UNTOUCHED}",
+                hint="does a trigger leave rows out? if not, report this file",
             )
         if rejects.count and not stored:
             raise _no_row_placed(rejects)
@@ -586,7 +617,8 @@ class _Load:
             if _is_the_file(self.uri, self.rejects):
                 raise UsageError(
                     f"the rejects file would replace the source: {self.rejects}",
-                    hint="name another place with --rejects",
+                    hint="name another place",
+                    option="rejects",
                 )
             if self.options.rejects is None:
                 remove_leftovers(self.rejects)
@@ -650,6 +682,7 @@ def _no_row_placed(rejects: Rejects) -> TooManyBadRows:
         f"no row can be placed, so nothing is loaded; the first: {first.reason}",
         row=first.row,
         hint="mend the file, or name its delimiter, header row or encoding",
+        option="delimiter",
     )
 
 

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from loader.ckan.resource import descriptor, location, no_table
-from loader.errors import AircanError, Cancelled, CkanForbidden, CkanNotFound, UsageError
+from loader.errors import (
+    AircanError,
+    Cancelled,
+    CkanForbidden,
+    CkanNotFound,
+    UsageError,
+    untouched,
+)
 from loader.options import Options, completed, guarded
 from loader.pipeline import load
 from loader.progress import Progress, Silent
@@ -40,9 +47,13 @@ def reload(
         UsageError: No CKAN is named, or the resource has no file.
         AircanError: As ``loader.load``.
     """
-    options = guarded(completed(options))
-    with _ckan(options) as ckan:
-        return _load(ckan, ckan.resource(resource_id), options, progress)
+    with untouched():
+        options = guarded(completed(options))
+        ckan = _ckan(options)
+    with ckan:
+        with untouched():
+            resource = ckan.resource(resource_id)
+        return _load(ckan, resource, options, progress)
 
 
 def reload_dataset(
@@ -83,7 +94,7 @@ def reload_all(
 
 def _ckan(options: Options) -> Ckan:
     if not options.ckan_url:
-        raise UsageError("no CKAN is named", hint="set AIRCAN_CKAN_URL and AIRCAN_CKAN_TOKEN")
+        raise UsageError("no CKAN is named", hint="name it, and a token of it", option="ckan_url")
     from loader.ckan.client import Ckan  # noqa: PLC0415  (0.4 s, which a load without a CKAN need not pay)
 
     return Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
@@ -121,22 +132,25 @@ class _Each:
 
     def _one(self, outcome: Outcome) -> Outcome:
         try:
-            resource = self.ckan.resource(outcome.resource_id)
-            if reason := no_table(resource):
-                return replace(outcome, reason=reason)
-            if not self.force and self._is_loaded(resource):
-                return replace(outcome, status="unchanged")
+            with untouched():
+                resource = self.ckan.resource(outcome.resource_id)
+                if reason := no_table(resource):
+                    return replace(outcome, reason=reason)
+                if not self.force and self._is_loaded(resource):
+                    return replace(outcome, status="unchanged")
             report = _load(self.ckan, resource, self.options, self.progress)
         except Cancelled:
             raise
         except AircanError as error:
             _log.warning("%s: %s", outcome.resource_id, error)
-            return replace(outcome, status="failed", report=error.report, reason=str(error))
+            return replace(
+                outcome, status="failed", report=error.report, reason=str(error), table=error.table
+            )
         except Exception as error:  # noqa: BLE001  (the others are loaded all the same)
             _log.exception("%s", outcome.resource_id)
             reason = f"unexpected {type(error).__name__}: please report this, with the log"
-            return replace(outcome, status="failed", reason=reason)
-        return replace(outcome, status="loaded", report=report)
+            return replace(outcome, status="failed", reason=reason, table="unknown")
+        return replace(outcome, status="loaded", report=report, table=report.table)
 
     def _is_loaded(self, resource: Mapping[str, Any]) -> bool:
         """Tell whether the DataStore has this very file, which is read for that."""

@@ -1,4 +1,7 @@
-"""What a load did, as one object: the JSON that ``--json`` prints."""
+"""What a load did, as one object: the JSON that ``--json`` prints.
+
+With it, what has become of the table: whoever changes it keeps that in a ``TableChange``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 STEPS = (
     "infer",
@@ -21,6 +24,37 @@ STEPS = (
 
 
 Status = Literal["loaded", "unchanged", "skipped", "failed"]  # of one resource of many
+
+# What has become of the table that readers see, in one word, from which front ends write sentences:
+#     untouched    the load has changed nothing in it
+#     replaced     it has the rows of the load instead of those of before, or there was none before
+#     merged       the rows of the load were added to it, or put in by their key: all of them
+#     partly       neither as it was nor complete: rows were deleted, or only some of the new are in
+#     dropped      it is no longer there, since its resource was deleted during the load
+#     unknown      nobody can tell, as when the connection breaks in the moment of the commit
+# ``replaced`` and ``merged`` are also the states of a load that failed later, such as one after
+# which CKAN could not be told.
+TableState = Literal["untouched", "replaced", "merged", "partly", "dropped", "unknown"]
+TABLE_STATES: tuple[TableState, ...] = get_args(TableState)
+
+
+def table_state(word: object) -> TableState:
+    """Return a state that somebody has written; ``unknown`` for what is none."""
+    return next((state for state in TABLE_STATES if state == word), "unknown")
+
+
+@dataclass
+class TableChange:
+    """The change that a load makes: whoever makes it keeps the state true at every moment.
+
+    A load may be stopped between any two statements. So the state is set before what could make it
+    false, and again after it.
+
+    Attributes:
+        table: What has become of the table so far.
+    """
+
+    table: TableState = "untouched"
 
 
 @dataclass
@@ -43,6 +77,8 @@ class BadRows:
 class _Error(Protocol):
     """An AircanError, which knows the report: this need not know it."""
 
+    table: TableState
+
     def to_dict(self) -> dict[str, object]:
         """Return the report's ``error``."""
 
@@ -53,6 +89,7 @@ class Report:
 
     Attributes:
         resource_id: The resource, which is the table's name.
+        table: What has become of the table.
         source: Path or URL, without secrets.
         rows: Rows in the table.
         bytes: Bytes read from the source, compressed as they came.
@@ -67,6 +104,7 @@ class Report:
     source: str
     via: str = "copy"
     mode: str = "replace"
+    table: TableState = "untouched"
     rows: int = 0
     bytes: int = 0
     columns: list[dict[str, object]] = field(default_factory=list)
@@ -79,9 +117,13 @@ class Report:
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Report:
         """Return the report that ``to_dict`` told of, but for its error."""
-        given = {one.name: told[one.name] for one in fields(cls) if one.name != "error"}
+        given = {
+            one.name: told[one.name] for one in fields(cls) if one.name not in ("error", "table")
+        }
         bad_rows = {one.name: told["bad_rows"][one.name] for one in fields(BadRows)}
-        return cls(**given | {"bad_rows": BadRows(**bad_rows)})
+        # An older version wrote the table's name there.
+        table = table_state(told.get("table"))
+        return cls(**given | {"table": table, "bad_rows": BadRows(**bad_rows)})
 
     @property
     def rows_per_second(self) -> int:
@@ -102,7 +144,7 @@ class Report:
         """Return the JSON object."""
         return {
             "resource_id": self.resource_id,
-            "table": self.resource_id,
+            "table": self.table,
             "source": self.source,
             "via": self.via,
             "mode": self.mode,
@@ -134,6 +176,7 @@ class Outcome:
         status: ``loaded``; ``unchanged``: the file is the one in the DataStore; ``skipped``: it
             is no CSV file; ``failed``.
         report: Of the load; None if there was none.
+        table: What has become of the resource's table.
         reason: Why it was not loaded, in one line.
     """
 
@@ -143,6 +186,7 @@ class Outcome:
     status: Status
     report: Report | None = None
     reason: str = ""
+    table: TableState = "untouched"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -152,5 +196,6 @@ class Outcome:
             "name": self.name,
             "status": self.status,
             "reason": self.reason,
+            "table": self.table,
             "report": self.report.to_dict() if self.report else None,
         }

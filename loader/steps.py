@@ -20,6 +20,10 @@ _log = logging.getLogger(__name__)
 BeforeColumnsChange = Callable[[Sequence[Column], Sequence[Column]], None]
 
 
+def _do_nothing() -> None:
+    """Let the table change."""
+
+
 @dataclass
 class Steps:
     """Where a load tells what it does, and asks.
@@ -28,12 +32,15 @@ class Steps:
         report: Gets the times.
         progress: Is told.
         before_columns_change: Is asked, with the old columns and the new ones; None allows all.
+        before_change: Is called directly before anything of the table that readers see changes;
+            what it raises stops the load.
         stored: Rows that are stored so far.
     """
 
     report: Report
     progress: Progress
     before_columns_change: BeforeColumnsChange | None = None
+    before_change: Callable[[], None] = _do_nothing
     stored: int = 0
 
     @contextmanager

@@ -38,7 +38,7 @@ SHARING = {
     "airflow": "airflow",
     "ckan/test_damaged.py": "runs",
     "ckan/test_ending.py": "runs",
-    "ckan/test_many.py": "runs",
+    "ckan/test_selection.py": "runs",
     "ckan/test_own_ckan.py": "runs",
     "ckan/test_tasks.py": "runs",
     "ckan/test_told_to_own_ckan.py": "runs",
@@ -66,7 +66,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByService
 
 
 # A fixture that is there in two versions, and its older one.
-OLDER = {"datastore_url": 16, "portal": "portal_211", "factory_portal": "factory_portal_211"}
+OLDER = {
+    "datastore_url": 16,
+    "vacuumed_url": 16,
+    "portal": "portal_211",
+    "factory_portal": "factory_portal_211",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

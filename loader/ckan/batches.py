@@ -1,7 +1,8 @@
 """Rows -> the DataStore through CKAN's API, in batches: for those who cannot reach its database.
 
-In: a table's columns, rows of text in file order. Out: the table filled, or an error that says
-what became of its old rows. Holds the first batch and one more, and one as the JSON that is sent.
+In: a table's columns, rows of text in file order. Out: the table filled, or an error; and what has
+become of the table, at every moment. Holds the first batch and one more, and one as the JSON that
+is sent.
 
 A call whose answer is lost may have been carried out. So a batch of an ``insert`` is not sent
 again before the rows in the table were counted: all of a batch is in, or nothing of it.
@@ -29,6 +30,7 @@ from loader.errors import (
     CkanUnreachable,
     RowsLost,
 )
+from loader.report import TableChange
 from loader.types.column import Column
 
 if TYPE_CHECKING:
@@ -44,7 +46,6 @@ _LAST_WAIT_S = 10.0  # for a batch that is under way when all is to be taken bac
 _IDS = 5000  # rows taken back by one call
 _ESCAPED = 6  # bytes of JSON for a character outside of ASCII
 _NULL_BYTES = 4
-_UNKNOWN = "whether the old rows are still there is unknown: look at the table, then load again"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     keys: Sequence[str] = (),
     on_sent: Callable[[int], None] = _tell_nobody,
     before: Callable[[Table | None], None] = _ask_nobody,
+    change: TableChange | None = None,
 ) -> Sent:
     """Replace a resource's rows; its table is made if there is none.
 
@@ -91,33 +93,36 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
         keys: The columns of a unique key that is asked for.
         on_sent: Is told how many rows are in.
         before: Is given the old table, or None if there is none, before anything is done.
+        change: Is kept true of the table, however this ends.
 
     Returns:
         How many rows are in the table now.
 
     Raises:
-        AircanError: As CKAN or ``rows`` raise it; its hint says what became of the old rows.
+        AircanError: As CKAN or ``rows`` raise it.
         RowsLost: Others wrote into the table meanwhile.
         Cancelled: Ctrl-C.
     """
     batches = _batches([column.name for column in columns], rows, settings)
     first = next(batches, [])  # a source that fails at once costs no row
     old = ckan.table(resource_id)
-    change = definition.change(resource_id, columns, old) if old else None
-    warnings = change.warnings if change else []
+    altered = definition.change(resource_id, columns, old) if old else None
+    warnings = altered.warnings if altered else []
+    change = change or TableChange()
     before(old)
     if old is not None:
-        _clear(ckan, resource_id)
+        _clear(ckan, resource_id, change)
     inserter = _Inserter(ckan, resource_id, settings)
-    with _or_nothing(inserter, old):
-        if change is None:
+    with _or_nothing(inserter, old, change):
+        if altered is None:
             definition.create(ckan, resource_id, columns)
         else:
-            definition.alter(ckan, resource_id, change)
+            definition.alter(ckan, resource_id, altered)
         if keys:
             warnings = warnings + definition.set_key(ckan, resource_id, keys)
         inserter.send_all(chain([first], batches), on_sent)
         inserter.check()
+        change.table = "replaced"
     return Sent(inserter.sent, warnings)
 
 
@@ -129,6 +134,7 @@ def append(  # noqa: D417, PLR0913, PLR0917
     settings: BatchSettings = BatchSettings(),
     on_sent: Callable[[int], None] = _tell_nobody,
     check: Callable[[Table], None] = _ask_nobody,
+    change: TableChange | None = None,
 ) -> Sent:
     """Add rows to a resource's table; if that fails, they are taken back.
 
@@ -141,7 +147,7 @@ def append(  # noqa: D417, PLR0913, PLR0917
         How many rows were added.
 
     Raises:
-        AircanError: Its hint says whether the rows could be taken back.
+        AircanError: Its hint names the rows that could not be taken back.
         CkanNotFound: There is no table.
     """
     table = _existing(ckan, resource_id)
@@ -149,11 +155,13 @@ def append(  # noqa: D417, PLR0913, PLR0917
     base = table.rows
     newest = newest_id(ckan, resource_id)
     inserter = _Inserter(ckan, resource_id, settings, base)
-    with _or_taken_back(inserter, newest):
+    change = change or TableChange()
+    with _or_taken_back(inserter, newest, change):
         batches = _batches([column.name for column in columns], rows, settings)
         inserter.send_all(batches, on_sent)
         warnings = inserter.check_all_added()
         check(_existing(ckan, resource_id))
+        change.table = "merged"
     return Sent(inserter.sent, warnings)
 
 
@@ -166,6 +174,7 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
     keys: Sequence[str],
     on_sent: Callable[[int], None] = _tell_nobody,
     check: Callable[[Table], None] = _ask_nobody,
+    change: TableChange | None = None,
 ) -> Sent:
     """Add rows to a resource's table, or change those that have their key.
 
@@ -181,7 +190,7 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
         How many rows were sent.
 
     Raises:
-        AircanError: Its hint says how many rows are in.
+        AircanError: Its hint says how many rows are in, if any are.
         UsageError: The table has another unique key.
         KeyViolated: Rows of the table have one key.
         CkanNotFound: There is no table.
@@ -189,25 +198,41 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
     check(_existing(ckan, resource_id))
     definition.ensure_key(ckan, resource_id, keys)
     methods = _upsert_methods(ckan)
+    change = change or TableChange()
     sent = 0
     try:
         for batch in _batches([column.name for column in columns], rows, settings):
             for method in methods:
-                ckan.call("datastore_upsert", _write(resource_id, method=method, records=batch))
+                _put(ckan, _write(resource_id, method=method, records=batch), change)
             sent += len(batch)
             on_sent(sent)
+        change.table = "merged"
         _count(ckan, resource_id)
         check(_existing(ckan, resource_id))
     except AircanError as error:
         error.hint = _joined(error.hint, _left(sent))
         raise
     except KeyboardInterrupt as interrupt:
-        raise Cancelled("the load was stopped", hint=_left(sent)) from interrupt
+        raise Cancelled("the load was stopped", hint=_left(sent) or None) from interrupt
     return Sent(sent, [])
 
 
+def _put(ckan: Ckan, batch: Mapping[str, Any], change: TableChange) -> None:
+    """Upsert one batch: all of it is in then, or nothing."""
+    before = change.table
+    change.table = "partly" if before == "partly" else "unknown"
+    try:
+        ckan.call("datastore_upsert", batch)
+    except CkanUnreachable:
+        raise  # one of its tries may have got through
+    except AircanError:
+        change.table = before
+        raise
+    change.table = "partly"
+
+
 def _left(sent: int) -> str:
-    return f"the first {sent} rows are in and cannot be taken back: load again"
+    return f"the first {sent} rows are in and cannot be taken back: load again" if sent else ""
 
 
 def _batches(
@@ -334,23 +359,32 @@ class _Inserter:
 
 
 @contextmanager
-def _or_nothing(inserter: _Inserter, old: Table | None) -> Iterator[None]:
+def _or_nothing(inserter: _Inserter, old: Table | None, change: TableChange) -> Iterator[None]:
     """If this fails, leave an empty table: it keeps the Data Dictionary."""
     gone = "the old rows are gone: " if old and old.rows else ""
+    change.table = "partly"
+
+    def empty() -> str:
+        change.table = "partly"
+        is_empty, said = _empty(inserter)
+        if is_empty and old is None:  # readers have no table, before and after
+            change.table = "untouched"
+        return gone + said
+
     try:
         yield
     except AircanError as error:
-        error.hint = _joined(error.hint, gone + _empty(inserter))
+        error.hint = _joined(error.hint, empty())
         raise
     except KeyboardInterrupt as interrupt:
-        raise Cancelled("the load was stopped", hint=gone + _empty(inserter)) from interrupt
+        raise Cancelled("the load was stopped", hint=empty()) from interrupt
     except BaseException:
-        _log.warning("%s: %s%s", inserter.resource_id, gone, _empty(inserter))
+        _log.warning("%s: %s", inserter.resource_id, empty())
         raise
 
 
-def _empty(inserter: _Inserter) -> str:
-    """Take away what was sent; return what that came to."""
+def _empty(inserter: _Inserter) -> tuple[bool, str]:
+    """Take away what was sent; return whether that was done, and what it came to."""
     ckan, resource_id = inserter.ckan, inserter.resource_id
     try:
         ckan.withdraw(resource_id)
@@ -358,31 +392,41 @@ def _empty(inserter: _Inserter) -> str:
             inserter.settle(_LAST_WAIT_S)
             _delete_rows(ckan, resource_id, {})
     except AircanError as error:
-        return (
+        return False, (
             f"a part of the new ones may be there, because of another error ({error}):"
             " load again, or delete the table"
         )
-    return "the table is empty, and CKAN does not show it"
+    return True, "the table is empty, and CKAN does not show it"
 
 
 @contextmanager
-def _or_taken_back(inserter: _Inserter, newest: int) -> Iterator[None]:
+def _or_taken_back(inserter: _Inserter, newest: int, change: TableChange) -> Iterator[None]:
     """If this fails, take back the rows above the one that was the newest."""
+    change.table = "partly"
+
+    def take_back() -> str:
+        change.table = "partly" if inserter.sent else "unknown"  # a batch may be under way
+        left = _take_back(inserter, newest)
+        if not left:
+            change.table = "untouched"
+        return left
+
     try:
         yield
     except AircanError as error:
-        error.hint = _joined(error.hint, _take_back(inserter, newest))
+        error.hint = _joined(error.hint, take_back())
         raise
     except KeyboardInterrupt as interrupt:
-        hint = _take_back(inserter, newest)
-        raise Cancelled("the load was stopped", hint=hint) from interrupt
+        raise Cancelled("the load was stopped", hint=take_back() or None) from interrupt
     except BaseException:
-        _log.warning("%s: %s", inserter.resource_id, _take_back(inserter, newest))
+        _log.warning("%s: %s", inserter.resource_id, take_back() or "the rows were taken back")
         raise
 
 
 def _take_back(inserter: _Inserter, newest: int) -> str:
-    """Delete the rows that were added; return what that came to."""
+    """Delete the rows that were added; return which are left, or nothing."""
+    if not (inserter.sent or inserter.under_way):
+        return ""
     ckan, resource_id = inserter.ckan, inserter.resource_id
     stuck = f"rows with an _id above {newest} were added and are not taken back"
     try:
@@ -396,34 +440,36 @@ def _take_back(inserter: _Inserter, newest: int) -> str:
         _count(ckan, resource_id)
     except AircanError as error:
         return f"{stuck}, because of another error ({error})"
-    return "the old rows are as they were"
+    return ""
 
 
-def _clear(ckan: Ckan, resource_id: str) -> None:
+def _clear(ckan: Ckan, resource_id: str, change: TableChange) -> None:
     """Delete the rows. CKAN is told first: who may not tell it anything has lost nothing."""
     before = ckan.resource(resource_id)
+    change.table = "unknown"  # an answer may be lost, and the rows with it
     try:
         ckan.withdraw(resource_id)
         _delete_rows(ckan, resource_id, {})
-    except CkanUnreachable as error:
-        error.hint = _joined(error.hint, _UNKNOWN)
+    except CkanUnreachable:
         raise
     except AircanError as error:
-        error.hint = _joined(error.hint, _as_before(ckan, before))
+        hidden = _show_again(ckan, before)
+        change.table = "partly" if hidden else "untouched"
+        error.hint = _joined(error.hint, hidden)
         raise
     except KeyboardInterrupt as interrupt:
-        raise Cancelled("the load was stopped", hint=_UNKNOWN) from interrupt
+        raise Cancelled("the load was stopped") from interrupt
 
 
-def _as_before(ckan: Ckan, resource: Mapping[str, Any]) -> str:
-    """Show a table again whose rows are still there; return what that came to."""
+def _show_again(ckan: Ckan, resource: Mapping[str, Any]) -> str:
+    """Show a table again whose rows are still there; return what is wrong, or nothing."""
     state = {name: resource.get(name) for name in ("id", "datastore_active", "hash")}
     try:
         if ckan.resource(str(resource["id"])) != resource:
             ckan.call("resource_patch", state)
     except AircanError as error:
         return f"the old rows are there, but CKAN may not show them ({error}): load again"
-    return "the old rows are as they were"
+    return ""
 
 
 def _delete_rows(ckan: Ckan, resource_id: str, filters: Mapping[str, Any]) -> None:
@@ -485,5 +531,5 @@ def _upsert_methods(ckan: Ckan) -> tuple[str, ...]:
     return ("upsert",) if version and version < (2, 12) else ("upsert", "update")
 
 
-def _joined(hint: str | None, more: str) -> str:
-    return f"{hint}; {more}" if hint else more
+def _joined(hint: str | None, more: str) -> str | None:
+    return "; ".join(filter(None, (hint, more))) or None

@@ -249,7 +249,8 @@ class Calls:
             f"{action}: {self._quote(said) or 'access denied'}",
             hint="the token may be wrong, or its user may not edit this resource"
             if self.token
-            else "give a token: AIRCAN_CKAN_TOKEN",
+            else "give a token",
+            option="ckan_token",
         )
 
     def _refused(self, action: str, found: Mapping[str, Any]) -> CkanRefused:

@@ -80,6 +80,7 @@ def change(resource_id: str, columns: Sequence[Column], old: Table) -> Change:
             f" {_listed(old.aliases)}",
             hint="name the DataStore's database; or drop the aliases with datastore_create, load,"
             " and create them again",
+            option="datastore_url",
         )
     if old.aliases and given > types.keys():
         warnings.append(f"{_listed(old.aliases)}: without the new columns")
@@ -202,6 +203,7 @@ def lacks_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> bool:
             raise UsageError(
                 f"the unique key of {resource_id} is not {', '.join(keys)}",
                 hint="name the columns that it has, all of them",
+                option="key",
             )
     return False
 
@@ -217,7 +219,8 @@ def _make_key(ckan: Ckan, resource_id: str, keys: Sequence[str]) -> None:
             raise
         raise KeyViolated(
             f"rows of {resource_id} have the same {', '.join(keys)}",
-            hint="name more columns as the key, or replace the table",
+            hint="name more columns as the key, or let the file replace the table",
+            option="key",
         ) from error
 
 

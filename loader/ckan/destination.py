@@ -26,6 +26,7 @@ from loader.ckan.client import Ckan
 from loader.ckan.settings import SendSettings
 from loader.ckan.tables import Table
 from loader.errors import KeyViolated, SchemaDiffers, SourceError, TableChanged, UsageError
+from loader.report import TableChange, TableState
 from loader.scan.keys import Keys, duplicate_warnings
 from loader.scan.scan import Scan
 from loader.steps import Steps
@@ -100,13 +101,21 @@ class Batching:
         self._on_replacing: Callable[[], None] = lambda: None
         self._warnings: list[str] = []
         self.existed = self.table is not None
-        self.loaded: bool | None = False
+        self.has_begun = False
+        self._change = TableChange()
         self.settled = True  # CKAN indexes the rows as they come
         self._merges = self.existed and settings.mode != "replace"
         if self._merges and settings.mode == "upsert" and not settings.key:
             raise UsageError(
-                "CKAN's API does not tell a table's unique key", hint="name it with --key"
+                "CKAN's API does not tell a table's unique key",
+                hint="name its columns",
+                option="key",
             )
+
+    @property
+    def table_state(self) -> TableState:
+        """What has become of the table that readers see, should the load stop now."""
+        return self._change.table
 
     def declared(self) -> Mapping[str, str]:
         """Return the table's types for a merge, else those of its Data Dictionary."""
@@ -158,7 +167,8 @@ class Batching:
             raise KeyViolated(
                 f"the key ({', '.join(self._settings.key)}) is not unique in the file:"
                 f" rows with that of a later row: {int(self._overtaken.sum())}",
-                hint="name other columns with --key, or correct the file",
+                hint="name other columns, or correct the file",
+                option="key",
             )
 
     def _limits(self, columns: Sequence[Column]) -> list[tuple[int, Limit]]:
@@ -230,9 +240,9 @@ class Batching:
     def _send(self, columns: Sequence[Column]) -> Sent:
         with self._steps.step("copy", "sending the rows to CKAN"):
             self._ckan.check_still_there(self._resource_id)
-            self.loaded = None
+            self._steps.before_change()
+            self.has_begun = True
             sent = self._send_all(columns)
-            self.loaded = True
         return replace(sent, warnings=sent.warnings + self._warnings)
 
     def _send_all(self, columns: Sequence[Column]) -> Sent:
@@ -242,11 +252,15 @@ class Batching:
             self._spool.seek(0)
         if not self._merges:
             before = partial(self._ask, columns)
-            return batches.replace(*to, self._settings.key, on_sent=self._tell, before=before)
+            return batches.replace(
+                *to, self._settings.key, on_sent=self._tell, before=before, change=self._change
+            )
         check = self._check_unchanged
         if self._settings.mode == "append":
-            return batches.append(*to, on_sent=self._tell, check=check)
-        return batches.upsert(*to, self._settings.key, on_sent=self._tell, check=check)
+            return batches.append(*to, on_sent=self._tell, check=check, change=self._change)
+        return batches.upsert(
+            *to, self._settings.key, on_sent=self._tell, check=check, change=self._change
+        )
 
     def _check_unchanged(self, table: Table) -> None:
         """Refuse a table whose columns are not those that the rows were verified for."""
@@ -283,14 +297,14 @@ class Batching:
         raise TableChanged(
             f"others changed {self._resource_id} during the load: {done}"
             + (", which CKAN's API cannot keep" if kept else ""),
-            hint="the old table is as it was, with these rows, which the next load replaces",
+            hint="these rows are in the old table, which the next load replaces",
         )
 
     def _tell_dropped(self) -> None:
         if self._settings.on_concurrent_writes == "refuse":
             raise TableChanged(
                 f"others changed {self._resource_id} during the load: the table was dropped",
-                hint="nothing is loaded: see who has dropped it; load again if it is to be there",
+                hint="see who has dropped it; load again if it is to be there",
             )
         self._warnings.append("others dropped the old table during the load")
 
@@ -320,5 +334,6 @@ def _refuse_nested(table: Table) -> None:
     if nested := [column.name for column in table.columns if column.type == "nested"]:
         raise SchemaDiffers(
             f"{nested[0]!r} is of CKAN's own type json: its API would store a text in it",
-            hint="name the DataStore's database, or load the file with --mode replace",
+            hint="name the DataStore's database, or let the file replace the table",
+            option="mode",
         )

@@ -47,7 +47,8 @@ def location(ckan: Locating, resource: Mapping[str, Any]) -> str:
     if not _has_file(resource):
         raise UsageError(
             f"the resource {resource['id']} has no file",
-            hint="load a file into it: aircan load SOURCE --resource-id ID",
+            hint="load a file into it by its id",
+            option="resource_id",
         )
     uri = ckan.location(resource)
     if urlsplit(uri).scheme.lower() not in _SCHEMES:

@@ -1,7 +1,7 @@
 """The command ``aircan``: a thin skin over the library.
 
 In: arguments. Out: progress and errors on stderr, the report on stdout, and the exit code: 0 done,
-1 failed with the old table untouched, 2 wrong usage. Holds nothing of the data.
+1 failed, 2 wrong usage. Holds nothing of the data.
 """
 
 from __future__ import annotations

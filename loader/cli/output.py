@@ -24,8 +24,29 @@ from rich.console import Console
 from loader import printable
 from loader.errors import AircanError, Cancelled, Unexpected, UsageError, memory_told
 from loader.progress import Bar, Lines, Progress
-from loader.report import Outcome, Report
+from loader.report import Outcome, Report, TableState
 
+# What errors call the options of a load, and the commands have.
+_VARIABLES = {
+    "ckan_url": "AIRCAN_CKAN_URL",
+    "ckan_token": "AIRCAN_CKAN_TOKEN",
+    "datastore_url": "AIRCAN_DATASTORE_URL",
+}
+_FLAGS = frozenset(
+    (
+        *("resource_id", "mode", "key", "via", "lanes", "full_text", "fts_index", "schema"),
+        *("encoding", "delimiter", "header_row", "max_bad_rows", "rejects", "on_type_error"),
+        *("on_concurrent_writes", "max_bytes", "max_ratio", "min_rate"),
+    )
+)
+_TABLES: dict[TableState, str] = {
+    "untouched": "as it was",
+    "replaced": "the new rows are in, the old ones are gone",
+    "merged": "the rows are in",
+    "partly": "half done, neither as it was nor complete",
+    "dropped": "dropped",
+    "unknown": "nobody can know: look at it before you load again",
+}
 _REJECTS_SHOWN = 3
 _QUERIED_COLUMNS = 4  # and not _full_text, which is longer than all others together
 _DONE = {"replace": "loaded into", "append": "added to", "upsert": "put into"}
@@ -51,11 +72,24 @@ def errors(debug: bool, report: Report | None = None) -> Iterator[None]:
             typer.echo(printable.lines(traceback.format_exc()), err=True)
         typer.echo(f"aircan: {error}", err=True)  # one line by itself
         if error.hint:
-            typer.echo(printable.shown(f"  hint: {error.hint}"), err=True)
+            typer.echo(printable.shown(f"  hint: {error.hint}{_named(error.option)}"), err=True)
+        if error.report:
+            _tell_table(error.table)
         if report:
-            report.error = error
+            report.error, report.table = error, error.table
             print_json((error.report or report).to_dict())
         raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
+
+
+def _named(option: str | None) -> str:
+    """Return an option of the library as the commands have it, in brackets; or nothing."""
+    if option in _VARIABLES:
+        return f" ({_VARIABLES[option]})"
+    return f" (--{option.replace('_', '-')})" if option in _FLAGS else ""
+
+
+def _tell_table(table: TableState) -> None:
+    typer.echo(f"  table: {_TABLES[table]}", err=True)
 
 
 @contextmanager

@@ -14,11 +14,11 @@ from loader.copy.gaps import ALL, Free
 from loader.errors import TableChanged
 
 _HINT = (
-    "the old table is as it was, with these rows, which the next load replaces: save them first, or"
-    " choose --on-concurrent-writes keep"
+    "these rows are in the old table, which the next load replaces: save them first, or have the"
+    " load keep them"
 )
 _HINT_DROPPED = (
-    "nothing is loaded: see who has dropped or renamed the table, and load again if it is to be"
+    "see who has dropped or renamed the table, and load again if it is to be"
     " there; a table that they made in its place, the next load replaces"
 )
 _DROPPED = (
@@ -173,4 +173,5 @@ class Changes:
         return TableChanged(
             f"others changed {name} during the load: {', '.join(done + self._hints())}",
             hint=_HINT_DROPPED if self.dropped else _HINT,
+            option=None if self.dropped else "on_concurrent_writes",
         )

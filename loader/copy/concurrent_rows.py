@@ -26,8 +26,8 @@ from loader.types import registry
 # with their full text take about 50 ms.
 MOST_UNDER_LOCK = 1000
 _HINT_UNTOLD = (
-    "the old table is as it was, with these rows, which the next load replaces: save them first, or"
-    " choose --on-concurrent-writes warn"
+    "these rows are in the old table, which the next load replaces: save them first, or have the"
+    " load only warn of them"
 )
 
 
@@ -141,6 +141,7 @@ def _carry_over_hidden(
             f"others inserted rows into {relation.name} during the load, and had all rows written"
             " anew: which ones are theirs cannot be told",
             hint=_HINT_UNTOLD,
+            option="on_concurrent_writes",
         )
     rows = _rows_of_later(relation, before, changes.free if changes.free.gaps else None)
     if not changes.about.updated:
@@ -153,6 +154,7 @@ def _carry_over_hidden(
             f"others inserted rows into {relation.name} during the load with the _id of deleted"
             " ones, or among too many gaps, and updated others: which is which cannot be told",
             hint=_HINT_UNTOLD,
+            option="on_concurrent_writes",
         )
     return None
 
@@ -247,6 +249,6 @@ def _unfit(
         f"rows that others inserted into {relation.name} meanwhile do not fit the new table: {why}",
         column=column,
         value=value,
-        hint="the old table is as it was, with these rows, which the next load replaces: save them"
-        " first, or correct the file's columns",
+        hint="these rows are in the old table, which the next load replaces: save them first, or"
+        " correct the file's columns",
     )

@@ -47,7 +47,7 @@ _DEFAULTS = {
     "tcp_user_timeout": "60000",
 }
 # How long a fault that may pass is retried. The caller may try again later, as Airflow does.
-_GIVE_UP_AFTER_S = 5.0
+GIVE_UP_AFTER_S = 5.0
 _PAUSE_S = 0.5  # before the second try, and twice as long before each further one
 # SQLAlchemy writes the DDL, psycopg runs it without parameters: "%" must stay as it is.
 DDL_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
@@ -90,8 +90,8 @@ Connection = psycopg.Connection[TupleRow]
 _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
     "08": (DatabaseUnreachable, "the connection was lost: load again"),
     "57P": (DatabaseUnreachable, "the server stopped or was restarted: load again"),
-    "28": (AuthenticationFailed, "check user and password in AIRCAN_DATASTORE_URL"),
-    "3D000": (AuthenticationFailed, "check the database's name in AIRCAN_DATASTORE_URL"),
+    "28": (AuthenticationFailed, "check user and password"),
+    "3D000": (AuthenticationFailed, "check the database's name"),
     "42501": (PermissionDenied, "connect as the DataStore's write role"),
     "53": (DatabaseFull, "free disk space, memory or connections on the server; load again"),
     "58030": (DatabaseFull, "the server cannot write its files: look at its disk and log"),
@@ -103,6 +103,11 @@ _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
     "54": (RowRefused, "a row holds 8 kB of numbers, dates and short texts: use fewer columns"),
 }
 
+# What is said about these is said of the URL.
+_OPTIONS: dict[type[DatabaseError], str] = {
+    AuthenticationFailed: "datastore_url",
+    PermissionDenied: "datastore_url",
+}
 
 # A value that Postgres refuses: one of a row while rows are inserted, else one of AirCan's own.
 _VALUE = "22"
@@ -142,7 +147,7 @@ def _by_state(state: str, message: str, said_hint: str | None = None) -> Databas
     for length in (5, 3, 2):
         if state[:length] in _BY_SQLSTATE:
             kind, hint = _BY_SQLSTATE[state[:length]]
-            return kind(message, hint=said_hint or hint)
+            return kind(message, hint=said_hint or hint, option=_OPTIONS.get(kind))
     return DatabaseError(f"{message} (SQLSTATE {state})" if state else message)
 
 
@@ -157,6 +162,7 @@ def normalise_url(url: str) -> str:
         raise UsageError(
             "the DataStore's URL is not a Postgres URL",
             hint="postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
+            option="datastore_url",
         )
     try:
         parameters = conninfo_to_dict(url)
@@ -174,6 +180,7 @@ def _malformed() -> UsageError:
     return UsageError(
         "the DataStore's URL cannot be parsed",
         hint="percent-encode special characters of the password: '@' is %40, '/' is %2F",
+        option="datastore_url",
     )
 
 
@@ -202,7 +209,7 @@ def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
         AuthenticationFailed: The server listens, and refuses the user or the database.
         DatabaseError: The server is older than PostgreSQL 13.
     """
-    give_up_at = time.monotonic() + _GIVE_UP_AFTER_S
+    give_up_at = time.monotonic() + GIVE_UP_AFTER_S
     pause_s = _PAUSE_S
     while True:
         try:
@@ -245,6 +252,7 @@ def connect_another(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
         return connect(url, purpose)
     except DatabaseFull as error:
         error.hint = "the server takes no more connections: use fewer lanes, or load again"
+        error.option = "lanes"
         raise
 
 
@@ -314,15 +322,15 @@ def _not_connected(error: psycopg.OperationalError, url: str) -> DatabaseError:
         # Whether it may pass is unknown, so it counts as one that may: to give up could be wrong.
         return DatabaseUnreachable(
             said,
-            hint="check user, password and database in AIRCAN_DATASTORE_URL, and whether the"
-            " server has connections left",
+            hint="check user, password and database, and whether the server has connections left",
+            option="datastore_url",
         )
     if found and found.states:
         # Where one of several may accept it later, the others do not matter.
         errors = [_by_state(state, said) for state in found.states]
         return next((error for error in errors if error.retryable), errors[-1])
     if found and found.lacks_password:
-        return AuthenticationFailed(said, hint="name a password in AIRCAN_DATASTORE_URL")
+        return AuthenticationFailed(said, hint="name a password", option="datastore_url")
     return DatabaseUnreachable(said, hint=f"is Postgres running and reachable? tried {shown(url)}")
 
 

@@ -46,6 +46,7 @@ from loader.copy.relation import Relation, mark, name
 from loader.copy.settings import CopySettings, Steps
 from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
 from loader.formats.csv.blocks import Block
+from loader.report import TableChange, TableState
 from loader.scan import keys
 from loader.scan.scan import Scan
 from loader.types import registry
@@ -124,7 +125,8 @@ def _check_shared(portal: Portal, connection: psycopg.Connection[TupleRow], step
     if shares is False:
         raise UsageError(
             f"the database named is not the DataStore of {portal.url}",
-            hint="AIRCAN_DATASTORE_URL is to be CKAN's ckan.datastore.write_url",
+            hint="it is to be CKAN's ckan.datastore.write_url",
+            option="datastore_url",
         )
 
 
@@ -177,7 +179,8 @@ class Copying:
         self._steps = steps
         live = dictionary.types(relation)
         self.existed = live is not None
-        self.loaded: bool | None = False
+        self.has_begun = False
+        self._change = TableChange()
         # Where there is no old table to read, the rows are shown first, and indexed then.
         self.settled = self.existed
         self._merges = self.existed and settings.mode != "replace"
@@ -191,6 +194,11 @@ class Copying:
         self._overrides: Mapping[str, str] = {}
         self._changed_by_triggers = False
         self._encoder: Encoder | None = None
+
+    @property
+    def table_state(self) -> TableState:
+        """What has become of the table that readers see, should the load stop now."""
+        return self._change.table
 
     def _look_at_columns(self) -> frozenset[str]:
         """Return what the table that rows are added to computes itself; see if it numbers them."""
@@ -389,9 +397,9 @@ class Copying:
             triggers.add_full_text(self._relation)
             shadow.label(self._relation, scan.columns)
             self._check_still_there()
-            self.loaded = None
-            swapped = swap.swap(self._relation, scan.rows_read, rows, self._others)
-            self.loaded = True
+            self._steps.before_change()
+            self.has_begun = True
+            swapped = swap.swap(self._relation, scan.rows_read, rows, self._others, self._change)
         warnings += swapped.warnings + self._overruled(scan.columns)
         # What cannot be built on the shadow is told by both.
         return rows + swapped.carried, list(dict.fromkeys(warnings))
@@ -457,13 +465,13 @@ class Copying:
     def _merge(self, scan: Scan, cut: fulltext.Cut) -> tuple[int, list[str]]:
         with self._steps.step("swap", "adding the rows"):
             self._check_still_there()
-            which = self._settings.full_text
-            self.loaded = None
+            how = (cut.ids, self._settings.full_text, self._change)
+            self._steps.before_change()
+            self.has_begun = True
             if self._settings.mode == "append":
-                merged = merge.append(self._relation, cut.ids, which)
+                merged = merge.append(self._relation, *how)
             else:
-                merged = merge.upsert(self._relation, self._key, cut.ids, which)
-            self.loaded = True
+                merged = merge.upsert(self._relation, self._key, *how)
         warnings = _cut_warnings(cut)
         rows = merged.inserted + merged.updated
         if lost := scan.rows_verified - merged.duplicates - rows:
@@ -483,7 +491,7 @@ class Copying:
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""
-        if self.loaded and not self._merges:
+        if self.table_state == "replaced":
             return
         try:
             shadow.drop_if_free(self._relation)
@@ -510,5 +518,6 @@ def _differs(error: ValueDoesNotFit) -> SchemaDiffers:
         row=error.row,
         column=error.column,
         value=error.value,
-        hint="correct the value; --mode replace loads the file with types of its own",
+        hint="correct the value, or let the file replace the table, with types of its own",
+        option="mode",
     )

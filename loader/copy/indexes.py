@@ -123,12 +123,14 @@ def _add_key(relation: Relation, key: Sequence[str]) -> list[str]:
     except psycopg.IntegrityError as error:
         raise KeyViolated(
             f"the key ({shown}) is not unique in the file: {error.diag.message_detail}",
-            hint="name other columns with --key, or correct the file",
+            hint="name other columns, or correct the file",
+            option="key",
         ) from error
     except psycopg.ProgrammingError as error:
         raise UsageError(
             f"({shown}) cannot be the key: {error.diag.message_primary}",
-            hint="name columns of the file with --key",
+            hint="name columns of the file",
+            option="key",
         ) from error
     return [f"left out: the unique key ({', '.join(has)}), for ({shown})"] if has else []
 

@@ -38,7 +38,8 @@ def check(relation: Relation, *, replaced: bool = True) -> None:
         if not (row and row[0]):
             raise NotADataStoreTable(
                 f"{relation.name} exists in this database and is not a DataStore table",
-                hint="choose another name with --resource-id, or rename what is there",
+                hint="choose another name, or rename what is there",
+                option="resource_id",
             )
         if replaced:
             views.refuse(relation)

@@ -192,7 +192,8 @@ def with_holders(
     if not rows:
         return error
     holders = ", ".join(_described(*row) for row in rows)
-    return TableBusy(f"{error.message}; locked by {holders}", hint=error.hint)
+    message = f"{error.message}; locked by {holders}"
+    return TableBusy(message, hint=error.hint, option=error.option)
 
 
 def _described(

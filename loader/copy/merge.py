@@ -9,13 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import psycopg
 from psycopg import sql
 
 from loader.choices import FullText
-from loader.copy import dictionary, live_table, locks, merged_text, numbering, row_count, unique_key
+from loader.copy import (
+    commit,
+    dictionary,
+    live_table,
+    locks,
+    merged_text,
+    numbering,
+    row_count,
+    unique_key,
+)
 from loader.copy.live_columns import (
     identifier,
     listed,
@@ -26,6 +34,7 @@ from loader.copy.live_columns import (
 from loader.copy.numbering import Numbering
 from loader.copy.relation import Relation
 from loader.errors import DatabaseUnreachable, KeyViolated, SchemaDiffers
+from loader.report import TableChange
 from loader.types.column import Column
 from loader.types.compare import check_columns
 
@@ -79,6 +88,7 @@ def append(
     relation: Relation,
     cut: Sequence[int] = (),
     which: FullText = "all",
+    change: TableChange | None = None,
 ) -> Merged:
     """Add the shadow's rows to the live table; ``_id`` goes on in the order of the file.
 
@@ -87,6 +97,7 @@ def append(
             columns are the live table's.
         cut: ``_id`` of the shadow's rows that CKAN's trigger would refuse, or take too long for.
         which: The columns whose words are found; ``none`` leaves ``_full_text`` to the triggers.
+        change: Is kept true of the live table, however the merge ends.
 
     Raises:
         ValueDoesNotFit: A type of the live table would change a value.
@@ -116,7 +127,7 @@ def append(
         )
         return Merged(done.rowcount)
 
-    return _merge(relation, insert)
+    return _merge(relation, insert, change or TableChange())
 
 
 def upsert(
@@ -124,6 +135,7 @@ def upsert(
     key: Sequence[str],
     cut: Sequence[int] = (),
     which: FullText = "all",
+    change: TableChange | None = None,
 ) -> Merged:
     """Put the shadow's rows in the place of those with the same key; add the others.
 
@@ -136,6 +148,7 @@ def upsert(
         key: As ``unique_key.find`` returns it; it is made where there is none.
         cut: As for ``append``.
         which: As for ``append``.
+        change: As for ``append``.
 
     Raises:
         KeyViolated: Rows of the table have the same key, a row has none, or a trigger has made
@@ -156,7 +169,7 @@ def upsert(
         inserted, updated = row or (0, 0)
         return Merged(inserted, updated, duplicates)
 
-    return _merge(relation, put)
+    return _merge(relation, put, change or TableChange())
 
 
 def _upsert_statement(  # noqa: PLR0913  (what the statement depends on)
@@ -202,22 +215,33 @@ def _upsert_statement(  # noqa: PLR0913  (what the statement depends on)
     )
 
 
-def _merge(relation: Relation, work: Callable[[_Target], Merged]) -> Merged:
+def _merge(relation: Relation, work: Callable[[_Target], Merged], change: TableChange) -> Merged:
     """Do the work in a transaction; then let CKAN's cached number of rows be right."""
+
+    def work_to_commit() -> Merged:
+        change.table = "untouched"  # what an earlier try did was taken back
+        merged = _try(relation, work)
+        change.table = "unknown"
+        return merged
+
     try:
-        merged = locks.retry(
-            relation.connection,
-            "adding the rows",
-            relation.tables,
-            partial(_try, relation, work),
-            with_rows=True,
-        )
+        with commit.known(change):
+            merged = locks.retry(
+                relation.connection,
+                "adding the rows",
+                relation.tables,
+                work_to_commit,
+                with_rows=True,
+            )
     except DatabaseUnreachable as error:
+        if change.table != "unknown":
+            raise
         raise DatabaseUnreachable(
             error.message,
             hint="the server may have added the rows before the connection broke:"
             " look at the table, then load again",
         ) from error
+    change.table = "merged"
     row_count.count_again(relation)
     return merged
 
@@ -231,7 +255,8 @@ def _try(relation: Relation, work: Callable[[_Target], Merged]) -> Merged:
     except psycopg.errors.UndefinedTable as error:
         raise SchemaDiffers(
             f"the table {relation.name} was dropped or renamed during the load",
-            hint="load the file with --mode replace",
+            hint="let the file replace the table",
+            option="mode",
         ) from error
     relation.connection.execute(
         sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(relation.shadow)
@@ -262,5 +287,6 @@ def _own_errors(relation: Relation) -> Iterator[None]:
         raise KeyViolated(
             f"rows have the same key in {relation.name}:"
             f" {error.diag.message_detail or error.diag.message_primary}",
-            hint="correct the file, or load it with --mode upsert",
+            hint="correct the file, or put its rows in by their key",
+            option="mode",
         ) from error

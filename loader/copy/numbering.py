@@ -127,7 +127,8 @@ def watched(relation: Relation, numbering: Numbering) -> Iterator[None]:
     except psycopg.errors.SequenceGeneratorLimitExceeded as error:
         raise DatabaseError(
             f"no _id is left for new rows of {relation.name}: {error.diag.message_primary}",
-            hint="--mode replace begins with 1 again",
+            hint="a load that replaces the table begins with 1 again",
+            option="mode",
         ) from error
     if next_number is not None and not numbering.unique:
         _refuse_duplicates(relation, numbering, next_number)
@@ -205,9 +206,11 @@ def _behind(names: Names, numbering: Numbering, number: int | None = None) -> Ke
 
 
 def _unnumbered(names: Names, *, by_trigger: bool = False) -> NotADataStoreTable:
-    hint = "give it one, such as nextval of a sequence, or load the file with --mode replace"
+    hint = "give it one, such as nextval of a sequence, or let the file replace the table"
     if by_trigger:
         hint += "; if a trigger numbers rows, make _id NOT NULL"
     return NotADataStoreTable(
-        f"the _id of {names.live} has no default that numbers new rows", hint=hint
+        f"the _id of {names.live} has no default that numbers new rows",
+        hint=hint,
+        option="mode",
     )

@@ -49,5 +49,8 @@ class Steps(Protocol):
     def ask(self, old: Sequence[Column] | None, new: Sequence[Column]) -> None:
         """Raise if the columns of the table that readers see may not change into the new ones."""
 
+    def before_change(self) -> None:
+        """Hear that the table that readers see changes directly after this; raise to prevent it."""
+
     def warn(self, warning: str) -> None:
         """Record a warning, which is shown also if the load fails afterwards."""

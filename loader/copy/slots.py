@@ -53,4 +53,5 @@ def _too_many(most: int) -> TooManyLoads:
     return TooManyLoads(
         f"{most} loads into this database are running already",
         hint="wait until one has ended, or allow more",
+        option="max_loads",
     )

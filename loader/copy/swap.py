@@ -24,6 +24,7 @@ from psycopg.rows import TupleRow
 from loader.copy import (
     carry_over,
     changes,
+    commit,
     concurrent_rows,
     concurrent_writes,
     indexes,
@@ -36,6 +37,7 @@ from loader.copy.database import ours
 from loader.copy.relation import SCHEMA, Names, Relation, find_oid, qualified
 from loader.copy.shadow import allow_autovacuum
 from loader.errors import DatabaseUnreachable, TableBusy
+from loader.report import TableChange
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ def swap(
     last_id: int,
     rows: int | None = None,
     others: changes.Others | None = None,
+    change: TableChange | None = None,
 ) -> Swapped:
     """Put the shadow in the live table's place.
 
@@ -68,6 +71,7 @@ def swap(
         rows: How many rows the shadow has, for CKAN's cache of row counts; None lets CKAN count.
         others: What is to be done about those who wrote into the live table during the load; None
             to let their rows go with it.
+        change: Is kept true of the live table, however the swap ends.
 
     Raises:
         TableBusy: Others kept the live table locked through every try.
@@ -83,10 +87,17 @@ def swap(
     deadline = locks.Deadline(relation.connection, locks.quoted(relation.tables))
     left_out: frozenset[str] = frozenset()
     state = _State(last_id, rows, others)
+    change = change or TableChange()
     while True:
         try:
-            with ours("swapping the tables"), relation.connection.transaction():
+            with (
+                commit.known(change),
+                ours("swapping the tables"),
+                relation.connection.transaction(),
+            ):
                 lost, carried = _swap(relation, state, left_out)
+                change.table = "unknown"
+            change.table = "replaced"
         except _Behind:
             state = locks.retry(
                 relation.connection,
@@ -114,7 +125,7 @@ def swap(
             # Rows that come while the swap waits for a reader are copied once, not in every try.
             state = replace(state, blocks_writers=False)
         except DatabaseUnreachable as error:
-            raise _unknown(error) from error
+            raise _unknown(error) if change.table == "unknown" else error from error
         else:
             break
     warnings = list(dict.fromkeys(warnings + lost))

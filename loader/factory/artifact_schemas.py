@@ -214,7 +214,9 @@ _MORE_OF_ERROR = {
     "row": nullable(COUNT),
     "column": nullable(TEXT),
     "value": nullable(TEXT),
+    "option": nullable(TEXT),
     "retryable": FLAG,
+    "table": TEXT,
 }
 ERROR = object_of(_ERROR, **_MORE_OF_ERROR)
 
@@ -222,6 +224,8 @@ ERROR = object_of(_ERROR, **_MORE_OF_ERROR)
 OUTCOME = object_of(
     {}, error=nullable(object_of({"message": TEXT}, hint=nullable(TEXT), **_MORE_OF_ERROR))
 )
+# Of any report or error: what has become of the table, which older versions did not say.
+STATE = object_of({}, table=TEXT)
 ENDED = object_of({"error": nullable(OBJECT)})
 NAMED = object_of({"resource_id": ID})  # of either of what ``prepare`` leaves
 
@@ -241,11 +245,12 @@ _MORE_OF_LOAD = {
     "hash": nullable(TEXT),
 }
 _OF_LOAD = {"resource_id": TEXT, "rows": COUNT, "warnings": list_of(TEXT)}
+_STATE = {"table": TEXT}  # older versions had the table's name there
 # What of it is told, and all of it, which a later step goes on with.
 LOADED = object_of(
-    _OF_LOAD | {"bad_rows": object_of({"rejected": COUNT}, **_BAD_ROWS)}, **_MORE_OF_LOAD
+    _OF_LOAD | {"bad_rows": object_of({"rejected": COUNT}, **_BAD_ROWS)}, **_MORE_OF_LOAD, **_STATE
 )
-LOAD = object_of(_OF_LOAD | _MORE_OF_LOAD | {"bad_rows": object_of(_BAD_ROWS)})
+LOAD = object_of(_OF_LOAD | _MORE_OF_LOAD | {"bad_rows": object_of(_BAD_ROWS)}, **_STATE)
 
 _FAULT = object_of(
     {"type": TEXT, "message": TEXT}, rowNumber=nullable(COUNT), fieldName=nullable(TEXT)

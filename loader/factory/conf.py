@@ -163,6 +163,26 @@ CLEANUP: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+# What a conf calls those options of the library that are not among its ``options``.
+_NAMES = {
+    "mode": "mode",
+    "key": "unique_keys",
+    "resource_id": "resource",
+    "schema": "resource.schema",
+    "dialect": "resource.dialect",
+    "ckan_url": "ckan_conn_id",
+    "ckan_token": "ckan_conn_id",
+    "datastore_url": "datastore_conn_id",
+}
+
+
+def named(option: str | None) -> str | None:
+    """Return what a conf calls an option of the library; None for one that it cannot set."""
+    if option in _OPTIONS["properties"]:
+        return f"options.{option}"
+    return _NAMES.get(option or "")
+
+
 @dataclass(frozen=True)
 class Conf:
     """What a DagRun is to do with one resource.

@@ -29,13 +29,13 @@ from loader.errors import (
     UsageError,
 )
 
-_INFO = ("rows", "bytes", "progress", "warnings", "valid", "errors", "first")
+_INFO = ("table", "rows", "bytes", "progress", "warnings", "valid", "errors", "first")
 _REPORT = (
     *("resource_id", "table", "source", "via", "mode", "rows", "bytes", "columns", "hash"),
     *("warnings", "timings_s", "rows_per_second"),
 )
 _BAD_ROWS = ("rejected", "repaired", "first")
-_ERROR = ("type", "message", "hint", "row", "column", "value", "retryable")
+_ERROR = ("type", "message", "hint", "option", "row", "column", "value", "retryable", "table")
 
 # Their messages are about the file, the conf, or the CKAN that it names. Those below them are too.
 _OF_LOADS = (
@@ -88,14 +88,14 @@ def _error(error: Mapping[str, Any], *, is_of_load: bool) -> dict[str, Any]:
     if kind is None:
         return (
             told
-            | dict.fromkeys(("row", "column", "value"))
+            | dict.fromkeys(("option", "row", "column", "value"))
             | {
                 "message": WITHHELD,
                 "hint": _HINT,
             }
         )
     if kind in _IN_OTHER_WORDS:
-        return told | {"message": _IN_OTHER_WORDS[kind], "hint": None}
+        return told | {"message": _IN_OTHER_WORDS[kind], "hint": None, "option": None}
     return told | ({"hint": _HINTS[kind]} if kind in _HINTS else {})
 
 

@@ -156,6 +156,13 @@ def connection(conn_id: str) -> Connection:
     return found
 
 
+def _line(error: AircanError) -> str:
+    named = conf.named(error.option)
+    hint = " ".join(filter(None, (error.hint, named and f"({named})")))
+    table = "" if error.table == "untouched" else f"table: {error.table}"
+    return "; ".join(filter(None, (str(error), hint, table)))
+
+
 def is_going(dag_id: str, run_id: str) -> bool:
     """Ask Airflow whether a DagRun is still to end."""
     from airflow.sdk import get_current_context  # noqa: PLC0415
@@ -186,7 +193,7 @@ def _errors() -> Iterator[None]:
         _log.info("%s: again in %d s", error, _PAUSE.seconds)
         raise AirflowRescheduleException(datetime.now(timezone.utc) + _PAUSE) from None
     except AircanError as error:
-        line = printable.one_line(f"{error}; {error.hint}" if error.hint else str(error))
+        line = printable.one_line(_line(error))
         _log.error("%s", line)  # before Airflow's own traceback
         kind = AirflowException if error.retryable else AirflowFailException
         raise kind(line) from None

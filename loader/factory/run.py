@@ -25,6 +25,7 @@ from loader.net.limits import Limits
 RESOURCE, DATASET, REPORT = "resource.json", "dataset.json", "report.json"
 TABLE = "table.json"
 ROWS, REJECTS, ERROR = "rows.ndjson.gz", "rejects.csv", "error.json"
+CHANGING = "changing.json"  # a try of ``load`` has begun to change the table
 _CALLS = CkanSettings()
 # The end of a job is often the first that a process tells CKAN, which may just be restarting.
 _STATUS_CALLS = CkanSettings(connect_timeout_s=5, read_timeout_s=15, opening_retries=6)

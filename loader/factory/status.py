@@ -20,6 +20,7 @@ from typing_extensions import Self
 
 from loader.errors import AircanError, CkanNotFound, CkanRefused, ColumnsRefused
 from loader.factory.disclosure import disclosed
+from loader.report import TableState
 
 if TYPE_CHECKING:
     from loader.ckan.client import Ckan
@@ -74,6 +75,7 @@ class Job:
         step: str,
         message: str,
         *,
+        table: TableState = "unknown",
         is_of_load: bool = False,
         **info: Any,  # noqa: ANN401
     ) -> None:
@@ -83,10 +85,12 @@ class Job:
             status: Of the job.
             step: The step it is at.
             message: One line for people.
+            table: What has become of the resource's table.
             is_of_load: Whether its error came up in the load, and not with the operator's settings.
             info: ``rows``, ``progress``, ``artifacts``, ``error``, ``warnings``, ``report``.
         """
-        update = {"status": status, "step": step, "message": message, "info": info}
+        told_info = {"table": table, **info}
+        update = {"status": status, "step": step, "message": message, "info": told_info}
         if self._is_brought:
             update = self._disclosed(update, is_of_load=is_of_load)
         sequence = _sequence()  # before the question: smaller than that of an end told meanwhile
@@ -118,12 +122,16 @@ def _sequence() -> int:
 class Telling:
     """A step's progress, told to CKAN as it goes; a ``loader.Progress``.
 
-    A thread of its own sends the newest state, so that a slow CKAN does not slow a load.
+    What is told of the table has to be true all the time that the step goes on. A thread of its own
+    sends the newest state, so that a slow CKAN does not slow a load.
     """
 
-    def __init__(self, job: Job, step: str, pause_s: float = _PAUSE_S) -> None:
+    def __init__(
+        self, job: Job, step: str, table: TableState = "unknown", *, pause_s: float = _PAUSE_S
+    ) -> None:
         self._job = job
         self._step = step
+        self._table = table
         self._pause_s = pause_s
         self._message = ""
         self._size: int | None = None
@@ -168,7 +176,7 @@ class Telling:
             news = self._news
             if news is not None and not self._ended.is_set():
                 info = {name: value for name, value in news.items() if name != "message"}
-                self._job.tell("RUNNING", self._step, news["message"], **info)
+                self._job.tell("RUNNING", self._step, news["message"], table=self._table, **info)
                 self._ended.wait(self._pause_s)
 
 
@@ -194,7 +202,7 @@ def ask(
         if ckan.has(QUESTION):
             raise ColumnsRefused(
                 f"CKAN does not let the columns change: {error.reason or error}",
-                hint="the old table is as it was; correct the file, or ask who keeps the portal",
+                hint="correct the file, or ask who keeps the portal",
             ) from None
     except CkanNotFound:
         if ckan.has(QUESTION):

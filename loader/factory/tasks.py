@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,7 +29,9 @@ from loader.ckan.tables import Table
 from loader.errors import (
     AircanError,
     ArtifactsError,
+    ArtifactsUnreachable,
     RejectsNotWritten,
+    RowsInDoubt,
     SchemaDiffers,
     StepFailed,
     TableChanged,
@@ -41,13 +43,24 @@ from loader.factory.artifact_schemas import Schema
 from loader.factory.artifacts import Place
 from loader.factory.conf import STEPS
 from loader.factory.idempotency import IdempotentAppend
-from loader.factory.run import DATASET, ERROR, REJECTS, REPORT, RESOURCE, ROWS, TABLE, Run, Settings
+from loader.factory.run import (
+    CHANGING,
+    DATASET,
+    ERROR,
+    REJECTS,
+    REPORT,
+    RESOURCE,
+    ROWS,
+    TABLE,
+    Run,
+    Settings,
+)
 from loader.factory.status import Job, Telling, ask
 from loader.net.limits import Limits
 from loader.net.settings import SourceSettings
 from loader.net.uri import fingerprint, mask_uri
 from loader.options import Options
-from loader.report import Report
+from loader.report import Report, TableState, table_state
 from loader.steps import BeforeColumnsChange
 
 _log = logging.getLogger(__name__)
@@ -60,6 +73,7 @@ _LEFT = {
     "register": REPORT,
     "validate": REPORT,
 }
+_IN_DOUBT: dict[str, TableState] = {"table": "unknown"}
 _LIMITS = ("max_bytes", "max_ratio", "min_rate")  # of a conf's options, as Limits.read takes them
 _LATE_S = 60.0  # CKAN goes on with the last call of a try that was killed
 _OF_LOAD_KEY = "is_of_load"  # of an error that is left: whether it came up in the load itself
@@ -68,28 +82,28 @@ _ERRORS_TOLD = 100  # of a validation; its report has more
 
 def prepare(run: Run) -> None:
     """Look the resource up, and find the way into the DataStore."""
-    with _step(run, "prepare") as (place, job), run.ckan() as ckan:
-        described = _look_up(run, place, job, ckan)
+    with _step(run, "prepare") as step, run.ckan() as ckan:
+        described = _look_up(run, step, ckan)
         via, reason = pipeline.choose_via(_load_options(run, ckan, described))
         way = {"via": via, "reason": reason}
-        place.write(RESOURCE, described | {"aircan": described["aircan"] | way})
+        step.place.write(RESOURCE, described | {"aircan": described["aircan"] | way})
 
 
 def look_up(run: Run) -> None:
     """Look the resource up, which is all that a validation needs."""
-    with _step(run, "prepare") as (place, job), run.ckan() as ckan:
-        place.write(RESOURCE, _look_up(run, place, job, ckan))
+    with _step(run, "prepare") as step, run.ckan() as ckan:
+        step.place.write(RESOURCE, _look_up(run, step, ckan))
 
 
-def _look_up(run: Run, place: Place, job: Job, ckan: Ckan) -> dict[str, Any]:
-    job.tell("RUNNING", "prepare", "looking the resource up in CKAN")
+def _look_up(run: Run, step: _Step, ckan: Ckan) -> dict[str, Any]:
+    step.tell("looking the resource up in CKAN")
     shown = ckan.resource(run.conf.resource_id)
     uri = _uri(run, ckan)
     described = descriptors.of_resource(shown, run.conf.resource, uri)
     # The path is masked: two of them may look the same.
     described["aircan"] = {"file": _file(run, uri), "dataset": shown["package_id"]}
     dataset = ckan.dataset(shown["package_id"])
-    place.write(DATASET, descriptors.of_dataset(dataset, described))
+    step.place.write(DATASET, descriptors.of_dataset(dataset, described))
     return described
 
 
@@ -99,16 +113,16 @@ def convert(run: Run) -> bool:
     Returns:
         Whether that was needed.
     """
-    with _step(run, "convert") as (place, job):
-        described = _prepared(run)
+    with _step(run, "convert") as step:
+        place, described = step.place, _prepared(run)
         if described["aircan"]["via"] == "copy":
             place.write(RESOURCE, described)
             return False
-        job.tell("RUNNING", "convert", "reading the file")
+        step.tell("reading the file")
         with run.ckan() as ckan:
             uri = _fetched(run, ckan, described)
             options = _load_options(run, ckan, described)
-        with _left(place) as left, Telling(job, "convert") as progress:
+        with _left(place) as left, Telling(step.job, "convert", step.table) as progress:
             options = replace(options, rejects=left.rejects)
             with place.opened(ROWS, "wb") as rows:
                 converted = pipeline.convert(uri, rows, options, progress)
@@ -124,26 +138,37 @@ def convert(run: Run) -> bool:
 
 def load(run: Run) -> None:
     """Bring the rows into the DataStore, where readers see them."""
-    with _step(run, "load") as (place, job), run.ckan() as ckan:
+    with _step(run, "load") as step, run.ckan() as ckan:
+        place = step.place
         append = IdempotentAppend(run.place("added"), ckan, run.conf)
-        if done := append.done():
+        with step.in_doubt():
+            done = append.done()
+        if done:
             _log.info("the rows were added before, by an earlier try of this run")
             place.write(REPORT, done)
             return
-        job.tell("RUNNING", "load", "loading the rows")
+        step.tell("loading the rows")
         described = _prepared(run)
-        append.begin(_LATE_S if described["aircan"]["via"] == "api" else 0)
+        with step.in_doubt():
+            append.begin(_LATE_S if described["aircan"]["via"] == "api" else 0)
         options = _load_options(run, ckan, described)
-        asks = _asks(run, ckan)
-        with _left(place) as left, Telling(job, "load") as progress:
+        asks, changes = _asks(run, ckan), partial(place.write, CHANGING, _IN_DOUBT)
+        with _left(place, step.note) as left, Telling(step.job, "load") as progress:
             if described["aircan"]["via"] == "copy":
                 uri = _fetched(run, ckan, described)
                 options = replace(options, via="copy", rejects=left.rejects)
                 left.report = pipeline.load(
-                    uri, options, progress, registers=False, before_columns_change=asks
+                    uri,
+                    options,
+                    progress,
+                    registers=False,
+                    before_columns_change=asks,
+                    before_change=changes,
                 )
             else:
-                left.report = _send(run.place("convert"), described, options, progress, asks)
+                left.report = _send(
+                    run.place("convert"), described, options, progress, asks, changes
+                )
         append.end(left.report.to_dict())
 
 
@@ -152,12 +177,13 @@ def _asks(run: Run, ckan: Ckan) -> BeforeColumnsChange:
     return partial(ask, ckan, names)
 
 
-def _send(
+def _send(  # noqa: PLR0913, PLR0917  (as ``pipeline.send``, and where the rows are)
     converted: Place,
     described: Mapping[str, Any],
     options: Options,
     progress: Telling,
     asks: BeforeColumnsChange,
+    changes: Callable[[], None],
 ) -> Report:
     report = Report.from_dict(converted.read_as(REPORT, artifact_schemas.LOAD))
     written = converted.read_as(RESOURCE, artifact_schemas.PREPARED)["aircan"]["file"]
@@ -176,10 +202,13 @@ def _send(
                 replace(options, via="api"),
                 progress,
                 before_columns_change=asks,
+                before_change=changes,
                 on_replacing=lambda: converted.write(TABLE, {"is_replacing": True}),
             )
         except artifact_schemas.SchemaViolation as error:
-            raise converted.damaged(ROWS, str(error)) from None
+            damaged = converted.damaged(ROWS, str(error))
+            damaged.report, report.error = report, damaged  # some rows may be in by now
+            raise damaged from None
         except (SchemaDiffers, TableChanged) as error:
             again = "to load all the same, clear the task convert and those after it"
             error.hint = f"{error.hint}; {again}"
@@ -197,12 +226,12 @@ def _converted(place: Place, report: Report) -> pipeline.Converted:
 
 def register(run: Run) -> None:
     """Let CKAN show the table, and know its file."""
-    with _step(run, "register") as (place, job):
-        job.tell("RUNNING", "register", "telling CKAN")
+    with _step(run, "register") as step:
+        step.tell("telling CKAN")
         report = Report.from_dict(_report_of(run, "load", artifact_schemas.LOAD))
-        with report.timing("register"):
+        with step.noted(report), report.timing("register"):
             pipeline.register(report, _of_ckan(run))
-        place.write(REPORT, report.to_dict())
+        step.place.write(REPORT, report.to_dict())
 
 
 def _report_of(run: Run, step: str, schema: Schema) -> dict[str, Any]:
@@ -224,15 +253,15 @@ def _report_of(run: Run, step: str, schema: Schema) -> dict[str, Any]:
 
 def validate(run: Run) -> None:
     """Check every row of the source against its schema."""
-    with _step(run, "validate") as (place, job):
-        job.tell("RUNNING", "validate", "checking every row")
+    with _step(run, "validate") as step:
+        step.tell("checking every row")
         with run.ckan() as ckan:
             described = _prepared(run, artifact_schemas.FILE)
             uri = _fetched(run, ckan, described)
             options = _options(run, ckan, described)
             source = ckan.fetching(uri, run.conf.resource_id, options.source)
         options = replace(options, source=source)
-        place.write(REPORT, describe.validate(uri, options))
+        step.place.write(REPORT, describe.validate(uri, options))
 
 
 def report(run: Run) -> None:
@@ -284,9 +313,12 @@ def _report(run: Run, steps: Sequence[str], reason: str, *, in_order: bool) -> N
             error = _left_behind(run, steps, step)
         if error:
             _tell_failed(run, step, error)
-            raise StepFailed(f"{step}: {error['message']}", hint=error["hint"])
+            message, option = f"{step}: {error['message']}", error.get("option")
+            failed = StepFailed(message, hint=error["hint"], option=option)
+            failed.table = table_state(error.get("table"))
+            raise failed
     if reason:  # all steps are done, and somebody has marked the run failed
-        _tell_failed(run, "report", _killed(reason))
+        _tell_failed(run, "report", _killed(run, "report", reason))
         raise StepFailed(reason)
     if steps[-1] == "validate":
         told = run.place("validate").read_as(REPORT, artifact_schemas.VALIDATION)
@@ -313,7 +345,7 @@ def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
     reported = (_LEFT[step] == REPORT or done is None) and place.exists(REPORT)
     if reported and (error := place.read_as(REPORT, artifact_schemas.OUTCOME).get("error")):
         return _told_error({"hint": None, **error})
-    return None if done is not None else _killed(reason or f"the task {step} left no word")
+    return None if done is not None else _killed(run, step, reason or _no_word(step))
 
 
 def _left_behind(run: Run, steps: Sequence[str], step: str) -> dict[str, Any] | None:
@@ -325,17 +357,48 @@ def _left_behind(run: Run, steps: Sequence[str], step: str) -> dict[str, Any] | 
     for earlier in steps[: steps.index(step)]:
         before = run.place(earlier).written(_LEFT[earlier])
         if done is not None and before is not None and done < before:
-            return _killed(f"{earlier} was done again, and {step} left no word since")
+            message = f"{earlier} was done again, and {step} left no word since"
+            return _killed(run, step, message)
     return None
+
+
+def _no_word(step: str) -> str:
+    return f"the task {step} left no word"
 
 
 def _told_error(error: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in error.items() if name != "resource_id"}
 
 
-def _killed(message: str) -> dict[str, Any]:
-    hint = "it was killed, or could not begin: see its log in Airflow"
-    return Unexpected(message, hint=hint).to_dict() | {_OF_LOAD_KEY: True}
+def _killed(run: Run, step: str, message: str) -> dict[str, Any]:
+    error = Unexpected(message, hint="it was killed, or could not begin: see its log in Airflow")
+    # How far a load had come that was killed, nobody can know; the other steps change no rows.
+    error.table = "unknown" if step == "load" else _table_left(run)
+    return error.to_dict() | {_OF_LOAD_KEY: True}
+
+
+def _table_left(run: Run) -> TableState:
+    """Return what this run has made of the table so far, as its steps have left word of it.
+
+    Raises:
+        ArtifactsUnreachable: Nobody can look.
+    """
+    places = run.place("load"), run.place("register")
+    words = [
+        (written, place, name)
+        for place in places
+        for name in (REPORT, ERROR, CHANGING)  # the last only counts if its try was killed
+        if (written := place.written(name)) is not None
+    ]
+    if not words:
+        return "untouched"
+    _, place, name = max(words, key=lambda word: word[0])
+    try:
+        return table_state(place.read_as(name, artifact_schemas.STATE).get("table"))
+    except ArtifactsUnreachable:
+        raise
+    except ArtifactsError:  # it is damaged, or gone meanwhile
+        return "unknown"
 
 
 def _tell_failed(run: Run, step: str, error: Mapping[str, Any]) -> None:
@@ -343,9 +406,17 @@ def _tell_failed(run: Run, step: str, error: Mapping[str, Any]) -> None:
     run.place("report").write(REPORT, {"step": step, "error": told})
     artifacts = _artifacts(run, STEPS[run.dag_id])
     is_of_load = error.get(_OF_LOAD_KEY) is True
-    message = str(error["message"])
+    message, table = str(error["message"]), table_state(error.get("table"))
     with run.job() as job:
-        job.tell("FAILED", step, message, is_of_load=is_of_load, error=told, artifacts=artifacts)
+        job.tell(
+            "FAILED",
+            step,
+            message,
+            table=table,
+            is_of_load=is_of_load,
+            error=told,
+            artifacts=artifacts,
+        )
 
 
 def _artifacts(run: Run, steps: Sequence[str]) -> dict[str, str]:
@@ -365,6 +436,7 @@ def _loaded(told: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     rejected = told["bad_rows"]["rejected"]
     aside = f", {rejected:,} set aside" if rejected else ""
     info = {"rows": told["rows"], "progress": 1, "warnings": told["warnings"], "report": told}
+    info["table"] = table_state(told.get("table"))
     return f"{told['rows']:,} rows in the DataStore{aside}", info
 
 
@@ -382,7 +454,8 @@ def _validated(told: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         }
         for error in errors[:_ERRORS_TOLD]
     ]
-    return message, {"valid": told["valid"], "errors": count, "first": first}
+    info = {"valid": told["valid"], "errors": count, "first": first}
+    return message, info | {"table": "untouched"}
 
 
 def _require_going(run: Run) -> None:
@@ -390,26 +463,86 @@ def _require_going(run: Run) -> None:
         raise StepFailed("the run has ended", hint="clear it in Airflow, or trigger a new one")
 
 
+@dataclass
+class _Step:
+    """One try of one step.
+
+    Attributes:
+        name: The step.
+        place: What it leaves.
+        earlier: What earlier steps, and earlier tries of this one, have made of the table.
+        table: What has become of it by now.
+    """
+
+    name: str
+    place: Place
+    earlier: TableState = "unknown"
+    table: TableState = "unknown"
+    _job: Job | None = None
+
+    @property
+    def job(self) -> Job:
+        """The job, which ``_step`` sets before it yields."""
+        assert self._job is not None  # noqa: S101
+        return self._job
+
+    def begin(self, job: Job) -> None:
+        """Take the job that the step is of."""
+        self._job = job
+
+    def tell(self, message: str) -> None:
+        """Tell CKAN what the step does now."""
+        self.job.tell("RUNNING", self.name, message, table=self.table)
+
+    def note(self, report: Report) -> None:
+        """Take from a load's report what has become of the table."""
+        self.table = self.earlier if report.table == "untouched" else report.table
+        report.table = self.table
+        if report.error is not None:
+            report.error.table = self.table
+
+    @contextmanager
+    def in_doubt(self) -> Iterator[None]:
+        """Note of an error in the block that an earlier try may have added the rows."""
+        try:
+            yield
+        except (RowsInDoubt, ArtifactsError):
+            self.table = "unknown"
+            raise
+
+    @contextmanager
+    def noted(self, report: Report) -> Iterator[None]:
+        """Note what a report says in the end, also when the block fails."""
+        try:
+            yield
+        finally:
+            self.note(report)
+
+
 @contextmanager
-def _step(run: Run, step: str) -> Iterator[tuple[Place, Job]]:
+def _step(run: Run, name: str) -> Iterator[_Step]:
     """Begin with an empty place; leave the error there, if there is one."""
-    place = run.place(step)
+    step = _Step(name, run.place(name))
     _require_going(run)
-    with _leaving_error(run, place):  # else what an earlier try left would be told
-        place.clear()
+    with _leaving_error(run, step):  # else what an earlier try left would be told
+        step.earlier = step.table = _table_left(run)
+        step.place.clear()
         run.place("report").clear()  # what it says of an earlier try is true no more
     _require_going(run)  # whoever ended it meanwhile has told the last that CKAN is to hear
-    with _leaving_error(run, place):
+    with _leaving_error(run, step):
         run.settings.require_valid()
-    with _leaving_error(run, place, is_of_load=True), run.job() as job:
-        yield place, job
+    with _leaving_error(run, step, is_of_load=True), run.job() as job:
+        step.begin(job)
+        yield step
 
 
 @contextmanager
-def _leaving_error(run: Run, place: Place, *, is_of_load: bool = False) -> Iterator[None]:
+def _leaving_error(run: Run, step: _Step, *, is_of_load: bool = False) -> Iterator[None]:
+    place = step.place
     try:
         yield
     except AircanError as error:
+        error.table = step.table
         try:
             told = error.to_dict() | {"message": str(error)}
             told[_OF_LOAD_KEY] = is_of_load and not error.of_machine
@@ -432,17 +565,28 @@ class _Left:
     report: Report = field(default_factory=lambda: Report("", ""))
 
 
+def _note_nothing(_: Report) -> None:
+    """Take a report of what changes no table."""
+
+
 @contextmanager
-def _left(place: Place) -> Iterator[_Left]:
-    """Put the report and the rejected rows into the place, also of a load that failed."""
+def _left(place: Place, note: Callable[[Report], None] = _note_nothing) -> Iterator[_Left]:
+    """Put the report and the rejected rows into the place, also of a load that failed.
+
+    Args:
+        place: Of the step.
+        note: Is given the report before it is put there.
+    """
     with _temporary_folder() as folder:
         left = _Left(Path(folder, REJECTS))
         try:
             yield left
         except AircanError as error:
             if error.report is not None:
+                note(error.report)
                 _leave(place, left.rejects, error.report)
             raise
+        note(left.report)
         _leave(place, left.rejects, left.report)
 
 

@@ -110,7 +110,8 @@ class Limits:
             has = f"has {count:,} bytes" if told else "has more bytes"
             raise SourceTooLarge(
                 f"{shown} {has}, and {self.max_bytes:,} are allowed",
-                hint="allow more with --max-bytes, or load it in parts",
+                hint="allow more, or load it in parts",
+                option="max_bytes",
             )
 
     def check_ratio(self, shown: str, packed: int, unpacked: int, *, dense: bool) -> None:
@@ -127,7 +128,8 @@ class Limits:
             raise SourceTooLarge(
                 f"{shown} unpacks to {unpacked / max(packed, 1):,.0f} times its size"
                 f" ({packed:,} bytes to {unpacked:,} so far), and {most:,.10g} times are allowed",
-                hint="if that is what it should hold, allow more with --max-ratio",
+                hint="if that is what it should hold, allow more",
+                option="max_ratio",
             )
 
 
@@ -135,7 +137,7 @@ def _check(name: str, value: object, least: int, hint: str) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     # A whole number may be too great to become a float, and NaN is not less than anything.
     if not is_number or not least <= value <= sys.float_info.max:  # type: ignore[operator]
-        raise UsageError(f"{name} cannot be {value!r}", hint=hint)
+        raise UsageError(f"{name} cannot be {value!r}", hint=hint, option=name)
 
 
 def _size(name: str, given: float | str) -> float:
@@ -143,7 +145,7 @@ def _size(name: str, given: float | str) -> float:
         return given
     match = _SIZE.fullmatch(given.strip().upper())
     if match is None:
-        raise UsageError(f"{name} cannot be {given!r}", hint=_SIZE_HINT)
+        raise UsageError(f"{name} cannot be {given!r}", hint=_SIZE_HINT, option=name)
     unit = match["unit"] or "B"
     size = float(match["number"]) * (1024 if "I" in unit else 1000) ** _POWERS.index(unit[0])
     return min(float(size), _MOST_BYTES)
@@ -154,5 +156,5 @@ def _number(name: str, given: float | str) -> float:
         return given
     # float() takes 1_0, nan and digits of other scripts.
     if not _NUMBER.fullmatch(given.strip()):
-        raise UsageError(f"{name} cannot be {given!r}", hint="a number, 1 or more")
+        raise UsageError(f"{name} cannot be {given!r}", hint="a number, 1 or more", option=name)
     return float(given)

@@ -75,6 +75,7 @@ class Pace:
             raise SourceTooSlow(
                 f"{self._shown} sent {rate:,.3g} bytes a second over {self._waited_s:,.0f} s,"
                 f" and {self._limits.min_rate:,.10g} are the least",
-                hint="load it when the server is faster, or wait longer with --min-rate",
+                hint="load it when the server is faster, or ask less of it",
+                option="min_rate",
             )
         self._waited_s, self._bytes = 0.0, 0

@@ -73,7 +73,8 @@ def no_key(row_id: int, column: str) -> KeyViolated:
     return KeyViolated(
         f"the row with _id {row_id} has no value there, and it is a part of the key",
         column=column,
-        hint="fill it in, or name another --key",
+        hint="fill it in, or name another key",
+        option="key",
     )
 
 

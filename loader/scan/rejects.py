@@ -108,11 +108,12 @@ class Rejects:
         if self.count > self.limit:
             first = self.first[0]
             see = f"see {self.path}; " if self.path is not None else ""
-            encoding = "name the right encoding with --encoding, " if first.undecodable else ""
+            encoding = "name the right encoding, " if first.undecodable else ""
             raise TooManyBadRows(
                 f"more than {self.limit} rows cannot be placed; the first: {first.reason}",
                 row=first.row,
-                hint=f"{see}{encoding}mend the file, or allow more with --max-bad-rows",
+                hint=f"{see}{encoding}mend the file, or allow more",
+                option="encoding" if first.undecodable else "max_bad_rows",
             )
 
     def _open(self, path: Path) -> TextIO:
@@ -183,7 +184,8 @@ def _writing(path: Path) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise RejectsNotWritten(
             f"the rejects file cannot be written: {reason}: {path}",
-            hint="make room, or name another place with --rejects",
+            hint="make room, or name another place",
+            option="rejects",
         ) from error
 
 
@@ -206,7 +208,8 @@ def check_place(path: Path) -> None:
     if reason:
         raise UsageError(
             f"the rejects file cannot be written: {reason}: {path}",
-            hint="name another place with --rejects",
+            hint="name another place",
+            option="rejects",
         )
 
 

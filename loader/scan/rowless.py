@@ -50,7 +50,9 @@ _JSON = re.compile(r"""\s*\{|\s*\[\s*(?:["'{\[\]-]|[0-9]|$)|\s*[\w.]+\(\s*[\[{"]
 _JSON_NAME = re.compile(r'"\s*:')
 _CALL = re.compile(r"\s*[\w.$]+\(")
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_BY_SCHEMA = "a schema that declares all columns takes it for a header"
+# What can be done, and the option that does it.
+_Remedy = tuple[str, "str | None"]
+_BY_SCHEMA: _Remedy = ("a schema that declares all columns takes it for a header", "schema")
 _SHOWN_CHARACTERS = 60
 _SENTENCE_ENDS = (".", "!", "?", "\u2026")
 _WORDS_OF_A_SENTENCE = 4  # in one cell
@@ -131,7 +133,8 @@ def check_familiar(columns: Sequence[Column], replaced: Sequence[str], dialect: 
             f"the file has one line and no row, and of its {len(columns)} cells {familiar} are"
             " columns of the table, which it would empty",
             row=dialect.header_row,
-            hint=f"is it a message of the server's? {_by_row(dialect)}",
+            hint=f"is it a message of the server's? {_by_row(dialect)[0]}",
+            option="header_row",
         )
 
 
@@ -177,7 +180,8 @@ def _refuse_ebcdic(rowless: Rowless) -> None:
     if len(_TEXT_OF_EBCDIC.findall(other)) > _LIKELY_TEXT * len(other):
         raise EncodingError(
             "the text looks like EBCDIC, of which there are several",
-            hint="name the right one with --encoding, such as cp037 or cp500",
+            hint="name the right one, such as cp037 or cp500",
+            option="encoding",
         )
 
 
@@ -202,11 +206,13 @@ def _refuse_other_encodings(rowless: Rowless) -> None:
             raise EncodingError(
                 f"the text is not {rowless.encoding}, but {'ASCII' if octets.isascii() else name}",
                 hint="leave the encoding to be found out",
+                option="encoding",
             )
     if rowless.encoding in _WIDE and b"\0" not in octets:
         raise EncodingError(
             f"the text may not be {rowless.encoding}: no delimiter and no line end is in it",
             hint="leave the encoding to be found out",
+            option="encoding",
         )
 
 
@@ -222,10 +228,12 @@ def _refuse_other_lines(rowless: Rowless) -> None:
     if lines > _lines_known(rowless, above) or (
         not rowless.declared and _may_have_taken_rows(rowless)
     ):
+        hint, option = _remedy_for_lines(rowless, above)
         raise NoRows(
             f"below the header there is no row, though the file has {lines} lines",
             row=row,
-            hint=_hint_at_lines(rowless, above),
+            hint=hint,
+            option=option,
         )
     if rowless.named_header:
         _refuse_rows_above(rowless, above)
@@ -270,18 +278,19 @@ def _may_have_taken_rows(rowless: Rowless) -> bool:
     return False
 
 
-def _hint_at_lines(rowless: Rowless, above: Sequence[Sequence[str]]) -> str:
+def _remedy_for_lines(rowless: Rowless, above: Sequence[Sequence[str]]) -> _Remedy:
     if _may_have_taken_rows(rowless):
-        return f"mend the quotes in the header; if they are right, {_BY_SCHEMA}"
+        hint, option = _BY_SCHEMA
+        return f"mend the quotes in the header; if they are right, {hint}", option
     if rowless.named_header:  # the notes have a CR that ends none of the rows
-        return "let all rows end in the same way"
+        return "let all rows end in the same way", None
     if any(above) or not _further_lines(rowless.headers):
-        return "name the header's row with --header-row"
+        return "name the header's row", "header_row"
     return _by_row(rowless.dialect)
 
 
-def _by_row(dialect: Dialect) -> str:
-    return f"--header-row {dialect.header_row} takes it for a header"
+def _by_row(dialect: Dialect) -> _Remedy:
+    return f"header row {dialect.header_row} takes it for a header", "header_row"
 
 
 def _refuse_rows_above(rowless: Rowless, above: Sequence[Sequence[str]]) -> None:
@@ -293,7 +302,8 @@ def _refuse_rows_above(rowless: Rowless, above: Sequence[Sequence[str]]) -> None
             f"below the header there is no row, and of those above it {len(alike)} have as many"
             " cells",
             row=rowless.dialect.header_row,
-            hint="is this the header's row? --header-row names it",
+            hint="is this the header's row? name it",
+            option="header_row",
         )
 
 
@@ -320,17 +330,19 @@ def _refuse_other_kinds(rowless: Rowless) -> None:
         return
     begins_with_tag = bool(_FIRST_TAG.match(rowless.text))
     if begins_with_tag or (not rowless.named_header and _TAG.search(text)):
-        way = _BY_SCHEMA if begins_with_tag else _by_row(rowless.dialect)
+        way, option = _BY_SCHEMA if begins_with_tag else _by_row(rowless.dialect)
         raise NotATable(
             "the source is HTML or XML, not a CSV table",
             hint=f"does the link lead to a login or error page? If not, {way}",
+            option=option,
         )
     is_call = _is_call_with_json(rowless.text)
     if is_call or (not rowless.named_header and _is_like_json(rowless)):
-        way = _BY_SCHEMA if is_call else _by_row(rowless.dialect)
+        way, option = _BY_SCHEMA if is_call else _by_row(rowless.dialect)
         raise NotATable(
             "the source is a JSON document, not a CSV table",
             hint=f"export it as CSV; if it is one, {way}",
+            option=option,
         )
 
 
@@ -357,8 +369,9 @@ def _refuse_other_ends(rowless: Rowless) -> None:
         raise NoRows(
             f"below the header there is no row, but in it {name}, which may end rows",
             row=rowless.dialect.header_row,
-            hint="end all rows in a newline; name the encoding with --encoding; or the header's"
-            " row with --header-row, if it is all there is",
+            hint="end all rows in a newline; name the encoding; or the header's row, if it is all"
+            " there is",
+            option="header_row",
         )
 
 
@@ -382,13 +395,15 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
         raise NoRows(
             f"the file has one cell, and no row: {cut}",
             row=row,
-            hint=f"is it a message of the server's? {_by_row(rowless.dialect)}",
+            hint=f"is it a message of the server's? {_by_row(rowless.dialect)[0]}",
+            option="header_row",
         )
     if _is_sentence(rowless) or any(cell.count('"') % 2 for cell in rowless.headers):
         raise NoRows(
             "the file has one line, and it may be a message or a part of a text",
             row=row,
-            hint=_by_row(rowless.dialect),
+            hint=_by_row(rowless.dialect)[0],
+            option="header_row",
         )
     cells = [cell for cell in rowless.headers if cell.strip()]
     columns = schema.infer(cells, [pa.array([cell], pa.string()) for cell in cells], None)
@@ -396,7 +411,8 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
         raise NoRows(
             "the file has one row, and it looks like data",
             row=row,
-            hint=f"--header-row 0 loads it as a row, {_by_row(rowless.dialect)}",
+            hint=f"header row 0 loads it as a row, {_by_row(rowless.dialect)[0]}",
+            option="header_row",
         )
 
 

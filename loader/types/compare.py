@@ -43,5 +43,6 @@ def check_columns(
     if differences:
         raise SchemaDiffers(
             f"the file's columns are not the table's: {', '.join(differences)}",
-            hint="correct the file, or load it with --mode replace",
+            hint="correct the file, or let it replace the table",
+            option="mode",
         )

@@ -47,7 +47,8 @@ def misfit(column: str, kind: str, value: str | None = None, why: str = "") -> V
         f"does not fit the table's type {kind}{why}",
         column=column,
         value=value,
-        hint="correct the value, or load the file with --mode replace",
+        hint="correct the value, or let the file replace the table",
+        option="mode",
     )
 
 

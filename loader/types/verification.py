@@ -167,5 +167,6 @@ def _does_not_fit(column: Column, value: str, row: int) -> ValueDoesNotFit:
         row=row,
         column=column.name,
         value=value,
-        hint="correct the value or declare another type; --on-type-error widen loads text",
+        hint="correct the value, declare another type, or have the column widened",
+        option="on_type_error",
     )

@@ -35,6 +35,7 @@ from loader.errors import (
     SourceUnreachable,
     UsageError,
 )
+from loader.report import TableChange
 from loader.types.column import Column
 
 IMPATIENT = CkanSettings(retries=3, backoff_s=0.05, max_backoff_s=0.2)
@@ -467,11 +468,12 @@ FAILURES = {
 
 @pytest.mark.parametrize(("error", "kind", "hint"), FAILURES.values(), ids=FAILURES)
 def test_a_replace_that_fails_leaves_an_empty_table(portal_212, loaded_212, error, kind, hint):
+    change = TableChange()
+    given = breaking(many(15), error())
     with dictionary(portal_212, loaded_212):
         with pytest.raises(kind) as caught:
-            batches.replace(
-                connect(portal_212), loaded_212, PEOPLE, breaking(many(15), error()), SMALL
-            )
+            batches.replace(connect(portal_212), loaded_212, PEOPLE, given, SMALL, change=change)
+        assert change.table == "partly"
         assert rows(portal_212, loaded_212) == []
         assert shown(portal_212, loaded_212) == (False, "")
     if hint is not None:
@@ -483,10 +485,11 @@ def test_a_replace_that_fails_leaves_an_empty_table(portal_212, loaded_212, erro
 
 def test_a_first_load_that_fails_leaves_an_empty_table(portal_212: Portal):
     resource_id = new(portal_212)
-    given = breaking(many(15), SourceUnreachable("gone"))
+    given, change = breaking(many(15), SourceUnreachable("gone")), TableChange()
     with pytest.raises(SourceUnreachable) as caught:
-        batches.replace(connect(portal_212), resource_id, PEOPLE, given, SMALL)
+        batches.replace(connect(portal_212), resource_id, PEOPLE, given, SMALL, change=change)
     assert caught.value.hint == "the table is empty, and CKAN does not show it"
+    assert change.table == "untouched"  # readers had none, and see none
     assert rows(portal_212, resource_id) == []
     assert shown(portal_212, resource_id) == (False, "")
 
@@ -520,9 +523,10 @@ def test_an_early_failure_leaves_the_old_rows(portal_212: Portal, loaded_212: st
 
 @pytest.mark.parametrize("columns", [PEOPLE, PEOPLE[::-1]], ids=["same columns", "other columns"])
 def test_a_token_without_rights_leaves_the_old_rows(portal_212: Portal, loaded_212: str, columns):
-    with pytest.raises(CkanForbidden) as caught:
-        batches.replace(Ckan(portal_212.url), loaded_212, columns, OLD)
-    assert caught.value.hint.endswith("the old rows are as they were")
+    change = TableChange()
+    with pytest.raises(CkanForbidden):
+        batches.replace(Ckan(portal_212.url), loaded_212, columns, OLD, change=change)
+    assert change.table == "untouched"
     assert rows(portal_212, loaded_212) == OLD
     assert shown(portal_212, loaded_212) == (True, "hash-of-old")
 
@@ -533,9 +537,10 @@ def test_what_is_refused_before_the_old_rows_are_gone_changes_nothing(
 ):
     with Unsteady(portal_212.url, {refused_action: [refused(413)]}) as proxy:
         ckan = Ckan(proxy.url, portal_212.token, IMPATIENT)
-        with pytest.raises(CkanRefused) as caught:
-            batches.replace(ckan, loaded_212, PEOPLE, many(5))
-    assert caught.value.hint.endswith("the old rows are as they were")
+        change = TableChange()
+        with pytest.raises(CkanRefused):
+            batches.replace(ckan, loaded_212, PEOPLE, many(5), change=change)
+    assert change.table == "untouched"
     assert rows(portal_212, loaded_212) == OLD
     assert shown(portal_212, loaded_212) == (True, "hash-of-old")
 
@@ -559,8 +564,10 @@ def test_it_is_said_when_rows_cannot_be_taken_back(portal_212: Portal):
             yield from many(15)
             proxy.always = refused(503)
 
+        change = TableChange()
         with pytest.raises(CkanUnreachable) as caught:
-            batches.replace(ckan, resource_id, PEOPLE, given(), SMALL)
+            batches.replace(ckan, resource_id, PEOPLE, given(), SMALL, change=change)
+    assert change.table == "partly"
     assert "a part of the new ones may be there" in caught.value.hint
     assert len(rows(portal_212, resource_id)) == 10
     assert shown(portal_212, resource_id)[0] is False
@@ -571,9 +578,10 @@ def test_it_is_said_when_nobody_knows_whether_the_old_rows_are_there(
 ):
     with Unsteady(portal_212.url, {"datastore_records_delete": [refused(503)] * 9}) as proxy:
         ckan = Ckan(proxy.url, portal_212.token, IMPATIENT)
-        with pytest.raises(CkanUnreachable) as caught:
-            batches.replace(ckan, loaded_212, PEOPLE, many(5))
-    assert "whether the old rows are still there is unknown" in caught.value.hint
+        change = TableChange()
+        with pytest.raises(CkanUnreachable):
+            batches.replace(ckan, loaded_212, PEOPLE, many(5), change=change)
+    assert change.table == "unknown"
     assert shown(portal_212, loaded_212) == (False, "")
 
 
@@ -595,13 +603,15 @@ def test_appended_rows_come_after_the_old_ones(portal: Portal, loaded: str):
 
 @pytest.mark.parametrize(("error", "kind", "hint"), FAILURES.values(), ids=FAILURES)
 def test_an_append_that_fails_takes_its_rows_back(portal_212, loaded_212, error, kind, hint):
+    given, change = breaking(many(25), error()), TableChange()
     with pytest.raises(kind) as caught:
-        batches.append(connect(portal_212), loaded_212, PEOPLE, breaking(many(25), error()), SMALL)
+        batches.append(connect(portal_212), loaded_212, PEOPLE, given, SMALL, change=change)
+    assert change.table == "untouched"
     assert rows(portal_212, loaded_212) == OLD
     assert portal_212.search(loaded_212)["total"] == 2
     assert shown(portal_212, loaded_212) == (True, "hash-of-old")
     if hint is not None:
-        assert caught.value.hint == f"{hint}the old rows are as they were"
+        assert (caught.value.hint or "") == hint.removesuffix("; ")
 
 
 def add_a_row(portal: Portal, resource_id: str) -> None:
@@ -617,8 +627,10 @@ def test_rows_of_others_stay_when_an_append_fails(portal_212: Portal, loaded_212
         add_a_row(portal_212, loaded_212)
         yield "x", "no number"
 
+    change = TableChange()
     with pytest.raises(CkanRefused) as caught:
-        batches.append(connect(portal_212), loaded_212, PEOPLE, given(), SMALL)
+        batches.append(connect(portal_212), loaded_212, PEOPLE, given(), SMALL, change=change)
+    assert change.table == "partly"
     assert "above 2 were added and are not taken back" in caught.value.hint
     assert rows(portal_212, loaded_212) == [*OLD, *many(10), ("Eve", "170")]
 

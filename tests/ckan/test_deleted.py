@@ -280,10 +280,12 @@ def test_deleted_after_rows_were_sent(
     error = load_until(portal, resource, tmp_path, at, via="api")
     if portal.version.startswith("2.12") and delete is not id_taken:
         assert "could not be dropped" in error.message
+        assert error.table != "dropped"
         assert error.hint
         sql(portal, error.hint[error.hint.index("DROP TABLE") :])
     else:
         assert error.message.endswith("its table was dropped")
+        assert error.table == "dropped"
     assert asked_by_nobody(portal, resource["id"]) == []
     assert not has_table(portal, resource["id"])
 
@@ -396,8 +398,9 @@ def test_no_other_answer_takes_a_table_away(
 
         given = settings(portal) | {"ckan_url": front.url}
         at = At("telling CKAN", refuse)
-        with pytest.raises(errors.CkanError, match="the rows are loaded, but CKAN was not told"):
+        with pytest.raises(errors.CkanError, match="CKAN was not told of the rows") as caught:
             load(path, **given, resource_id=resource["id"], via="copy", progress=at)
+    assert caught.value.table == "replaced"
     assert len(rows(portal, resource["id"])) == 40
     assert shadows(portal) == []
 

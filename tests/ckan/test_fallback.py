@@ -141,7 +141,7 @@ def test_a_fault_that_may_pass_is_no_reason_to_take_the_api(
     with pytest.raises(kind) as refused:
         load_text_without_database(portal_212, resource_id, tmp_path, url)
     assert refused.value.retryable
-    assert "--via api" in refused.value.hint
+    assert refused.value.option == "via"
     with pytest.raises(kind):
         pipeline.choose_via(
             Options(resource_id, ckan_url=portal_212.url, ckan_token="-", datastore_url=url)

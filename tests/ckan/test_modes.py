@@ -108,7 +108,7 @@ def test_without_a_key_there_is_no_upsert(portal_212: Portal, tmp_path: Path, mo
     load_text(portal_212, resource_id, FIRST, tmp_path)
     with pytest.raises(errors.AircanError) as caught:
         load_text(portal_212, resource_id, FIRST, tmp_path, mode="upsert")
-    assert "--key" in (caught.value.hint or "")
+    assert caught.value.option == "key"
 
 
 @pytest.mark.parametrize("via", ["copy", "api"])

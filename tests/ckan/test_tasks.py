@@ -32,6 +32,7 @@ from loader.factory.connections import NoConnection
 from loader.factory.failed import last_failed
 from loader.factory.run import ERROR, REPORT, Run, Settings
 from loader.net.limits import Limits
+from loader.report import TABLE_STATES
 from loader.types.column import Column
 
 STEPS = ("prepare", "convert", "load", "register")
@@ -1306,3 +1307,114 @@ def test_the_cleanup_tells_what_it_dropped_before_it_failed(portal_212, run, mon
 
 def away_for_good(handler: Any, call: Any) -> None:
     handler.answer(404, b"<html></html>", {"Content-Type": "text/html"})
+
+
+# What has become of the table
+
+
+def last_of(front: Unsteady) -> tuple[str, str]:
+    """Return status and table of the newest update; every one has a table."""
+    infos = [update["info"] for update in told(front)]
+    assert {info["table"] for info in infos} <= set(TABLE_STATES)
+    last = told(front)[-1]
+    if error := last["info"].get("error"):
+        assert error["table"] == last["info"]["table"]
+    return last["status"], last["info"]["table"]
+
+
+def fail(run: Run, step: str) -> None:
+    """Do a step in vain, and the last one."""
+    with pytest.raises(errors.AircanError):
+        getattr(tasks, step)(run)
+    with pytest.raises(errors.StepFailed):
+        tasks.report(run)
+
+
+@pytest.mark.parametrize("way", ["copy", "api"])
+@pytest.mark.parametrize(
+    ("mode", "table"), [("replace", "replaced"), ("append", "merged"), ("upsert", "merged")]
+)
+def test_ckan_hears_what_a_load_has_made_of_the_table(run, front, way, mode, table):
+    run = run if way == "copy" else through_api(run)
+    do_all(run)
+    key = ["id"] if mode == "upsert" else []
+    run = replace(run, run_id="second", conf=replace(run.conf, mode=mode, unique_keys=key))
+    do_all(run)
+    assert last_of(front) == ("DONE", table)
+    assert run.place("report").read("report.json")["table"] == table
+
+
+@pytest.mark.parametrize("way", ["copy", "api"])
+def test_a_file_that_cannot_be_loaded_leaves_the_table(run, front, server, way):
+    run = run if way == "copy" else through_api(run)
+    do_all(run)
+    run = replace(run, run_id="second")
+    server.content = b'id,name,when\n1,"x\n'
+    tasks.prepare(run)
+    if way == "copy":
+        tasks.convert(run)
+    fail(run, "load" if way == "copy" else "convert")
+    assert last_of(front) == ("FAILED", "untouched")
+
+
+@pytest.mark.parametrize("way", ["copy", "api"])
+def test_a_table_that_ckan_is_not_told_of_is_replaced_all_the_same(run, front, way):
+    run = run if way == "copy" else through_api(run)
+    for step in STEPS[:-1]:
+        getattr(tasks, step)(run)
+    front.faults["resource_patch"] = [refuses] * 9
+    fail(run, "register")
+    assert last_of(front) == ("FAILED", "replaced")
+
+
+@pytest.mark.parametrize("again", ["prepare", "load"])
+def test_what_a_first_try_has_done_is_not_forgotten(run, front, server, again):
+    do_all(run)
+    server.content = b'id,name,when\n1,"x\n'
+    if again == "prepare":
+        front.faults["resource_show"] = [refuses] * 20
+    fail(run, again)
+    assert last_of(front) == ("FAILED", "replaced")
+
+
+def test_a_load_that_is_killed_leaves_nobody_knowing(run, front):
+    do_all(run)
+    run.place("load").clear()
+    assert isinstance(tasks.tell_end(run, "it took too long"), errors.StepFailed)
+    assert last_of(front) == ("FAILED", "unknown")
+
+
+@pytest.mark.parametrize(("had_begun", "table"), [(True, "unknown"), (False, "untouched")])
+@pytest.mark.parametrize("way", ["copy", "api"])
+def test_a_try_after_one_that_was_killed_knows_whether_that_had_begun_to_change_the_table(
+    run, front, server, way, had_begun, table
+):
+    run = run if way == "copy" else through_api(run)
+    do_all(run)
+    run.place("register").clear()
+    assert run.place("load").read("changing.json") == {"table": "unknown"}
+    place = run.place("load")
+    place.clear()
+    if had_begun:
+        place.write("changing.json", {"table": "unknown"})
+    server.content = b'id,name,when\n1,"x\n'
+    fail(run, "load" if way == "copy" else "convert")
+    assert last_of(front) == ("FAILED", table)
+
+
+def test_rows_in_doubt_are_of_an_unknown_table(run, front):
+    do_all(run)
+    adding = replace(run, run_id="second", conf=replace(run.conf, mode="append"))
+    tasks.prepare(adding)
+    tasks.convert(adding)
+    adding.place("added").write("begun.json", {"newest_id": 1})
+    fail(adding, "load")
+    assert last_of(front) == ("FAILED", "unknown")
+
+
+def test_the_error_of_an_older_version_is_of_an_unknown_table(run, front):
+    do_all(run)
+    run.place("load").write("error.json", {"type": "EmptySource", "message": "no", "hint": None})
+    with pytest.raises(errors.StepFailed):
+        tasks.report(run)
+    assert told(front)[-1]["info"]["table"] == "unknown"

@@ -53,6 +53,17 @@ class TestTold:
         assert job["info"]["trigger"] == "airflow"
         assert (job["info"]["rows"], job["info"]["progress"]) == (5, 0.5)
 
+    @pytest.mark.parametrize(
+        ("told", "table"),
+        [({"table": "merged"}, "merged"), ({}, "unknown"), ({"table": "new"}, "unknown")],
+        ids=str,
+    )
+    def test_what_has_become_of_the_table(self, factory_portal, resource, told, table):
+        first = update(resource, "manual__1", info={"table": "untouched"})
+        assert self.tell(factory_portal, first)["info"]["table"] == "untouched"
+        last = update(resource, "manual__1", status="FAILED", info=told)
+        assert self.tell(factory_portal, last)["info"]["table"] == table
+
     def test_steps_follow_each_other(self, factory_portal, resource):
         said = [
             ("prepare", "RUNNING"),

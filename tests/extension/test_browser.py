@@ -78,7 +78,7 @@ def test_from_a_form_to_rows(publisher, factory_portal_212, airflow: Airflow, fi
     error = page.locator(".aircan-error")
     expect(error).to_contain_text("quote")
     assert error.locator("dt:has-text('Row') + dd").inner_text() == "3"
-    expect(error).to_contain_text("the data loaded before is still served")
+    expect(page.locator(".aircan-table")).to_contain_text("is still served")
     assert portal.search(resource["id"])["total"] == ROWS
 
     page.click("#aircan-rerun")

@@ -36,6 +36,15 @@ ERROR = {
     "value": "twelve",
     "retryable": False,
 }
+# What has become of the table; of an older factory nothing is known.
+TABLES = {
+    "untouched": "the data loaded before is still served",
+    "replaced": "in the DataStore, in place of those before",
+    "merged": "in the DataStore, with those before",
+    "partly": "stopped half-way",
+    "dropped": "its data in the DataStore with it",
+    "unknown": "is unknown: look at the data",
+}
 REPORT = {
     "via": "copy",
     "rows": 7,
@@ -45,6 +54,12 @@ REPORT = {
     ],
     "bad_rows": {"rejected": 1, "repaired": 0, "first": [{"row": 3, "reason": "3 cells"}]},
 }
+
+
+def show_table(portal: Portal, resource: dict[str, Any]) -> None:
+    """Give a resource a table, which CKAN shows."""
+    fields = {"fields": [{"id": "n", "type": "text"}], "force": True}
+    portal.action("datastore_create", resource_id=resource["id"], **fields)
 
 
 class Factory:
@@ -557,17 +572,49 @@ class TestRun:
 
     def test_whether_the_old_data_is_served(self, factory_portal, factory, resource, visit):
         said = "the data loaded before is still served"
-        job = factory.a_run(resource, "FAILED", error=ERROR)
-        assert said not in visit("editor", run(factory_portal, job)).text
-        fields = {"fields": [{"id": "n", "type": "text"}], "force": True}
-        factory_portal.action("datastore_create", resource_id=resource["id"], **fields)
+        job = factory.a_run(resource, "FAILED", error=ERROR, table="untouched")
+        assert said not in visit("editor", run(factory_portal, job)).text  # there is none
+        show_table(factory_portal, resource)
         assert said in visit("editor", run(factory_portal, job)).text
-        for kind in ("DatabaseUnreachable", "ArtifactsUnreachable", "FactoryError"):
-            unsure = ERROR | {"type": kind, "hint": "look at the table"}
-            job = factory.a_run(resource, "FAILED", error=unsure)
-            assert said not in visit("editor", run(factory_portal, job)).text
-        change(factory_portal, job, "FAILED", {"started": None})
-        assert said in visit("editor", run(factory_portal, job)).text
+        assert said not in visit("anonymous", run(factory_portal, job)).text
+        done = factory.a_run(resource, "DONE", table="replaced")
+        assert "aircan-table" not in visit("editor", run(factory_portal, done)).text
+        validation = {"job_type": "VALIDATE", "error": ERROR, "table": "untouched"}
+        job = factory.a_run(resource, "FAILED", **validation)
+        assert "aircan-table" not in visit("editor", run(factory_portal, job)).text
+
+    @pytest.mark.parametrize(
+        ("table", "said"), [*TABLES.items(), (None, TABLES["unknown"]), ("new", TABLES["unknown"])]
+    )
+    def test_what_has_become_of_the_table(
+        self, factory_portal, factory, resource, visit, table, said
+    ):
+        show_table(factory_portal, resource)
+        told = {} if table is None else {"table": table}  # an older factory tells nothing
+        job = factory.a_run(resource, "FAILED", error=ERROR, **told)
+        for path in ("", "/live"):
+            shown = plain(visit("editor", run(factory_portal, job, path)).text)
+            assert [words for words in TABLES.values() if words in shown] == [said]
+
+    def test_a_run_that_is_stopped_after_its_rows_are_in_does_not_deny_them(
+        self, factory_portal, factory, resource, visit
+    ):
+        """A load is cancelled in CKAN, and its task tells how far it had come."""
+        show_table(factory_portal, resource)
+        job = factory.a_run(resource, "RUNNING", table="unknown")
+        change(factory_portal, job, "CANCELLED", {})
+        stopped = {"type": "Cancelled", "message": "the load was stopped"}
+        factory.tells(resource, job["factory_id"], "FAILED", error=stopped, table="merged")
+        shown = plain(visit("editor", run(factory_portal, job)).text)
+        assert "Cancelled" in shown
+        assert TABLES["merged"] in shown
+        assert "as it was" not in shown
+
+    def test_a_run_of_whose_end_nobody_has_told(self, factory_portal, factory, resource, visit):
+        show_table(factory_portal, resource)
+        lost = ERROR | {"type": "FactoryError"}
+        job = factory.a_run(resource, "FAILED", error=lost)
+        assert TABLES["unknown"] in plain(visit("editor", run(factory_portal, job)).text)
 
     def test_what_waits_says_why(self, factory_portal, factory, resource, visit):
         job = factory.a_run(resource)
@@ -803,47 +850,56 @@ class TestWords:
             assert text in shown
 
 
-# Options of the command that a load of the factory has, or its DataStore tab, or the portal.
+# Where the options of a load are set: by the names that errors of the loader give them.
 OPTIONS = {
-    "--encoding": ("Encoding", "Zeichenkodierung"),
-    "another --key": ("another &#34;Key&#34;", "einen anderen „Schlüssel“"),
-    "--key": ("Key", "Schlüssel"),
-    "--header-row": ("Header row", "Kopfzeile"),
-    "--on-concurrent-writes keep": ("if they fit", "wenn sie passen"),
-    "--mode replace": ("Replaced by those of the file", "Werden durch die der Datei ersetzt"),
-    "--mode upsert": ("with the same key", "„DataStore“"),
-    "--max-bytes": ("limit of a file", "Grenze für die Größe einer Datei"),
-    "--max-ratio": ("may unpack to", "ausgepackt"),
-    "--min-rate": ("least speed", "Mindestgeschwindigkeit"),
-    "--max-bad-rows": ("max_bad_rows", "max_bad_rows"),
-    "--on-type-error widen": ("on_type_error", "on_type_error"),
-    "--via api": ("aircan_submit", "aircan_submit"),
+    "mode": ("Rows that are there already", "Zeilen, die schon da sind"),
+    "key": ("Key", "Schlüssel"),
+    "encoding": ("Encoding", "Zeichenkodierung"),
+    "delimiter": ("Delimiter", "Trennzeichen"),
+    "header_row": ("Header row", "Kopfzeile"),
+    "on_concurrent_writes": ("Rows that others add", "Zeilen, die andere hinzufügen"),
+    "schema": ("schema", "schema"),
+    "dialect": ("dialect", "dialect"),
+    "max_bytes": ("limit of a file", "Grenze für die Größe einer Datei"),
+    "max_ratio": ("may unpack to", "ausgepackt"),
+    "min_rate": ("least speed", "Mindestgeschwindigkeit"),
+    "max_bad_rows": ("max_bad_rows", "max_bad_rows"),
+    "on_type_error": ("on_type_error", "on_type_error"),
+    "via": ("aircan_submit", "aircan_submit"),
+    "datastore_url": ("connection of the DataStore", "Verbindung zum DataStore"),
+    "ckan_url": ("connection of CKAN", "Verbindung zu CKAN"),
+    "ckan_token": ("connection of CKAN", "Verbindung zu CKAN"),
 }
-# A load of a resource has none of these: its name and the place of its rejects are given.
-OF_THE_COMMAND = {"--resource-id", "--rejects"}
+# Of a load of the factory these are given, or left to the operators.
+NOT_SET = {"resource_id", "rejects", "lanes", "max_loads"}
 
 
-def test_every_option_that_the_loader_names_in_a_hint_has_words():
+def test_every_option_that_an_error_of_the_loader_names_has_words():
     named = {
         option
         for path in (EXTENSION.parents[2] / "loader").rglob("*.py")
-        if path.name != "cli.py"
-        for hint in re.findall(r"hint=[^\n]*(?:\n +f?\"[^\n]*)*", path.read_text("utf-8"))
-        for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", hint)
+        for option in re.findall(r'\boption="(\w+)"', path.read_text("utf-8"))
     }
-    assert {"--max-bytes", "--max-ratio", "--min-rate"} <= named
-    assert named - OF_THE_COMMAND <= {option for one in OPTIONS for option in one.split()}
+    assert {"max_bytes", "max_ratio", "min_rate"} <= named
+    assert named <= OPTIONS.keys() | NOT_SET
 
 
 @pytest.mark.parametrize(("language", "path"), [(0, ""), (1, "/de")], ids=["en", "de"])
-def test_a_hint_names_no_option_of_the_command(
+def test_an_option_is_named_where_it_is_set(
     factory_portal, factory, resource, visit, language, path
 ):
-    hints = "; ".join(OPTIONS)
-    job = factory.a_run(resource, "FAILED", error=ERROR | {"hint": hints})
-    shown = visit("editor", f"{path}{run(factory_portal, job)}").text
-    assert not [option for option in OPTIONS if option in shown]
-    assert not [words for words in OPTIONS.values() if words[language] not in shown]
+    for option, words in OPTIONS.items():
+        job = factory.a_run(resource, "FAILED", error=ERROR | {"option": option})
+        shown = plain(visit("editor", f"{path}{run(factory_portal, job)}").text)
+        assert re.search(rf"{ERROR['hint']} \([^)]*{words[language]}[^)]*\)", shown), option
+
+
+@pytest.mark.parametrize("option", ["later", "", None, 1, HOSTILE], ids=str)
+def test_an_option_without_words_leaves_the_hint(factory_portal, factory, resource, visit, option):
+    job = factory.a_run(resource, "FAILED", error=ERROR | {"option": option})
+    shown = plain(visit("editor", run(factory_portal, job)).text)
+    assert ERROR["hint"] in shown
+    assert f"{ERROR['hint']} (" not in shown
 
 
 def messages(catalogue: str) -> set[str]:

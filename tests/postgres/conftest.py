@@ -22,6 +22,7 @@ from databases import Databases
 from processes import is_running
 from servers import UNSAFE
 
+from loader.copy import database as database_module
 from loader.embedded import server as embedded
 
 
@@ -77,6 +78,12 @@ def database_18(datastore_url_18: str) -> Iterator[psycopg.Connection]:
     """A connection to the database of `datastore_url_18`, every statement committed."""
     with psycopg.connect(datastore_url_18, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not let a load in is tried twice, not for five seconds."""
+    monkeypatch.setattr(database_module, "GIVE_UP_AFTER_S", 0.6)
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ class TestMeasure:
 
     def test_a_report_of_fewer_rows_is_no_measurement(self) -> None:
         with pytest.raises(WrongResult):
-            _check_report({"table": "5f0c2b1e-7d3a-4a86-9a51-2c3f6e8d1b07", "rows": 9}, 10)
+            _check_report({"resource_id": "5f0c2b1e-7d3a-4a86-9a51-2c3f6e8d1b07", "rows": 9}, 10)
 
 
 class TestConclusion:

@@ -253,7 +253,7 @@ def files_of_all_kinds(csv, tmp_path) -> None:
             book.writestr(name, "<xml/>")
 
 
-@pytest.mark.usefixtures("files_of_all_kinds", "named")
+@pytest.mark.usefixtures("files_of_all_kinds", "named", "hurried")
 @pytest.mark.parametrize(("arguments", "code", "words"), FAILURES.values(), ids=FAILURES.keys())
 def test_a_failure_is_one_line_and_an_exit_code(arguments, code, words):
     done = aircan(*arguments)
@@ -265,9 +265,10 @@ def test_a_failure_is_one_line_and_an_exit_code(arguments, code, words):
 
 
 def test_an_error_comes_with_a_hint(csv, named):
-    assert aircan("load", ".").stderr.splitlines()[-2:] == [
+    assert aircan("load", ".").stderr.splitlines()[-3:] == [
         "aircan: . is a directory",
         "  hint: name the file in it that is to be loaded",
+        "  table: as it was",
     ]
 
 
@@ -275,7 +276,7 @@ def test_a_traceback_is_shown_when_asked_for(named):
     done = aircan("load", "nowhere.csv", "--debug")
     assert done.exit_code == 1
     assert "Traceback (most recent call last)" in done.stderr
-    assert done.stderr.endswith("aircan: nowhere.csv: no such file\n")
+    assert done.stderr.endswith("aircan: nowhere.csv: no such file\n  table: as it was\n")
 
 
 def test_help_and_version_are_on_stdout():
@@ -341,7 +342,7 @@ def test_json_is_one_object_and_nothing_else_is_on_stdout(csv, named):
         {"id": "name", "type": "text", "label": "", "inferred_as": "string", "widened_from": None},
     ]
     assert report["bad_rows"] == {"rejected": 0, "repaired": 0, "rejects": None, "first": []}
-    assert (report["resource_id"], report["table"]) == ("people", "people")
+    assert (report["resource_id"], report["table"]) == ("people", "replaced")
     assert (report["source"], report["via"], report["mode"]) == ("people.csv", "copy", "replace")
     assert (report["rows"], report["bytes"], report["error"]) == (2, 19, None)
 
@@ -356,14 +357,17 @@ def test_json_tells_which_value_stopped_the_load(csv, named):
     assert report["error"] == {
         "type": "ValueDoesNotFit",
         "message": "does not fit the declared type integer",
-        "hint": "correct the value or declare another type; --on-type-error widen loads text",
+        "hint": "correct the value, declare another type, or have the column widened",
+        "option": "on_type_error",
         "row": 3,
         "column": "id",
         "value": "x",
         "retryable": False,
+        "table": "untouched",
     }
 
 
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["", "debug"])
 @pytest.mark.parametrize(
     ("arguments", "code", "kind"),
@@ -424,7 +428,7 @@ def test_a_wrong_password_is_told_and_not_shown(csv, locked_url, debug, as_json)
     done = aircan("load", csv(), "--datastore-url", url, *debug, *as_json)
     assert done.exit_code == 1
     assert 'password authentication failed for user "writer"' in done.stderr
-    assert "check user and password in AIRCAN_DATASTORE_URL" in done.stderr
+    assert "check user and password (AIRCAN_DATASTORE_URL)" in done.stderr
     assert SECRET not in done.stdout + done.stderr
 
 
@@ -527,7 +531,7 @@ def test_a_signal_ends_a_load_with_one_line(csv, named, database_18, number):
     assert json.loads(told)["error"]["type"] == "Cancelled"
     assert said.splitlines()[-2:] == [
         "aircan: the load was stopped",
-        "  hint: the old table is as it was",
+        "  table: as it was",
     ]
     assert "Traceback" not in said
     assert rows_of(database_18, "people") == [(1, "Ann"), (2, "Bo")]
@@ -961,3 +965,28 @@ def test_an_error_is_told_even_if_its_report_cannot_be_written(tmp_path):
         )
     assert done.returncode == 1
     assert any(line.startswith("aircan: ") for line in done.stderr.splitlines()[:-2])
+
+
+# name: the file, arguments, how the hint ends
+HINTS = {
+    "an encoding": (b"a,b\n1,\xff\xfe\x00\n", ["--encoding", "ascii"], " (--encoding)"),
+    "rows set aside": (b"a,b\n1,2,3\n", ["--max-bad-rows", "0"], " (--max-bad-rows)"),
+    "a header": (b"not found\n", [], " (--header-row)"),
+    "a key": (b"a,b\n1,2\n1,3\n", ["--key", "a"], " (--key)"),
+    "a database": (
+        b"a\n1\n",
+        ["--datastore-url", "mysql://a/b"],
+        "@HOST:PORT/DATABASE (AIRCAN_DATASTORE_URL)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "arguments", "end"), HINTS.values(), ids=HINTS)
+def test_a_hint_ends_with_the_option_as_the_command_has_it(
+    tmp_path, monkeypatch, named, content, arguments, end
+):
+    monkeypatch.chdir(tmp_path)
+    Path("data.csv").write_bytes(content)
+    done = aircan("load", "data.csv", *arguments)
+    [hint] = [line for line in done.stderr.splitlines() if line.startswith("  hint: ")]
+    assert hint.endswith(end)

@@ -173,7 +173,7 @@ def test_stopped_by_the_user(
         process.send_signal(stop)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "aircan: the load was stopped\n  hint: the old table is as it was" in errors
+    assert "aircan: the load was stopped\n  table: as it was" in errors
     assert "Traceback" not in errors
     assert shadows(database_18) == []
     assert_old_table_is_readable(database_18)
@@ -224,10 +224,11 @@ def test_the_command_says_in_one_line_what_happened(
     assert process.returncode == 1
     assert output == ""
     # The server's own words, or libpq's, as it comes first.
-    error, hint = errors.splitlines()[-2:]
+    error, hint, table = errors.splitlines()[-3:]
     assert error.startswith("aircan: copying rows: ")
     assert hint.startswith("  hint: the ")
     assert hint.endswith(": load again")
+    assert table == "  table: as it was"
     assert "ignored" not in errors
     assert shadows(database_18) == []
 

@@ -98,6 +98,7 @@ def test_an_error_tells_where_and_how_far_the_load_came(people, datastore_url_18
     assert rows_of(database_18, "people") == [(1, "Ann"), (2, "Bo")]
 
 
+@pytest.mark.usefixtures("hurried")
 def test_an_error_tells_whether_a_retry_can_help(people, datastore_url_18):
     with pytest.raises(AircanError) as nobody_listens:
         load(people, datastore_url="postgresql://127.0.0.1:1/d")

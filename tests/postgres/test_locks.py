@@ -389,7 +389,7 @@ def test_no_autovacuum_comes_to_a_shadow(vacuumed_url, tmp_path):
     with psycopg.connect(vacuumed_url, autocommit=True) as database:
 
         def look() -> None:
-            came.append(wait_until(lambda: worker_on(database, "\\_aircan\\_%"), seconds=5))
+            came.append(wait_until(lambda: worker_on(database, "\\_aircan\\_%"), seconds=3))
 
         load(
             str(file),

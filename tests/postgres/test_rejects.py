@@ -134,14 +134,14 @@ def test_a_place_that_cannot_be_written_matters_at_the_first_row(tmp_path, name,
         rejects.add(0, [])
         with pytest.raises(RejectsNotWritten, match=at_a_row) as refused:
             rejects.add(1, [a_reject(1)])
-    assert "--rejects" in (refused.value.hint or "")
+    assert refused.value.option == "rejects"
     assert {file.name for file in tmp_path.iterdir()} == {"folder", "file"}
     if named is None:
         check_place(path)
         return
     with pytest.raises(UsageError, match=named) as wrong:
         check_place(path)
-    assert "--rejects" in (wrong.value.hint or "")
+    assert wrong.value.option == "rejects"
     assert str(path) in str(wrong.value)
 
 

@@ -256,7 +256,7 @@ def test_somebody_elses_relation_is_left_alone(datastore_url_18, database_18, fi
     before = database_18.execute("SELECT 't'::regclass::oid").fetchone()
     with pytest.raises(NotADataStoreTable) as refused:
         load(first, Options("t", datastore_url_18))
-    assert "--resource-id" in refused.value.hint
+    assert refused.value.option == "resource_id"
     assert database_18.execute("SELECT 't'::regclass::oid").fetchone() == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import pytest
 
@@ -108,3 +109,12 @@ def test_json_text_whose_parts_are_no_objects_is_refused(part):
     text = json.dumps({"resource_id": "r", part: "/etc/passwd"})
     with pytest.raises(UsageError, match=f"the {part} of the conf's resource is not an object"):
         conf.read({"resource": text})
+
+
+def test_every_option_that_a_conf_has_is_named_as_it_has_it():
+    assert conf.named("encoding") == "options.encoding"
+    assert conf.named("key") == "unique_keys"
+    assert conf.named("lanes") is None
+    assert conf.named(None) is None
+    names = {conf.named(field.name) for field in fields(Options)} - {None}
+    assert {name.split(".")[0] for name in names} <= set(conf.LOAD)

@@ -23,7 +23,7 @@ from loader.factory.status import ACTION, Job, Telling
 OURS = "/srv/operators/place"  # stands in every text that is the operator's
 REPORT = {
     "resource_id": "r",
-    "table": "r",
+    "table": "replaced",
     "source": "https://theirs.example.org/a.csv",
     "via": "api",
     "mode": "replace",
@@ -132,7 +132,7 @@ def test_of_an_update_only_what_is_of_the_load_is_told(job, receiver, caplog, st
     job.tell(status, "load", message, **info, **more)
     [update] = told(receiver)
     assert OURS not in json.dumps(update)
-    assert update["info"].keys() == names
+    assert update["info"].keys() == names | {"table"}
     assert update["message"] == (WITHHELD if status == "FAILED" else "3 rows")
     # The operator reads all of it in the log.
     assert (f"{OURS}/report.json" in caplog.text) is (status != "RUNNING")
@@ -161,9 +161,9 @@ def test_progress_is_told(job, receiver):
 def test_the_operators_own_ckan_hears_all(receiver, status):
     job = Job(Ckan(receiver.url, "token", QUICK), {}, lambda: False)
     info = {"error": error_of("UsageError"), "artifacts": {"a": OURS}, "report": REPORT}
-    job.tell(status, "load", OURS, **info)
+    job.tell(status, "load", OURS, table="partly", **info)
     [update] = told(receiver)
-    assert (update["info"], update["message"]) == (info, OURS)
+    assert (update["info"], update["message"]) == ({"table": "partly", **info}, OURS)
 
 
 def test_what_is_disclosed_is_a_copy():

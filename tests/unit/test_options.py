@@ -76,6 +76,7 @@ def test_a_value_that_cannot_be_is_wrong_usage(given, words, hint):
         Options(**given)
     assert str(refused.value) == words
     assert hint in refused.value.hint
+    assert refused.value.option == next(iter(given))
 
 
 def test_the_ends_of_a_range_are_in_it():

@@ -27,13 +27,13 @@ KEYS = [
 
 
 def test_the_report_is_one_json_object_with_these_keys():
-    report = Report("r-1", "x.csv", rows=10, bytes=99)
+    report = Report("r-1", "x.csv", table="replaced", rows=10, bytes=99)
     report.columns = [{"id": "a", "type": "bigint", "inferred_as": "integer", "widened_from": None}]
     report.bad_rows = BadRows(1, 2, "x.rejects.csv", [{"row": 5, "reason": "4 cells, 3 columns"}])
     report.timings_s["total"] = 4.0
     told = json.loads(json.dumps(report.to_dict()))
     assert list(told) == KEYS
-    assert (told["resource_id"], told["table"], told["rows_per_second"]) == ("r-1", "r-1", 2)
+    assert (told["resource_id"], told["table"], told["rows_per_second"]) == ("r-1", "replaced", 2)
     assert told["bad_rows"] == {
         "rejected": 1,
         "repaired": 2,
@@ -69,8 +69,13 @@ def test_the_time_of_a_step_adds_up_also_when_it_fails():
 
 
 def test_a_report_comes_back_from_its_json():
-    report = Report("trips", "trips.csv", via="api", mode="append", rows=3, bytes=20)
+    report = Report("trips", "trips.csv", "api", "append", "merged", rows=3, bytes=20)
     report.columns = [{"id": "a", "type": "bigint", "label": "A "}]
     report.bad_rows = BadRows(1, 2, "x.rejects.csv", [{"row": 5, "reason": "4 cells, 3 columns"}])
     report.hash, report.warnings = "d41d8cd9", ["a: text"]
     assert Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+
+
+def test_the_report_of_an_older_version_tells_nothing_of_the_table():
+    told = Report("trips", "trips.csv", table="replaced").to_dict() | {"table": "trips"}
+    assert Report.from_dict(told).table == "unknown"

@@ -15,10 +15,10 @@ from imports import ROOT, graph, packages, sources
 # From the bottom: a room imports from those above it in this list, never from its own line.
 LAYERS = [
     {"choices", "printable", "progress", "report"},
-    {"errors", "steps"},
+    {"errors"},
     {"types", "net", "embedded"},
     {"formats", "source"},
-    {"scan"},
+    {"scan", "steps"},
     {"copy", "ckan", "destination"},
     {"options"},
     {"pipeline", "describe"},

@@ -50,7 +50,7 @@ def told(receiver: Unsteady) -> list[dict[str, Any]]:
 
 
 def test_an_update_says_all_of_it(job, receiver):
-    job.tell("DONE", "report", "3 rows", rows=3)
+    job.tell("DONE", "report", "3 rows", table="merged", rows=3)
     [update] = told(receiver)
     sequence = update.pop("sequence")
     assert update == {
@@ -58,7 +58,7 @@ def test_an_update_says_all_of_it(job, receiver):
         "status": "DONE",
         "step": "report",
         "message": "3 rows",
-        "info": {"rows": 3},
+        "info": {"table": "merged", "rows": 3},
     }
     assert abs(sequence / 1e6 - time.time()) < 60
 

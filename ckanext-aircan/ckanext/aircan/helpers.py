@@ -19,12 +19,6 @@ _log = logging.getLogger(__name__)
 
 _NO_ORGANIZATION = "-"
 
-# After these nobody can be sure that the table is the one it was before.
-_IN_DOUBT = (
-    *("Artifacts", "Ckan", "NotACkan", "DatabaseUnreachable"),
-    *("RowsInDoubt", "RowsLost", "Unexpected"),
-)
-
 
 def aircan_org(dataset: Mapping[str, Any]) -> str:
     """Return what stands for the dataset's organisation in the URLs of its runs."""
@@ -152,48 +146,68 @@ def _newest_loads(resources: Sequence[str]) -> dict[str, model.Job]:
         return {}
 
 
-def aircan_hint(hint: str) -> str:
-    """Return what can be done about an error, where it is done: the loader names its options."""
+def aircan_option(option: str | None) -> str:
+    """Return where an option of a load is set; nothing of one that is unknown, or none.
+
+    Args:
+        option: As an error names it, which is the loader's name.
+    """
     places = {
-        "--encoding": _('"Encoding" on the DataStore tab'),
-        "another --key": _('another "Key" on the DataStore tab'),
-        "--key": _('"Key" on the DataStore tab'),
-        "--header-row": _('"Header row" on the DataStore tab'),
-        "--on-concurrent-writes keep": _(
-            '"Added to those of the file, if they fit" on the DataStore tab'
+        "mode": _('"Rows that are there already" on the DataStore tab'),
+        "key": _('"Key" on the DataStore tab'),
+        "encoding": _('"Encoding" on the DataStore tab'),
+        "delimiter": _('"Delimiter" on the DataStore tab'),
+        "header_row": _('"Header row" on the DataStore tab'),
+        "full_text": _('"Full-text search" on the DataStore tab'),
+        "on_concurrent_writes": _(
+            '"Rows that others add while a load replaces the table" on the DataStore tab'
         ),
-        "--mode replace": _('"Replaced by those of the file" on the DataStore tab'),
-        "--mode upsert": _(
-            '"Kept; those of the file are added, or change the row with the same key"'
-            " on the DataStore tab"
+        "schema": _('"schema" of the resource'),
+        "dialect": _('"dialect" of the resource'),
+        "max_bytes": _("the limit of a file's size, which the portal's operators set"),
+        "max_ratio": _(
+            "the limit of what a packed file may unpack to, which the portal's operators set"
         ),
-        "--max-bytes": _("a higher limit of a file's size, which the portal's operators set"),
-        "--max-ratio": _(
-            "a higher limit of what a packed file may unpack to, which the portal's operators set"
-        ),
-        "--min-rate": _("a lower least speed of servers, which the portal's operators set"),
-        "--max-bad-rows": _('"max_bad_rows" among the options of aircan_submit'),
-        "--on-type-error widen": _('"on_type_error": "widen" among the options of aircan_submit'),
-        "--via api": _('"via": "api" among the options of aircan_submit'),
+        "min_rate": _("the least speed of servers, which the portal's operators set"),
+        "max_bad_rows": _('"max_bad_rows" among the options of aircan_submit'),
+        "on_type_error": _('"on_type_error": "widen" among the options of aircan_submit'),
+        "via": _('"via": "api" among the options of aircan_submit'),
+        "datastore_url": _("Airflow's connection of the DataStore, which the operators set"),
+        "ckan_url": _("Airflow's connection of CKAN, which the operators set"),
+        "ckan_token": _("Airflow's connection of CKAN, which the operators set"),
     }
-    for option, place in places.items():
-        hint = hint.replace(option, place)
-    return hint
+    return places.get(option or "", "")
 
 
-def aircan_left_as_it_was(job: Mapping[str, Any], resource: Mapping[str, Any] | None) -> bool:
-    """Return whether a failed load certainly left the rows that people see as they were."""
-    error = job["info"].get("error")
-    # A run that has begun, and of whose end nobody has told, may have done its work.
-    unheard = error and error.get("type") == "FactoryError" and job["info"].get("started")
-    return bool(
-        error
-        and job["job_type"] == "LOAD"
-        and resource
-        and resource.get("datastore_active")
-        and not unheard
-        and not str(error.get("type")).startswith(_IN_DOUBT)
-    )
+def aircan_table(job: Mapping[str, Any], resource: Mapping[str, Any] | None) -> str:
+    """Return a sentence about the data that people see after a load that did not go well.
+
+    Args:
+        job: The job.
+        resource: Its resource; None if it was deleted.
+
+    Returns:
+        The sentence; nothing where there was no data and is none, and of what is no ended load.
+    """
+    if job["job_type"] != "LOAD" or job["status"] not in ("FAILED", "CANCELLED"):
+        return ""
+    # An older factory, or job, did not tell it.
+    table = job["info"].get("table", "unknown")
+    if table == "untouched" and not (resource and resource.get("datastore_active")):
+        return ""
+    words = {
+        "untouched": _(
+            "This run left the DataStore as it was: the data loaded before is still served."
+        ),
+        "replaced": _("The rows of this run are in the DataStore, in place of those before."),
+        "merged": _("The rows of this run are in the DataStore, with those before."),
+        "partly": _(
+            "This run stopped half-way: the data in the DataStore is not as before, and incomplete."
+        ),
+        "dropped": _("The resource was deleted, and its data in the DataStore with it."),
+    }
+    unknown = _("Whether the rows of this run are in the DataStore is unknown: look at the data.")
+    return words.get(table, unknown)
 
 
 def _seconds(started: str | None, ended: str | None = None) -> float | None:

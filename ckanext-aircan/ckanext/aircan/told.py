@@ -13,6 +13,9 @@ from typing import Any
 
 _Form = Callable[[Any], Any]
 
+# What has become of a resource's table, as docs/errors.md says.
+TABLES = ("untouched", "replaced", "merged", "partly", "dropped", "unknown")
+
 _LARGEST = 2**63 - 1  # of Postgres, and of what people count
 _TEXT, _LIST = 2_000, 2_000  # characters, members
 _DEEPEST = 50  # levels; what is told has eight, and Python gives up at some hundreds
@@ -61,6 +64,10 @@ def _text(value: Any) -> str | None:  # noqa: ANN401
     return value[:_TEXT] if isinstance(value, str) else None
 
 
+def _table(value: Any) -> str:  # noqa: ANN401
+    return value if value in TABLES else "unknown"
+
+
 def _truth(value: Any) -> bool | None:  # noqa: ANN401
     return value if isinstance(value, bool) else None
 
@@ -106,12 +113,15 @@ _ERROR = _object(
     type=_text,
     message=_text,
     hint=_text,
+    option=_text,
     row=_count,
     column=_text,
     value=_text,
     retryable=_truth,
+    table=_table,
 )
 _INFO = _object(
+    table=_table,
     rows=_count,
     bytes=_count,
     progress=_share,

@@ -13,7 +13,7 @@ from ckanext.aircan import told
 from ckanext.aircan.model import Job, now
 
 _OF_A_RUN = (
-    *("started", "warnings", "report", "artifacts"),
+    *("started", "table", "warnings", "report", "artifacts"),
     *("error", "valid", "errors", "first", "problem", "given_up", "cancelling", "why"),
 )
 _MESSAGES = 200  # kept of a job, the newest
@@ -34,13 +34,17 @@ def hear(job: Job, update: Mapping[str, Any]) -> bool:
     if sequence <= job.info.get("sequence", 0):
         return False
     status, step, message = update["status"], update["step"], update["message"]
+    # An older factory does not tell what has become of the table.
+    info = {"table": "unknown", **told.info(update["info"])}
     job.put(sequence=sequence)
     # Its tasks tell what they do until they are stopped, and how they are.
     if job.status == "CANCELLED" and status != "DONE":
+        job.put(table=info["table"])
         return False
     if job.info.get("given_up") and not (status == "DONE" or _begins(status, step)):
         return False
     if status == "FAILED" and _is_being_cancelled(job):
+        job.put(table=info["table"])
         end(job, "CANCELLED", "cancelled")
         return True
     at = _time(sequence)
@@ -57,7 +61,7 @@ def hear(job: Job, update: Mapping[str, Any]) -> bool:
         ended=None if status == "RUNNING" else at,
         steps=_steps(job.info.get("steps", []), status, step, at),
         messages=_messages(job.info.get("messages", []), said),
-        **told.info(update["info"]),
+        **info,
     )
     return True
 
@@ -65,7 +69,10 @@ def hear(job: Job, update: Mapping[str, Any]) -> bool:
 def fail(job: Job, message: str, hint: str) -> None:
     """Let a job fail of which the factory has told no end."""
     end(job, "FAILED", message)
-    job.put(error={"type": "FactoryError", "message": message, "hint": hint})
+    # A run that has begun, and of whose end nobody has told, may have done its work.
+    table = "unknown" if job.info.get("started") else "untouched"
+    error = {"type": "FactoryError", "message": message, "hint": hint, "table": table}
+    job.put(error=error, table=table)
 
 
 def end(job: Job, status: str, message: str) -> None:
@@ -77,6 +84,7 @@ def end(job: Job, status: str, message: str) -> None:
         message=message,
         problem=None,
         ended=at,
+        table=job.info.get("table", "unknown" if job.info.get("started") else "untouched"),
         steps=[one if one["ended"] else one | {"status": status, "ended": at} for one in steps],
         messages=_messages(
             job.info.get("messages", []), {"at": at, "step": None, "message": message}

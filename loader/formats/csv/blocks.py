@@ -195,4 +195,5 @@ def _unclosed(row: int, message: str) -> UnclosedQuote:
         message,
         row=row,
         hint="mend the quotes in this row, or name another quote character in the dialect",
+        option="dialect",
     )

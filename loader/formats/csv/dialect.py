@@ -138,7 +138,9 @@ def declare(
     if header_row is None:
         header_row = _declared_header_row(descriptor)
     elif header_row < 0:
-        raise UsageError("the header row is counted from 1; 0 means that there is none")
+        raise UsageError(
+            "the header row is counted from 1; 0 means that there is none", option="header_row"
+        )
     if delimiter is None:
         given = properties.get("delimiter")
     else:
@@ -238,6 +240,7 @@ def _refuse_unknown(given: Mapping[str, object], known: set[str], prefix: str) -
             raise UsageError(
                 f"the dialect's property '{prefix}{name}' is not supported",
                 hint=f"supported: {', '.join(sorted(_PROPERTIES | _CSV_PROPERTIES))}",
+                option="dialect",
             )
 
 
@@ -284,6 +287,7 @@ def _character(value: object, name: str) -> str | None:
         raise UsageError(
             f"the dialect's '{name}' must be a single ASCII character, not {value!r}",
             hint="for example ',' ';' '|' or 'tab'",
+            option="dialect",
         )
     return value
 
@@ -303,7 +307,8 @@ def no_text() -> NotATable:
     """Return the error of a binary file."""
     return NotATable(
         "the source is a binary file, not a CSV table",
-        hint="export it as CSV, or name its encoding with --encoding",
+        hint="export it as CSV, or name its encoding",
+        option="encoding",
     )
 
 
@@ -494,5 +499,6 @@ def _with_given_header(
         raise UsageError(
             f"the header row {header_row} is not there or is blank",
             hint="rows are counted from 1, blank lines included",
+            option="header_row",
         )
     return replace(dialect, header_row=header_row), records[header_row - 1], 0

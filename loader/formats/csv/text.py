@@ -95,7 +95,9 @@ def _codec_name(encoding: str) -> str:
         pass
     except (LookupError, ValueError):
         raise UsageError(
-            f"unknown encoding {encoding!r}", hint="give one like utf-8, windows-1252 or utf-16"
+            f"unknown encoding {encoding!r}",
+            hint="give one like utf-8, windows-1252 or utf-16",
+            option="encoding",
         ) from None
     name = codecs.lookup(encoding).name
     return "utf-8" if name == "utf-8-sig" else name
@@ -182,12 +184,13 @@ class TextStream:
         if sample.count(0, 0, _HEAD_BYTES) > _BINARY_NULS:
             raise NotATable(
                 "the source is a binary file, not a CSV table",
-                hint="export it as CSV, or name its encoding with --encoding",
+                hint="export it as CSV, or name its encoding",
+                option="encoding",
             )
         name = guess(sample, cut=len(more) == missing)
         if name is None:
             raise EncodingError(
-                "no encoding fits the text", hint="name the right one with --encoding"
+                "no encoding fits the text", hint="name the right one", option="encoding"
             )
         self._ahead = io.BytesIO(rest)
         self._use(name)
@@ -230,10 +233,11 @@ class TextStream:
             raise self._undecodable(start) from None
 
     def _undecodable(self, offset: int) -> EncodingError:
-        hint = "name the right one with --encoding"
+        message = f"byte {offset} of the text is not {self.encoding}"
         if self.overruled:
             hint = f"its byte order mark says so: if it is {self.overruled}, leave out the mark"
-        return EncodingError(f"byte {offset} of the text is not {self.encoding}", hint=hint)
+            return EncodingError(message, hint=hint)
+        return EncodingError(message, hint="name the right one", option="encoding")
 
 
 class WithoutDosEnd:
