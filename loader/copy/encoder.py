@@ -1,8 +1,8 @@
 """Verified blocks -> COPY text, with ``_full_text`` where it is composed before the COPY.
 
 In: verified blocks, from several threads at a time. Out: their COPY text, and at the end the
-``_id`` of the rows whose ``_full_text`` the COPY leaves out: their text is too long for it, or too
-slow. Holds one number for each of these.
+``_id`` of the rows whose ``_full_text`` the COPY leaves out, since their text is too long or the
+server's parser too slow at it. Holds one number for each of these.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A table's columns -> the expression that fills ``_full_text`` while COPY runs.
 
-CKAN's trigger turns every row into JSON and all its values into one text, which the text search
-parser reads. Here numbers, dates and times skip the parser: their lexemes are known from their
-digits. Numbers become an array (4 us for 14 of them, as a tsvector literal 8), dates
-and times a literal whose positions let a date be searched as a phrase; only text goes through
-``to_tsvector``. The lexemes are the trigger's, row by row; numbers have no position.
+CKAN's trigger turns each row into JSON and all its values into one text, which the text search
+parser reads. Here numbers, dates and times skip the parser, since their digits tell their lexemes.
+Numbers become an array (4 us for 14 of them; a tsvector literal takes 8), dates and times a literal
+with positions, so that a date can be searched as a phrase; only text goes through ``to_tsvector``.
+The lexemes of each row are those of the trigger; numbers have no position.
 
 Everything in the expression must be IMMUTABLE, since it is declared
 ``GENERATED ALWAYS AS (...) STORED``: that is why dates are put together from ``date_part``.
@@ -37,10 +37,10 @@ from loader.types.registry import TEXT, Lexemes, type_named
 MAX_TEXT_BYTES = 256 << 10
 _FILL = sql.Identifier("pg_temp", "aircan_full_text")
 _SEARCHABLE_CHARACTERS = 100_000  # of a row that even the trigger would refuse
-# Its time is up; or, of thousands of "@" without a space, the parser's stack.
+# The time for a row is up; or the parser's stack is full, after thousands of "@" without a space.
 _TOO_SLOW = (psycopg.errors.QueryCanceled, psycopg.errors.StatementTooComplex)
-# What the parser is given for one of these rows, waiting for a lock included: 1 MB of prose takes
-# it 0.3 s. And for all of them before those that it is slow at are not even tried.
+# The time for one of these rows, including the wait for a lock: 1 MB of prose takes the parser
+# 0.3 s. And for all of them together, after which rows with a slow text are not tried any more.
 ROW_MS = 20_000
 ALL_ROWS_S = 60.0
 _FILLED_AT_ONCE = 100  # in a transaction: a file of aligned sequences has such a text in each row

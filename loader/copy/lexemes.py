@@ -1,14 +1,14 @@
 """A block's cells -> the text of each row's ``_full_text``, for a COPY that fills it.
 
 Postgres's parser takes half of the time of loading text, and it reads the same words again and
-again. Here each row's vector is put together from its words', which a ``Vocabulary`` remembers:
-on ``311`` that saves half of all CPU time. The lexemes are the trigger's, row by row, and the
-positions are those that ``fulltext.expression`` gives. It is asked for whole rows that words alone
-do not decide: those with a "<", which may open a tag, or with a very long word. Where too many
-words are new, or too many rows such ones, the composer gives up before it asks.
+again. Here each row's vector is put together from the vectors of its words, which a ``Vocabulary``
+caches: on ``311`` that saves half of all CPU time. The lexemes of each row are those of the
+trigger, and the positions those of ``fulltext.expression``. The server computes it for odd rows,
+whose words alone do not decide: with a "<", which may open a tag, or with a very long word. If too
+many words are new, or too many rows odd, the composer gives up before it asks.
 
-Arrow and NumPy do it, a block at a time, and Python only what is done once for each new word.
-Holds the texts of a block some ten times over.
+Arrow and NumPy do the work, a block at a time; Python only what is done per new word. Holds about
+ten copies of a block's texts.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ from loader.types.registry import Lexemes, Type, type_named
 
 Flags = npt.NDArray[np.bool_]
 
-_MOST_ODD = 0.05  # of the rows; one asked for costs half as much again as one left to the COPY
-_FREE_ODD = 10_000  # beside these, since few may stand together; half a second
+# The part of all rows that may be odd: one costs 1.5 times what it costs if the COPY fills it.
+_MOST_ODD = 0.05
+_FREE_ODD = 10_000  # odd rows that do not count, since a few may stand together; half a second
 _MAX_CHUNK_BYTES = 256
 _ASKED_AT_ONCE = 1000  # rows
 _MAX_POSITION = 16383  # Postgres's limit; later words have it too
 _POSITIONS = pa.array([f"{position} " for position in range(_MAX_POSITION + 1)])
 _SPACE, _TAB, _CR, _LESS_THAN = b" \t\r<"
-# The server is not asked for these: ``fulltext.leaves_numbers`` has seen that they stay.
+# The server is not asked for these: ``fulltext.leaves_numbers`` has checked that they stay as is.
 _NUMBER = r"""^ ?[$#"'(\[]?[0-9]{1,30}\.?[,;:!?%"')\]]{0,2} ?$"""
 _AROUND_NUMBER = " $#\"'([.,;:!?%)]"
 _SHAPES = {
