@@ -159,7 +159,8 @@ def connection(conn_id: str) -> Connection:
 def _line(error: AircanError) -> str:
     named = conf.named(error.option)
     hint = " ".join(filter(None, (error.hint, named and f"({named})")))
-    return f"{error}; {hint}" if hint else str(error)
+    table = "" if error.table == "untouched" else f"table: {error.table}"
+    return "; ".join(filter(None, (str(error), hint, table)))
 
 
 def is_going(dag_id: str, run_id: str) -> bool:
