@@ -113,7 +113,7 @@ class Rejects:
                 f"more than {self.limit} rows cannot be placed; the first: {first.reason}",
                 row=first.row,
                 hint=f"{see}{encoding}mend the file, or allow more",
-                option="max_bad_rows",
+                option="encoding" if first.undecodable else "max_bad_rows",
             )
 
     def _open(self, path: Path) -> TextIO:
