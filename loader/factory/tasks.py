@@ -61,7 +61,7 @@ from loader.net.settings import SourceSettings
 from loader.net.uri import fingerprint, mask_uri
 from loader.options import Options
 from loader.report import Report, TableState, table_state
-from loader.steps import BeforeColumnsChange
+from loader.types.column import Column
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +75,7 @@ _LEFT = {
 }
 _IN_DOUBT: dict[str, TableState] = {"table": "unknown"}
 _LIMITS = ("max_bytes", "max_ratio", "min_rate")  # of a conf's options, as Limits.read takes them
+_Asks = Callable[[Sequence[Column], Sequence[Column]], None]  # of a table: before, after
 _LATE_S = 60.0  # CKAN goes on with the last call of a try that was killed
 _OF_LOAD_KEY = "is_of_load"  # of an error that is left: whether it came up in the load itself
 _ERRORS_TOLD = 100  # of a validation; its report has more
@@ -172,7 +173,7 @@ def load(run: Run) -> None:
         append.end(left.report.to_dict())
 
 
-def _asks(run: Run, ckan: Ckan) -> BeforeColumnsChange:
+def _asks(run: Run, ckan: Ckan) -> _Asks:
     names = {"resource_id": run.conf.resource_id, "job_id": run.conf.job_id, "run_id": run.run_id}
     return partial(ask, ckan, names)
 
@@ -182,7 +183,7 @@ def _send(  # noqa: PLR0913, PLR0917  (as ``pipeline.send``, and where the rows 
     described: Mapping[str, Any],
     options: Options,
     progress: Telling,
-    asks: BeforeColumnsChange,
+    asks: _Asks,
     changes: Callable[[], None],
 ) -> Report:
     report = Report.from_dict(converted.read_as(REPORT, artifact_schemas.LOAD))

@@ -22,7 +22,6 @@ from loader.errors import EmptySource, EncodingError, NoRows, NotATable
 from loader.formats.csv import reader
 from loader.formats.csv.blocks import Block
 from loader.formats.csv.dialect import DELIMITERS, Dialect, is_json, no_text
-from loader.printable import shown
 from loader.types import registry, schema
 from loader.types.column import Column
 
@@ -390,7 +389,7 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
     """Refuse a single cell, such as a message or a few bytes of anything, and a row of values."""
     row = rowless.dialect.header_row
     if len(rowless.headers) == 1:
-        cell = shown(rowless.headers[0].strip())
+        cell = rowless.headers[0].strip()
         cut = cell[:_SHOWN_CHARACTERS] + "..." * (len(cell) > _SHOWN_CHARACTERS)
         raise NoRows(
             f"the file has one cell, and no row: {cut}",
