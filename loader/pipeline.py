@@ -20,8 +20,8 @@ from typing import IO, TYPE_CHECKING
 
 from loader.choices import TakenVia
 from loader.copy import database
-from loader.copy import destination as via_copy
-from loader.destination import Way
+from loader.copy import destination as copy_destination
+from loader.destination import Destination
 from loader.embedded import server as embedded
 from loader.errors import (
     AircanError,
@@ -237,7 +237,7 @@ def _withdraw(ckan: Ckan, report: Report, options: Options) -> bool:
     url = None if options.via == "api" else options.datastore_url
     try:
         if report.via == "copy" and url is not None:
-            return via_copy.withdraw(url, ckan, report.resource_id)
+            return copy_destination.withdraw(url, ckan, report.resource_id)
         return ckan.drop_table(report.resource_id)
     except AircanError as error:
         _log.warning("the table of %s is not dropped: %s", report.resource_id, error)
@@ -285,7 +285,7 @@ def choose_via(options: Options) -> tuple[TakenVia, str]:
     if not url:
         return "api", _NOT_NAMED
     try:
-        via_copy.check_rights(database.normalise_url(url), options.resource_id or "")
+        copy_destination.check_rights(database.normalise_url(url), options.resource_id or "")
     except _DENIALS as error:
         return "api", str(error)
     return "copy", ""
@@ -340,7 +340,7 @@ class _Load:
         self.options = options
         self.report = report
         self.steps = Steps(report, progress)
-        self.way: Way | None = None
+        self.destination: Destination | None = None
         self.earlier: TableState = "untouched"  # what earlier tries made of the table
         self._is_dropped = False
         self._has_gone = False  # CKAN has said so, and need not be asked again
@@ -355,31 +355,31 @@ class _Load:
         """Take the source's rows in, let readers see them, tell CKAN."""
         with ExitStack() as stack:
             ckan = self._ckan(stack)
-            self.way = way = self._open(stack, ckan)
-            done, md5 = self._take_until_settled(way, hashed=ckan is not None)
-            with self._withdrawn_if_gone(ckan, way):
-                self._finish(way, done)
-                if not way.settled:
+            self.destination = destination = self._open(stack, ckan)
+            done, md5 = self._take_until_settled(destination, hashed=ckan is not None)
+            with self._withdrawn_if_gone(ckan, destination):
+                self._finish(destination, done)
+                if not destination.settled:
                     self._show(ckan, registers=registers)
-                    self.report.warnings += way.settle()
-                    self._check_indexed(ckan, way)
-                    registers = registers and way.settled
-                self.report.hash = (md5 or None) if way.settled else None
+                    self.report.warnings += destination.settle()
+                    self._check_indexed(ckan, destination)
+                    registers = registers and destination.settled
+                self.report.hash = (md5 or None) if destination.settled else None
                 if registers:
                     self._register(ckan)
         self._remove_stale_rejects()
 
     @contextmanager
-    def _withdrawn_if_gone(self, ckan: Ckan | None, way: Way) -> Iterator[None]:
+    def _withdrawn_if_gone(self, ckan: Ckan | None, destination: Destination) -> Iterator[None]:
         """Drop the table that this load has put there if its resource was deleted meanwhile."""
         resource_id = self.report.resource_id
         try:
             yield
         except AircanError as error:
-            if ckan is None or not way.has_begun or not self._is_gone(ckan):
+            if ckan is None or not destination.has_begun or not self._is_gone(ckan):
                 raise
             try:
-                dropped = way.withdraw()
+                dropped = destination.withdraw()
             except AircanError as second:
                 _log.warning("the table of %s is not dropped: %s", resource_id, second)
                 dropped = False
@@ -395,9 +395,9 @@ class _Load:
                 raise
             _log.warning("not shown before it is registered: %s", error)
 
-    def _check_indexed(self, ckan: Ckan | None, way: Way) -> None:
+    def _check_indexed(self, ckan: Ckan | None, destination: Destination) -> None:
         """See whether the rows have no index because CKAN has dropped the table."""
-        if not way.settled and ckan is not None and self._is_gone(ckan):
+        if not destination.settled and ckan is not None and self._is_gone(ckan):
             raise CkanNotFound(f"the resource {self.report.resource_id} was deleted")
 
     def _is_gone(self, ckan: Ckan) -> bool:
@@ -408,12 +408,12 @@ class _Load:
         """Write the source's rows down, as CKAN's API shall have them; return the old table."""
         with ExitStack() as stack:
             ckan = self._named_ckan(stack)
-            self.way = way = self._open_api(stack, ckan)
-            done, self.report.hash = self._take_until_settled(way, hashed=True)
-            self.report.rows, warnings = way.write(done, rows)
+            self.destination = destination = self._open_api(stack, ckan)
+            done, self.report.hash = self._take_until_settled(destination, hashed=True)
+            self.report.rows, warnings = destination.write(done, rows)
             self.report.warnings += warnings
         self._remove_stale_rejects()
-        return way.table
+        return destination.table
 
     def send(
         self, rows: Iterator[bytes], converted: Converted, on_replacing: Callable[[], None]
@@ -421,11 +421,11 @@ class _Load:
         """Send rows that were written down."""
         with ExitStack() as stack:
             ckan = self._named_ckan(stack)
-            self.way = way = self._open_api(stack, ckan)
-            table = way.table if converted.is_replacing else converted.table
-            way.go_on(table, on_replacing)
-            with self._withdrawn_if_gone(ckan, way):
-                self.report.rows, warnings = way.send(self.report.columns, rows)
+            self.destination = destination = self._open_api(stack, ckan)
+            table = destination.table if converted.is_replacing else converted.table
+            destination.go_on(table, on_replacing)
+            with self._withdrawn_if_gone(ckan, destination):
+                self.report.rows, warnings = destination.send(self.report.columns, rows)
             self.report.warnings += warnings
 
     def _remove_stale_rejects(self) -> None:
@@ -438,7 +438,7 @@ class _Load:
         """What has become of the table, should the load stop now."""
         if self._is_dropped:
             return "dropped"
-        state = self.way.table_state if self.way else "untouched"
+        state = self.destination.table_state if self.destination else "untouched"
         return self.earlier if state == "untouched" else state
 
     def _named_ckan(self, stack: ExitStack) -> Ckan:
@@ -468,7 +468,7 @@ class _Load:
         self.options = replace(self.options, source=settings)
         return ckan
 
-    def _open(self, stack: ExitStack, ckan: Ckan | None) -> Way:
+    def _open(self, stack: ExitStack, ckan: Ckan | None) -> Destination:
         """Open the way that the options name, or the fastest that is open."""
         url = self.options.datastore_url
         if ckan is None:
@@ -497,24 +497,26 @@ class _Load:
     def _warn_of_api(self, reason: object) -> None:
         self.report.warnings.append(f"loaded through CKAN's API, since {reason}")
 
-    def _open_copy(self, stack: ExitStack, url: str, ckan: Ckan | None) -> Way:
+    def _open_copy(self, stack: ExitStack, url: str, ckan: Ckan | None) -> Destination:
         url = database.normalise_url(url)
         return stack.enter_context(
-            via_copy.opened(url, self.report.resource_id, self.options.copying, self.steps, ckan)
+            copy_destination.opened(
+                url, self.report.resource_id, self.options.copying, self.steps, ckan
+            )
         )
 
     def _open_api(self, stack: ExitStack, ckan: Ckan) -> Batching:
-        from loader.ckan import destination as via_api  # noqa: PLC0415  (as above)
+        from loader.ckan import destination as api_destination  # noqa: PLC0415  (as above)
 
         self.report.via = "api"
         return stack.enter_context(
-            via_api.opened(ckan, self.report.resource_id, self.options.sending, self.steps)
+            api_destination.opened(ckan, self.report.resource_id, self.options.sending, self.steps)
         )
 
-    def _finish(self, way: Way, done: Scan) -> None:
+    def _finish(self, destination: Destination, done: Scan) -> None:
         # Two files may have one name.
-        warns = self.options.resource_id is None and way.existed
-        self.report.rows, warnings = way.finish(done)
+        warns = self.options.resource_id is None and destination.existed
+        self.report.rows, warnings = destination.finish(done)
         self.report.warnings += warnings
         if warns and self.options.mode == "replace":
             self.report.warnings.append(f"replaced the table {self.report.resource_id}")
@@ -524,12 +526,12 @@ class _Load:
             with self.steps.step("register", "telling CKAN"):
                 _register(ckan, self.report)
 
-    def _take_until_settled(self, way: Way, *, hashed: bool) -> tuple[Scan, str]:
+    def _take_until_settled(self, destination: Destination, *, hashed: bool) -> tuple[Scan, str]:
         """Take in the source with the guessed types, and again if the rows proved one wrong."""
         verification: Verification | None = None
         identity: Identity | None = None
         seen: tuple[int, int, str] | None = None
-        types = self._declared(way)
+        types = self._declared(destination)
         while True:
             with ExitStack() as stack:
                 again = "beginning again with wider columns"
@@ -549,12 +551,12 @@ class _Load:
                     widen_declared=self.options.on_type_error == "widen",
                 )
                 self._check_key(verification.columns)
-                way.check(verification.columns)
+                destination.check(verification.columns)
                 if reading.guessed_rowless:
-                    rowless.check_familiar(reading.columns, way.replaced(), reading.dialect)
+                    rowless.check_familiar(reading.columns, destination.replaced(), reading.dialect)
                 self.steps.progress.expect(content.source.size)
                 with self.steps.step("copy", "copying rows"):
-                    done = self._take(way, content, reading, verification)
+                    done = self._take(destination, content, reading, verification)
                 uncertain = not content.source.is_certain
                 is_last = not verification.widened
                 md5 = content.source.md5() if uncertain or (hashed and is_last) else ""
@@ -573,10 +575,10 @@ class _Load:
                 hint=f"it has: {', '.join(names[:20])}",
             )
 
-    def _declared(self, way: Way) -> dict[str, str]:
+    def _declared(self, destination: Destination) -> dict[str, str]:
         """Return the types that the way declares, as far as we know them."""
         types = {}
-        for name, kind in way.declared().items():
+        for name, kind in destination.declared().items():
             known = registry.type_meant(kind)
             if known is None:
                 self.report.warnings.append(f"{name}: the type {kind!r} is not known: inferred")
@@ -585,7 +587,11 @@ class _Load:
         return types
 
     def _take(
-        self, way: Way, content: Content, reading: Reading, verification: Verification
+        self,
+        destination: Destination,
+        content: Content,
+        reading: Reading,
+        verification: Verification,
     ) -> Scan:
         with self._rejects() as rejects:
 
@@ -594,7 +600,7 @@ class _Load:
 
             scan = Scan(reading, verification, rejects, advance)
             try:
-                stored = way.store(scan)
+                stored = destination.store(scan)
             finally:
                 self.report.bytes = content.source.bytes_read
                 self._tell(scan, rejects)
@@ -609,7 +615,7 @@ class _Load:
         if rejects.count and not stored:
             raise _no_row_placed(rejects)
         self.steps.stored = stored
-        self._warn(content, reading, scan)
+        self._warn(content, scan)
         return scan
 
     def _rejects(self) -> Rejects:
@@ -645,31 +651,12 @@ class _Load:
             first=[{"row": reject.row, "reason": reject.reason} for reject in rejects.first],
         )
 
-    def _warn(self, content: Content, reading: Reading, scan: Scan) -> None:
-        warnings = self.report.warnings
-        if reading.preamble:
-            warnings.append(
-                f"rows left out above the header in row {reading.dialect.header_row}:"
-                f" {reading.preamble}"
-            )
-        if not scan.rows_read:
-            empty = ": the table is empty" if self.options.mode == "replace" else ""
-            warnings.append(f"the file has a header and no rows{empty}")
-        if scan.blank_lines:
-            warnings.append(f"blank lines left out: {scan.blank_lines}")
-        if self.options.encoding is None and reading.text.encoding != "utf-8":
-            warnings.append(f"the encoding was found to be {reading.text.encoding}")
-        if reading.text.overruled:
-            warnings.append(
-                f"the encoding is {reading.text.encoding}, as the file's byte order mark says,"
-                f" not {reading.text.overruled}"
-            )
-        if reading.whole.found:
-            warnings.append("left out: the Ctrl-Z at the end, which ends a file of DOS")
-        if reading.header_may_be_data:
-            warnings.append("the first row looks like data: --header-row 0 loads it as a row")
+    def _warn(self, content: Content, scan: Scan) -> None:
+        options = self.options
+        named_encoding, empties = options.encoding is not None, options.mode == "replace"
+        self.report.warnings += scan.warnings(named_encoding=named_encoding, empties=empties)
         if not content.tells_its_end:
-            warnings.append(
+            self.report.warnings.append(
                 "the server does not tell where the file ends: had the connection been cut,"
                 " nobody would know"
             )

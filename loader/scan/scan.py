@@ -95,6 +95,36 @@ class Scan:
         self._count(rows=len(parsed.positions), repaired=parsed.repaired)
         return Verified(block, Rows(parsed.ids, cells), dialect, width)
 
+    def warnings(self, *, named_encoding: bool, empties: bool) -> list[str]:
+        """Return what was found, left out or guessed, once all blocks are through.
+
+        Args:
+            named_encoding: Whether the caller has named the encoding.
+            empties: Whether a table becomes empty if there is no row.
+        """
+        reading, found = self.reading, []
+        if reading.preamble:
+            found.append(
+                f"rows left out above the header in row {reading.dialect.header_row}:"
+                f" {reading.preamble}"
+            )
+        if not self.rows_read:
+            found.append(f"the file has a header and no rows{': the table is empty' * empties}")
+        if self.blank_lines:
+            found.append(f"blank lines left out: {self.blank_lines}")
+        if not named_encoding and reading.text.encoding != "utf-8":
+            found.append(f"the encoding was found to be {reading.text.encoding}")
+        if reading.text.overruled:
+            found.append(
+                f"the encoding is {reading.text.encoding}, as the file's byte order mark says,"
+                f" not {reading.text.overruled}"
+            )
+        if reading.whole.found:
+            found.append("left out: the Ctrl-Z at the end, which ends a file of DOS")
+        if reading.header_may_be_data:
+            found.append("the first row looks like data: --header-row 0 loads it as a row")
+        return found
+
     def _count(self, rows: int, repaired: int) -> None:
         with self._lock:
             self.rows_verified += rows
