@@ -145,7 +145,7 @@ def test_the_swap_waits_for_a_long_reader_and_lets_others_pass(
 def test_a_table_that_stays_busy_keeps_its_rows(
     datastore_url_18, database_18, first, second, monkeypatch, caplog
 ):
-    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 0.5)
+    monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 3.0)
     load(first, Options("t", datastore_url_18))
     with long_reader(datastore_url_18) as reading:
         who = f"locked by pid {reading.info.backend_pid} (postgres, report, idle in transaction)"
