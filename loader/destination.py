@@ -1,6 +1,6 @@
-"""What both ways into the DataStore offer: COPY into its database, and CKAN's API.
+"""What every destination offers: COPY into the DataStore's database, and CKAN's API.
 
-A way is opened before the source is, and closed after the last row, whatever happens.
+A destination is opened before the source is, and closed after the last row, whatever happens.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from loader.scan.scan import Scan
 from loader.types.column import Column
 
 
-class Way(Protocol):
+class Destination(Protocol):
     """How verified rows become those of the table that readers see."""
 
     existed: bool  # whether there was a table before

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING
 from loader.choices import TakenVia
 from loader.copy import database
 from loader.copy import destination as via_copy
-from loader.destination import Way
+from loader.destination import Destination
 from loader.embedded import server as embedded
 from loader.errors import (
     AircanError,
@@ -340,7 +340,7 @@ class _Load:
         self.options = options
         self.report = report
         self.steps = Steps(report, progress)
-        self.way: Way | None = None
+        self.way: Destination | None = None
         self.earlier: TableState = "untouched"  # what earlier tries made of the table
         self._is_dropped = False
         self._has_gone = False  # CKAN has said so, and need not be asked again
@@ -370,7 +370,7 @@ class _Load:
         self._remove_stale_rejects()
 
     @contextmanager
-    def _withdrawn_if_gone(self, ckan: Ckan | None, way: Way) -> Iterator[None]:
+    def _withdrawn_if_gone(self, ckan: Ckan | None, way: Destination) -> Iterator[None]:
         """Drop the table that this load has put there if its resource was deleted meanwhile."""
         resource_id = self.report.resource_id
         try:
@@ -395,7 +395,7 @@ class _Load:
                 raise
             _log.warning("not shown before it is registered: %s", error)
 
-    def _check_indexed(self, ckan: Ckan | None, way: Way) -> None:
+    def _check_indexed(self, ckan: Ckan | None, way: Destination) -> None:
         """See whether the rows have no index because CKAN has dropped the table."""
         if not way.settled and ckan is not None and self._is_gone(ckan):
             raise CkanNotFound(f"the resource {self.report.resource_id} was deleted")
@@ -468,7 +468,7 @@ class _Load:
         self.options = replace(self.options, source=settings)
         return ckan
 
-    def _open(self, stack: ExitStack, ckan: Ckan | None) -> Way:
+    def _open(self, stack: ExitStack, ckan: Ckan | None) -> Destination:
         """Open the way that the options name, or the fastest that is open."""
         url = self.options.datastore_url
         if ckan is None:
@@ -497,7 +497,7 @@ class _Load:
     def _warn_of_api(self, reason: object) -> None:
         self.report.warnings.append(f"loaded through CKAN's API, since {reason}")
 
-    def _open_copy(self, stack: ExitStack, url: str, ckan: Ckan | None) -> Way:
+    def _open_copy(self, stack: ExitStack, url: str, ckan: Ckan | None) -> Destination:
         url = database.normalise_url(url)
         return stack.enter_context(
             via_copy.opened(url, self.report.resource_id, self.options.copying, self.steps, ckan)
@@ -511,7 +511,7 @@ class _Load:
             via_api.opened(ckan, self.report.resource_id, self.options.sending, self.steps)
         )
 
-    def _finish(self, way: Way, done: Scan) -> None:
+    def _finish(self, way: Destination, done: Scan) -> None:
         # Two files may have one name.
         warns = self.options.resource_id is None and way.existed
         self.report.rows, warnings = way.finish(done)
@@ -524,7 +524,7 @@ class _Load:
             with self.steps.step("register", "telling CKAN"):
                 _register(ckan, self.report)
 
-    def _take_until_settled(self, way: Way, *, hashed: bool) -> tuple[Scan, str]:
+    def _take_until_settled(self, way: Destination, *, hashed: bool) -> tuple[Scan, str]:
         """Take in the source with the guessed types, and again if the rows proved one wrong."""
         verification: Verification | None = None
         identity: Identity | None = None
@@ -573,7 +573,7 @@ class _Load:
                 hint=f"it has: {', '.join(names[:20])}",
             )
 
-    def _declared(self, way: Way) -> dict[str, str]:
+    def _declared(self, way: Destination) -> dict[str, str]:
         """Return the types that the way declares, as far as we know them."""
         types = {}
         for name, kind in way.declared().items():
@@ -585,7 +585,7 @@ class _Load:
         return types
 
     def _take(
-        self, way: Way, content: Content, reading: Reading, verification: Verification
+        self, way: Destination, content: Content, reading: Reading, verification: Verification
     ) -> Scan:
         with self._rejects() as rejects:
 
