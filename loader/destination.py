@@ -1,4 +1,4 @@
-"""What both ways into the DataStore offer: COPY into its database, and CKAN's API.
+"""What every destination offers: COPY into the DataStore's database, and CKAN's API.
 
 A destination is opened before the source is, and closed after the last row, whatever happens.
 """
