@@ -36,7 +36,7 @@ from loader.errors import (
     RowsLost,
     TooManyBadRows,
     UsageError,
-    memory_told,
+    memory_ours,
 )
 from loader.net.failures import changed
 from loader.net.uri import mask_uri
@@ -313,7 +313,7 @@ def _reported(one: _Load) -> Iterator[None]:
     """Let an error know the report, and the report the error; both, what became of the table."""
     report = one.report
     try:
-        with _stopped(), memory_told(), report.timing("total"):
+        with _ours(), memory_ours(), report.timing("total"):
             yield
     except AircanError as error:
         error.report, report.error = report, error
@@ -324,7 +324,7 @@ def _reported(one: _Load) -> Iterator[None]:
 
 
 @contextmanager
-def _stopped() -> Iterator[None]:
+def _ours() -> Iterator[None]:
     """Turn Ctrl-C, and SIGTERM where it is taken as that, into ours."""
     try:
         yield

@@ -50,7 +50,7 @@ def opened(
     Raises:
         CkanError: CKAN cannot be had.
     """
-    with _spool("made"):
+    with _ours("made"):
         spool = tempfile.TemporaryFile(prefix="aircan-")  # noqa: SIM115  (closed below)
     with _closed(spool):
         yield Batching(ckan, resource_id, settings, steps, spool)
@@ -66,7 +66,7 @@ def _closed(spool: IO[bytes]) -> Iterator[None]:
 
 
 @contextmanager
-def _spool(doing: str) -> Iterator[None]:
+def _ours(doing: str) -> Iterator[None]:
     """Turn the temporary file's errors into ours."""
     try:
         yield
@@ -180,7 +180,7 @@ class Batching:
 
     def _write(self, columns: Sequence[pa.StringArray]) -> int:
         rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
-        with _spool("written"):
+        with _ours("written"):
             self._spool.writelines(map(_line, rows))
         return len(rows)
 
@@ -191,7 +191,7 @@ class Batching:
 
     def write(self, scan: Scan, rows: IO[bytes]) -> tuple[int, list[str]]:
         """Write the rows for ``send``, in place of ``finish``; return as it does."""
-        with _spool("written"):  # what was still buffered
+        with _ours("written"):  # what was still buffered
             self._spool.seek(0)
         rows.write(_line([column.name for column in scan.columns]))
         count = 0
@@ -228,7 +228,7 @@ class Batching:
         ]
         self.check(named)
         next(rows, None)  # with the columns' names
-        with _spool("written"):  # a batch may take longer than a connection to a bucket lasts
+        with _ours("written"):  # a batch may take longer than a connection to a bucket lasts
             self._spool.writelines(rows)
         sent = self._send(named)
         return sent.rows, sent.warnings
@@ -246,7 +246,7 @@ class Batching:
 
     def _send_all(self, columns: Sequence[Column]) -> Sent:
         to = (self._ckan, self._resource_id, columns, self._rows(), self._settings.batches)
-        with _spool("written"):  # what was still buffered
+        with _ours("written"):  # what was still buffered
             self._steps.progress.expect(self._spool.seek(0, os.SEEK_END))
             self._spool.seek(0)
         if not self._merges:

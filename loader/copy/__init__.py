@@ -2,7 +2,7 @@
 
 destination        one load: which of these steps it takes, in which order
 settings, portal   what a caller may choose, and what is asked of the portal
-database, refusal  one connection, and the one seam where psycopg's errors become ours
+database, refusal  one connection, and the one place where psycopg's errors become ours
 statements         the long statements, which are files beside their modules
 relation           the table and its shadow: names, whose they are
 rights, live_table, resource_lock, slots  whether the role may load, into this table, now

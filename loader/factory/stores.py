@@ -55,7 +55,7 @@ class Store(Protocol):
     uri: str  # of BASE, as it is shown
 
     def open(self, key: str) -> IO[bytes] | None:
-        """Open a file for reading; None if it is not there. ``seam`` goes around its methods."""
+        """Open a file for reading; None if it is not there. ``ours`` goes around its methods."""
 
     def writing(self, key: str) -> AbstractContextManager[IO[bytes]]:
         """Write a file that is there when the block has ended well, and not before."""
@@ -72,7 +72,7 @@ class Store(Protocol):
     def remove(self, key: str) -> None:
         """Remove a file, or all that is below a key."""
 
-    def seam(self, key: str) -> AbstractContextManager[None]:
+    def ours(self, key: str) -> AbstractContextManager[None]:
         """Turn the errors of the store, within a block, into ours."""
 
 
@@ -84,7 +84,7 @@ class _Folder:
         self._path = path
 
     def open(self, key: str) -> IO[bytes] | None:
-        with self.seam(key):
+        with self.ours(key):
             try:
                 return (self._path / key).open("rb")
             except FileNotFoundError:
@@ -94,7 +94,7 @@ class _Folder:
     def writing(self, key: str) -> Iterator[IO[bytes]]:
         path = self._path / key
         partial_path = path.with_name(f".{path.name}.{uuid4().hex}.part")
-        with self.seam(key):
+        with self.ours(key):
             path.parent.mkdir(parents=True, exist_ok=True)
             # They hold rows, which are nobody else's business until CKAN shows them.
             shared = path.parent.stat().st_mode & stat.S_ISGID
@@ -103,7 +103,7 @@ class _Folder:
             stream = os.fdopen(opened, "wb")
         try:
             yield stream
-            with self.seam(key):
+            with self.ours(key):
                 stream.close()
                 partial_path.replace(path)
         except BaseException:
@@ -114,19 +114,19 @@ class _Folder:
             raise
 
     def exists(self, key: str) -> bool:
-        with self.seam(key):
+        with self.ours(key):
             return (self._path / key).is_file()
 
     def written(self, key: str) -> datetime | None:
         path = self._path / key
-        with self.seam(key):
+        with self.ours(key):
             try:
                 return _written(path.stat()) if path.is_file() else None
             except FileNotFoundError:  # deleted meanwhile
                 return None
 
     def files(self, prefix: str, unreadable: Told) -> Iterator[tuple[str, int, datetime]]:
-        with self.seam(""), suppress(FileNotFoundError):  # BASE itself has to let us in
+        with self.ours(""), suppress(FileNotFoundError):  # BASE itself has to let us in
             os.stat(os.path.join(self._path, "."))  # noqa: PTH116, PTH118  (pathlib drops the dot)
         waiting = [self._path / prefix]
         while waiting:
@@ -164,7 +164,7 @@ class _Folder:
         """Tell of a place that cannot be looked into, and go on with the others; not of BASE."""
         key = "" if is_base else self._key(path)
         try:
-            with self.seam(key):
+            with self.ours(key):
                 yield
         except ArtifactsError as error:
             if is_base:
@@ -175,11 +175,11 @@ class _Folder:
         return path.relative_to(self._path).as_posix()
 
     def remove(self, key: str) -> None:
-        with self.seam(key):
+        with self.ours(key):
             _remove(self._path / key)
 
-    def seam(self, key: str) -> AbstractContextManager[None]:
-        return local_seam(f"{self.uri}/{key}")
+    def ours(self, key: str) -> AbstractContextManager[None]:
+        return local_ours(f"{self.uri}/{key}")
 
 
 def _written(status: os.stat_result) -> datetime:
@@ -208,7 +208,7 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def local_seam(shown: str) -> Iterator[None]:
+def local_ours(shown: str) -> Iterator[None]:
     """Turn errors of the file system, within a block, into ours."""
     try:
         yield
@@ -243,7 +243,7 @@ class _Bucket:
 
         if os.environ.get("STORAGE_EMULATOR_HOST"):
             return storage.Client.create_anonymous_client()
-        with self.seam(""):
+        with self.ours(""):
             # Files need no project, but the client will not start without one.
             return storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT", "none"))
 
@@ -265,7 +265,7 @@ class _Bucket:
         )
 
     def open(self, key: str) -> IO[bytes] | None:
-        with self.seam(key):
+        with self.ours(key):
             from google.api_core.exceptions import NotFound  # noqa: PLC0415
 
             chunks = {"chunk_size": _CHUNK_BYTES, "raw_download": True, **self._timeouts}
@@ -279,11 +279,11 @@ class _Bucket:
 
     @contextmanager
     def writing(self, key: str) -> Iterator[IO[bytes]]:
-        with self.seam(key):
+        with self.ours(key):
             upload = self._smart_open(key, "wb", blob_open_kwargs=self._timeouts)
         try:
             yield upload
-            with self.seam(key):
+            with self.ours(key):
                 upload.close()
         except BaseException:
             self._abandon(upload, key)
@@ -304,11 +304,11 @@ class _Bucket:
             upload._buffer.close()  # noqa: SLF001
 
     def exists(self, key: str) -> bool:
-        with self.seam(key):
+        with self.ours(key):
             return bool(self._blob(self._prefix + key).exists(**self._timeouts))
 
     def written(self, key: str) -> datetime | None:
-        with self.seam(key):
+        with self.ours(key):
             bucket = self._client.bucket(self._bucket)
             blob = bucket.get_blob(self._prefix + key, **self._timeouts)
             found: datetime | None = blob.updated if blob else None
@@ -318,7 +318,7 @@ class _Bucket:
         return self._client.bucket(self._bucket).blob(name)
 
     def files(self, prefix: str, unreadable: Told) -> Iterator[tuple[str, int, datetime]]:  # noqa: ARG002
-        with self.seam(prefix):
+        with self.ours(prefix):
             blobs = self._client.list_blobs(
                 self._bucket,
                 prefix=self._prefix + prefix,
@@ -329,7 +329,7 @@ class _Bucket:
                 yield blob.name.removeprefix(self._prefix), blob.size, blob.updated
 
     def remove(self, key: str) -> None:
-        with self.seam(key):
+        with self.ours(key):
             from google.api_core.exceptions import NotFound  # noqa: PLC0415
 
             for name, _, _ in list(self.files(f"{key}/", lambda *_: None)):
@@ -337,9 +337,9 @@ class _Bucket:
                     self._blob(self._prefix + name).delete(**self._timeouts)
 
     @contextmanager
-    def seam(self, key: str) -> Iterator[None]:
+    def ours(self, key: str) -> Iterator[None]:
         try:
-            with failures.seam(f"{self.uri}/{key}".rstrip("/"), self._foreign):
+            with failures.ours(f"{self.uri}/{key}".rstrip("/"), self._foreign):
                 yield
         except SourceForbidden as error:
             raise ArtifactsError(

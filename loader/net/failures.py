@@ -65,15 +65,15 @@ def network_errors() -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def seam(shown: str, foreign: tuple[type[Exception], ...]) -> Iterator[None]:
+def ours(shown: str, foreign: tuple[type[Exception], ...]) -> Iterator[None]:
     """Turn the foreign exceptions into ours, without their text and without them as a cause."""
     try:
         yield
     except foreign as error:
-        raise _ours(error, shown) from None
+        raise _translate(error, shown) from None
 
 
-def _ours(error: Exception, shown: str) -> SourceError:
+def _translate(error: Exception, shown: str) -> SourceError:
     for answer in (error, error.__cause__):  # Google's RetryError has the last one as its cause
         response = getattr(answer, "response", None)
         status = getattr(response, "status_code", None) or getattr(answer, "code", None)

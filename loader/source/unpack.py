@@ -149,7 +149,7 @@ class _Unpacked(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         source = self._parts.source
-        with _seam(source.uri, self._parts.damage):
+        with _ours(source.uri, self._parts.damage):
             count = self._parts.content.readinto(buffer)
         if count == 0 and memoryview(buffer).nbytes:
             # A zip is not read to its end, where the source itself would have looked.
@@ -259,7 +259,7 @@ def _xz_decompressor() -> lzma.LZMADecompressor:
 
 
 @contextmanager
-def _seam(uri: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
+def _ours(uri: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
     try:
         yield
     except EOFError:
@@ -296,7 +296,7 @@ def _open_zip(source: Source, packed: BinaryIO) -> BinaryIO:
     with ExitStack() as resources:
         resources.callback(packed.close)
         place = packed if source.seekable() else resources.enter_context(_spool(packed, source.uri))
-        with _seam(source.uri, _DAMAGE):
+        with _ours(source.uri, _DAMAGE):
             contents = _Contents(place, source.uri)
             archive = resources.enter_context(zipfile.ZipFile(cast("BinaryIO", contents)))
             _check_whole(place, archive, source.uri)
