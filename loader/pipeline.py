@@ -115,12 +115,12 @@ def load(  # noqa: PLR0913  (what is loaded, how, and whom to ask and tell)
         AircanError: ``error.table`` tells what has become of the table, and ``error.report`` how
             far the load came. Ctrl-C raises Cancelled.
     """
-    one = _begin(uri, options, progress)
-    one.steps.before_columns_change = before_columns_change
-    one.steps.before_change = before_change
-    with _reported(one):
-        one.run(registers=registers)
-    return one.report
+    attempt = _begin(uri, options, progress)
+    attempt.steps.before_columns_change = before_columns_change
+    attempt.steps.before_change = before_change
+    with _reported(attempt):
+        attempt.run(registers=registers)
+    return attempt.report
 
 
 def convert(
@@ -143,10 +143,10 @@ def convert(
     Raises:
         AircanError: As ``load``.
     """
-    one = _begin(uri, options, progress)
-    with _reported(one):
-        table = one.convert(rows)
-    return Converted(one.report, table)
+    attempt = _begin(uri, options, progress)
+    with _reported(attempt):
+        table = attempt.convert(rows)
+    return Converted(attempt.report, table)
 
 
 def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
@@ -178,13 +178,13 @@ def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
         AircanError: As ``load``.
     """
     report = converted.report
-    one = _Load(report.source, options, report, progress or Silent())
+    attempt = _Load(report.source, options, report, progress or Silent())
     if converted.is_replacing:  # how far that try has come, this one does not know
-        one.earlier = "unknown"
-    one.steps.before_columns_change = before_columns_change
-    one.steps.before_change = before_change
-    with _reported(one):
-        one.send(rows, converted, on_replacing)
+        attempt.earlier = "unknown"
+    attempt.steps.before_columns_change = before_columns_change
+    attempt.steps.before_change = before_change
+    with _reported(attempt):
+        attempt.send(rows, converted, on_replacing)
     return report
 
 
@@ -309,18 +309,18 @@ def _begin(uri: str | os.PathLike[str], options: Options, progress: Progress | N
 
 
 @contextmanager
-def _reported(one: _Load) -> Iterator[None]:
+def _reported(attempt: _Load) -> Iterator[None]:
     """Let an error know the report, and the report the error; both, what became of the table."""
-    report = one.report
+    report = attempt.report
     try:
         with _ours(), memory_ours(), report.timing("total"):
             yield
     except AircanError as error:
         error.report, report.error = report, error
-        error.table = one.table_state
+        error.table = attempt.table_state
         raise
     finally:
-        report.table = one.table_state
+        report.table = attempt.table_state
 
 
 @contextmanager

@@ -128,9 +128,9 @@ class _Each:
                 continue
             for resource in dataset["resources"]:
                 named = (dataset["name"], resource["id"], str(resource.get("name") or ""))
-                yield self._one(Outcome(*named, "skipped"))
+                yield self._reloaded(Outcome(*named, "skipped"))
 
-    def _one(self, outcome: Outcome) -> Outcome:
+    def _reloaded(self, outcome: Outcome) -> Outcome:
         try:
             with untouched():
                 resource = self.ckan.resource(outcome.resource_id)

@@ -321,8 +321,8 @@ class Ckan(Tables):
 
     def version(self) -> tuple[int, ...] | None:
         """Return CKAN's version, such as (2, 12), or None where it hides it."""
-        told = self.ask("status_show", {}, lambda status: str(status.get("ckan_version") or ""))
-        numbers = re.match(r"(\d+)\.(\d+)", told)
+        said = self.ask("status_show", {}, lambda status: str(status.get("ckan_version") or ""))
+        numbers = re.match(r"(\d+)\.(\d+)", said)
         return tuple(map(int, numbers.groups())) if numbers else None
 
 

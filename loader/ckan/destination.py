@@ -175,7 +175,9 @@ class Batching:
         if not (self.table and self._merges):
             return []
         types = {column.name: column.type for column in self.table.columns}
-        limits = [(i, limit_of(one.name, types[one.name])) for i, one in enumerate(columns)]
+        limits = [
+            (i, limit_of(column.name, types[column.name])) for i, column in enumerate(columns)
+        ]
         return [(i, limit) for i, limit in limits if limit]
 
     def _write(self, columns: Sequence[pa.StringArray]) -> int:
@@ -187,7 +189,7 @@ class Batching:
     def finish(self, scan: Scan) -> tuple[int, list[str]]:
         """Send the rows, in the order of the file."""
         sent = self._send(scan.columns)
-        return sent.rows, sent.warnings + self._told()
+        return sent.rows, sent.warnings + self._duplicate_warnings()
 
     def write(self, scan: Scan, rows: IO[bytes]) -> tuple[int, list[str]]:
         """Write the rows for ``send``, in place of ``finish``; return as it does."""
@@ -198,7 +200,7 @@ class Batching:
         for row in self._rows():
             rows.write(_line(row))
             count += 1
-        return count, self._told()
+        return count, self._duplicate_warnings()
 
     def go_on(self, table: Table | None, on_replacing: Callable[[], None]) -> None:
         """Take up a load that began in another process, before ``send``.
@@ -224,7 +226,8 @@ class Batching:
             rows: The lines that were written.
         """
         named = [
-            Column(str(one["id"]), str(one["type"]), header=str(one["label"])) for one in columns
+            Column(str(column["id"]), str(column["type"]), header=str(column["label"]))
+            for column in columns
         ]
         self.check(named)
         next(rows, None)  # with the columns' names
@@ -233,7 +236,7 @@ class Batching:
         sent = self._send(named)
         return sent.rows, sent.warnings
 
-    def _told(self) -> list[str]:
+    def _duplicate_warnings(self) -> list[str]:
         return duplicate_warnings(int(self._overtaken.sum()))
 
     def _send(self, columns: Sequence[Column]) -> Sent:

@@ -45,8 +45,8 @@ _CHUNK_BYTES = 8 * 1024 * 1024  # of one request to a bucket; Google asks for mu
 _TIMEOUT_S = (10.0, 60.0)  # until connected, and between two reads
 _RETRY_S = 60.0  # how long Google's client goes on trying; after it, Airflow tries the task again
 
-# Is told of a key that cannot be looked into.
-Told = Callable[[str, ArtifactsError], None]
+# Is called with a key that cannot be looked into.
+Unreadable = Callable[[str, ArtifactsError], None]
 
 
 class Store(Protocol):
@@ -66,7 +66,7 @@ class Store(Protocol):
     def written(self, key: str) -> datetime | None:
         """Return when a file was written; None if it is not there."""
 
-    def files(self, prefix: str, unreadable: Told) -> Iterator[tuple[str, int, datetime]]:
+    def files(self, prefix: str, unreadable: Unreadable) -> Iterator[tuple[str, int, datetime]]:
         """Yield key, size and time of each file below a key, in order of the keys."""
 
     def remove(self, key: str) -> None:
@@ -125,7 +125,7 @@ class _Folder:
             except FileNotFoundError:  # deleted meanwhile
                 return None
 
-    def files(self, prefix: str, unreadable: Told) -> Iterator[tuple[str, int, datetime]]:
+    def files(self, prefix: str, unreadable: Unreadable) -> Iterator[tuple[str, int, datetime]]:
         with self.ours(""), suppress(FileNotFoundError):  # BASE itself has to let us in
             os.stat(os.path.join(self._path, "."))  # noqa: PTH116, PTH118  (pathlib drops the dot)
         waiting = [self._path / prefix]
@@ -133,9 +133,9 @@ class _Folder:
             folder = waiting.pop()
             found: list[tuple[str, int, datetime]] = []
             folders: list[Path] = []
-            with self._told(folder, unreadable, is_base=folder == self._path):
+            with self._reporting(folder, unreadable, is_base=folder == self._path):
                 for entry in _entries(folder):
-                    with self._told(Path(entry.path), unreadable):
+                    with self._reporting(Path(entry.path), unreadable):
                         self._sort(entry, found, folders)
             yield from found
             waiting += reversed(folders)
@@ -160,8 +160,10 @@ class _Folder:
             raise ArtifactsError(f"{self.uri}/{key}: {NO_RUN}")
 
     @contextmanager
-    def _told(self, path: Path, unreadable: Told, *, is_base: bool = False) -> Iterator[None]:
-        """Tell of a place that cannot be looked into, and go on with the others; not of BASE."""
+    def _reporting(
+        self, path: Path, unreadable: Unreadable, *, is_base: bool = False
+    ) -> Iterator[None]:
+        """Report a place that cannot be looked into, and go on with the others; not BASE itself."""
         key = "" if is_base else self._key(path)
         try:
             with self.ours(key):
@@ -317,7 +319,7 @@ class _Bucket:
     def _blob(self, name: str) -> storage.Blob:
         return self._client.bucket(self._bucket).blob(name)
 
-    def files(self, prefix: str, unreadable: Told) -> Iterator[tuple[str, int, datetime]]:  # noqa: ARG002
+    def files(self, prefix: str, unreadable: Unreadable) -> Iterator[tuple[str, int, datetime]]:  # noqa: ARG002
         with self.ours(prefix):
             blobs = self._client.list_blobs(
                 self._bucket,

@@ -77,7 +77,7 @@ class _GcsObject:
         self._shown = target.shown
         self._uri = target.uri
         # Retries are ours to count, and Google's own would go on for two minutes.
-        self._once = {"timeout": target.timeout, "retry": None}
+        self._call_options = {"timeout": target.timeout, "retry": None}
         self._foreign = foreign_errors()
         blob = self._blob()
         if blob is None:
@@ -101,8 +101,8 @@ class _GcsObject:
                 compression="disable",
                 transport_params={
                     "client": self._client,
-                    "get_blob_kwargs": {"generation": generation, **self._once},
-                    "blob_open_kwargs": {"raw_download": True, **fixed, **self._once},
+                    "get_blob_kwargs": {"generation": generation, **self._call_options},
+                    "blob_open_kwargs": {"raw_download": True, **fixed, **self._call_options},
                 },
             )
         return opened
@@ -110,7 +110,7 @@ class _GcsObject:
     def _blob(self) -> storage.Blob | None:
         bucket, _, key = self._uri.partition("://")[2].partition("/")
         with ours(self._shown, self._foreign):
-            return self._client.bucket(bucket).get_blob(key, **self._once)
+            return self._client.bucket(bucket).get_blob(key, **self._call_options)
 
     def readinto(self, view: memoryview) -> int:
         if not self._left:

@@ -303,7 +303,7 @@ def _open_zip(source: Source, packed: BinaryIO) -> BinaryIO:
             member = _only_file(archive, source.uri)
             _check_memory(place, member)
             content = resources.enter_context(_open_member(archive, member, source.uri))
-        source.limits.check_bytes(source.uri, member.file_size, told=True)
+        source.limits.check_bytes(source.uri, member.file_size, announced=True)
         dense = member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         readable: _Readable = _Pieces(content) if dense else content
         release = resources.pop_all().close
