@@ -208,10 +208,7 @@ def register(report: Report, options: Options = Options()) -> None:
 
 
 def _register_or_withdraw(report: Report, options: Options) -> None:
-    ckan = _named(options)
-    if ckan is None:
-        raise UsageError("no CKAN is named", hint="name it, and a token of it", option="ckan_url")
-    with ckan:
+    with required_ckan(options) as ckan:
         try:
             _register(ckan, report)
         except AircanError as error:
@@ -230,6 +227,18 @@ def _named(options: Options) -> Ckan | None:
     ckan = Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
     if options.resource_id and options.dataset_id:
         ckan.expect(options.resource_id, options.dataset_id)
+    return ckan
+
+
+def required_ckan(options: Options) -> Ckan:
+    """Return the CKAN that the options name; the caller closes it.
+
+    Raises:
+        UsageError: They name none.
+    """
+    ckan = _named(options)
+    if ckan is None:
+        raise UsageError("no CKAN is named", hint="name it, and a token of it", option="ckan_url")
     return ckan
 
 
@@ -444,7 +453,7 @@ class _Load:
     def _named_ckan(self, stack: ExitStack) -> Ckan:
         ckan = self._ckan(stack)
         if ckan is None:
-            raise UsageError("there is no CKAN to load through", hint="name it", option="ckan_url")
+            raise _no_ckan()
         return ckan
 
     def _ckan(self, stack: ExitStack) -> Ckan | None:
@@ -452,9 +461,7 @@ class _Load:
         ckan = _named(self.options)
         if ckan is None:
             if self.options.via == "api":
-                raise UsageError(
-                    "there is no CKAN to load through", hint="name it", option="ckan_url"
-                )
+                raise _no_ckan()
             return None
         if self.options.resource_id is None:
             raise UsageError(
@@ -660,6 +667,10 @@ class _Load:
                 "the server does not tell where the file ends: had the connection been cut,"
                 " nobody would know"
             )
+
+
+def _no_ckan() -> UsageError:
+    return UsageError("there is no CKAN to load through", hint="name it", option="ckan_url")
 
 
 def _no_row_placed(rejects: Rejects) -> TooManyBadRows:

@@ -14,7 +14,7 @@ lanes              COPY text -> the shadow table, side by side
 dictionary         what CKAN's catalog tells of the live table: its columns, types, overrides
 columns, indexes, triggers, views, carry_over  what the live table carries -> on the new one
 gaps, free_ids, changes, concurrent_writes, concurrent_rows  what others write during a load
-swap               shadow table -> live table, in one transaction
+swap, commit       shadow table -> live table, in one transaction; whether its COMMIT is known
 numbering, unique_key, live_columns, merged_text, merge  shadow table -> rows of the live table
 row_count          the number of rows that CKAN shows
 gone               the table of a resource that is gone -> dropped
