@@ -24,6 +24,7 @@ from loader.scan import rowless
 from loader.scan.settings import ReadSettings
 from loader.types import registry, schema
 from loader.types.column import Column
+from loader.types.descriptor import check_levels
 from loader.types.schema import Declared
 from loader.types.verification import Verification
 
@@ -62,6 +63,7 @@ def read(
     Raises:
         SourceError, TableError, UsageError: See ``loader.errors``.
     """
+    check_levels(settings.dialect, "the dialect")
     declared = dialect.declare(settings.dialect, settings.delimiter, settings.header_row)
     declared_schema = schema.read_descriptor(settings.schema)
     stream = text.decode(content, settings.encoding)

@@ -27,19 +27,6 @@ _MAX_READ_CHARACTERS = 2000
 _NUMBER_START = re.compile(r"[-+\d]")
 
 
-def empty_to_null(cells: pa.StringArray) -> pa.StringArray:
-    """Return the cells with quoted empty ones made null: in typed columns they mean nothing."""
-    if pc.min(pc.binary_length(cells)).as_py() == 0:
-        return pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
-    return cells
-
-
-def missing_to_null(cells: pa.StringArray, missing: pa.StringArray) -> pa.StringArray:
-    """Return the cells with the schema's ``missingValues`` made null."""
-    is_missing = pc.is_in(cells, value_set=missing, skip_nulls=True)
-    return pc.if_else(is_missing, pa.scalar(None, pa.string()), cells)
-
-
 def convert(cells: pa.StringArray, field: Mapping[str, Any]) -> tuple[pa.StringArray, int | None]:
     """Convert cells that are written in a form of the field's own.
 

@@ -17,7 +17,7 @@ from frictionless import Detector, Schema
 from frictionless.exception import FrictionlessException
 
 from loader.errors import UsageError
-from loader.types import convert, field_formats, plugins, registry
+from loader.types import field_formats, nulls, plugins, registry
 from loader.types.column import Column
 from loader.types.descriptor import check_levels
 from loader.types.names import name_columns
@@ -158,7 +158,7 @@ def _declared_fields(
 
 def _without_missing(cells: pa.StringArray, declared: Declared | None) -> pa.StringArray:
     missing = pa.array(declared.missing if declared else [""], pa.string())
-    return convert.missing_to_null(cells, missing)
+    return nulls.missing_to_null(cells, missing)
 
 
 def _guess(names: Sequence[str], sample: Sequence[pa.StringArray]) -> dict[str, str]:
@@ -174,7 +174,7 @@ def _guess(names: Sequence[str], sample: Sequence[pa.StringArray]) -> dict[str, 
 def _initial_type(frictionless: str, cells: pa.StringArray) -> str:
     """Return the type that a type of frictionless is stored as; the sample decides of several."""
     first, *others = registry.types_of(frictionless) or [registry.type_named(registry.TEXT)]
-    cells = convert.empty_to_null(cells)
+    cells = nulls.empty_to_null(cells)
     if cells.null_count < len(cells):
         return next((row.name for row in others if row.check.fits(cells)), first.name)
     return first.name

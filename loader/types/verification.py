@@ -15,7 +15,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from loader.errors import ValueDoesNotFit, shorten
-from loader.types import convert, registry, widening
+from loader.types import convert, nulls, registry, widening
 from loader.types.column import Column
 
 
@@ -144,10 +144,10 @@ class Verification:
     def _convert(self, column: Column, cells: pa.StringArray) -> tuple[pa.StringArray, int | None]:
         """Return the values, and the index of the first that the field's own form cannot read."""
         if len(self._missing):
-            cells = convert.missing_to_null(cells, self._missing)
+            cells = nulls.missing_to_null(cells, self._missing)
         if column.type == registry.TEXT:
             return cells, None
-        cells = convert.empty_to_null(cells)
+        cells = nulls.empty_to_null(cells)
         if column.declared is not None and column.is_converted:
             return convert.convert(cells, column.declared)
         return cells, None

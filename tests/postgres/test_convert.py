@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from loader.copy.encode import encode
 from loader.types import checks
-from loader.types.convert import convert, empty_to_null, missing_to_null
+from loader.types.convert import convert
+from loader.types.nulls import empty_to_null, missing_to_null
 
 CHECKS = {
     "bigint": checks.BIGINT,

@@ -20,7 +20,6 @@ import numpy as np
 
 from loader.errors import EmptySource, NotATable, UsageError
 from loader.formats.csv import quoting, reader
-from loader.types.descriptor import check_levels
 
 DELIMITERS = (",", ";", "\t", "|")
 _DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
@@ -133,7 +132,6 @@ def declare(
         UsageError: A property that the loader does not know, or a value that cannot be.
     """
     descriptor = descriptor or {}
-    check_levels(descriptor, "the dialect")
     properties = _csv_properties(descriptor)
     if header_row is None:
         header_row = _declared_header_row(descriptor)
