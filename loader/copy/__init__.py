@@ -11,6 +11,7 @@ shadow             the shadow table: DDL, key and index
 encoder, encode    verified blocks -> COPY text
 lexemes, vocabulary, fulltext, slow_texts  ``_full_text``: before the COPY, in it, and after it
 lanes              COPY text -> the shadow table, side by side
+storing            a scan's rows -> the shadow table: encoder, full text and lanes put together
 dictionary         what CKAN's catalog tells of the live table: its columns, types, overrides
 columns, indexes, triggers, views, carry_over  what the live table carries -> on the new one
 gaps, free_ids, changes, concurrent_writes, concurrent_rows  what others write during a load

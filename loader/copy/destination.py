@@ -6,14 +6,11 @@ Holds the connection with the resource's lock; what the lanes hold beside it, th
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import partial
-from typing import TypeVar
 
 import psycopg
-import pyarrow as pa
 from psycopg.rows import TupleRow
 
 from loader.copy import (
@@ -24,8 +21,6 @@ from loader.copy import (
     fulltext,
     gone,
     indexes,
-    lanes,
-    lexemes,
     live_table,
     locks,
     merge,
@@ -40,12 +35,11 @@ from loader.copy import (
     views,
 )
 from loader.copy.columns import prepare as prepare_columns
-from loader.copy.encoder import ComposingEncoder, Encoder
 from loader.copy.portal import Portal
 from loader.copy.relation import Relation, mark, name
 from loader.copy.settings import CopySettings, Steps
+from loader.copy.storing import Storing
 from loader.errors import DatabaseError, SchemaDiffers, UsageError, ValueDoesNotFit
-from loader.formats.csv.blocks import Block
 from loader.report import TableChange, TableState
 from loader.scan import keys
 from loader.scan.scan import Scan
@@ -54,7 +48,6 @@ from loader.types.column import Column
 from loader.types.compare import check_columns
 
 _log = logging.getLogger(__name__)
-_Item = TypeVar("_Item")
 
 _MOST_LISTED = 100  # rows whose search index is cut
 
@@ -174,7 +167,6 @@ class Copying:
         self._relation = relation
         self._portal = portal
         self._mark = mark
-        self._url = url
         self._settings = settings
         self._steps = steps
         live = dictionary.types(relation)
@@ -192,8 +184,7 @@ class Copying:
         self._key = self._merge_key()
         self._others = self._look_at_others()
         self._overrides: Mapping[str, str] = {}
-        self._changed_by_triggers = False
-        self._encoder: Encoder | None = None
+        self._storing = Storing(relation, url, self._settings, merges=self._merges)
 
     @property
     def table_state(self) -> TableState:
@@ -248,28 +239,11 @@ class Copying:
 
     def store(self, scan: Scan) -> int:
         """COPY a scan's rows into a new shadow table."""
-        order = self._order(scan.columns)
-        columns = [scan.columns[i] for i in order]
-        sample = [scan.reading.sample[i] for i in order]
         shadow.drop(self._relation)
-        with ExitStack() as stack:
-            composer, expression = self._full_text(columns, sample, stack)
-            self._create(columns, None if composer else expression)
-            connections = [
-                self._connect(stack, f"lane {lane}") for lane in range(1, self._settings.lanes + 1)
-            ]
-            try:
-                if composer is None or expression is None:
-                    self._encoder = encoder = Encoder(
-                        scan.columns, scan.reading.dialect, searched=expression is not None
-                    )
-                    return self._copy_verified(scan, scan.blocks(), encoder, connections)
-                self._encoder = composing = ComposingEncoder(
-                    scan.columns, scan.reading.dialect, composer, order
-                )
-                return self._copy_composed(scan, composing, expression, connections)
-            except ValueDoesNotFit as error:
-                raise _differs(error) if self._merges else error from None
+        try:
+            return self._storing.store(scan, self._order(scan.columns), self._create)
+        except ValueDoesNotFit as error:
+            raise _differs(error) if self._merges else error from None
 
     def _order(self, columns: Sequence[Column]) -> list[int]:
         """Return the columns' places in the file, in the table's order: lexemes depend on it."""
@@ -277,68 +251,6 @@ class Copying:
         if self._live and self._merges:
             return [places[column.name] for column in self._live]
         return list(places.values())
-
-    def _copy(
-        self,
-        scan: Scan,
-        blocks: Iterable[_Item],
-        stages: lanes.Stages[_Item],
-        connections: Sequence[psycopg.Connection[TupleRow]],
-        *,
-        full_text: bool = False,
-    ) -> int:
-        statement = lanes.statement(
-            self._relation.names.shadow,
-            [column.name for column in scan.columns],
-            scan.reading.dialect.delimiter,
-            full_text=full_text,
-        )
-        return lanes.copy(blocks, stages, connections, statement, self._relation.connection)
-
-    def _copy_verified(
-        self,
-        scan: Scan,
-        blocks: Iterable[Block],
-        encoder: Encoder,
-        connections: Sequence[psycopg.Connection[TupleRow]],
-    ) -> int:
-        def stages(share: Iterator[Block]) -> Iterator[list[memoryview] | None]:
-            return map(encoder.encode, map(scan.verify, share))
-
-        return self._copy(scan, blocks, stages, connections)
-
-    def _copy_composed(
-        self,
-        scan: Scan,
-        encoder: ComposingEncoder,
-        expression: str,
-        connections: Sequence[psycopg.Connection[TupleRow]],
-    ) -> int:
-        """COPY with the composer's ``_full_text``; once it gives up, a trigger fills the rest.
-
-        The blocks that the lanes had in hand or in their queue are kept until there is a trigger.
-        """
-        blocks = scan.blocks()
-
-        def until_given_up() -> Iterator[Block]:
-            while not encoder.gave_up and (block := next(blocks, None)) is not None:
-                yield block
-
-        def stages(share: Iterator[Block]) -> Iterator[list[memoryview] | None]:
-            return map(encoder.compose, map(scan.verify, share))
-
-        rows = self._copy(scan, until_given_up(), stages, connections, full_text=True)
-        if encoder.gave_up:
-            shadow_name = self._relation.names.shadow
-            with fulltext.filling(self._relation.connection, shadow_name, expression):
-                postponed = encoder.postponed
-                rows += self._copy(scan, postponed, partial(map, encoder.encode), connections)
-                postponed.clear()
-                rows += self._copy_verified(scan, blocks, encoder, connections)
-        return rows
-
-    def _connect(self, stack: ExitStack, purpose: str) -> psycopg.Connection[TupleRow]:
-        return stack.enter_context(closing(database.connect_another(self._url, purpose)))
 
     def _create(self, columns: Sequence[Column], full_text: str | None) -> None:
         shadow.create(
@@ -354,37 +266,10 @@ class Copying:
             views.check(self._relation)
             triggers.copy_to_shadow(self._relation)
 
-    def _full_text(
-        self,
-        columns: Sequence[Column],
-        sample: Sequence[pa.StringArray],
-        stack: ExitStack,
-    ) -> tuple[lexemes.Composer | None, str | None]:
-        """Return what composes ``_full_text`` before the COPY, and the expression to do it in it.
-
-        The expression is a trigger's where there is a composer, else the column's.
-        """
-        which = self._settings.full_text
-        if which == "none":
-            return None, None
-        config, time_zone = fulltext.settings(self._relation.connection)
-        literals = fulltext.leaves_numbers(self._relation.connection, config)
-        expression = partial(fulltext.expression, columns, which, config, time_zone, literals)
-        self._changed_by_triggers = not self._merges and triggers.act_on_rows(self._relation)
-        if (
-            self._changed_by_triggers
-            or not fulltext.may_fill(self._relation.connection)
-            or not lexemes.can_compose(self._relation.connection, columns, which, config, sample)
-        ):
-            return None, expression()
-        connection = self._connect(stack, "full text")
-        composer = lexemes.Composer(connection, columns, which, config, time_zone)
-        return composer, expression(row="NEW.")
-
     def finish(self, scan: Scan) -> tuple[int, list[str]]:
         """Finish the shadow and swap it in, or merge it into the live table."""
         if self._merges:
-            return self._merge(scan, self._fill_long_rows(scan))
+            return self._merge(scan, self._storing.fill_long_rows(scan.columns))
         rows, warnings = scan.rows_verified, []
         with self._steps.step("primary_key", "adding the primary key"):
             if self._settings.mode == "upsert" and self._key:
@@ -393,7 +278,7 @@ class Copying:
                 warnings += keys.duplicate_warnings(earlier)
             shadow.add_primary_key(self._relation)
             warnings += indexes.build(self._relation, self._key)
-        warnings += _cut_warnings(self._fill_long_rows(scan))
+        warnings += _cut_warnings(self._storing.fill_long_rows(scan.columns))
         if self.existed:
             self._index(self._relation.names.shadow, self._relation.names.shadow_full_text_index)
         self._steps.ask(dictionary.types(self._relation), scan.columns)
@@ -446,25 +331,6 @@ class Copying:
                 )
         with self._steps.step("analyze", "analysing the table"):
             shadow.analyze(self._relation.connection, table)
-
-    def _fill_long_rows(self, scan: Scan) -> fulltext.Cut:
-        if self._settings.full_text == "none":
-            return fulltext.Cut()
-        shadow.finish_full_text(self._relation)
-        table = self._relation.names.shadow
-        left_out = self._encoder.left_out.tolist() if self._encoder else []
-        if self._merges and left_out:  # each is found by its _id
-            shadow.add_primary_key(self._relation)
-        return fulltext.fill_long_rows(
-            self._relation.connection,
-            table,
-            scan.columns,
-            self._settings.full_text,
-            # What a trigger makes of a row, only the server has seen.
-            fulltext.left_out(self._relation.connection, table)
-            if self._changed_by_triggers
-            else left_out,
-        )
 
     def _merge(self, scan: Scan, cut: fulltext.Cut) -> tuple[int, list[str]]:
         with self._steps.step("swap", "adding the rows"):

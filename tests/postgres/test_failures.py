@@ -408,7 +408,7 @@ import re, resource, sys
 import pyarrow.compute, pyarrow.csv, frictionless, charset_normalizer
 from loader import pipeline
 from loader.cli import commands as cli
-from loader.copy import destination as via_copy
+from loader.copy import destination
 taken = int(re.search(r"VmSize:\\s+([0-9]+) kB", open("/proc/self/status").read())[1]) << 10
 resource.setrlimit(resource.RLIMIT_AS, (taken + (int(sys.argv.pop(1)) << 20),) * 2)
 cli.main()

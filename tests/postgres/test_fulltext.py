@@ -24,8 +24,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from loader.copy import database as connections
-from loader.copy import destination as via_copy
-from loader.copy import fulltext, lexemes, slow_texts, vocabulary
+from loader.copy import destination, fulltext, lexemes, slow_texts, vocabulary
 from loader.formats.csv import blocks
 from loader.pipeline import Options, load
 from loader.types import registry
@@ -665,7 +664,7 @@ def test_many_slow_rows_are_not_even_tried(
 ):
     """The time is up: what the parser is quick at goes on having the trigger's lexemes."""
     monkeypatch.setattr(fulltext, "ALL_ROWS_S", 0.0)
-    monkeypatch.setattr(via_copy, "_MOST_LISTED", 3)
+    monkeypatch.setattr(destination, "_MOST_LISTED", 3)
     request.getfixturevalue(way)
     slow = [[f"foxes jump {'a_' * 200}", str(i)] for i in range(5)]
     rows = [["short", "1"], *slow, [words(30_000), "2"], ["later <b", "3"]]
