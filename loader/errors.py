@@ -82,11 +82,11 @@ class AircanError(Exception):
         row: Record of the source file, counted from 1, the header included.
         column: The column's name.
         value: The offending cell exactly as written.
-        of_machine: Whether what is wrong is the machine's that loads, such as a full disk.
+        of_machine: Whether the fault is in the machine that runs the load, such as a full disk.
 
     Attributes:
-        table: What has become of the table, set by the load that ends with this error. Of an error
-            that no load ends with, nobody has said anything.
+        table: What has become of the table, set by the load that ends with this error; ``unknown``
+            until then.
     """
 
     retryable: ClassVar[bool] = False  # whether the same call may succeed later

@@ -4,7 +4,7 @@ In: an action's name, and what it is given. Out: its result, as CKAN's own dicti
 ckanapi, of requests and of HTTP as ours, never with the token or a web page in them. Holds one
 answer of CKAN at a time.
 
-ckanapi is spoken to here only. It sends the token in two headers with every call: no call follows
+Only this module uses ckanapi. It sends the token in two headers with every call, so no call follows
 a redirect.
 """
 

@@ -26,7 +26,7 @@ from loader.errors import AircanError, Cancelled, Unexpected, UsageError, memory
 from loader.progress import Bar, Lines, Progress
 from loader.report import Outcome, Report, TableState
 
-# What errors call the options of a load, and the commands have.
+# How a user of the command sets the options that an error may name: by a variable, or by a flag.
 _VARIABLES = {
     "ckan_url": "AIRCAN_CKAN_URL",
     "ckan_token": "AIRCAN_CKAN_TOKEN",

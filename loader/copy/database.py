@@ -1,7 +1,7 @@
 """A Postgres URL -> connections whose errors are ours.
 
-psycopg is spoken to in ``loader.copy`` only, and every ``psycopg.Error`` leaves it through
-``ours``, which decides by SQLSTATE. No message repeats the password.
+Every ``psycopg.Error`` leaves ``loader.copy`` through ``ours``, which decides by SQLSTATE. No
+message repeats the password.
 """
 
 from __future__ import annotations

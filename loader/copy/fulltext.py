@@ -158,7 +158,10 @@ def filling(connection: psycopg.Connection[TupleRow], table: str, value: str) ->
     created = create.format(function=_FILL, body=sql.Literal(body), table=named)
     dropped = sql.SQL("DROP FUNCTION {}() CASCADE").format(_FILL)
     locks.retry(
-        connection, "changing the way to full text", [named], lambda: connection.execute(created)
+        connection,
+        "changing how the full text is made",
+        [named],
+        lambda: connection.execute(created),
     )
     yield
     locks.retry(connection, "finishing the full text", [named], lambda: connection.execute(dropped))
@@ -315,11 +318,11 @@ class _Filler:
 
 
 def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return sql.Identifier(name).as_string(None)
 
 
 def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return sql.Literal(text).as_string(None)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _forbidden(message: str) -> SourceForbidden:
 
 def network_errors() -> tuple[type[Exception], ...]:
     """Return all that requests and what lies under it raise."""
-    import urllib3.exceptions  # noqa: PLC0415
+    import urllib3.exceptions  # noqa: PLC0415  (a local file needs no network)
 
     # requests' own are OSErrors; a malformed URL or header is a ValueError in all of them.
     return (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError)

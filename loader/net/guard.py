@@ -1,8 +1,8 @@
 """Which addresses a source may be fetched from, where its URL is not the operator's own.
 
 In: the list of what is allowed beside the public internet, and where AirCan keeps its artifacts.
-Out: a yes or no for a URL, and for a host, a port and the address that the host has. Holds the
-list; asks nobody, not even for the address of a name.
+Out: a yes or no for a URL, and for a host, a port and the address that the host has. Sends no
+request and resolves no name. Holds the list.
 
 Who may write a URL into CKAN may otherwise read, with AirCan's hands, what only AirCan's network
 can reach: databases, other people's consoles, the cloud's metadata with its keys.

@@ -302,7 +302,7 @@ class _Connection(HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
-        # Nothing is asked for yet. This holds even if a urllib3 to come connects in another way.
+        # No request is sent yet. This check holds even if a later urllib3 connects in another way.
         self._judge([self.sock.getpeername()[0]])
 
     def _addresses(self) -> list[str]:

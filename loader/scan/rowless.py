@@ -1,12 +1,12 @@
 r"""A text of which there is a header and no row -> nothing, or the error that says what it is.
 
-As a table without rows it would take the place of a published one. So it has to be what a CSV looks
-like of which the header is left: names, in more cells than one, on a single line, between what
-separates cells and ends rows in a CSV. Anything else is refused: a quote in the header may have
-taken the rows, or they end in what no CSV ends in; it may be a document of another kind, the first
-bytes of a binary file, a message of a server, or a row. Who names the header's row has looked, and
-only what cannot be a header is refused then; one whose names a schema declares is a header. Rows
-with nothing in them are none either.
+Loaded as a table without rows, it would replace a published one. So it must look like a CSV whose
+rows are missing: several names on a single line, with the delimiters and line ends of a CSV.
+Anything else is refused: a quote in the header may have taken the rows, or the rows end in
+something that ends no row of a CSV; it may be a document of another kind, the beginning of a
+binary file, a message of a server, or a row. A caller who names the header's row has looked at the
+file: then only what cannot be a header is refused. A header whose names a schema declares is a
+header. Rows in which all cells are empty do not count as rows.
 """
 
 from __future__ import annotations

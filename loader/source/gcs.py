@@ -47,8 +47,8 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
 
 def _client(shown: str) -> storage.Client:
     try:
-        import google.auth.exceptions  # noqa: PLC0415
-        from google.cloud import storage  # noqa: PLC0415
+        import google.auth.exceptions  # noqa: PLC0415  (an extra, only gs:// needs it)
+        from google.cloud import storage  # noqa: PLC0415  (as above)
     except ImportError:
         raise UsageError(
             f"loading {shown} needs Google's client", hint="pip install 'aircan[gcs]'"
@@ -90,7 +90,7 @@ class _GcsObject:
         self._left = self.size - self._reader.seek(offset)
 
     def _open(self) -> BinaryIO:
-        import smart_open  # noqa: PLC0415
+        import smart_open  # noqa: PLC0415  (as above)
 
         generation = self.identity.generation
         fixed = {"if_generation_match": generation, "chunk_size": _CHUNK_BYTES}
@@ -138,9 +138,9 @@ class _GcsObject:
 
 def foreign_errors() -> tuple[type[Exception], ...]:
     """Return all that Google's client raises, which talks through requests."""
-    import google.api_core.exceptions  # noqa: PLC0415
-    import google.auth.exceptions  # noqa: PLC0415
-    from google.cloud.storage import exceptions  # noqa: PLC0415
+    import google.api_core.exceptions  # noqa: PLC0415  (as above)
+    import google.auth.exceptions  # noqa: PLC0415  (an extra, only gs:// needs it)
+    from google.cloud.storage import exceptions  # noqa: PLC0415  (as above)
 
     # Releases differ in how many there are.
     own = [kind for kind in vars(exceptions).values() if _is_defined_in(exceptions, kind)]

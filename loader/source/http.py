@@ -39,7 +39,7 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
     """Ask for the bytes from the offset on, if they are still those of the known version."""
     import smart_open  # noqa: PLC0415  (0.3 s and more: only those who need it pay)
 
-    from loader.net.session import new_session  # noqa: PLC0415
+    from loader.net.session import new_session  # noqa: PLC0415  (as above)
 
     headers = {**target.headers, "Accept-Encoding": "identity", "User-Agent": "AirCan"}
     if offset and known is not None:

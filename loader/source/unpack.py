@@ -279,9 +279,9 @@ def _ours(uri: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
 def _open_zstd(source: Source, packed: BinaryIO) -> BinaryIO:
     try:
         if sys.version_info >= (3, 14):
-            from compression import zstd  # noqa: PLC0415
+            from compression import zstd  # noqa: PLC0415  (it may be missing)
         else:
-            from backports import zstd  # noqa: PLC0415
+            from backports import zstd  # noqa: PLC0415  (as above)
     except ImportError:
         raise UsageError(
             f"{source.uri} is packed with zstd, which needs a package",
@@ -388,7 +388,7 @@ def _only_file(archive: zipfile.ZipFile, uri: str) -> zipfile.ZipInfo:
     for marks, kind in _OFFICE_FILES:
         if marks <= names:
             raise _no_table(uri, kind)
-    files = [member for member in archive.infolist() if not _is_by_the_way(member)]
+    files = [member for member in archive.infolist() if not _is_of_the_system(member)]
     if len(files) != 1:
         shown = ", ".join(member.filename for member in files[:_NAMED])
         more = ", ..." if len(files) > _NAMED else ""
@@ -422,8 +422,8 @@ def _check_whole(place: BinaryIO, archive: zipfile.ZipFile, uri: str) -> None:
         )
 
 
-def _is_by_the_way(member: zipfile.ZipInfo) -> bool:
-    """Tell whether this is something that macOS and Windows put beside the files."""
+def _is_of_the_system(member: zipfile.ZipInfo) -> bool:
+    """Tell whether this is a folder, or a file that macOS or Windows adds to every archive."""
     folder, _, name = member.filename.rpartition("/")
     return (
         member.is_dir()

@@ -24,12 +24,12 @@ from loader.types import convert, field_formats
 from loader.types.patterns import Pattern
 
 _MOST_CHARACTERS = 1000
-# All others may be as long as they like, and are read in linear time.
+# Values of other types may be of any length: frictionless reads them in linear time.
 _SHORT_TYPES = {
     *("integer", "number", "boolean", "date", "datetime", "time", "duration"),
     *("year", "yearmonth", "geopoint"),
 }
-# Of which frictionless reads what the loader does not.
+# frictionless takes more texts for values of these types than the loader does.
 _READ = {"integer", "number", "date", "datetime", "time"}
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _SHORT_FORMATS = {"email", "uuid"}

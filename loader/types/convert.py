@@ -21,8 +21,8 @@ from frictionless import Field
 from loader.types import field_formats
 from loader.types.checks import MAX_NUMBER_CHARACTERS
 
-# A number with groups and a currency, or a date in words, is not longer; frictionless takes its
-# time over what is.
+# No number with groups and a currency, and no date in words, is longer; frictionless would take
+# long over texts that are.
 _MAX_READ_CHARACTERS = 2000
 _NUMBER_START = re.compile(r"[-+\d]")
 

@@ -76,7 +76,7 @@ _PROBE = dt.datetime(2020, 11, 23, 22, 45, 51, tzinfo=dt.timezone.utc)
 _OF_UNITS = frozenset("%\uff05‰°℃℉")
 _IN_UNITS = re.compile(r"(?<=[^\W\d_])(?:\.(?![\d.])|[²³])|(?<=[^\d\s/])/(?=[^\W\d_])")
 _WORDS = re.compile(r"[^\W\d_]+")
-# Words that make another number of the one beside them: its multiple, or less than nothing.
+# Words that change the value of the number beside them: multiples, and words for a negative number.
 _CHANGING = frozenset(
     re.findall(
         r"\w+",

@@ -46,7 +46,7 @@ def characters(sizes: Sequence[int]) -> Changes | None:
 
 
 def padded(sizes: Sequence[int]) -> Changes | None:
-    """Return the test for texts that are filled up with spaces, which so mean nothing."""
+    """Return the test for texts that the type pads with spaces: those at the end are lost."""
     return (lambda text: len(text) > sizes[0] or text.endswith(" ")) if sizes else None
 
 

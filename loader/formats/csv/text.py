@@ -342,7 +342,7 @@ def _by_nuls(head: bytes) -> str | None:
     proven = [n for n in with_lines if n in one_sided or _has_nothing_odd(texts[n])]
     if proven:
         return max(proven, key=nuls.__getitem__)
-    # Of a short text nothing proves it: neither is a NUL beside a line end.
+    # Without a line end, only a full head with its NULs on one side is evidence enough.
     return one_sided[0] if one_sided and len(head) == _HEAD_BYTES else None
 
 
