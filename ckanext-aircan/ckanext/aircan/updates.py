@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ckanext.aircan import told
+from ckanext.aircan import received
 from ckanext.aircan.model import Job, now
 
 _OF_A_RUN = (
@@ -35,7 +35,7 @@ def hear(job: Job, update: Mapping[str, Any]) -> bool:
         return False
     status, step, message = update["status"], update["step"], update["message"]
     # An older factory does not tell what has become of the table.
-    info = {"table": "unknown", **told.info(update["info"])}
+    info = {"table": "unknown", **received.info(update["info"])}
     job.put(sequence=sequence)
     # Its tasks tell what they do until they are stopped, and how they are.
     if job.status == "CANCELLED" and status != "DONE":

@@ -12,7 +12,7 @@ from typing import Any
 
 from ckan.plugins import toolkit
 from ckan.plugins.toolkit import _
-from ckanext.aircan import rejects, told
+from ckanext.aircan import received, rejects
 from ckanext.aircan.helpers import aircan_org
 from ckanext.aircan.logic.schema import JOB_TYPES, STATUSES
 from flask import Blueprint, Response, abort, current_app, make_response
@@ -210,7 +210,7 @@ def _run(dataset: str, job_id: str, *, ask: bool = False) -> tuple[dict[str, Any
 
 
 def _dataset(name_or_id: str) -> dict[str, Any]:
-    if told.storable(name_or_id) != name_or_id:  # CKAN stumbles over it
+    if received.storable(name_or_id) != name_or_id:  # CKAN stumbles over it
         return _not_there()
     return _show("package_show", id=name_or_id)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ckan.plugins import PluginImplementations, toolkit
 from ckan.types import Action, Context, DataDict, Schema
-from ckanext.aircan import changes, config, jobs, logs, model, rejects, tables, told
+from ckanext.aircan import changes, config, jobs, logs, model, received, rejects, tables
 from ckanext.aircan.interfaces import IAircan
 from ckanext.aircan.logic import schema
 
@@ -75,7 +75,7 @@ def aircan_status(context: Context, data_dict: DataDict) -> dict[str, Any]:
 def aircan_status_update(context: Context, data_dict: DataDict) -> dict[str, Any]:
     """Take in what the factory tells of a job; docs/status-updates.md describes it."""
     # Messages and values come out of files, where anything may be.
-    storable = told.storable(data_dict)
+    storable = received.storable(data_dict)
     data = _checked("aircan_status_update", context, storable, schema.status_update())
     return jobs.hear(data).to_dict()
 
@@ -246,7 +246,8 @@ def _checked(
 ) -> dict[str, Any]:
     """Return the data, if it is valid, and the user may do that with it."""
     for name, value in data_dict.items():
-        if told.storable(value) != value or (name in _NAMES and not isinstance(value, str | None)):
+        is_no_name = name in _NAMES and not isinstance(value, str | None)
+        if received.storable(value) != value or is_no_name:
             raise toolkit.ValidationError({name: [toolkit._("Is no text that can be stored")]})
     toolkit.check_access(action, context, data_dict)
     data, errors = toolkit.navl_validate(dict(data_dict), fields, context)

@@ -1,4 +1,4 @@
-"""What somebody tells of a job, as JSON -> what can be stored, and shown.
+"""JSON that is received about a job -> what can be stored and shown of it.
 
 In: any JSON. Out: the same without what Postgres takes in no JSON; the info of an update as far as
 it has the form that docs/status-updates.md gives it. What has another form is left out: it is
