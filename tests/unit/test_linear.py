@@ -26,7 +26,7 @@ from loader.scan import rejects
 from loader.types import checks, convert, names, precision, registry
 from loader.types.patterns import Pattern
 
-_LEAST_S = 0.01  # so that what is measured is not the machine's other work
+_LEAST_S = 0.02  # so that what is measured is not the machine's other work
 _MOST_CHARACTERS = 1 << 20
 
 
