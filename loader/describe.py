@@ -13,7 +13,7 @@ from typing import Any
 
 from frictionless import Checklist, Dialect, Resource
 
-from loader.errors import SourceError, UsageError, memory_told
+from loader.errors import SourceError, UsageError, memory_ours
 from loader.net.uri import mask_uri, split_scheme
 from loader.options import Options, default_resource_id
 from loader.scan.reading import Reading, read
@@ -33,7 +33,7 @@ def infer(uri: str | os.PathLike[str], options: Options = Options()) -> dict[str
         AircanError: As ``loader.load`` raises for the source and its header.
     """
     uri = os.fspath(uri)
-    with memory_told(), open_content(uri, options.source) as content:
+    with memory_ours(), open_content(uri, options.source) as content:
         reading = read(content.stream, options.reading)
         return {
             "name": _name(uri),
@@ -58,7 +58,7 @@ def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[
         UsageError: A pattern, a format or another constraint of the schema cannot be used.
     """
     uri = os.fspath(uri)
-    with memory_told(), open_content(uri, options.source) as content:
+    with memory_ours(), open_content(uri, options.source) as content:
         reading = read(content.stream, options.reading)
         lost: list[Exception] = []
         constraints = Constraints(_schema(reading, options))
@@ -69,7 +69,7 @@ def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[
             schema=constraints.schema,
         )
         checklist = Checklist(checks=[constraints.check])
-        with _bounds_told(constraints.bounded):
+        with _bounds_ours(constraints.bounded):
             report = resource.validate(checklist, limit_errors=_MOST_ERRORS).to_descriptor()
         if lost:  # which says nothing about the rows
             raise lost[0]
@@ -105,7 +105,7 @@ def _records(reading: Reading) -> Iterator[list[list[str]]]:
 
 
 @contextmanager
-def _bounds_told(fields: Sequence[str]) -> Iterator[None]:
+def _bounds_ours(fields: Sequence[str]) -> Iterator[None]:
     """Tell of bounds of a type that frictionless cannot compare with some of its values."""
     try:
         yield

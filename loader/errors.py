@@ -52,6 +52,9 @@
     +-- Unexpected                  a fault of AirCan's own
 
 Messages never hold a password or a signed URL: whoever raises masks first.
+
+The exceptions of another package become these where that package is used. The context manager that
+does it is called ``ours`` everywhere.
 """
 
 from __future__ import annotations
@@ -150,7 +153,7 @@ def untouched() -> Iterator[None]:
 
 
 @contextmanager
-def memory_told() -> Iterator[None]:
+def memory_ours() -> Iterator[None]:
     """Turn a lack of memory, Arrow's and NumPy's among them, into ours.
 
     Raises:

@@ -36,7 +36,7 @@ from loader.errors import (
     RowsLost,
     TooManyBadRows,
     UsageError,
-    memory_told,
+    memory_ours,
 )
 from loader.net.failures import changed
 from loader.net.uri import mask_uri
@@ -115,12 +115,12 @@ def load(  # noqa: PLR0913  (what is loaded, how, and whom to ask and tell)
         AircanError: ``error.table`` tells what has become of the table, and ``error.report`` how
             far the load came. Ctrl-C raises Cancelled.
     """
-    one = _begin(uri, options, progress)
-    one.steps.before_columns_change = before_columns_change
-    one.steps.before_change = before_change
-    with _reported(one):
-        one.run(registers=registers)
-    return one.report
+    attempt = _begin(uri, options, progress)
+    attempt.steps.before_columns_change = before_columns_change
+    attempt.steps.before_change = before_change
+    with _reported(attempt):
+        attempt.run(registers=registers)
+    return attempt.report
 
 
 def convert(
@@ -143,10 +143,10 @@ def convert(
     Raises:
         AircanError: As ``load``.
     """
-    one = _begin(uri, options, progress)
-    with _reported(one):
-        table = one.convert(rows)
-    return Converted(one.report, table)
+    attempt = _begin(uri, options, progress)
+    with _reported(attempt):
+        table = attempt.convert(rows)
+    return Converted(attempt.report, table)
 
 
 def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
@@ -178,13 +178,13 @@ def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
         AircanError: As ``load``.
     """
     report = converted.report
-    one = _Load(report.source, options, report, progress or Silent())
+    attempt = _Load(report.source, options, report, progress or Silent())
     if converted.is_replacing:  # how far that try has come, this one does not know
-        one.earlier = "unknown"
-    one.steps.before_columns_change = before_columns_change
-    one.steps.before_change = before_change
-    with _reported(one):
-        one.send(rows, converted, on_replacing)
+        attempt.earlier = "unknown"
+    attempt.steps.before_columns_change = before_columns_change
+    attempt.steps.before_change = before_change
+    with _reported(attempt):
+        attempt.send(rows, converted, on_replacing)
     return report
 
 
@@ -208,10 +208,7 @@ def register(report: Report, options: Options = Options()) -> None:
 
 
 def _register_or_withdraw(report: Report, options: Options) -> None:
-    ckan = _named(options)
-    if ckan is None:
-        raise UsageError("no CKAN is named", hint="name it, and a token of it", option="ckan_url")
-    with ckan:
+    with required_ckan(options) as ckan:
         try:
             _register(ckan, report)
         except AircanError as error:
@@ -230,6 +227,18 @@ def _named(options: Options) -> Ckan | None:
     ckan = Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
     if options.resource_id and options.dataset_id:
         ckan.expect(options.resource_id, options.dataset_id)
+    return ckan
+
+
+def required_ckan(options: Options) -> Ckan:
+    """Return the CKAN that the options name; the caller closes it.
+
+    Raises:
+        UsageError: They name none.
+    """
+    ckan = _named(options)
+    if ckan is None:
+        raise UsageError("no CKAN is named", hint="name it, and a token of it", option="ckan_url")
     return ckan
 
 
@@ -309,22 +318,22 @@ def _begin(uri: str | os.PathLike[str], options: Options, progress: Progress | N
 
 
 @contextmanager
-def _reported(one: _Load) -> Iterator[None]:
+def _reported(attempt: _Load) -> Iterator[None]:
     """Let an error know the report, and the report the error; both, what became of the table."""
-    report = one.report
+    report = attempt.report
     try:
-        with _stopped(), memory_told(), report.timing("total"):
+        with _ours(), memory_ours(), report.timing("total"):
             yield
     except AircanError as error:
         error.report, report.error = report, error
-        error.table = one.table_state
+        error.table = attempt.table_state
         raise
     finally:
-        report.table = one.table_state
+        report.table = attempt.table_state
 
 
 @contextmanager
-def _stopped() -> Iterator[None]:
+def _ours() -> Iterator[None]:
     """Turn Ctrl-C, and SIGTERM where it is taken as that, into ours."""
     try:
         yield
@@ -444,7 +453,7 @@ class _Load:
     def _named_ckan(self, stack: ExitStack) -> Ckan:
         ckan = self._ckan(stack)
         if ckan is None:
-            raise UsageError("there is no CKAN to load through", hint="name it", option="ckan_url")
+            raise _no_ckan()
         return ckan
 
     def _ckan(self, stack: ExitStack) -> Ckan | None:
@@ -452,9 +461,7 @@ class _Load:
         ckan = _named(self.options)
         if ckan is None:
             if self.options.via == "api":
-                raise UsageError(
-                    "there is no CKAN to load through", hint="name it", option="ckan_url"
-                )
+                raise _no_ckan()
             return None
         if self.options.resource_id is None:
             raise UsageError(
@@ -660,6 +667,10 @@ class _Load:
                 "the server does not tell where the file ends: had the connection been cut,"
                 " nobody would know"
             )
+
+
+def _no_ckan() -> UsageError:
+    return UsageError("there is no CKAN to load through", hint="name it", option="ckan_url")
 
 
 def _no_row_placed(rejects: Rejects) -> TooManyBadRows:

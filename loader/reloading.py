@@ -16,11 +16,10 @@ from loader.errors import (
     Cancelled,
     CkanForbidden,
     CkanNotFound,
-    UsageError,
     untouched,
 )
 from loader.options import Options, completed, guarded
-from loader.pipeline import load
+from loader.pipeline import load, required_ckan
 from loader.progress import Progress, Silent
 from loader.report import Outcome, Report
 from loader.source.stream import open_source
@@ -49,7 +48,7 @@ def reload(
     """
     with untouched():
         options = guarded(completed(options))
-        ckan = _ckan(options)
+        ckan = required_ckan(options)
     with ckan:
         with untouched():
             resource = ckan.resource(resource_id)
@@ -76,7 +75,7 @@ def reload_dataset(
         CkanError: CKAN does not tell the dataset.
     """
     options = guarded(completed(options))
-    with _ckan(options) as ckan:  # here, for its errors to be the caller's
+    with required_ckan(options) as ckan:  # here, for its errors to be the caller's
         dataset = ckan.dataset(name)
     return _outcomes([dataset["id"]], options, force=force, progress=progress)
 
@@ -86,24 +85,16 @@ def reload_all(
 ) -> Iterator[Outcome]:
     """Do as ``reload_dataset`` does, for every dataset that the token may see."""
     options = guarded(completed(options))
-    with _ckan(options) as ckan:
+    with required_ckan(options) as ckan:
         # All of them first: pages shift when a dataset is deleted during hours of loads.
         datasets = [dataset["id"] for dataset in ckan.datasets()]
     return _outcomes(datasets, options, force=force, progress=progress)
 
 
-def _ckan(options: Options) -> Ckan:
-    if not options.ckan_url:
-        raise UsageError("no CKAN is named", hint="name it, and a token of it", option="ckan_url")
-    from loader.ckan.client import Ckan  # noqa: PLC0415  (0.4 s, which a load without a CKAN need not pay)
-
-    return Ckan(options.ckan_url, options.ckan_token, guard=options.ckan_guard)
-
-
 def _outcomes(
     datasets: Iterable[str], options: Options, *, force: bool, progress: Progress | None
 ) -> Iterator[Outcome]:
-    with _ckan(options) as ckan:
+    with required_ckan(options) as ckan:
         yield from _Each(ckan, options, force, progress or Silent()).of(datasets)
 
 
@@ -128,9 +119,9 @@ class _Each:
                 continue
             for resource in dataset["resources"]:
                 named = (dataset["name"], resource["id"], str(resource.get("name") or ""))
-                yield self._one(Outcome(*named, "skipped"))
+                yield self._reloaded(Outcome(*named, "skipped"))
 
-    def _one(self, outcome: Outcome) -> Outcome:
+    def _reloaded(self, outcome: Outcome) -> Outcome:
         try:
             with untouched():
                 resource = self.ckan.resource(outcome.resource_id)

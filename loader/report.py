@@ -115,15 +115,14 @@ class Report:
     error: _Error | None = None
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Report:
-        """Return the report that ``to_dict`` told of, but for its error."""
-        given = {
-            one.name: told[one.name] for one in fields(cls) if one.name not in ("error", "table")
-        }
-        bad_rows = {one.name: told["bad_rows"][one.name] for one in fields(BadRows)}
+    def from_dict(cls, written: Mapping[str, Any]) -> Report:
+        """Return the report that ``to_dict`` wrote, but for its error."""
+        names = [field.name for field in fields(cls) if field.name not in ("error", "table")]
+        bad_rows = {field.name: written["bad_rows"][field.name] for field in fields(BadRows)}
         # An older version wrote the table's name there.
-        table = table_state(told.get("table"))
-        return cls(**given | {"table": table, "bad_rows": BadRows(**bad_rows)})
+        table = table_state(written.get("table"))
+        given = {name: written[name] for name in names} | {"bad_rows": BadRows(**bad_rows)}
+        return cls(table=table, **given)
 
     @property
     def rows_per_second(self) -> int:

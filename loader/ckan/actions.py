@@ -31,12 +31,12 @@ class Table:
     rows: int
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Table:
-        """Return the table that ``to_dict`` told of."""
+    def from_dict(cls, written: Mapping[str, Any]) -> Table:
+        """Return the table that ``to_dict`` wrote."""
         columns = tuple(
-            Column(field["id"], field["type"], info=field["info"]) for field in told["fields"]
+            Column(field["id"], field["type"], info=field["info"]) for field in written["fields"]
         )
-        return cls(columns, tuple(told["aliases"]), told["rows"])
+        return cls(columns, tuple(written["aliases"]), written["rows"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON object."""

@@ -315,9 +315,9 @@ class _Inserter:
             raise self._lost(rows)
         return False
 
-    def settle(self, patience_s: float) -> int:
+    def settle(self, at_most_s: float) -> int:
         """Wait for the batch under way to come in, or for the time to be over; count the rows."""
-        end = time.monotonic() + patience_s
+        end = time.monotonic() + at_most_s
         while True:
             rows = _existing(self.ckan, self.resource_id).rows
             if rows != self.base + self.sent or not self.under_way or time.monotonic() >= end:

@@ -42,7 +42,8 @@ from loader.errors import (
     NotACkan,
     UsageError,
 )
-from loader.net.guard import Guard
+from loader.net.failures import PASSING_STATUSES, asked_wait_s
+from loader.net.guard import DEFAULT_PORTS, Guard
 from loader.net.retry import backoff_s
 from loader.net.session import new_session
 from loader.net.target import Target
@@ -51,8 +52,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
-_PASSING_STATUSES = {408, 425, 429} | set(range(500, 600)) - {501, 505}
 # Of a proxy that gave up on a CKAN which may go on working.
 _STATUSES_IN_DOUBT = {408, 502, 504}
 _SAID_SHOWN = 300  # characters of what CKAN says that a one-line error shows
@@ -200,7 +199,7 @@ class Calls:
 
     def _take(self, response: requests.Response) -> None:
         self._status = status = response.status_code
-        if status in _PASSING_STATUSES:
+        if status in PASSING_STATUSES:
             raise _passing(f"CKAN at {self.url} answers HTTP {status}", response)
         if response.is_redirect:
             raise NotACkan(
@@ -343,8 +342,7 @@ def _foreign(status: int, url: str) -> AircanError:
 
 def _passing(message: str, response: requests.Response) -> CkanUnreachable:
     error = CkanUnreachable(message, hint="CKAN or its proxy is overloaded, or broken: see its log")
-    wait = response.headers.get("Retry-After", "")
-    error.wait_s = float(wait) if wait.isdecimal() else 0.0
+    error.wait_s = asked_wait_s(response.headers)
     error.in_doubt = response.status_code in _STATUSES_IN_DOUBT
     return error
 

@@ -16,11 +16,11 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from loader.ckan.calls import DEFAULT_PORTS, checked_url, origin
+from loader.ckan.calls import checked_url, origin
 from loader.ckan.settings import CkanSettings
 from loader.ckan.tables import Tables
 from loader.errors import CkanError, CkanForbidden, CkanNotFound, CkanUnreachable, UsageError
-from loader.net.guard import Guard
+from loader.net.guard import DEFAULT_PORTS, Guard
 from loader.net.settings import SourceSettings
 from loader.net.uri import has_one_reading
 
@@ -321,8 +321,8 @@ class Ckan(Tables):
 
     def version(self) -> tuple[int, ...] | None:
         """Return CKAN's version, such as (2, 12), or None where it hides it."""
-        told = self.ask("status_show", {}, lambda status: str(status.get("ckan_version") or ""))
-        numbers = re.match(r"(\d+)\.(\d+)", told)
+        said = self.ask("status_show", {}, lambda status: str(status.get("ckan_version") or ""))
+        numbers = re.match(r"(\d+)\.(\d+)", said)
         return tuple(map(int, numbers.groups())) if numbers else None
 
 

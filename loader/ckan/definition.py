@@ -64,7 +64,7 @@ def change(resource_id: str, columns: Sequence[Column], old: Table) -> Change:
     """
     types = {column.name: column.type for column in old.columns}
     given = {column.name for column in columns}
-    anew = [one.name for one in columns if types.get(one.name, one.type) != one.type]
+    anew = [column.name for column in columns if types.get(column.name, column.type) != column.type]
     gone = [name for name in types if name not in given]
     warnings = []
     if anew:

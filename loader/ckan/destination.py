@@ -50,7 +50,7 @@ def opened(
     Raises:
         CkanError: CKAN cannot be had.
     """
-    with _spool("made"):
+    with _ours("made"):
         spool = tempfile.TemporaryFile(prefix="aircan-")  # noqa: SIM115  (closed below)
     with _closed(spool):
         yield Batching(ckan, resource_id, settings, steps, spool)
@@ -66,7 +66,7 @@ def _closed(spool: IO[bytes]) -> Iterator[None]:
 
 
 @contextmanager
-def _spool(doing: str) -> Iterator[None]:
+def _ours(doing: str) -> Iterator[None]:
     """Turn the temporary file's errors into ours."""
     try:
         yield
@@ -175,30 +175,32 @@ class Batching:
         if not (self.table and self._merges):
             return []
         types = {column.name: column.type for column in self.table.columns}
-        limits = [(i, limit_of(one.name, types[one.name])) for i, one in enumerate(columns)]
+        limits = [
+            (i, limit_of(column.name, types[column.name])) for i, column in enumerate(columns)
+        ]
         return [(i, limit) for i, limit in limits if limit]
 
     def _write(self, columns: Sequence[pa.StringArray]) -> int:
         rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
-        with _spool("written"):
+        with _ours("written"):
             self._spool.writelines(map(_line, rows))
         return len(rows)
 
     def finish(self, scan: Scan) -> tuple[int, list[str]]:
         """Send the rows, in the order of the file."""
         sent = self._send(scan.columns)
-        return sent.rows, sent.warnings + self._told()
+        return sent.rows, sent.warnings + self._duplicate_warnings()
 
     def write(self, scan: Scan, rows: IO[bytes]) -> tuple[int, list[str]]:
         """Write the rows for ``send``, in place of ``finish``; return as it does."""
-        with _spool("written"):  # what was still buffered
+        with _ours("written"):  # what was still buffered
             self._spool.seek(0)
         rows.write(_line([column.name for column in scan.columns]))
         count = 0
         for row in self._rows():
             rows.write(_line(row))
             count += 1
-        return count, self._told()
+        return count, self._duplicate_warnings()
 
     def go_on(self, table: Table | None, on_replacing: Callable[[], None]) -> None:
         """Take up a load that began in another process, before ``send``.
@@ -224,16 +226,17 @@ class Batching:
             rows: The lines that were written.
         """
         named = [
-            Column(str(one["id"]), str(one["type"]), header=str(one["label"])) for one in columns
+            Column(str(column["id"]), str(column["type"]), header=str(column["label"]))
+            for column in columns
         ]
         self.check(named)
         next(rows, None)  # with the columns' names
-        with _spool("written"):  # a batch may take longer than a connection to a bucket lasts
+        with _ours("written"):  # a batch may take longer than a connection to a bucket lasts
             self._spool.writelines(rows)
         sent = self._send(named)
         return sent.rows, sent.warnings
 
-    def _told(self) -> list[str]:
+    def _duplicate_warnings(self) -> list[str]:
         return duplicate_warnings(int(self._overtaken.sum()))
 
     def _send(self, columns: Sequence[Column]) -> Sent:
@@ -246,7 +249,7 @@ class Batching:
 
     def _send_all(self, columns: Sequence[Column]) -> Sent:
         to = (self._ckan, self._resource_id, columns, self._rows(), self._settings.batches)
-        with _spool("written"):  # what was still buffered
+        with _ours("written"):  # what was still buffered
             self._steps.progress.expect(self._spool.seek(0, os.SEEK_END))
             self._spool.seek(0)
         if not self._merges:

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from loader.errors import UsageError
+from loader.net.guard import SCHEMES
 from loader.net.uri import mask_uri
 from loader.types.descriptor import from_json
 
 _TABLES = re.compile(r"(text/|application/)?(csv|tsv|tab|tab-separated-values)", re.IGNORECASE)
 _WITHOUT_FILE = ("datastore", "tabledesigner")  # their rows are nowhere but in the DataStore
-_SCHEMES = ("http", "https", "gs")
 
 
 class Locating(Protocol):
@@ -51,9 +51,9 @@ def location(ckan: Locating, resource: Mapping[str, Any]) -> str:
             option="resource_id",
         )
     uri = ckan.location(resource)
-    if urlsplit(uri).scheme.lower() not in _SCHEMES:
+    if urlsplit(uri).scheme.lower() not in SCHEMES:
         raise UsageError(
-            f"the resource {resource['id']} is at none of {', '.join(_SCHEMES)}: {mask_uri(uri)}",
+            f"the resource {resource['id']} is at none of {', '.join(SCHEMES)}: {mask_uri(uri)}",
             hint="correct its URL in CKAN; a local file is loaded by aircan load",
         )
     return uri

@@ -29,6 +29,7 @@ from loader.errors import DatabaseUnreachable, UsageError
 from loader.net.uri import mask_text, mask_uri
 from loader.options import Options, completed, default_resource_id, named_datastore
 from loader.pipeline import load as load_source
+from loader.pipeline import required_ckan
 from loader.report import Outcome, Report
 
 if TYPE_CHECKING:
@@ -328,9 +329,7 @@ def _drop_unneeded(connection: Connection, ckan_url: str | None, *, dry_run: boo
     options = completed(Options(ckan_url=ckan_url))
     if not options.ckan_url:
         return
-    from loader.ckan.client import Ckan  # noqa: PLC0415  (0.4 s: only those who need it pay)
-
-    with Ckan(options.ckan_url, options.ckan_token) as ckan:
+    with required_ckan(options) as ckan:
         if gone.is_datastore_of(connection, ckan):
             yield from gone.drop_all(connection, ckan, dry_run=dry_run)
             return

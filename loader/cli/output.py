@@ -22,7 +22,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from loader import printable
-from loader.errors import AircanError, Cancelled, Unexpected, UsageError, memory_told
+from loader.errors import AircanError, Cancelled, Unexpected, UsageError, memory_ours
 from loader.progress import Bar, Lines, Progress
 from loader.report import Outcome, Report, TableState
 
@@ -96,7 +96,7 @@ def _tell_table(table: TableState) -> None:
 def _ours() -> Iterator[None]:
     """Make every exception one of ours, but for those with which click ends a command."""
     try:
-        with memory_told():
+        with memory_ours():
             yield
     except (AircanError, typer.Exit, typer.Abort):
         raise

@@ -47,7 +47,7 @@ class Writer(io.FileIO):
 def take() -> Writer:
     """Put streams that do not fail into the place of the standard ones; return that of stdout."""
     for descriptor in (_IN, _OUT, _ERR):
-        _keep(descriptor)
+        _fill(descriptor)
     output, errors = Writer(_OUT), Writer(_ERR)
     # A file's name may be no text.
     sys.stdout = _text(output, sys.stdout)
@@ -55,14 +55,15 @@ def take() -> Writer:
     return output
 
 
-def _keep(descriptor: int) -> None:
-    """Have something under the descriptor: a connection to the database could get its number."""
+def _fill(descriptor: int) -> None:
+    """Open /dev/null under a closed descriptor: a connection could get its number otherwise."""
     try:
         os.fstat(descriptor)
     except OSError:
-        # Of stdout it is to be told that nothing can be written; of stderr it cannot be told.
-        way = os.O_WRONLY if descriptor == _ERR else os.O_RDONLY
-        opened = os.open(os.devnull, way)
+        # A write to stdout has to fail, so that the command can say on stderr that its output is
+        # lost. There is nowhere to say it of stderr, so that takes all.
+        flags = os.O_WRONLY if descriptor == _ERR else os.O_RDONLY
+        opened = os.open(os.devnull, flags)
         if opened != descriptor:  # a lower one is free
             os.dup2(opened, descriptor)
             os.close(opened)

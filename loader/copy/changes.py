@@ -137,7 +137,8 @@ class Changes:
             )
         elif self.inserted:
             warnings.append(
-                f"rows that others inserted during the load, gone with the old table: {self._many}"
+                "rows that others inserted during the load, gone with the old table:"
+                f" {self._inserted_rows}"
             )
         hints = self._hints()
         if hints:
@@ -157,7 +158,7 @@ class Changes:
         )
 
     @property
-    def _many(self) -> str:
+    def _inserted_rows(self) -> str:
         more = self.inserted > MOST_COUNTED
         return f"more than {MOST_COUNTED}" if more else str(self.inserted)
 
@@ -169,7 +170,7 @@ class Changes:
         done = ["the table was dropped"] if self.dropped and self.renamed is None else []
         done += [f"the table was renamed to {self.renamed}"] if self.renamed is not None else []
         done += ["the table was emptied"] if self.emptied else []
-        done += [f"{self._many} rows inserted"] if self.inserted else []
+        done += [f"{self._inserted_rows} rows inserted"] if self.inserted else []
         return TableChanged(
             f"others changed {name} during the load: {', '.join(done + self._hints())}",
             hint=_HINT_DROPPED if self.dropped else _HINT,

@@ -272,14 +272,14 @@ def _try(relation: Relation, work: Callable[[_Target], Merged]) -> Merged:
     for column in columns:
         refuse_misfit(relation, column)
     ids = numbering.of_table(relation)
-    with _own_errors(relation), numbering.watched(relation, ids):
+    with _ours(relation), numbering.ours(relation, ids):
         merged = work(_Target(columns, "_full_text" not in computed, ids))
     row_count.forget(relation.connection, relation.name)
     return merged
 
 
 @contextmanager
-def _own_errors(relation: Relation) -> Iterator[None]:
+def _ours(relation: Relation) -> Iterator[None]:
     """Turn a broken unique key into an error that names the rows."""
     try:
         yield

@@ -94,7 +94,7 @@ def of_table(relation: Relation) -> Numbering:
 
 
 @contextmanager
-def watched(relation: Relation, numbering: Numbering) -> Iterator[None]:
+def ours(relation: Relation, numbering: Numbering) -> Iterator[None]:
     """Turn errors about the ``_id`` that new rows get into ours.
 
     Args:

@@ -281,8 +281,8 @@ class Cluster:
             answer = self._ping()
             if answer is Ping.OK:
                 return True
-            patience_s = _START_TIMEOUT_S if answer is Ping.REJECT else _SILENCE_TIMEOUT_S
-            if time.monotonic() - began > patience_s:
+            at_most_s = _START_TIMEOUT_S if answer is Ping.REJECT else _SILENCE_TIMEOUT_S
+            if time.monotonic() - began > at_most_s:
                 raise DatabaseUnreachable(
                     f"The embedded PostgreSQL runs as process {pid} and takes no connections",
                     hint=f"see {self._log}, or end that process and try again",

@@ -31,7 +31,7 @@ from loader.errors import (
 )
 from loader.factory import artifact_schemas
 from loader.factory.artifact_schemas import Schema
-from loader.factory.stores import NO_RUN, Store, local_seam, open_store
+from loader.factory.stores import NO_RUN, Store, local_ours, open_store
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -262,7 +262,7 @@ class Place:
         Raises:
             ArtifactsError: It cannot be read, or not be written here.
         """
-        with local_seam(str(path)):
+        with local_ours(str(path)):
             source = path.open("rb")
         with source, self._writing(name, packed=False) as stream:
             shutil.copyfileobj(source, stream, _READ_BYTES)
@@ -292,7 +292,7 @@ class Place:
             )
         try:
             stream = cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if packed else raw
-            yield io.BufferedReader(_Reader(stream, partial(self._read_seam, name)), _READ_BYTES)
+            yield io.BufferedReader(_Reader(stream, partial(self._read_ours, name)), _READ_BYTES)
         finally:
             raw.close()
 
@@ -300,13 +300,13 @@ class Place:
     def _writing(self, name: str, packed: bool) -> Iterator[IO[bytes]]:
         file = self._file(name)
         with self._store.writing(file) as raw:
-            writer = _Writer(raw, partial(self._store.seam, file), packed=packed)
+            writer = _Writer(raw, partial(self._store.ours, file), packed=packed)
             yield cast("IO[bytes]", writer)
             writer.finish()
 
     @contextmanager
-    def _read_seam(self, name: str) -> Iterator[None]:
-        with self._store.seam(self._file(name)):
+    def _read_ours(self, name: str) -> Iterator[None]:
+        with self._store.ours(self._file(name)):
             try:
                 yield
             except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -328,16 +328,16 @@ class Place:
 class _Reader(io.RawIOBase):
     """A file that is read, whose errors are ours."""
 
-    def __init__(self, raw: IO[bytes], seam: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, raw: IO[bytes], ours: Callable[[], AbstractContextManager[None]]) -> None:
         self._raw = raw
-        self._seam = seam
+        self._ours = ours
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer)
-        with self._seam():
+        with self._ours():
             data = self._raw.read(len(view))
         view[: len(data)] = data
         return len(data)
@@ -349,12 +349,12 @@ class _Writer(io.RawIOBase):
     def __init__(
         self,
         raw: IO[bytes],
-        seam: Callable[[], AbstractContextManager[None]],
+        ours: Callable[[], AbstractContextManager[None]],
         *,
         packed: bool,
     ) -> None:
         self._raw = raw
-        self._seam = seam
+        self._ours = ours
         # Not a GzipFile: it ends what it packs when it is collected, after an error too.
         self._packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16) if packed else None
 
@@ -365,7 +365,7 @@ class _Writer(io.RawIOBase):
         if self.closed:
             raise ValueError("write to closed file")
         view = memoryview(data)
-        with self._seam():
+        with self._ours():
             self._raw.write(self._packer.compress(view) if self._packer else view)
         return view.nbytes
 
@@ -373,7 +373,7 @@ class _Writer(io.RawIOBase):
         """Write what the packer holds; no more can be written."""
         self.close()
         if self._packer:
-            with self._seam():
+            with self._ours():
                 self._raw.write(self._packer.flush())
 
 

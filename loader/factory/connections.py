@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from loader.errors import UsageError
+from loader.net.guard import WEB
 
 # Of libpq: what else an extra of the connection may hold is for Airflow's own hooks.
 _LIBPQ = ("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "options", "connect_timeout")
-_WEB = ("http", "https")
 
 
 class Connection(Protocol):
@@ -65,7 +65,7 @@ def ckan_url(connection: Connection) -> str:
             hint="its host is CKAN's URL, such as https://demo.ckan.org",
         )
     if "://" not in host:
-        scheme = next((s for s in (connection.schema, connection.conn_type) if s in _WEB), "https")
+        scheme = next((s for s in (connection.schema, connection.conn_type) if s in WEB), "https")
         host = f"{scheme}://{host}"
     parts = urlsplit(host)
     if not connection.port or parts.netloc.endswith(f":{connection.port}"):

@@ -109,7 +109,7 @@ def sweep(  # noqa: PLR0913  (one job, and whose artifacts it may touch)
     kept: list[Kept] = []
 
     def unreadable(parts: tuple[str, ...], error: ArtifactsError) -> None:
-        _keep(kept, Kept(parts[0], "/".join(parts[1:]), str(error)))
+        _note(kept, Kept(parts[0], "/".join(parts[1:]), str(error)))
 
     # All of them before the first is deleted: no list changes while it is read.
     listed = artifacts.runs(dag_ids, unreadable)
@@ -121,7 +121,7 @@ def sweep(  # noqa: PLR0913  (one job, and whose artifacts it may touch)
             if not dry_run:
                 artifacts.delete(run)
         except Exception as error:  # noqa: BLE001  whatever Airflow's client raises: in doubt it stays
-            _keep(kept, Kept(run.dag_id, run.run_id, _reason(error)))
+            _note(kept, Kept(run.dag_id, run.run_id, _reason(error)))
         else:
             freed.append(run)
     swept = Swept(dry_run, tuple(freed), tuple(kept))
@@ -130,9 +130,9 @@ def sweep(  # noqa: PLR0913  (one job, and whose artifacts it may touch)
     return swept
 
 
-def _keep(kept: list[Kept], one: Kept) -> None:
-    kept.append(one)
-    _log.warning("%s/%s stays: %s", one.dag_id, one.run_id, one.reason)
+def _note(kept: list[Kept], run: Kept) -> None:
+    kept.append(run)
+    _log.warning("%s/%s stays: %s", run.dag_id, run.run_id, run.reason)
 
 
 def _reason(error: Exception) -> str:

@@ -45,8 +45,8 @@ _CHUNK_BYTES = 8 * 1024 * 1024  # of one request to a bucket; Google asks for mu
 _TIMEOUT_S = (10.0, 60.0)  # until connected, and between two reads
 _RETRY_S = 60.0  # how long Google's client goes on trying; after it, Airflow tries the task again
 
-# Is told of a key that cannot be looked into.
-Told = Callable[[str, ArtifactsError], None]
+# Is called with a key that cannot be looked into.
+Unreadable = Callable[[str, ArtifactsError], None]
 
 
 class Store(Protocol):
@@ -55,7 +55,7 @@ class Store(Protocol):
     uri: str  # of BASE, as it is shown
 
     def open(self, key: str) -> IO[bytes] | None:
-        """Open a file for reading; None if it is not there. ``seam`` goes around its methods."""
+        """Open a file for reading; None if it is not there. ``ours`` goes around its methods."""
 
     def writing(self, key: str) -> AbstractContextManager[IO[bytes]]:
         """Write a file that is there when the block has ended well, and not before."""
@@ -66,13 +66,13 @@ class Store(Protocol):
     def written(self, key: str) -> datetime | None:
         """Return when a file was written; None if it is not there."""
 
-    def files(self, prefix: str, unreadable: Told) -> Iterator[tuple[str, int, datetime]]:
+    def files(self, prefix: str, unreadable: Unreadable) -> Iterator[tuple[str, int, datetime]]:
         """Yield key, size and time of each file below a key, in order of the keys."""
 
     def remove(self, key: str) -> None:
         """Remove a file, or all that is below a key."""
 
-    def seam(self, key: str) -> AbstractContextManager[None]:
+    def ours(self, key: str) -> AbstractContextManager[None]:
         """Turn the errors of the store, within a block, into ours."""
 
 
@@ -84,7 +84,7 @@ class _Folder:
         self._path = path
 
     def open(self, key: str) -> IO[bytes] | None:
-        with self.seam(key):
+        with self.ours(key):
             try:
                 return (self._path / key).open("rb")
             except FileNotFoundError:
@@ -94,7 +94,7 @@ class _Folder:
     def writing(self, key: str) -> Iterator[IO[bytes]]:
         path = self._path / key
         partial_path = path.with_name(f".{path.name}.{uuid4().hex}.part")
-        with self.seam(key):
+        with self.ours(key):
             path.parent.mkdir(parents=True, exist_ok=True)
             # They hold rows, which are nobody else's business until CKAN shows them.
             shared = path.parent.stat().st_mode & stat.S_ISGID
@@ -103,7 +103,7 @@ class _Folder:
             stream = os.fdopen(opened, "wb")
         try:
             yield stream
-            with self.seam(key):
+            with self.ours(key):
                 stream.close()
                 partial_path.replace(path)
         except BaseException:
@@ -114,28 +114,28 @@ class _Folder:
             raise
 
     def exists(self, key: str) -> bool:
-        with self.seam(key):
+        with self.ours(key):
             return (self._path / key).is_file()
 
     def written(self, key: str) -> datetime | None:
         path = self._path / key
-        with self.seam(key):
+        with self.ours(key):
             try:
                 return _written(path.stat()) if path.is_file() else None
             except FileNotFoundError:  # deleted meanwhile
                 return None
 
-    def files(self, prefix: str, unreadable: Told) -> Iterator[tuple[str, int, datetime]]:
-        with self.seam(""), suppress(FileNotFoundError):  # BASE itself has to let us in
+    def files(self, prefix: str, unreadable: Unreadable) -> Iterator[tuple[str, int, datetime]]:
+        with self.ours(""), suppress(FileNotFoundError):  # BASE itself has to let us in
             os.stat(os.path.join(self._path, "."))  # noqa: PTH116, PTH118  (pathlib drops the dot)
         waiting = [self._path / prefix]
         while waiting:
             folder = waiting.pop()
             found: list[tuple[str, int, datetime]] = []
             folders: list[Path] = []
-            with self._told(folder, unreadable, is_base=folder == self._path):
+            with self._reporting(folder, unreadable, is_base=folder == self._path):
                 for entry in _entries(folder):
-                    with self._told(Path(entry.path), unreadable):
+                    with self._reporting(Path(entry.path), unreadable):
                         self._sort(entry, found, folders)
             yield from found
             waiting += reversed(folders)
@@ -160,11 +160,13 @@ class _Folder:
             raise ArtifactsError(f"{self.uri}/{key}: {NO_RUN}")
 
     @contextmanager
-    def _told(self, path: Path, unreadable: Told, *, is_base: bool = False) -> Iterator[None]:
-        """Tell of a place that cannot be looked into, and go on with the others; not of BASE."""
+    def _reporting(
+        self, path: Path, unreadable: Unreadable, *, is_base: bool = False
+    ) -> Iterator[None]:
+        """Report a place that cannot be looked into, and go on with the others; not BASE itself."""
         key = "" if is_base else self._key(path)
         try:
-            with self.seam(key):
+            with self.ours(key):
                 yield
         except ArtifactsError as error:
             if is_base:
@@ -175,11 +177,11 @@ class _Folder:
         return path.relative_to(self._path).as_posix()
 
     def remove(self, key: str) -> None:
-        with self.seam(key):
+        with self.ours(key):
             _remove(self._path / key)
 
-    def seam(self, key: str) -> AbstractContextManager[None]:
-        return local_seam(f"{self.uri}/{key}")
+    def ours(self, key: str) -> AbstractContextManager[None]:
+        return local_ours(f"{self.uri}/{key}")
 
 
 def _written(status: os.stat_result) -> datetime:
@@ -208,7 +210,7 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def local_seam(shown: str) -> Iterator[None]:
+def local_ours(shown: str) -> Iterator[None]:
     """Turn errors of the file system, within a block, into ours."""
     try:
         yield
@@ -243,7 +245,7 @@ class _Bucket:
 
         if os.environ.get("STORAGE_EMULATOR_HOST"):
             return storage.Client.create_anonymous_client()
-        with self.seam(""):
+        with self.ours(""):
             # Files need no project, but the client will not start without one.
             return storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT", "none"))
 
@@ -265,7 +267,7 @@ class _Bucket:
         )
 
     def open(self, key: str) -> IO[bytes] | None:
-        with self.seam(key):
+        with self.ours(key):
             from google.api_core.exceptions import NotFound  # noqa: PLC0415
 
             chunks = {"chunk_size": _CHUNK_BYTES, "raw_download": True, **self._timeouts}
@@ -279,11 +281,11 @@ class _Bucket:
 
     @contextmanager
     def writing(self, key: str) -> Iterator[IO[bytes]]:
-        with self.seam(key):
+        with self.ours(key):
             upload = self._smart_open(key, "wb", blob_open_kwargs=self._timeouts)
         try:
             yield upload
-            with self.seam(key):
+            with self.ours(key):
                 upload.close()
         except BaseException:
             self._abandon(upload, key)
@@ -304,11 +306,11 @@ class _Bucket:
             upload._buffer.close()  # noqa: SLF001
 
     def exists(self, key: str) -> bool:
-        with self.seam(key):
+        with self.ours(key):
             return bool(self._blob(self._prefix + key).exists(**self._timeouts))
 
     def written(self, key: str) -> datetime | None:
-        with self.seam(key):
+        with self.ours(key):
             bucket = self._client.bucket(self._bucket)
             blob = bucket.get_blob(self._prefix + key, **self._timeouts)
             found: datetime | None = blob.updated if blob else None
@@ -317,8 +319,8 @@ class _Bucket:
     def _blob(self, name: str) -> storage.Blob:
         return self._client.bucket(self._bucket).blob(name)
 
-    def files(self, prefix: str, unreadable: Told) -> Iterator[tuple[str, int, datetime]]:  # noqa: ARG002
-        with self.seam(prefix):
+    def files(self, prefix: str, unreadable: Unreadable) -> Iterator[tuple[str, int, datetime]]:  # noqa: ARG002
+        with self.ours(prefix):
             blobs = self._client.list_blobs(
                 self._bucket,
                 prefix=self._prefix + prefix,
@@ -329,7 +331,7 @@ class _Bucket:
                 yield blob.name.removeprefix(self._prefix), blob.size, blob.updated
 
     def remove(self, key: str) -> None:
-        with self.seam(key):
+        with self.ours(key):
             from google.api_core.exceptions import NotFound  # noqa: PLC0415
 
             for name, _, _ in list(self.files(f"{key}/", lambda *_: None)):
@@ -337,9 +339,9 @@ class _Bucket:
                     self._blob(self._prefix + name).delete(**self._timeouts)
 
     @contextmanager
-    def seam(self, key: str) -> Iterator[None]:
+    def ours(self, key: str) -> Iterator[None]:
         try:
-            with failures.seam(f"{self.uri}/{key}".rstrip("/"), self._foreign):
+            with failures.ours(f"{self.uri}/{key}".rstrip("/"), self._foreign):
                 yield
         except SourceForbidden as error:
             raise ArtifactsError(

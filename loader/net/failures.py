@@ -21,7 +21,8 @@ from loader.errors import (
     SourceUnreachable,
 )
 
-_PASSING_STATUSES = {408, 425, 429} | set(range(500, 600)) - {501, 505}
+# Those after which the same request may succeed.
+PASSING_STATUSES = {408, 425, 429} | set(range(500, 600)) - {501, 505}
 
 
 class Passing(SourceUnreachable):
@@ -64,15 +65,15 @@ def network_errors() -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def seam(shown: str, foreign: tuple[type[Exception], ...]) -> Iterator[None]:
+def ours(shown: str, foreign: tuple[type[Exception], ...]) -> Iterator[None]:
     """Turn the foreign exceptions into ours, without their text and without them as a cause."""
     try:
         yield
     except foreign as error:
-        raise _ours(error, shown) from None
+        raise _translate(error, shown) from None
 
 
-def _ours(error: Exception, shown: str) -> SourceError:
+def _translate(error: Exception, shown: str) -> SourceError:
     for answer in (error, error.__cause__):  # Google's RetryError has the last one as its cause
         response = getattr(answer, "response", None)
         status = getattr(response, "status_code", None) or getattr(answer, "code", None)
@@ -100,10 +101,15 @@ def _of_status(status: int, headers: Mapping[str, str], shown: str) -> SourceErr
         return SourceNotFound(reason)
     if status in (412, 416):
         return changed(shown)
-    if status in _PASSING_STATUSES:
-        wait = str(headers.get("Retry-After", ""))
-        return Passing(reason, wait_s=float(wait) if wait.isdecimal() else 0.0)
+    if status in PASSING_STATUSES:
+        return Passing(reason, wait_s=asked_wait_s(headers))
     return SourceError(reason)
+
+
+def asked_wait_s(headers: Mapping[str, str]) -> float:
+    """Return the seconds that a server asks to wait for; a date of ``Retry-After`` counts as 0."""
+    wait = str(headers.get("Retry-After", ""))
+    return float(wait) if wait.isdecimal() else 0.0
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -35,7 +35,7 @@ SCHEMES = (*WEB, "gs")  # what may be fetched at all
 
 Address = IPv4Address | IPv6Address
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _ENTRY = re.compile(r"(?:\[(?P<v6>[^]]+)\]|(?P<host>[^][:]+))(?::(?P<port>[0-9]+))?")
 # Where Google serves the objects of buckets: BUCKET is in the path, or before the host's name.
 _GOOGLE = (".googleapis.com", "storage.cloud.google.com")
@@ -140,7 +140,7 @@ class Guard:
         """
         try:
             parts = urlsplit(url)
-            host, port = parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme]
+            host, port = parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme]
         except (ValueError, KeyError):
             host = None
         if not host:
@@ -159,7 +159,7 @@ class Guard:
 
 def _file_of(url: str) -> tuple[str, str | None, int | None, str]:
     parts = urlsplit(url)
-    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme)
     return parts.scheme, parts.hostname, port, unquote(parts.path)
 
 

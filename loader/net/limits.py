@@ -98,16 +98,16 @@ class Limits:
             min_rate=max(self.min_rate, bound.min_rate),
         )
 
-    def check_bytes(self, shown: str, count: int, *, told: bool = False) -> None:
+    def check_bytes(self, shown: str, count: int, *, announced: bool = False) -> None:
         """Raise SourceTooLarge if these are more bytes than are allowed.
 
         Args:
             shown: The source, as it may be shown.
             count: How many there are, or were read so far.
-            told: Whether all of them are counted, though none was read.
+            announced: Whether the count is what the source says of itself, before it is read.
         """
         if count > self.max_bytes:
-            has = f"has {count:,} bytes" if told else "has more bytes"
+            has = f"has {count:,} bytes" if announced else "has more bytes"
             raise SourceTooLarge(
                 f"{shown} {has}, and {self.max_bytes:,} are allowed",
                 hint="allow more, or load it in parts",

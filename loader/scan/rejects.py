@@ -102,7 +102,7 @@ class Rejects:
         if len(self.first) < _FIRST:
             self.first.append(reject)
         if self.path is not None:
-            with _writing(self.path):
+            with _ours(self.path):
                 reason, raw = as_text(reject.reason), as_text(reject.raw)
                 _write_row(self._open(self.path), (str(reject.row), reason), raw)
         if self.count > self.limit:
@@ -141,7 +141,7 @@ class Rejects:
         if self._file is None or self.path is None:
             return
         try:
-            with _writing(self.path):
+            with _ours(self.path):
                 self._file.close()
                 _partial(self.path).replace(self.path)
         except RejectsNotWritten as unwritten:
@@ -177,7 +177,7 @@ def _partial(path: Path) -> Path:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _ours(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path

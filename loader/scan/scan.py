@@ -122,7 +122,7 @@ class Scan:
         if reading.whole.found:
             found.append("left out: the Ctrl-Z at the end, which ends a file of DOS")
         if reading.header_may_be_data:
-            found.append("the first row looks like data: --header-row 0 loads it as a row")
+            found.append("the first row looks like data: header row 0 loads it as a row")
         return found
 
     def _count(self, rows: int, repaired: int) -> None:

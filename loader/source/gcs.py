@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from loader.errors import SourceError, SourceNotFound, UsageError
-from loader.net.failures import Passing, changed, network_errors, seam
+from loader.net.failures import Passing, changed, network_errors, ours
 from loader.net.target import Target
 from loader.source.identity import Identity
 from loader.source.transport import Connection
@@ -55,7 +55,7 @@ def _client(shown: str) -> storage.Client:
         ) from None
     if os.environ.get("STORAGE_EMULATOR_HOST"):
         return storage.Client.create_anonymous_client()
-    with seam(shown, foreign_errors()):
+    with ours(shown, foreign_errors()):
         try:
             # Reading needs no project, but the client will not start without one.
             return storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT", "none"))
@@ -77,7 +77,7 @@ class _GcsObject:
         self._shown = target.shown
         self._uri = target.uri
         # Retries are ours to count, and Google's own would go on for two minutes.
-        self._once = {"timeout": target.timeout, "retry": None}
+        self._call_options = {"timeout": target.timeout, "retry": None}
         self._foreign = foreign_errors()
         blob = self._blob()
         if blob is None:
@@ -94,29 +94,29 @@ class _GcsObject:
 
         generation = self.identity.generation
         fixed = {"if_generation_match": generation, "chunk_size": _CHUNK_BYTES}
-        with seam(self._shown, self._foreign):
+        with ours(self._shown, self._foreign):
             opened: BinaryIO = smart_open.open(
                 self._uri,
                 "rb",
                 compression="disable",
                 transport_params={
                     "client": self._client,
-                    "get_blob_kwargs": {"generation": generation, **self._once},
-                    "blob_open_kwargs": {"raw_download": True, **fixed, **self._once},
+                    "get_blob_kwargs": {"generation": generation, **self._call_options},
+                    "blob_open_kwargs": {"raw_download": True, **fixed, **self._call_options},
                 },
             )
         return opened
 
     def _blob(self) -> storage.Blob | None:
         bucket, _, key = self._uri.partition("://")[2].partition("/")
-        with seam(self._shown, self._foreign):
-            return self._client.bucket(bucket).get_blob(key, **self._once)
+        with ours(self._shown, self._foreign):
+            return self._client.bucket(bucket).get_blob(key, **self._call_options)
 
     def readinto(self, view: memoryview) -> int:
         if not self._left:
             return 0
         try:
-            with seam(self._shown, self._foreign):
+            with ours(self._shown, self._foreign):
                 data: bytes = self._reader.read(min(len(view), self._left))
         except SourceNotFound:  # the generation that was opened is gone
             raise changed(self._shown) from None

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, BinaryIO
 
 from loader.errors import SourceError
-from loader.net.failures import Passing, network_errors, seam
+from loader.net.failures import Passing, network_errors, ours
 from loader.net.target import Target
 from loader.source.identity import Identity
 from loader.source.transport import Connection
@@ -48,7 +48,7 @@ def connect(target: Target, offset: int, known: Identity | None) -> Connection:
             headers["If-Match"] = known.strong_etag
         elif known.last_modified_is_strong and known.last_modified:
             headers["If-Unmodified-Since"] = known.last_modified
-    with seam(target.shown, network_errors()):
+    with ours(target.shown, network_errors()):
         opened: BinaryIO = smart_open.open(
             target.uri,
             "rb",
@@ -119,7 +119,7 @@ class _HttpResponse:
         return len(data)
 
     def _read(self, size: int) -> bytes:
-        with seam(self._shown, self._foreign):
+        with ours(self._shown, self._foreign):
             data: bytes = self._response.raw.read(min(size, _READ_BYTES), decode_content=False)
         if self._left is not None:
             self._left -= len(data)

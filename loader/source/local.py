@@ -55,7 +55,7 @@ class LocalFile:
 
     def __init__(self, path: str, shown: str) -> None:
         self._path, self._shown = Path(path), shown
-        with _seam(shown):
+        with _ours(shown):
             self._check_kind()
             self._file = io.FileIO(path)
             self.identity = _file_identity(os.fstat(self._file.fileno()))
@@ -75,12 +75,12 @@ class LocalFile:
 
     def readinto(self, view: memoryview) -> int:
         """Read on; 0 only at the end."""
-        with _seam(self._shown):
+        with _ours(self._shown):
             return self._file.readinto(view) or 0
 
     def check_unchanged(self) -> None:
         """Raise SourceChanged if the file was written to, replaced or removed."""
-        with _seam(self._shown):
+        with _ours(self._shown):
             written = _file_identity(os.fstat(self._file.fileno()))
             try:
                 named = _file_identity(self._path.stat())
@@ -107,7 +107,7 @@ def _file_identity(status: os.stat_result) -> Identity:
 
 
 @contextmanager
-def _seam(shown: str) -> Iterator[None]:
+def _ours(shown: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):

@@ -130,7 +130,7 @@ class Source(io.RawIOBase):
         first = self._persist(lambda connection: connection)
         self.size, self.identity = first.size, first.identity
         try:
-            self.limits.check_bytes(self.uri, self.size or 0, told=True)
+            self.limits.check_bytes(self.uri, self.size or 0, announced=True)
         except SourceError:
             self.close()
             raise

@@ -149,7 +149,7 @@ class _Unpacked(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         source = self._parts.source
-        with _seam(source.uri, self._parts.damage):
+        with _ours(source.uri, self._parts.damage):
             count = self._parts.content.readinto(buffer)
         if count == 0 and memoryview(buffer).nbytes:
             # A zip is not read to its end, where the source itself would have looked.
@@ -259,7 +259,7 @@ def _xz_decompressor() -> lzma.LZMADecompressor:
 
 
 @contextmanager
-def _seam(uri: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
+def _ours(uri: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
     try:
         yield
     except EOFError:
@@ -296,14 +296,14 @@ def _open_zip(source: Source, packed: BinaryIO) -> BinaryIO:
     with ExitStack() as resources:
         resources.callback(packed.close)
         place = packed if source.seekable() else resources.enter_context(_spool(packed, source.uri))
-        with _seam(source.uri, _DAMAGE):
+        with _ours(source.uri, _DAMAGE):
             contents = _Contents(place, source.uri)
             archive = resources.enter_context(zipfile.ZipFile(cast("BinaryIO", contents)))
             _check_whole(place, archive, source.uri)
             member = _only_file(archive, source.uri)
             _check_memory(place, member)
             content = resources.enter_context(_open_member(archive, member, source.uri))
-        source.limits.check_bytes(source.uri, member.file_size, told=True)
+        source.limits.check_bytes(source.uri, member.file_size, announced=True)
         dense = member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         readable: _Readable = _Pieces(content) if dense else content
         release = resources.pop_all().close

@@ -693,7 +693,7 @@ HEADERS = {
 @pytest.mark.parametrize(("text", "given", "is_told"), HEADERS.values(), ids=HEADERS)
 def test_a_header_that_looks_like_a_row_is_told(datastore_url_18, tmp_path, text, given, is_told):
     report = load(write(tmp_path / "t.csv", text), Options("t", datastore_url_18, **given))
-    told = "the first row looks like data: --header-row 0 loads it as a row"
+    told = "the first row looks like data: header row 0 loads it as a row"
     assert (told in report.warnings) == is_told
 
 

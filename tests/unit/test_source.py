@@ -30,7 +30,7 @@ from loader.errors import (
     SourceUnreachable,
     UsageError,
 )
-from loader.net.failures import Passing, network_errors, seam
+from loader.net.failures import Passing, network_errors, ours
 from loader.net.guard import Guard
 from loader.net.settings import SourceSettings
 from loader.net.target import Target
@@ -1108,7 +1108,7 @@ def test_no_error_shows_a_secret(status, caplog):
     assert secret not in shown + repr(caught.value) + caplog.text
 
 
-# The seam.
+# Errors of other packages
 
 
 def exceptions_of(*modules):
@@ -1130,7 +1130,7 @@ def exceptions_of(*modules):
 
 @exceptions_of("requests.exceptions", "urllib3.exceptions", "http.client", "ssl", "socket")
 def test_every_exception_of_http_becomes_ours(kind):
-    with pytest.raises(SourceError) as caught, seam("shown", network_errors()):
+    with pytest.raises(SourceError) as caught, ours("shown", network_errors()):
         raise kind.__new__(kind)
     assert str(caught.value).startswith("shown")
 
@@ -1139,7 +1139,7 @@ def test_every_exception_of_http_becomes_ours(kind):
     "google.api_core.exceptions", "google.auth.exceptions", "google.cloud.storage.exceptions"
 )
 def test_every_exception_of_google_becomes_ours(kind):
-    with pytest.raises(SourceError) as caught, seam("shown", gcs.foreign_errors()):
+    with pytest.raises(SourceError) as caught, ours("shown", gcs.foreign_errors()):
         raise kind.__new__(kind)
     assert str(caught.value).startswith("shown")
 
@@ -1155,7 +1155,7 @@ def test_every_exception_of_google_becomes_ours(kind):
     ],
 )
 def test_the_type_decides_whether_it_is_tried_again(kind, retried):
-    with pytest.raises(SourceError) as caught, seam("shown", network_errors()):
+    with pytest.raises(SourceError) as caught, ours("shown", network_errors()):
         raise kind.__new__(kind)
     assert isinstance(caught.value, Passing) is retried
 
