@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -500,6 +501,9 @@ def test_the_lanes_of_a_load_by_a_superuser_are_watched(
         yield b"2,b\n"
         yield b"3,c\n"
 
+    def as_they_are(share: Iterator[bytes]) -> Iterator[list[bytes]]:
+        return ([block] for block in share)
+
     names = relation.name("t")
     with (
         closing(connections.connect(datastore_url, "load")) as connection,
@@ -507,7 +511,7 @@ def test_the_lanes_of_a_load_by_a_superuser_are_watched(
     ):
         shadow.create(relation.Relation(connection, names), [Column("a", "text")], None)
         statement = lanes.statement(names.shadow, ["a"], ",")
-        assert lanes.copy(blocks(), lambda block: [block], [lane], statement, connection) == 3
+        assert lanes.copy(blocks(), as_they_are, [lane], statement, connection) == 3
         as_before = connection.execute("SELECT current_user").fetchone()
     assert as_before == (roles["write"],)
 

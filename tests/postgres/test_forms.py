@@ -484,7 +484,7 @@ def test_a_word_that_means_two_things_is_wrong_usage(form, missing, word):
 )
 def test_words_that_mean_one_thing_are_taken(form, missing):
     descriptor = schema(type="boolean", **form) | {"missingValues": missing}
-    assert read_descriptor(descriptor).missing_values == missing
+    assert read_descriptor(descriptor).missing == missing
 
 
 # The way of a whole file

@@ -19,6 +19,7 @@ from loader.copy import database as connections
 from loader.copy import lanes, locks, relation, shadow
 from loader.embedded import server as embedded
 from loader.errors import TableBusy
+from loader.formats.csv.blocks import Block
 from loader.options import Options
 from loader.pipeline import load
 from loader.types.column import Column
@@ -187,6 +188,11 @@ def test_the_index_of_rows_that_are_shown_waits_too(datastore_url, database, fir
     assert database.execute("SELECT count(*) FROM t").fetchone() == (1000,)
 
 
+def as_they_are(blocks: Iterator[Block]) -> Iterator[list[bytes]]:
+    """Give the blocks of a lane as the COPY text that they are."""
+    return ([block.data] for block in blocks)
+
+
 def test_a_lane_waits_before_it_takes_a_row(datastore_url_18, database_18):
     with ExitStack() as stack:
         lane, watch = (
@@ -198,7 +204,7 @@ def test_a_lane_waits_before_it_takes_a_row(datastore_url_18, database_18):
         held = Held(datastore_url_18, stack, Holder("", "ACCESS EXCLUSIVE"))
         held.let_go_soon()
         statement = lanes.statement(names.shadow, ["name"], ",")
-        assert lanes.copy(iter([block(0)]), lambda one: [one.data], [lane], statement, watch) == 100
+        assert lanes.copy(iter([block(0)]), as_they_are, [lane], statement, watch) == 100
 
 
 def test_a_lane_that_waits_gives_up_in_time(datastore_url_18, database_18, monkeypatch):
@@ -213,7 +219,7 @@ def test_a_lane_that_waits_gives_up_in_time(datastore_url_18, database_18, monke
         Held(datastore_url_18, stack, Holder("", "SHARE")).take()
         statement = lanes.statement(names.shadow, ["name"], ",")
         with pytest.raises(TableBusy, match=r"copying rows: .*locked by pid"):
-            lanes.copy(iter([block(0)]), lambda one: [one.data], [lane], statement, watch)
+            lanes.copy(iter([block(0)]), as_they_are, [lane], statement, watch)
 
 
 def orphan(url: str, resource_id: str) -> str:

@@ -165,7 +165,8 @@ class Portal:
         self._services: dict[str, subprocess.Popen[bytes]] = {}
         if not (self._bin / "ckan").exists():
             raise FileNotFoundError(
-                f"CKAN {version} is not in {self._bin.parent}: `make test-ckan` installs it there"
+                f"CKAN {version} is not installed in {self._bin.parent}:"
+                " `make test-ckan` makes it there"
             )
         folder.mkdir(mode=0o755)
         self._solr = SolrStandIn(version.rpartition(".")[0])
