@@ -1,6 +1,6 @@
 """A source's URI -> a loaded table and its Report. Only this module knows the order of the steps.
 
-    source -> unpack -> text -> dialect -> blocks -> table -> schema/convert -> encode -> lanes
+    source: content -> formats: blocks -> scan: verified blocks -> copy or ckan: stored
     -> keys and index -> swap -> register        (a first load: keys -> swap -> register -> index)
 
 No environment variable is read here: what names a database, a CKAN or a token is in the options.

@@ -1,6 +1,7 @@
 """Each closed set of values has one list; pages and the extension have what it has."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
 from typing import get_args
@@ -8,6 +9,7 @@ from typing import get_args
 import pytest
 
 from loader import choices
+from loader.cli import commands, output
 from loader.factory import conf
 from loader.factory.status import Status
 
@@ -47,6 +49,12 @@ def test_a_conf_may_choose_what_the_loader_can_do():
     properties = conf.LOAD["options"]["properties"] | {"mode": conf.LOAD["mode"]}
     chosen = {name: one["enum"] for name, one in properties.items() if "enum" in one}
     assert chosen == {name: list(get_args(values)) for name, values in OPTIONS.items()}
+
+
+def test_the_command_names_the_flags_that_it_has():
+    parameters = inspect.signature(commands.load).parameters.keys()
+    others = {"source", "as_json", "debug"}
+    assert output._FLAGS | output._VARIABLES.keys() - {"ckan_token"} == parameters - others
 
 
 # The extension, which meets the loader in JSON
