@@ -125,7 +125,9 @@ def swap(
             # Rows that come while the swap waits for a reader are copied once, not in every try.
             state = replace(state, blocks_writers=False)
         except DatabaseUnreachable as error:
-            raise _unknown(error) if change.table == "unknown" else error from error
+            if change.table != "unknown":
+                raise
+            raise _unknown(error) from error
         else:
             break
     warnings = list(dict.fromkeys(warnings + lost))

@@ -505,6 +505,25 @@ def test_a_connection_lost_at_the_commit_leaves_open_which_table_is_there(
     assert database_18.execute("SELECT count(*) FROM t").fetchone() == (1000,)
 
 
+def test_a_connection_lost_before_the_commit_leaves_the_old_table(
+    datastore_url_18, database_18, first, second
+):
+    load(first, Options("t", datastore_url_18))
+    database_18.execute(
+        "CREATE FUNCTION end_server() RETURNS event_trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); END $$"
+    )
+    end = "CREATE EVENT TRIGGER ending ON sql_drop EXECUTE FUNCTION end_server()"
+    progress = AtStep("swapping the tables", lambda: database_18.execute(end))
+    with pytest.raises(DatabaseUnreachable) as lost:
+        load(second, Options("t", datastore_url_18), progress)
+    assert lost.value.table == "untouched"
+    assert "may have swapped" not in (lost.value.hint or "")
+    # Whoever follows an error's causes is to come to their end.
+    assert lost.value.__cause__ is not lost.value
+    assert database_18.execute("SELECT count(*) FROM t").fetchone() == (1000,)
+
+
 def test_the_new_table_takes_all_names_of_the_old_one(datastore_url, database, first, second):
     options = Options("t", datastore_url)
     load(first, options)
