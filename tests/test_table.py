@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from loader.blocks import cut
 from loader.dialect import Declared, Dialect, detect
-from loader.errors import NotATable, UnclosedQuote
+from loader.errors import UnclosedQuote
 from loader.table import Rows, parse
 
 WITH_HEADER = Dialect(header_row=1)
@@ -255,7 +255,6 @@ rows_of_a_table = st.integers(2, 4).flatmap(
 @example(rows=[["1", "say\nhi"], ["2", "y"]], ends=["\r"] * 9, blank=0, block_bytes=100)
 @example(rows=[["1", "x"], ["2", "y"]], ends=["\n"] + ["\r"] * 8, blank=0, block_bytes=100)
 @example(rows=[["1", "x"]] * 4, ends=["\r", "\n"] * 4 + ["\n"], blank=9, block_bytes=7)
-@example(rows=[[",\r,1", "1"]], ends=["\r", *["\n"] * 8], blank=1, block_bytes=1)
 def test_whatever_rows_end_in_and_cells_hold_no_row_is_lost_or_glued(
     rows, ends, blank, block_bytes
 ):
@@ -263,12 +262,7 @@ def test_whatever_rows_end_in_and_cells_hold_no_row_is_lost_or_glued(
     for row, end in zip([["x"] * len(rows[0]), *rows], ends, strict=False):
         csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator=end).writerow(row)
     data = text.getvalue().encode() + b"\n" * blank
-    used = {*ends[: len(rows) + 1], *["\n"] * bool(blank)}
-    try:
-        dialect, _, _ = detect(data, Declared(), whole=True)
-    except NotATable:  # the whole file: where its ends differ, a cell may look like several rows
-        assert len(used) > 1
-        return
+    dialect, _, _ = detect(data, Declared(), whole=True)
     loaded = []
     for block in cut(io.BytesIO(data), dialect, block_bytes):
         parsed = parse(block, dialect, len(rows[0]))
