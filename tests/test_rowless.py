@@ -404,6 +404,8 @@ def test_the_first_bytes_of_a_binary_file_are_no_table(place, begin):
 
 @given(st.binary(min_size=1, max_size=64))
 @example(b"\t,A")
+@example(b"0|\xad")
+@example(b"\ta\xd1\xf0")
 def test_no_few_bytes_are_a_table_without_rows_but_a_header(place, data):
     place.write_bytes(data)
     try:
