@@ -419,6 +419,18 @@ def test_no_few_bytes_are_a_table_without_rows_but_a_header(place, data):
     assert all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in letters)
 
 
+@pytest.mark.parametrize("unseen", ["\u00ad", "\uf8ff", "\u202e", "\U000e0001"], ids=ascii)
+def test_a_name_that_cannot_be_seen_is_taken_if_its_row_is_named(place, unseen):
+    data = f"year,sp{unseen}ecies\n".encode()
+    assert "cannot be seen" in str(refusal(place, data))
+    assert headers_of(place, data, header_row=1) == ["year", f"sp{unseen}ecies"]
+
+
+def test_words_of_persian_and_hindi_are_names(place):
+    names = ["\u0645\u06cc\u200c\u0634\u0648\u062f", "\u0915\u094d\u200d\u0937"]
+    assert headers_of(place, ",".join(names).encode()) == names
+
+
 @given(
     st.lists(st.text("abcxyzäб国ا _-", min_size=1, max_size=12), min_size=2, max_size=40),
     st.sampled_from([",", ";", "\t", "|"]),
