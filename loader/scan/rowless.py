@@ -53,6 +53,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _Remedy = tuple[str, "str | None"]
 _BY_SCHEMA: _Remedy = ("a schema that declares all columns takes it for a header", "schema")
 _SHOWN_CHARACTERS = 60
+_IN_NAMES = "\u200c\u200d"  # joiners, which words of Persian and Indian languages have
 _SENTENCE_ENDS = (".", "!", "?", "\u2026")
 _WORDS_OF_A_SENTENCE = 4  # in one cell
 _FAMILIAR = 0.5  # of the columns, if a table is to be emptied: a new version may have other ones
@@ -404,6 +405,12 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
             hint=_by_row(rowless.dialect)[0],
             option="header_row",
         )
+    if any(map(_has_unseen, rowless.headers)):
+        raise NoRows(
+            "the file has one line, with characters that cannot be seen, as binary files have",
+            row=row,
+            hint=_by_row(rowless.dialect),
+        )
     cells = [cell for cell in rowless.headers if cell.strip()]
     columns = schema.infer(cells, [pa.array([cell], pa.string()) for cell in cells], None)
     if all(column.type != registry.TEXT for column in columns):
@@ -413,6 +420,13 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
             hint=f"header row 0 loads it as a row, {_by_row(rowless.dialect)[0]}",
             option="header_row",
         )
+
+
+def _has_unseen(cell: str) -> bool:
+    """Tell whether a few bytes of anything may have been read as this: a name can be seen."""
+    return not all(
+        letter in _IN_NAMES or letter.isprintable() or letter.isspace() for letter in cell
+    )
 
 
 def _is_sentence(rowless: Rowless) -> bool:

@@ -412,6 +412,8 @@ def test_the_first_bytes_of_a_binary_file_are_no_table(place, begin):
 
 @given(st.binary(min_size=1, max_size=64))
 @example(b"\t,A")
+@example(b"0|\xad")
+@example(b"\ta\xd1\xf0")
 def test_no_few_bytes_are_a_table_without_rows_but_a_header(place, data):
     place.write_bytes(data)
     try:
@@ -423,6 +425,18 @@ def test_no_few_bytes_are_a_table_without_rows_but_a_header(place, data):
     assert len(headers) > 1
     letters = set("".join(headers)) - {"\n", "\t"}
     assert all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in letters)
+
+
+@pytest.mark.parametrize("unseen", ["\u00ad", "\uf8ff", "\u202e", "\U000e0001"], ids=ascii)
+def test_a_name_that_cannot_be_seen_is_taken_if_its_row_is_named(place, unseen):
+    data = f"year,sp{unseen}ecies\n".encode()
+    assert "cannot be seen" in str(refusal(place, data))
+    assert headers_of(place, data, header_row=1) == ["year", f"sp{unseen}ecies"]
+
+
+def test_words_of_persian_and_hindi_are_names(place):
+    names = ["\u0645\u06cc\u200c\u0634\u0648\u062f", "\u0915\u094d\u200d\u0937"]
+    assert headers_of(place, ",".join(names).encode()) == names
 
 
 @given(
