@@ -409,7 +409,8 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
         raise NoRows(
             "the file has one line, with characters that cannot be seen, as binary files have",
             row=row,
-            hint=_by_row(rowless.dialect),
+            hint=_by_row(rowless.dialect)[0],
+            option="header_row",
         )
     cells = [cell for cell in rowless.headers if cell.strip()]
     columns = schema.infer(cells, [pa.array([cell], pa.string()) for cell in cells], None)
