@@ -134,8 +134,8 @@ class Options:
         if len(set(self.key)) < len(self.key):
             raise UsageError("key names a column twice", hint="once is enough", option="key")
         if self.key and self.mode == "append":
-            hint = "rows are put in by a key by an upsert"
-            raise UsageError("append needs no key", hint=hint, option="mode")
+            hint = "it adds every row; an upsert matches rows by a key"
+            raise UsageError("append takes no key", hint=hint, option="mode")
 
     @property
     def copying(self) -> CopySettings:
