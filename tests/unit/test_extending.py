@@ -21,7 +21,6 @@ from loader.source import stream
 from loader.source.content import open_content
 
 PAGE = ROOT / "docs" / "extending.md"
-LONG = "x" * 100_000  # types are guessed from the first 4 MiB
 
 
 def example(name: str) -> str:
@@ -88,7 +87,7 @@ def test_a_destination(
     assert capsys.readouterr().out == f"2 replaced {''.join(lines)}\n"
     url = "lines://trees.jsonl"
     # A type that proves too narrow: nothing of the first reading is left.
-    rows = f"1,{LONG}\n" * 60
+    rows = f"1,{'x' * 100_000}\n" * 60  # types are guessed from the first 4 MiB
     Path("trees.csv").write_text(f"number,note\n{rows}one,\n")
     report = loader.load("trees.csv", datastore_url=url)
     assert (report.via, report.rows, report.columns[0]["widened_from"]) == ("lines", 61, "bigint")
