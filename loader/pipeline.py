@@ -44,7 +44,8 @@ from loader.options import Options, default_resource_id
 from loader.progress import Progress, Silent
 from loader.report import BadRows, Report, TableState
 from loader.scan import rowless
-from loader.scan.reading import Reading, read
+from loader.scan.head import read
+from loader.scan.reading import Reading
 from loader.scan.rejects import Rejects, check_place, remove_leftovers, remove_stale
 from loader.scan.scan import Scan
 from loader.source.content import Content, open_content
@@ -560,7 +561,9 @@ class _Load:
                 self._check_key(verification.columns)
                 destination.check(verification.columns)
                 if reading.guessed_rowless:
-                    rowless.check_familiar(reading.columns, destination.replaced(), reading.dialect)
+                    rowless.check_familiar(
+                        reading.columns, destination.replaced(), reading.table.header_row
+                    )
                 self.steps.progress.expect(content.source.size)
                 with self.steps.step("copy", "copying rows"):
                     done = self._take(destination, content, reading, verification)
@@ -659,9 +662,7 @@ class _Load:
         )
 
     def _warn(self, content: Content, scan: Scan) -> None:
-        options = self.options
-        named_encoding, empties = options.encoding is not None, options.mode == "replace"
-        self.report.warnings += scan.warnings(named_encoding=named_encoding, empties=empties)
+        self.report.warnings += scan.warnings(empties=self.options.mode == "replace")
         if not content.tells_its_end:
             self.report.warnings.append(
                 "the server does not tell where the file ends: had the connection been cut,"

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
 from types import ModuleType
 
 import pytest
-from imports import ROOT
+from extending import run
 
 from loader.errors import ArtifactsError, SourceNotFound
 from loader.source import stream
 from loader.source.content import open_content
-
-PAGE = ROOT / "docs" / "extending.md"
-
-
-def example(name: str) -> str:
-    """Return a code block of the page by the name in the comment above it."""
-    (code,) = re.findall(
-        rf"<!-- example: {name} -->\n\n((?:    .*\n|\n)+)", PAGE.read_text("utf-8")
-    )
-    return textwrap.dedent(code)
 
 
 @pytest.fixture
@@ -33,10 +21,6 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setitem(sys.modules, made.__name__, made)
     monkeypatch.setattr(stream, "TRANSPORTS", dict(stream.TRANSPORTS))
     return made
-
-
-def run(module: ModuleType, name: str) -> None:
-    exec(compile(example(name), f"docs/extending.md: {name}", "exec"), vars(module))  # noqa: S102
 
 
 def test_a_transport(module: ModuleType, capsys: pytest.CaptureFixture[str]):
