@@ -10,8 +10,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
+from loader.errors import NoRows
 from loader.formats.readable import Readable
 from loader.formats.rows import Block, Cells, Records, Rows
 from loader.types.column import Column
@@ -68,7 +70,11 @@ class Table(Protocol[_Block]):
 
     @property
     def blocks(self) -> Iterator[_Block]:
-        """The blocks from the first on, each with a row at least, read as they are asked for."""
+        """The blocks from the first on, each with a row at least, read as they are asked for.
+
+        Always the same iterator. At its end it raises NoRows if all rows were empty: as rows of
+        NULLs they would take the place of a published table.
+        """
 
     @property
     def delimiter(self) -> str:
@@ -143,14 +149,14 @@ class CellTable:
 
     Attributes:
         headers: As in ``Table``, and so all others that it has.
-        blocks: The rows; a format that has no rows in the file's order numbers them in its own.
+        cells: Its blocks, of about 2 MiB each: every lane holds one or two of them.
         format: What a frictionless Resource calls the format.
         mediatype: The same for the media type.
         warnings: What is to be told of the file; may be added to as the blocks are read.
     """
 
     headers: Sequence[str]
-    blocks: Iterator[Cells]
+    cells: Iterator[Cells]
     format: str
     mediatype: str
     types: Sequence[str | None] = ()
@@ -160,6 +166,11 @@ class CellTable:
     delimiter: str = ","
     line_end: str = "\n"
     warnings: list[str] = field(default_factory=list)
+
+    @cached_property
+    def blocks(self) -> Iterator[Cells]:
+        """The blocks, of which one has to have a value."""
+        return _with_values(self.cells)
 
     def parse(self, block: Cells, most_rejects: int = sys.maxsize) -> Rows:  # noqa: ARG002
         """Return the block, which is its rows."""
@@ -190,6 +201,24 @@ class CellTable:
     def descriptor(self) -> dict[str, object]:
         """Return what a frictionless Resource says of the format."""
         return {"format": self.format, "mediatype": self.mediatype}
+
+
+def _with_values(blocks: Iterator[Cells]) -> Iterator[Cells]:
+    first_row = rows = 0
+    for block in blocks:
+        yield block
+        if block.rejects or any(column.null_count < len(column) for column in block.cells):
+            del block  # this lasts as long as the load
+            yield from blocks
+            return
+        first_row = first_row or block.first_row
+        rows += block.rows
+    if rows:
+        raise NoRows(
+            f"nothing is in the rows ({rows:,})",
+            row=first_row,
+            hint="was the export complete? Without these rows, the file would empty the table",
+        )
 
 
 def _parsed(_: Cells, /) -> None:

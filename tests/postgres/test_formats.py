@@ -13,7 +13,7 @@ import pytest
 from extending import run
 
 from loader import infer, load, validate
-from loader.errors import NotATable, ValueDoesNotFit
+from loader.errors import AircanError, NoRows, NotATable, ValueDoesNotFit
 from loader.formats import opening
 
 FIELDS = [("CODE", "C", 5), ("PLANTED", "D", 8), ("HEIGHT", "N", 5), ("NAME", "C", 12)]
@@ -125,8 +125,29 @@ def test_what_it_does_not_know_is_a_csv(
     (tmp_path / "t.csv").write_text("CODE,PLANTED,HEIGHT,NAME\nx,1999-01-01,5.5,y\n")
     load(tmp_path / "t.csv", datastore_url=datastore_url_18, resource_id="t")
     assert stored(database_18) == [(1, "x", "1999-01-01", "5.5", "y")]
+
+
+# What replaces no table: the file, and the error.
+REFUSED = {
+    "cut": (dbf([*ROWS, *ROWS])[:-40], NotATable, "ends before its last row"),
+    "nothing in it": (dbf([("", "", "", "")] * 5), NoRows, r"nothing is in the rows \(5\)"),
+}
+
+
+@pytest.mark.usefixtures("module")
+@pytest.mark.parametrize(("data", "error", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_table_of_it_replaces_none(
+    tmp_path: Path,
+    datastore_url_18: str,
+    database_18: psycopg.Connection,
+    data: bytes,
+    error: type[AircanError],
+    message: str,
+):
     path = tmp_path / "t.dbf"
-    path.write_bytes(dbf([*ROWS, *ROWS])[:-40])
-    with pytest.raises(NotATable, match="ends before its last row"):
+    path.write_bytes(dbf(ROWS))
+    load(path, datastore_url=datastore_url_18, resource_id="t")
+    path.write_bytes(data)
+    with pytest.raises(error, match=message):
         load(path, datastore_url=datastore_url_18, resource_id="t")
-    assert len(stored(database_18)) == 1
+    assert stored(database_18) == STORED
