@@ -17,7 +17,8 @@ from loader.options import Options
 from loader.pipeline import rejects_file
 from loader.report import BadRows, Report
 from loader.scan import rowless
-from loader.scan.reading import Reading, read
+from loader.scan.head import read
+from loader.scan.reading import Reading
 from loader.scan.rejects import Rejects
 from loader.scan.scan import Scan
 from loader.source.content import Content, open_content
@@ -122,7 +123,9 @@ def _read_once(intake: Intake, types: dict[str, str], earlier: _Pass | None) -> 
         _check_key(options.key, columns)
         destination.check(columns)
         if reading.guessed_rowless:
-            rowless.check_familiar(reading.columns, destination.replaced(), reading.dialect)
+            rowless.check_familiar(
+                reading.columns, destination.replaced(), reading.table.header_row
+            )
         steps.progress.expect(content.source.size)
         with steps.step("copy", "copying rows"):
             scan = _store(intake, content, reading, verification)
@@ -208,9 +211,7 @@ def _no_row_placed(rejects: Rejects) -> TooManyBadRows:
 
 
 def _warnings(options: Options, content: Content, scan: Scan) -> list[str]:
-    warnings = scan.warnings(
-        named_encoding=options.encoding is not None, empties=options.mode == "replace"
-    )
+    warnings = scan.warnings(empties=options.mode == "replace")
     if not content.tells_its_end:
         warnings.append(
             "the server does not tell where the file ends: had the connection been cut,"

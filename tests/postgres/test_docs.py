@@ -20,7 +20,7 @@ from loader import Options, errors, load
 from loader.cli import commands as cli
 from loader.options import Options as AllOptions
 from loader.report import TABLE_STATES, Report
-from loader.scan.reading import read
+from loader.scan.head import read
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

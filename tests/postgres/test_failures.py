@@ -34,8 +34,8 @@ COMMAND = """
 import functools
 from loader.cli import commands as cli
 from loader.formats.csv import blocks
-from loader.scan import reading
-reading._HEAD_BYTES = 4096
+from loader.formats.csv import opening
+opening._HEAD_BYTES = 4096
 blocks.cut = functools.partial(blocks.cut, block_bytes=65536)
 cli.main()
 """

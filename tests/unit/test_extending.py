@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from imports import ROOT
+from extending import run
 
 import loader
 from loader.errors import ArtifactsError, SourceNotFound
 from loader.pipeline import load
 from loader.source import stream
 from loader.source.content import open_content
-
-PAGE = ROOT / "docs" / "extending.md"
-
-
-def example(name: str) -> str:
-    """Return a code block of the page by the name in the comment above it."""
-    (code,) = re.findall(
-        rf"<!-- example: {name} -->\n\n((?:    .*\n|\n)+)", PAGE.read_text("utf-8")
-    )
-    return textwrap.dedent(code)
 
 
 @pytest.fixture
@@ -38,10 +26,6 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setattr(stream, "TRANSPORTS", dict(stream.TRANSPORTS))
     monkeypatch.setattr(load, "DESTINATIONS", dict(load.DESTINATIONS))
     return made
-
-
-def run(module: ModuleType, name: str) -> None:
-    exec(compile(example(name), f"docs/extending.md: {name}", "exec"), vars(module))  # noqa: S102
 
 
 def test_a_transport(module: ModuleType, capsys: pytest.CaptureFixture[str]):

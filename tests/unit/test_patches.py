@@ -164,7 +164,7 @@ def test_what_is_patched_is_read():
 
 # A patch, and whether anything reads it.
 KINDS = {
-    "a constant": ("from loader.scan import reading\nreading._HEAD_BYTES = 1", True),
+    "a constant": ("from loader.formats.csv import opening\nopening._HEAD_BYTES = 1", True),
     "one that lives elsewhere": ("from loader.scan import scan\nscan._HEAD_BYTES = 1", False),
     "one that is not there": (
         "from loader.formats.csv import blocks\nm.setattr(blocks, 'CUT', 1)",
