@@ -1030,8 +1030,8 @@ class TestColumnsChange:
         assert last["info"]["error"]["type"] == "ColumnsRefused"
         assert len(rows(portal_212, second.conf.resource_id)) == 3
 
-    def test_a_ckan_that_is_away(self, portal_212, front, second, monkeypatch):
-        monkeypatch.setattr("loader.ckan.calls.Calls.pause", lambda *_: None)
+    @pytest.mark.usefixtures("hasty")
+    def test_a_ckan_that_is_away(self, portal_212, front, second):
         front.faults["aircan_columns_change"] = [away] * 7
         with pytest.raises(errors.CkanUnreachable) as caught:
             do_all(second)
