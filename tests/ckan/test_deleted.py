@@ -649,7 +649,7 @@ def test_the_url_by_which_a_ckan_calls_itself(portal_212: Portal, said: str, sit
 def test_a_cleanup_stops_when_ckan_goes_away_and_says_what_it_did(
     portal_212: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ):
-    monkeypatch.setattr(gone, "_AT_ONCE", 1)
+    monkeypatch.setattr(gone, "TABLES_AT_ONCE", 1)
     portal, lost = portal_212, []
     clean(**portal.environment)  # what other tests have left
     for _ in range(4):
