@@ -14,7 +14,6 @@ from typing import Any
 from frictionless import Checklist, Dialect, Resource
 
 from loader.errors import SourceError, UsageError, memory_ours
-from loader.net.uri import mask_uri, split_scheme
 from loader.options import Options, default_resource_id
 from loader.scan.head import read
 from loader.scan.reading import Reading
@@ -39,8 +38,8 @@ def infer(uri: str | os.PathLike[str], options: Options = Options()) -> dict[str
         return {
             "name": _name(uri),
             "type": "table",
-            "path": mask_uri(uri),
-            "scheme": split_scheme(uri)[0] or "file",
+            "path": content.source.uri,
+            "scheme": content.source.scheme or "file",
             **reading.table.descriptor(),
             "schema": _schema(reading, options),
         }
@@ -72,7 +71,7 @@ def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[
         if lost:  # which says nothing about the rows
             raise lost[0]
     for task in report["tasks"]:
-        task["place"] = mask_uri(uri)
+        task["place"] = content.source.uri
     return report
 
 

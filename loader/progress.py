@@ -16,7 +16,6 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 from rich.text import Text
 
-_LINE_EVERY_S = 10.0  # on a pipe or in a log
 _BRIEF_BELOW = 72  # columns of a terminal, beside which the bar has no room for all numbers
 
 
@@ -47,10 +46,16 @@ class Silent:
 
 
 class Lines:
-    """Plain lines: one for each step, and one every ten seconds while rows are read."""
+    """Plain lines, for a pipe or a log: one for each step, and some while rows are read.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    Args:
+        stream: Where to write them; by default stderr.
+        every_s: Seconds between two lines while rows are read.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, every_s: float = 10.0) -> None:
         self._stream: TextIO | None = stream or sys.stderr
+        self._every_s = every_s
         self._size: int | None = None
         self._began = self._said = time.monotonic()
 
@@ -66,7 +71,7 @@ class Lines:
     def advance(self, bytes_read: int, rows: int) -> None:
         """Write a line if the last one is some time ago."""
         now = time.monotonic()
-        if now - self._said < _LINE_EVERY_S:
+        if now - self._said < self._every_s:
             return
         self._said = now
         share = f" ({bytes_read / self._size:.0%})" if self._size else ""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from loader.ckan.settings import CkanSettings
-from loader.errors import CkanUnreachable
 from loader.types.column import Column
 
 T = TypeVar("T")
@@ -64,9 +63,6 @@ class Actions(Protocol):
         repeat: bool = True,
     ) -> T:
         """Call an action, and read its result."""
-
-    def pause(self, error: CkanUnreachable, failures: int) -> None:
-        """Wait before a call is made again."""
 
     def version(self) -> tuple[int, ...] | None:
         """Return CKAN's version, or None where it hides it."""

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -31,6 +31,7 @@ from loader.errors import (
     CkanUnreachable,
     RowsLost,
 )
+from loader.net.retry import Attempts, Backoff
 from loader.report import TableChange
 from loader.types.column import Column
 
@@ -276,19 +277,19 @@ class _Inserter:
         _count(self.ckan, self.resource_id)
 
     def _send(self, batch: list[Record]) -> None:
-        failures, in_doubt = 0, False
+        attempts, in_doubt = self.ckan.settings.attempts(), False
         self.under_way = len(batch)
         while True:
             try:
                 self._insert(batch)
             except CkanUnreachable as error:
-                failures, in_doubt = failures + 1, in_doubt or error.in_doubt
+                in_doubt = in_doubt or error.in_doubt
                 if self._is_in(error):
                     break
-                if failures > self.ckan.settings.retries:
+                log = partial(_log.warning, "%s; again in %.1f s", error)
+                if not attempts.wait(error.wait_s, log):
                     self.under_way = len(batch) if in_doubt else 0
                     raise
-                self.ckan.pause(error, failures)
             except AircanError:
                 self.under_way = 0
                 raise
@@ -317,12 +318,11 @@ class _Inserter:
 
     def settle(self, at_most_s: float) -> int:
         """Wait for the batch under way to come in, or for the time to be over; count the rows."""
-        end = time.monotonic() + at_most_s
+        attempts = Attempts(Backoff.steady(_POLL_S), limit_s=at_most_s)
         while True:
             rows = _existing(self.ckan, self.resource_id).rows
-            if rows != self.base + self.sent or not self.under_way or time.monotonic() >= end:
+            if rows != self.base + self.sent or not self.under_way or not attempts.wait():
                 return rows
-            time.sleep(_POLL_S)
 
     def check(self) -> None:
         """Count what is in the table.

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -44,7 +44,6 @@ from loader.errors import (
 )
 from loader.net.failures import PASSING_STATUSES, asked_wait_s
 from loader.net.guard import DEFAULT_PORTS, Guard
-from loader.net.retry import backoff_s
 from loader.net.session import new_session
 from loader.net.target import Target
 
@@ -133,17 +132,16 @@ class Calls:
         Raises:
             CkanError: What went wrong, retries included.
         """
-        failures = 0
+        attempts = self.settings.attempts(answered=self._answered)
         while True:
             try:
                 with self._ours(action):
                     self._answers.begin()
                     return self._api.call_action(action, dict(data), requests_kwargs=self._kwargs())
             except CkanUnreachable as error:
-                failures += 1
-                if not repeat or failures > self._retries():
+                log = partial(_log.warning, "%s; again in %.1f s", error)
+                if not (repeat and attempts.wait(error.wait_s, log)):
                     raise
-                self.pause(error, failures)
 
     def ask(
         self,
@@ -174,20 +172,9 @@ class Calls:
                 hint="name the URL of CKAN's start page",
             ) from None
 
-    def pause(self, error: CkanUnreachable, failures: int) -> None:
-        """Wait as long as CKAN asks for, and longer after every failure."""
-        settings = self.settings
-        wait_s = backoff_s(failures, settings.backoff_s, settings.max_backoff_s, error.wait_s)
-        _log.warning("%s; again in %.1f s", error, wait_s)
-        time.sleep(wait_s)
-
     def _kwargs(self) -> dict[str, Any]:
         timeout = (self.settings.connect_timeout_s, self.settings.read_timeout_s)
         return {"timeout": timeout, "stream": True}
-
-    def _retries(self) -> int:
-        settings = self.settings
-        return settings.retries if self._answered else settings.opening_retries
 
     def _check(self, response: requests.Response, **_: object) -> None:
         """Refuse an answer that is none of CKAN's API, before ckanapi reads it."""

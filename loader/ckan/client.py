@@ -26,7 +26,7 @@ from loader.net.uri import has_one_reading
 
 _log = logging.getLogger(__name__)
 
-_PAGE = 100  # datasets in an answer
+DATASETS_AT_ONCE = 100  # datasets in an answer
 # Names and descriptions are objects where an extension has them in several languages.
 _TEXTS_OF_RESOURCE = ("url", "url_type", "format")
 _COMPLETE = "datastore_contains_all_records_of_source_file"
@@ -104,7 +104,12 @@ class Ckan(Tables):
         while True:
             found, count = self.ask(
                 "package_search",
-                {"include_private": True, "rows": _PAGE, "start": start, "sort": "id asc"},
+                {
+                    "include_private": True,
+                    "rows": DATASETS_AT_ONCE,
+                    "start": start,
+                    "sort": "id asc",
+                },
                 lambda found: ([_dataset(one) for one in found["results"]], int(found["count"])),
             )
             yield from found

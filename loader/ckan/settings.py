@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from loader.choices import Mode, OnConcurrentWrites
 from loader.errors import UsageError
+from loader.net.retry import Attempts, Backoff
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,14 @@ class CkanSettings:
     backoff_s: float = 1.0
     max_backoff_s: float = 30.0
     longest_s: float = 300.0
+
+    def attempts(self, *, answered: bool = True) -> Attempts:
+        """Return the tries of one call.
+
+        Args:
+            answered: Whether this CKAN has answered before.
+        """
+        return Attempts(
+            Backoff(self.backoff_s, self.max_backoff_s),
+            retries=self.retries if answered else self.opening_retries,
+        )

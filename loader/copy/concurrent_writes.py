@@ -12,7 +12,6 @@ what ``free_ids`` holds.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +24,7 @@ from loader.copy.changes import MOST_COUNTED, Before, Changes, Counts
 from loader.copy.free_ids import by_index
 from loader.copy.gaps import ALL, UNKNOWN, Free
 from loader.copy.relation import SCHEMA, Relation
+from loader.net.retry import Attempts, Backoff
 
 # How long a load waits, when it begins, for the transactions that are writing then.
 WRITERS_S = 5.0
@@ -80,9 +80,9 @@ def _wait_for_writers(connection: psycopg.Connection[TupleRow], oid: int) -> Non
         return {row[0] for row in connection.execute(_WRITERS, (oid,))}
 
     waited_for = writers()
-    end = time.monotonic() + WRITERS_S
-    while waited_for & writers() and time.monotonic() < end:
-        time.sleep(_WRITERS_PAUSE_S)
+    for _ in Attempts(Backoff.steady(_WRITERS_PAUSE_S), limit_s=WRITERS_S):
+        if not waited_for & writers():
+            break
 
 
 @dataclass(frozen=True)

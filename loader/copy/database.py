@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
 import psycopg
@@ -32,6 +32,7 @@ from loader.errors import (
     TableBusy,
     UsageError,
 )
+from loader.net.retry import Attempts, Backoff
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ _DEFAULTS = {
 }
 # How long a fault that may pass is retried. The caller may try again later, as Airflow does.
 GIVE_UP_AFTER_S = 5.0
-_PAUSE_S = 0.5  # before the second try, and twice as long before each further one
+_FIRST_PAUSE_S = 0.5
 # SQLAlchemy writes the DDL, psycopg runs it without parameters: "%" must stay as it is.
 DDL_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
@@ -209,17 +210,14 @@ def connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:
         AuthenticationFailed: The server listens, and refuses the user or the database.
         DatabaseError: The server is older than PostgreSQL 13.
     """
-    give_up_at = time.monotonic() + GIVE_UP_AFTER_S
-    pause_s = _PAUSE_S
+    attempts = Attempts(Backoff(_FIRST_PAUSE_S), limit_s=GIVE_UP_AFTER_S)
     while True:
         try:
             return _connect(url, purpose)
         except DatabaseError as error:
-            if not error.retryable or time.monotonic() + pause_s > give_up_at:
+            log = partial(_log.warning, "%s; again in %.1f s", error)
+            if not (error.retryable and attempts.wait(log=log)):
                 raise
-            _log.warning("%s; again in %.1f s", error, pause_s)
-        time.sleep(pause_s)
-        pause_s *= 2
 
 
 def _connect(url: str, purpose: str) -> psycopg.Connection[TupleRow]:

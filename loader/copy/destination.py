@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from loader.copy import (
@@ -49,7 +50,7 @@ from loader.types.compare import check_columns
 
 _log = logging.getLogger(__name__)
 
-_MOST_LISTED = 100  # rows whose search index is cut
+MOST_LISTED = 100  # rows whose search index is cut
 
 
 @contextmanager
@@ -252,7 +253,7 @@ class Copying:
             return [places[column.name] for column in self._live]
         return list(places.values())
 
-    def _create(self, columns: Sequence[Column], full_text: str | None) -> None:
+    def _create(self, columns: Sequence[Column], full_text: sql.Composed | None) -> None:
         shadow.create(
             self._relation,
             columns,
@@ -380,8 +381,8 @@ def _cut_warnings(cut: fulltext.Cut) -> list[str]:
 
 
 def _listed(ids: Sequence[int], said: str) -> list[str]:
-    more = len(ids) - _MOST_LISTED
-    listed = [f"_id {row_id}: {said}" for row_id in ids[:_MOST_LISTED]]
+    more = len(ids) - MOST_LISTED
+    listed = [f"_id {row_id}: {said}" for row_id in ids[:MOST_LISTED]]
     return [*listed, f"{more:,} more rows: {said}"] if more > 0 else listed
 
 

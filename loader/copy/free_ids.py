@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from loader.copy import gaps, statements
+from loader.copy import gaps
 from loader.copy.gaps import ALL, Free, around
 from loader.copy.relation import Relation
 
@@ -29,6 +29,25 @@ _TAKEN = """
         FROM ({rows}) AS taken
     ) AS numbered
     GROUP BY run ORDER BY first, last LIMIT {most}
+"""
+# The largest gaps between the _id that rows have, and after them the ends. Of those one after the
+# other, the _id less its number among them is the same. All is of the same moment: rows come while
+# this is being found out.
+_GAPS = """
+    WITH numbered AS (
+        SELECT _id::bigint AS _id, _id::bigint - dense_rank() OVER (ORDER BY _id) AS run FROM {live}
+    ),
+    runs AS (
+        SELECT min(_id) AS first, max(_id) AS last FROM numbered GROUP BY run
+    ),
+    gaps AS (
+        SELECT max(last) OVER (ORDER BY first, last) AS low,
+            lead(first) OVER (ORDER BY first, last) AS high
+        FROM runs
+    )
+    (SELECT low, high FROM gaps WHERE high > low + 1 ORDER BY high - low DESC LIMIT {most})
+    UNION ALL SELECT NULL, min(first) FROM runs
+    UNION ALL SELECT max(last), NULL FROM runs
 """
 _EXTENT = """
     SELECT (SELECT min(_id) FROM {live}), (SELECT max(_id) FROM {live}),
@@ -67,11 +86,9 @@ def _find(relation: Relation, *, is_unique: bool) -> Free:
         first, last, count = extent
         if first is None or count == last - first + 1:
             return around(first, last)
-    query = sql.SQL(statements.read("free_ids.gaps")).format(live=live)
+    query = sql.SQL(_GAPS).format(live=live, most=sql.Literal(gaps.MOST_GAPS))
     with by_index(relation.connection):
-        *between, (_, first), (last, _) = relation.connection.execute(
-            query, {"most": gaps.MOST_GAPS}
-        ).fetchall()
+        *between, (_, first), (last, _) = relation.connection.execute(query).fetchall()
     return around(first, last, between, exact=len(between) < gaps.MOST_GAPS)
 
 

@@ -13,7 +13,7 @@ Everything in the expression must be IMMUTABLE, since it is declared
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from loader.choices import FullText
-from loader.copy import locks, slow_texts
+from loader.copy import locks, slow_texts, statements
 from loader.copy.database import ours
 from loader.copy.relation import qualified
 from loader.types.column import Column
@@ -35,7 +35,7 @@ from loader.types.registry import TEXT, Lexemes, type_named
 # than this get NULL from the expression and are done one by one afterwards, as the trigger would;
 # so do those whose text the parser is slow at.
 MAX_TEXT_BYTES = 256 << 10
-_FILL = sql.Identifier("pg_temp", "aircan_full_text")
+_FILLING = sql.Identifier("pg_temp", "aircan_full_text")
 _SEARCHABLE_CHARACTERS = 100_000  # of a row that even the trigger would refuse
 # The time for a row is up; or the parser's stack is full, after thousands of "@" without a space.
 _TOO_SLOW = (psycopg.errors.QueryCanceled, psycopg.errors.StatementTooComplex)
@@ -46,14 +46,23 @@ ALL_ROWS_S = 60.0
 _FILLED_AT_ONCE = 100  # in a transaction: a file of aligned sequences has such a text in each row
 
 
+# NULL leaves the row to be done afterwards.
+_WITHOUT_KNOWN = sql.SQL("CASE WHEN {bytes} > {most} OR {is_slow} THEN NULL ELSE {parsed} END")
+# "<" may open a tag that swallows the numbers between two texts: then all is parsed, in order.
+_BESIDE_KNOWN = sql.SQL(
+    "CASE WHEN {bytes} > {most} OR {is_slow} THEN NULL"
+    " WHEN greatest({tags}) > 0 THEN {parsed} ELSE {known} || {rest_parsed} END"
+)
+
+
 def expression(  # noqa: PLR0913, PLR0917  (all that the text depends on)
     columns: Sequence[Column],
     which: FullText,
     config: str,
     time_zone: str,
     literals: bool,
-    row: str = "",
-) -> str:
+    row: str | None = None,
+) -> sql.Composed:
     """Return the SQL expression.
 
     Args:
@@ -62,33 +71,39 @@ def expression(  # noqa: PLR0913, PLR0917  (all that the text depends on)
         config: The text search configuration, as ``regconfig`` prints it.
         time_zone: The session's TimeZone, in which CKAN's trigger writes a timestamptz.
         literals: Whether the configuration leaves numbers as they are (``leaves_numbers``).
-        row: What stands before each column's name: ``NEW.`` in a trigger.
+        row: What SQL calls the row: ``new`` in a trigger. None if only one can be meant.
     """
-    chosen = [
-        _Value(row + _quoted(column.name), lexemes_of(column))
+    values = [
+        _Value(
+            sql.Identifier(row, column.name) if row else sql.Identifier(column.name),
+            lexemes_of(column),
+            is_known=literals and lexemes_of(column) in KNOWN,
+        )
         for column in columns
         if is_searched(column, which)
     ]
-    known = [value for value in chosen if literals and value.lexemes in KNOWN]
-    skipped = frozenset(known)
-    parsed = [value for value in chosen if value not in skipped]
-    zone, regconfig = _literal(time_zone), f"{_literal(config)}::regconfig"
-    known_vector = _known_vector(known, zone)
-    if not parsed:
-        return known_vector
-    texts = [f"{value.sql}::text" for value in parsed if value.lexemes is Lexemes.TEXT]
-    fast = _parsed(regconfig, chosen, time_zone, skipped)
+    zone = sql.Literal(time_zone)
+    regconfig = sql.SQL("{}::regconfig").format(sql.Literal(config))
+    known_values = [value for value in values if value.is_known]
+    known = _known_vector(known_values, zone)
+    if len(known_values) == len(values):
+        return known
+    rest_parsed = _parsed(regconfig, values, zone, skip_known=True)
+    texts = [value.as_text for value in values if value.lexemes is Lexemes.TEXT]
     if not texts:
-        return f"{known_vector} || {fast}"
-    lengths = slow_texts.added([f"coalesce(octet_length({text}), 0)" for text in texts])
-    slow = slow_texts.condition(texts)
-    branches = f"CASE WHEN {lengths} > {MAX_TEXT_BYTES} OR {slow} THEN NULL"
-    if known:
-        # "<" may open a tag that swallows the numbers between two texts: then order matters.
-        tags = ", ".join(f"strpos({text}, '<')" for text in texts)
-        branches += f" WHEN greatest({tags}) > 0 THEN {_parsed(regconfig, chosen, time_zone)}"
-        fast = f"{known_vector} || {fast}"
-    return f"{branches} ELSE {fast} END"
+        return sql.SQL("{} || {}").format(known, rest_parsed)
+    branches = _BESIDE_KNOWN if known_values else _WITHOUT_KNOWN
+    return branches.format(
+        bytes=slow_texts.added(
+            [sql.SQL("coalesce(octet_length({}), 0)").format(text) for text in texts]
+        ),
+        most=sql.Literal(MAX_TEXT_BYTES),
+        is_slow=slow_texts.condition(texts),
+        tags=sql.SQL(", ").join(sql.SQL("strpos({}, '<')").format(text) for text in texts),
+        parsed=_parsed(regconfig, values, zone),
+        known=known,
+        rest_parsed=rest_parsed,
+    )
 
 
 def settings(connection: psycopg.Connection[TupleRow]) -> tuple[str, str]:
@@ -109,18 +124,9 @@ def leaves_numbers(connection: psycopg.Connection[TupleRow], config: str) -> boo
     """
     probe = "7 -8 15.30 -0.5 2015 -08 -18 t06 34 36.25 +05 17, 28."
     literal = " ".join(f"{word.rstrip(',.')}:1" for word in probe.split())
+    parameters = {"probe": probe, "literal": literal, "config": config}
     with ours("probing the text search configuration"):
-        row = connection.execute(
-            "SELECT strip(to_tsvector(c.oid, %s)) = strip(%s::tsvector) AND NOT EXISTS ("
-            " SELECT FROM ts_token_type(c.cfgparser) t LEFT JOIN pg_ts_config_map m"
-            " ON m.mapcfg = c.oid AND m.maptokentype = t.tokid AND m.mapseqno = 1"
-            " LEFT JOIN pg_ts_dict d ON d.oid = m.mapdict"
-            " WHERE t.alias IN ('int', 'uint', 'float', 'numword')"
-            " AND (d.oid IS DISTINCT FROM 'pg_catalog.simple'::regdictionary"
-            " OR d.dictinitoption IS NOT NULL))"
-            " FROM pg_ts_config c WHERE c.oid = %s::regconfig",
-            (probe, literal, config),
-        ).fetchone()
+        row = connection.execute(statements.read("fulltext.leaves_numbers"), parameters).fetchone()
     return bool(row and row[0])
 
 
@@ -136,7 +142,9 @@ def may_fill(connection: psycopg.Connection[TupleRow]) -> bool:
 
 
 @contextmanager
-def filling(connection: psycopg.Connection[TupleRow], table: str, value: str) -> Iterator[None]:
+def filling(
+    connection: psycopg.Connection[TupleRow], table: str, value: sql.Composed
+) -> Iterator[None]:
     """Have a trigger fill ``_full_text`` of the rows that come meanwhile.
 
     For a table that has rows: to make the column a generated one would write them all anew. It
@@ -146,17 +154,19 @@ def filling(connection: psycopg.Connection[TupleRow], table: str, value: str) ->
     Args:
         connection: In autocommit mode.
         table: Nobody else writes to it when this begins and ends.
-        value: An ``expression`` of the row ``NEW``.
+        value: An ``expression`` of the row ``new``.
     """
-    body = f"BEGIN NEW._full_text := {value}; RETURN NEW; END"
+    body = (
+        sql.SQL("BEGIN new._full_text := {}; RETURN new; END").format(value).as_string(connection)
+    )
     create = sql.SQL(
         "CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS {body};"
         " CREATE TRIGGER full_text BEFORE INSERT ON {table}"
         " FOR EACH ROW EXECUTE FUNCTION {function}()"
     )
     named = qualified(table)
-    created = create.format(function=_FILL, body=sql.Literal(body), table=named)
-    dropped = sql.SQL("DROP FUNCTION {}() CASCADE").format(_FILL)
+    created = create.format(function=_FILLING, body=sql.Literal(body), table=named)
+    dropped = sql.SQL("DROP FUNCTION {}() CASCADE").format(_FILLING)
     locks.retry(
         connection,
         "changing how the full text is made",
@@ -223,13 +233,23 @@ def fill_long_rows(
     ids = list(ids)
     done: dict[_Form, list[int]] = {"whole": [], "beginning": [], "pieces": []}
     for first in range(0, len(ids), _FILLED_AT_ONCE):
-        some = ids[first : first + _FILLED_AT_ONCE]
+        batch = ids[first : first + _FILLED_AT_ONCE]
         forms = locks.retry(
-            connection, "indexing long rows", [qualified(table)], partial(filler.fill_all, some)
+            connection, "indexing long rows", [qualified(table)], partial(filler.fill_all, batch)
         )
-        for row_id, form in zip(some, forms, strict=True):
+        for row_id, form in zip(batch, forms, strict=True):
             done[form].append(row_id)
     return Cut(done["beginning"], done["pieces"])
+
+
+_ALL = sql.SQL("true")
+# The placeholders are those of the server: the columns that are searched, and the row's _id.
+_FILL_ROW = sql.SQL("""
+    UPDATE {table} AS t SET _full_text = (
+        SELECT to_tsvector({words}) FROM json_each_text(row_to_json(t.*)) WHERE key = ANY ($1)
+    )
+    WHERE _id = $2 AND _full_text IS NULL AND {only}
+""")
 
 
 class _Filler:
@@ -243,31 +263,32 @@ class _Filler:
         which: FullText,
     ) -> None:
         self._connection = connection
+        # Its statements have names of columns in them, so "%" must be no placeholder.
+        self._cursor = psycopg.RawCursor(connection)
         self._table = qualified(table)
         chosen = [column for column in columns if is_searched(column, which)]
         self._chosen = [column.name for column in chosen]
         texts = [
-            f"t.{_quoted(column.name)}::text"
+            _Value(sql.Identifier("t", column.name), Lexemes.TEXT).as_text
             for column in chosen
             if lexemes_of(column) is Lexemes.TEXT
         ]
-        slow = sql.SQL(slow_texts.condition(texts).replace("%", "%%") if texts else "false")
-        whole = sql.SQL("string_agg(value, ' ')")
-        pieces = slow_texts.in_pieces(whole)
-        beginning = sql.SQL("left({}, {})")
+        is_slow = slow_texts.condition(texts) if texts else sql.SQL("false")
         size = sql.Literal(_SEARCHABLE_CHARACTERS)
+        whole = sql.SQL("string_agg(value, ' ')")
+        beginning = sql.SQL("left({}, {})").format(whole, size)
         self._whole = self._fill(whole)
-        self._whole_if_quick = self._fill(whole, sql.SQL("({}) IS NOT TRUE").format(slow))
-        self._beginning = self._fill(beginning.format(whole, size))
-        self._pieces = self._fill(pieces)
-        self._beginning_in_pieces = self._fill(slow_texts.in_pieces(beginning.format(whole, size)))
+        self._whole_if_quick = self._fill(whole, sql.SQL("({}) IS NOT TRUE").format(is_slow))
+        self._beginning = self._fill(beginning)
+        self._pieces = self._fill(slow_texts.in_pieces(whole))
+        self._beginning_in_pieces = self._fill(slow_texts.in_pieces(beginning))
         self._left_s = ALL_ROWS_S
 
     def fill_all(self, ids: Sequence[int]) -> list[_Form]:
         """Fill rows, in a transaction, and return how much of each."""
-        return [self._fill_one(row_id) for row_id in ids]
+        return [self._fill_row(row_id) for row_id in ids]
 
-    def _fill_one(self, row_id: int) -> _Form:
+    def _fill_row(self, row_id: int) -> _Form:
         began = time.monotonic()
         whole = self._whole if self._left_s > 0 else self._whole_if_quick
         try:
@@ -283,7 +304,7 @@ class _Filler:
         try:
             self._try(self._pieces if is_slow else self._beginning, row_id)
         except (*_TOO_SLOW, psycopg.errors.ProgramLimitExceeded):
-            self._connection.execute(self._beginning_in_pieces, self._values(row_id))
+            self._cursor.execute(self._beginning_in_pieces, (self._chosen, row_id))
             return "beginning"
         return "pieces" if is_slow else "beginning"
 
@@ -293,7 +314,7 @@ class _Filler:
             self._connection.execute(
                 "SELECT set_config('statement_timeout', %s, true)", (str(ROW_MS),)
             )
-            filled = self._connection.execute(statement, self._values(row_id)).rowcount
+            filled = self._cursor.execute(statement, (self._chosen, row_id)).rowcount
             # Not to the end of the transaction that this is a part of.
             self._connection.execute("SELECT set_config('statement_timeout', '0', true)")
             return filled
@@ -304,33 +325,29 @@ class _Filler:
         )
         return self._connection.execute(unfilled, (row_id,)).rowcount > 0
 
-    def _values(self, row_id: int) -> Mapping[str, object]:
-        return {"chosen": self._chosen, "id": row_id}
-
-    def _fill(self, text: sql.Composable, only: sql.Composable | None = None) -> sql.Composed:
+    def _fill(self, words: sql.Composable, only: sql.Composable = _ALL) -> sql.Composed:
         """Return the statement that does for one row what CKAN's trigger does."""
-        statement = sql.SQL(
-            "UPDATE {table} AS t SET _full_text = (SELECT to_tsvector({text})"
-            " FROM json_each_text(row_to_json(t.*)) WHERE key = ANY (%(chosen)s))"
-            " WHERE _id = %(id)s AND _full_text IS NULL AND {only}"
-        )
-        return statement.format(table=self._table, text=text, only=only or sql.SQL("true"))
-
-
-def _quoted(name: str) -> str:
-    return sql.Identifier(name).as_string(None)
-
-
-def _literal(text: str) -> str:
-    return sql.Literal(text).as_string(None)
+        return _FILL_ROW.format(table=self._table, words=words, only=only)
 
 
 @dataclass(frozen=True)
 class _Value:
-    """A value of a row: how it is written in SQL, and how its words are found."""
+    """A value of a row.
 
-    sql: str
+    Attributes:
+        cell: How it is named in SQL.
+        lexemes: How its words are found.
+        is_known: Whether they are found without the server's parser.
+    """
+
+    cell: sql.Identifier
     lexemes: Lexemes
+    is_known: bool = False
+
+    @property
+    def as_text(self) -> sql.Composed:
+        """The SQL of what Postgres prints of it."""
+        return sql.SQL("{}::text").format(self.cell)
 
 
 def lexemes_of(column: Column) -> Lexemes:
@@ -344,125 +361,151 @@ def is_searched(column: Column, which: FullText) -> bool:
 
 
 def _parsed(
-    regconfig: str,
+    regconfig: sql.Composed,
     values: Sequence[_Value],
-    time_zone: str,
-    skipped: Collection[_Value] = (),
-) -> str:
+    zone: sql.Literal,
+    *,
+    skip_known: bool = False,
+) -> sql.Composed:
     """Return ``to_tsvector`` over the columns' values in JSON form, as the trigger joins them.
 
     Args:
         regconfig: The text search configuration.
         values: Of the row.
-        time_zone: As for ``expression``.
-        skipped: Those of which only the place is parsed: whether there is white space at the
-            begin and end of a text makes it another one, ".." for one.
+        zone: As ``expression`` has it.
+        skip_known: Whether of values whose words are known only the place is parsed. It has to be:
+            whether there is white space at the begin and end of a text makes it another one, ".."
+            for one.
     """
-    texts = []
-    for skips, group in groupby(values, key=lambda value: value in skipped):
-        if skips:
-            filled = " OR ".join(f"{value.sql} IS NOT NULL" for value in group)
-            texts.append(f"CASE WHEN {filled} THEN ' ' ELSE '' END")
+    texts: list[sql.Composable] = []
+    for is_skipped, group in groupby(values, key=lambda value: skip_known and value.is_known):
+        if is_skipped:
+            filled = [sql.SQL("{} IS NOT NULL").format(value.cell) for value in group]
+            space = sql.SQL("CASE WHEN {} THEN ' ' ELSE '' END")
+            texts.append(space.format(sql.SQL(" OR ").join(filled)))
         else:
-            found = (_json_text(value, _literal(time_zone)) for value in group)
-            texts += [f"coalesce({text} || ' ', '')" for text in found]
-    return f"to_tsvector({regconfig}, left({_joined(texts)}, -1))"
+            text = sql.SQL("coalesce({} || ' ', '')")
+            texts += [text.format(_json_text(value, zone)) for value in group]
+    return sql.SQL("to_tsvector({}, left({}, -1))").format(regconfig, _joined(texts))
 
 
-def _joined(values: Sequence[str]) -> str:
+def _joined(values: Sequence[sql.Composable]) -> sql.Composable:
     """Join SQL texts pairwise: Postgres limits how deep ``a || b || c ...`` may nest."""
     if len(values) == 1:
         return values[0]
     half = len(values) // 2
-    return f"({_joined(values[:half])} || {_joined(values[half:])})"
+    return sql.SQL("({} || {})").format(_joined(values[:half]), _joined(values[half:]))
 
 
-def _known_vector(values: Sequence[_Value], zone: str) -> str:
+def _known_vector(values: Sequence[_Value], zone: sql.Literal) -> sql.Composed:
     """Return the tsvector of values whose lexemes are known without a parser."""
-    numbers = [f"{value.sql}::text" for value in values if value.lexemes is Lexemes.NUMBER]
+    numbers = [value.as_text for value in values if value.lexemes is Lexemes.NUMBER]
     times = [
-        f"coalesce({_MOMENTS[value.lexemes](value.sql, zone)}, '')"
+        sql.SQL("coalesce({}, '')").format(_MOMENTS[value.lexemes](value.cell, zone))
         for value in values
         if value.lexemes in _MOMENTS
     ]
-    vectors = []
+    vectors: list[sql.Composable] = []
     if numbers:
-        vectors.append(f"array_to_tsvector(array_remove(ARRAY[{', '.join(numbers)}], NULL))")
+        listed = sql.SQL(", ").join(numbers)
+        vectors.append(sql.SQL("array_to_tsvector(array_remove(ARRAY[{}], NULL))").format(listed))
     if times:
-        vectors.append(f"{_joined(times)}::tsvector")
-    return " || ".join(vectors) or "''::tsvector"
+        vectors.append(sql.SQL("{}::tsvector").format(_joined(times)))
+    return sql.SQL(" || ").join(vectors or [sql.SQL("''::tsvector")])
 
 
-def _date_parts(column: str, year_digits: str) -> list[str]:
-    return [
-        f"lpad(date_part('{part}', {column})::int::text, {digits}, '0')"
-        for part, digits in (("year", year_digits), ("month", "2"), ("day", "2"))
-    ]
+# The parts of a date as the parser reads them: 2015-08-18 as 2015, -08 and -18.
+_DATE_LEXEMES = sql.SQL(
+    "lpad(date_part('year', {date})::int::text, {year_digits}, '0') || ':1 -'"
+    " || lpad(date_part('month', {date})::int::text, 2, '0') || ':2 -'"
+    " || lpad(date_part('day', {date})::int::text, 2, '0') || ':3 '"
+)
+_ISO_DATE = sql.SQL(
+    "lpad(date_part('year', {date})::int::text, {year_digits}, '0')"
+    " || '-' || lpad(date_part('month', {date})::int::text, 2, '0')"
+    " || '-' || lpad(date_part('day', {date})::int::text, 2, '0')"
+)
+_TIME_LEXEMES = sql.SQL("replace({time}::text, ':', ':4 ') || ':4 '")
+# The parser reads 2015-08-18T06:34:36 as 2015, -08, -18, T06, 34 and 36.
+_TIMESTAMP_LEXEMES = sql.SQL("{date} || 't' || {time}")
+_YEAR_DIGITS = sql.Literal(4)
+# A zone can put the last hours of 9999 into the year 10000.
+_YEAR_DIGITS_IN_ZONE = sql.SQL("CASE WHEN {local} < '10000-01-01'::timestamp THEN 4 ELSE 5 END")
+# The sign, and the size as HH:MM:SS, of a zone's offset at a timestamptz.
+_OFFSET_SIGN = sql.SQL("CASE WHEN {local} < {utc} THEN '-' ELSE '+' END")
+_OFFSET_SIZE = sql.SQL("greatest({local} - {utc}, {utc} - {local})::time::text")
+# Few offsets have seconds: those from before there was a standard time.
+_OFFSET_LEXEMES = sql.SQL(
+    "{sign} || substr({size}, 1, 2) || ':5 ' || substr({size}, 4, 2) || ':5 '"
+    " || CASE WHEN substr({size}, 7) = '00' THEN '' ELSE substr({size}, 7) || ':5 ' END"
+)
+_ISO_OFFSET = sql.SQL(
+    "{sign} || substr({size}, 1, 5)"
+    " || CASE WHEN substr({size}, 7) = '00' THEN '' ELSE substr({size}, 6) END"
+)
 
 
-def _date_lexemes(column: str, year_digits: str = "4") -> str:
-    year, month, day = _date_parts(column, year_digits)
-    return f"{year} || ':1 -' || {month} || ':2 -' || {day} || ':3 '"
-
-
-def _time_lexemes(column: str) -> str:
-    return f"replace({column}::text, ':', ':4 ') || ':4 '"
-
-
-def _timestamp_lexemes(column: str, year_digits: str = "4") -> str:
-    # The parser reads 2015-08-18T06:34:36 as 2015, -08, -18, T06, 34 and 36.
-    return f"{_date_lexemes(column, year_digits)} || 't' || {_time_lexemes(f'{column}::time')}"
-
-
-def _iso_date(column: str, year_digits: str = "4") -> str:
-    return " || '-' || ".join(_date_parts(column, year_digits))
-
-
-def _year_digits(local: str) -> str:
-    # A zone can put the last hours of 9999 into the year 10000.
-    return f"CASE WHEN {local} < '10000-01-01'::timestamp THEN 4 ELSE 5 END"
-
-
-def _offset(column: str, zone: str) -> tuple[str, str]:
-    """Return the sign, and the size as HH:MM:SS, of a zone's offset at a timestamptz."""
-    local, utc = f"timezone({zone}, {column})", f"timezone('UTC', {column})"
-    sign = f"CASE WHEN {local} < {utc} THEN '-' ELSE '+' END"
-    return sign, f"greatest({local} - {utc}, {utc} - {local})::time::text"
-
-
-def _timestamptz_lexemes(column: str, zone: str) -> str:
-    sign, size = _offset(column, zone)
-    local = f"timezone({zone}, {column})"
-    seconds = f"CASE WHEN substr({size}, 7) = '00' THEN '' ELSE substr({size}, 7) || ':5 ' END"
-    return (
-        f"{_timestamp_lexemes(local, _year_digits(local))} || {sign}"
-        f" || substr({size}, 1, 2) || ':5 ' || substr({size}, 4, 2) || ':5 ' || {seconds}"
+def _timestamp_lexemes(
+    cell: sql.Composable, year_digits: sql.Composable = _YEAR_DIGITS
+) -> sql.Composed:
+    return _TIMESTAMP_LEXEMES.format(
+        date=_DATE_LEXEMES.format(date=cell, year_digits=year_digits),
+        time=_TIME_LEXEMES.format(time=sql.SQL("{}::time").format(cell)),
     )
 
 
-_MOMENTS: dict[Lexemes, Callable[[str, str], str]] = {
-    Lexemes.DATE: lambda column, zone: _date_lexemes(column),
-    Lexemes.TIME: lambda column, zone: _time_lexemes(column),
-    Lexemes.TIMESTAMP: lambda column, zone: _timestamp_lexemes(column),
+@dataclass(frozen=True)
+class _InZone:
+    """A timestamptz as it is written in a time zone."""
+
+    local: sql.Composed
+    year_digits: sql.Composed
+    sign: sql.Composed
+    size: sql.Composed
+
+    @classmethod
+    def of(cls, cell: sql.Composable, zone: sql.Literal) -> _InZone:
+        local = sql.SQL("timezone({}, {})").format(zone, cell)
+        utc = sql.SQL("timezone('UTC', {})").format(cell)
+        return cls(
+            local,
+            _YEAR_DIGITS_IN_ZONE.format(local=local),
+            _OFFSET_SIGN.format(local=local, utc=utc),
+            _OFFSET_SIZE.format(local=local, utc=utc),
+        )
+
+
+def _timestamptz_lexemes(cell: sql.Composable, zone: sql.Literal) -> sql.Composed:
+    moment = _InZone.of(cell, zone)
+    return sql.SQL("{} || {}").format(
+        _timestamp_lexemes(moment.local, moment.year_digits),
+        _OFFSET_LEXEMES.format(sign=moment.sign, size=moment.size),
+    )
+
+
+_MOMENTS: dict[Lexemes, Callable[[sql.Composable, sql.Literal], sql.Composed]] = {
+    Lexemes.DATE: lambda cell, _: _DATE_LEXEMES.format(date=cell, year_digits=_YEAR_DIGITS),
+    Lexemes.TIME: lambda cell, _: _TIME_LEXEMES.format(time=cell),
+    Lexemes.TIMESTAMP: lambda cell, _: _timestamp_lexemes(cell),
     Lexemes.TIMESTAMPTZ: _timestamptz_lexemes,
 }
 # What is known without the server's parser.
 KNOWN = (Lexemes.NUMBER, *_MOMENTS)
 
 
-def _json_text(value: _Value, zone: str) -> str:
+def _json_text(value: _Value, zone: sql.Literal) -> sql.Composed:
     """Return the text that ``row_to_json`` makes of a value."""
-    column = value.sql
     if value.lexemes is Lexemes.DATE:
-        return _iso_date(column)
+        return _ISO_DATE.format(date=value.cell, year_digits=_YEAR_DIGITS)
     if value.lexemes is Lexemes.TIMESTAMP:
-        return f"{_iso_date(column)} || 'T' || {column}::time::text"
-    if value.lexemes is Lexemes.TIMESTAMPTZ:
-        sign, size = _offset(column, zone)
-        local = f"timezone({zone}, {column})"
-        seconds = f"CASE WHEN substr({size}, 7) = '00' THEN '' ELSE substr({size}, 6) END"
-        return (
-            f"{_iso_date(local, _year_digits(local))} || 'T' || {local}::time::text"
-            f" || {sign} || substr({size}, 1, 5) || {seconds}"
+        return sql.SQL("{} || 'T' || {}::time::text").format(
+            _ISO_DATE.format(date=value.cell, year_digits=_YEAR_DIGITS), value.cell
         )
-    return f"{column}::text"
+    if value.lexemes is Lexemes.TIMESTAMPTZ:
+        moment = _InZone.of(value.cell, zone)
+        return sql.SQL("{} || 'T' || {}::time::text || {}").format(
+            _ISO_DATE.format(date=moment.local, year_digits=moment.year_digits),
+            moment.local,
+            _ISO_OFFSET.format(sign=moment.sign, size=moment.size),
+        )
+    return value.as_text

@@ -32,7 +32,7 @@ from loader.errors import DatabaseError, DatabaseUnreachable, TableBusy
 _log = logging.getLogger(__name__)
 
 _DROPPING = "dropping the table of a resource that is gone"
-_AT_ONCE = 100  # tables in one call to the portal
+TABLES_AT_ONCE = 100  # tables in one call to the portal
 
 
 def drop(
@@ -120,7 +120,7 @@ def drop_all(
         _log.warning("no tables of deleted resources are looked for: CKAN does not tell its URL")
         return
     loaded = iter(_loaded(connection, site))
-    while some := list(islice(loaded, _AT_ONCE)):
+    while some := list(islice(loaded, TABLES_AT_ONCE)):
         lost = {table: oid for table, oid, dataset in some if portal.is_gone(table, dataset)}
         listed = portal.table_oids(list(lost)) if lost else {}
         for table, oid in lost.items():

@@ -31,7 +31,7 @@ from loader.errors import AircanError
 # Python would print that to stderr, below the one error that the caller gets.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
-_WATCH_EVERY_S = 1.0
+WATCH_EVERY_S = 1.0
 _CANCEL_TIMEOUT_S = 5.0
 _STOP_POLL_S = 0.2  # how soon a failed lane is noticed while all queues are full
 
@@ -74,7 +74,7 @@ class _Feed(Generic[_Item]):
                 self.blocks.put(block, timeout=_STOP_POLL_S)
                 taken = True
             # Also while the queue is full: a lane that is stuck may be why.
-            if time.monotonic() - self.watched > _WATCH_EVERY_S:
+            if time.monotonic() - self.watched > WATCH_EVERY_S:
                 _watch(self)
 
     def take(self) -> _Item | None:

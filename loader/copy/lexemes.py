@@ -41,8 +41,8 @@ from loader.types.registry import Lexemes, Type, type_named
 Flags = npt.NDArray[np.bool_]
 
 # The part of all rows that may be odd: one costs 1.5 times what it costs if the COPY fills it.
-_MOST_ODD = 0.05
-_FREE_ODD = 10_000  # odd rows that do not count, since a few may stand together; half a second
+MOST_ODD = 0.05
+FREE_ODD = 10_000  # odd rows that do not count, since a few may stand together; half a second
 _MAX_CHUNK_BYTES = 256
 _ASKED_AT_ONCE = 1000  # rows
 _MAX_POSITION = 16383  # Postgres's limit; later words have it too
@@ -147,7 +147,7 @@ class Composer:
         # Lanes that count at the same moment may miss one another: that is near enough.
         self._rows += len(odd)
         self._odd += int(odd.sum())
-        if self._odd > _FREE_ODD + _MOST_ODD * self._rows:
+        if self._odd > FREE_ODD + MOST_ODD * self._rows:
             raise TooMuchToAsk
 
     def _words(self, text: Text, beside: tuple[Flags, Flags]) -> pa.StringArray:
@@ -334,7 +334,7 @@ def _is_usual(texts: Sequence[pa.StringArray]) -> bool:
     """Tell whether few rows are odd, and few words of the second half new."""
     rows = len(texts[0])
     text = Text(texts, np.zeros(rows, np.bool_))
-    if text.odd.sum() > _MOST_ODD * rows:
+    if text.odd.sum() > MOST_ODD * rows:
         return False
     half = len(text.chunks) // 2
     earlier, later = text.chunks[:half], text.chunks[half:]
@@ -344,7 +344,7 @@ def _is_usual(texts: Sequence[pa.StringArray]) -> bool:
     return bool(new <= MOST_NEW * len(later))
 
 
-def _whole_rows(columns: Sequence[Column], expression: str) -> sql.Composed:
+def _whole_rows(columns: Sequence[Column], expression: sql.Composed) -> sql.Composed:
     """Return the query for the vectors of rows, given as an array of texts for each column.
 
     Its placeholders are those of the server: ``$1``.
@@ -354,7 +354,7 @@ def _whole_rows(columns: Sequence[Column], expression: str) -> sql.Composed:
         for number, column in enumerate(columns, 1)
     ]
     return sql.SQL("SELECT ({})::text FROM unnest({}) AS t ({})").format(
-        sql.SQL(expression),
+        expression,
         sql.SQL(", ").join(arrays),
         sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
     )

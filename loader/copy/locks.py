@@ -9,7 +9,6 @@ holder. Holds nothing.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from psycopg.rows import TupleRow
 from loader.copy import statements
 from loader.copy.database import ours
 from loader.errors import TableBusy
+from loader.net.retry import Attempts, Backoff
 
 _log = logging.getLogger(__name__)
 
@@ -52,8 +52,7 @@ class Deadline:
     def __init__(self, connection: psycopg.Connection[TupleRow], tables: Sequence[str]) -> None:
         self._connection = connection
         self._tables = tables
-        self._give_up_at = time.monotonic() + GIVE_UP_AFTER_S
-        self._is_logged = False
+        self._attempts = Attempts(Backoff.steady(_PAUSE_S), limit_s=GIVE_UP_AFTER_S)
 
     def check(self, error: TableBusy) -> None:
         """See whether there is to be another try.
@@ -61,7 +60,7 @@ class Deadline:
         Raises:
             TableBusy: The time is up; says who holds the lock.
         """
-        if time.monotonic() > self._give_up_at:
+        if self._attempts.is_over:
             raise with_holders(error, self._connection, self._tables) from error
 
     def wait(self, error: TableBusy) -> None:
@@ -71,10 +70,9 @@ class Deadline:
             TableBusy: As ``check``.
         """
         self.check(error)
-        if not self._is_logged:
+        if not self._attempts.failures:
             _log.warning("waiting: %s", with_holders(error, self._connection, self._tables))
-            self._is_logged = True
-        time.sleep(_PAUSE_S)
+        self._attempts.wait()
 
 
 def retry(  # noqa: PLR0913  (the last two have defaults that nearly all take)

@@ -6,14 +6,13 @@ has it knows that every other shadow of that resource is an orphan. Holds nothin
 
 from __future__ import annotations
 
-import time
-
 import psycopg
 from psycopg.rows import TupleRow
 
 from loader.copy.database import ours
 from loader.copy.relation import Relation, digest
 from loader.errors import LoadInProgress
+from loader.net.retry import Attempts, Backoff
 
 # The server needs a moment to notice that the last load has closed its connection.
 _GIVE_UP_AFTER_S = 1.0
@@ -26,14 +25,13 @@ def take(relation: Relation) -> None:
     Raises:
         LoadInProgress: Another load of this resource is running.
     """
-    give_up_at = time.monotonic() + _GIVE_UP_AFTER_S
-    while not _try(relation):
-        if time.monotonic() > give_up_at:
-            raise LoadInProgress(
-                f"another load of {relation.name} is running in this database",
-                hint="wait until it has ended, then load again",
-            )
-        time.sleep(_PAUSE_S)
+    for _ in Attempts(Backoff.steady(_PAUSE_S), limit_s=_GIVE_UP_AFTER_S):
+        if _try(relation):
+            return
+    raise LoadInProgress(
+        f"another load of {relation.name} is running in this database",
+        hint="wait until it has ended, then load again",
+    )
 
 
 def _try(relation: Relation) -> bool:

@@ -59,7 +59,7 @@ class _Stored(sa.types.UserDefinedType[Any]):
 def create(
     relation: Relation,
     columns: Sequence[Column],
-    full_text: str | None,
+    full_text: sql.Composed | None,
     *,
     unlogged: bool = False,
     comment: str | None = None,
@@ -76,7 +76,10 @@ def create(
         unlogged: Write no log of it, for rows that are moved into another table.
         comment: The ``mark`` of the CKAN that is loaded into; None without a CKAN.
     """
-    generated = [sa.Computed(sa.literal_column(full_text), persisted=True)] if full_text else []
+    generated = []
+    if full_text is not None:
+        value: sa.ColumnClause[str] = sa.literal_column(full_text.as_string(relation.connection))
+        generated = [sa.Computed(value, persisted=True)]
     table = sa.Table(
         relation.names.shadow,
         sa.MetaData(schema=SCHEMA),

@@ -7,13 +7,12 @@ nothing.
 
 from __future__ import annotations
 
-import time
-
 import psycopg
 from psycopg.rows import TupleRow
 
 from loader.copy.database import ours
 from loader.errors import TooManyLoads
+from loader.net.retry import Attempts, Backoff
 
 # The server takes a moment to notice that a load has closed its connection.
 _GIVE_UP_AFTER_S = 1.0
@@ -31,11 +30,14 @@ def take(connection: psycopg.Connection[TupleRow], most: int) -> None:
     Raises:
         TooManyLoads: None is free.
     """
-    give_up_at = time.monotonic() + _GIVE_UP_AFTER_S
-    while not _try(connection, most):
-        if time.monotonic() > give_up_at:
-            raise _too_many(most)
-        time.sleep(_PAUSE_S)
+    for _ in Attempts(Backoff.steady(_PAUSE_S), limit_s=_GIVE_UP_AFTER_S):
+        if _try(connection, most):
+            return
+    raise TooManyLoads(
+        f"{most} loads into this database are running already",
+        hint="wait until one has ended, or allow more",
+        option="max_loads",
+    )
 
 
 def _try(connection: psycopg.Connection[TupleRow], most: int) -> bool:
@@ -47,11 +49,3 @@ def _try(connection: psycopg.Connection[TupleRow], most: int) -> bool:
         if row and row[0]:
             return True
     return False
-
-
-def _too_many(most: int) -> TooManyLoads:
-    return TooManyLoads(
-        f"{most} loads into this database are running already",
-        hint="wait until one has ended, or allow more",
-        option="max_loads",
-    )

@@ -33,23 +33,29 @@ _COMMENT = "<!--"
 _PIECE_CHARACTERS = 60  # 1 us a byte
 
 
-def condition(texts: Sequence[str]) -> str:
+# A shorter text cannot be slow.
+_HAS_SLOW_RUN = sql.SQL("(octet_length({text}) >= {parts} AND {text} ~ {run})")
+_COMMENT_BYTES = sql.SQL(
+    "CASE WHEN strpos({text}, {comment}) > 0"
+    " THEN octet_length({text}) - octet_length(replace({text}, {comment}, '')) ELSE 0 END"
+)
+
+
+def condition(texts: Sequence[sql.Composable]) -> sql.Composed:
     """Return the SQL condition that a row's text is slow.
 
     Args:
         texts: SQL of its parts, one at least.
     """
-    # A shorter text cannot be slow.
-    runs = " OR ".join(
-        f"(octet_length({text}) >= {_MOST_PARTS} AND {text} ~ '{_EXPRESSION}')" for text in texts
+    parts, run = sql.Literal(_MOST_PARTS), sql.Literal(_EXPRESSION)
+    comment = sql.Literal(_COMMENT)
+    return sql.SQL("({runs} OR {comment_bytes} >= {most})").format(
+        runs=sql.SQL(" OR ").join(
+            _HAS_SLOW_RUN.format(text=text, parts=parts, run=run) for text in texts
+        ),
+        comment_bytes=added([_COMMENT_BYTES.format(text=text, comment=comment) for text in texts]),
+        most=sql.Literal(_MOST_PARTS * len(_COMMENT)),
     )
-    without = (f"replace({text}, '{_COMMENT}', '')" for text in texts)
-    comments = [
-        f"CASE WHEN strpos({text}, '{_COMMENT}') > 0"
-        f" THEN octet_length({text}) - octet_length({rest}) ELSE 0 END"
-        for text, rest in zip(texts, without, strict=True)
-    ]
-    return f"({runs} OR {added(comments)} >= {_MOST_PARTS * len(_COMMENT)})"
 
 
 def among(texts: Sequence[pa.StringArray]) -> Flags:
@@ -91,9 +97,9 @@ def in_pieces(text: sql.Composable) -> sql.Composed:
     )
 
 
-def added(values: Sequence[str]) -> str:
+def added(values: Sequence[sql.Composable]) -> sql.Composable:
     """Add SQL numbers pairwise: Postgres limits how deep ``a + b + c ...`` may nest."""
     if len(values) == 1:
         return values[0]
     half = len(values) // 2
-    return f"({added(values[:half])} + {added(values[half:])})"
+    return sql.SQL("({} + {})").format(added(values[:half]), added(values[half:]))

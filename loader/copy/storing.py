@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import psycopg
 import pyarrow as pa
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from loader.copy import database, fulltext, lanes, lexemes, shadow, triggers
@@ -26,7 +27,7 @@ from loader.types.column import Column
 
 _Item = TypeVar("_Item")
 # Makes the shadow, of columns in the table's order and the expression that fills ``_full_text``.
-Create = Callable[[Sequence[Column], "str | None"], None]
+Create = Callable[[Sequence[Column], sql.Composed | None], None]
 
 
 class Storing:
@@ -106,7 +107,7 @@ class Storing:
         self,
         scan: Scan,
         encoder: ComposingEncoder,
-        expression: str,
+        expression: sql.Composed,
         connections: Sequence[psycopg.Connection[TupleRow]],
     ) -> int:
         """COPY with the composer's ``_full_text``; once it gives up, a trigger fills the rest.
@@ -143,7 +144,7 @@ class Storing:
         columns: Sequence[Column],
         sample: Sequence[pa.StringArray],
         stack: ExitStack,
-    ) -> tuple[lexemes.Composer | None, str | None]:
+    ) -> tuple[lexemes.Composer | None, sql.Composed | None]:
         """Return what composes ``_full_text`` before the COPY, and the expression to do it in it.
 
         The expression is a trigger's where there is a composer, else the column's.
@@ -163,7 +164,7 @@ class Storing:
             return None, expression()
         connection = self._connect(stack, "full text")
         composer = lexemes.Composer(connection, columns, which, config, time_zone)
-        return composer, expression(row="NEW.")
+        return composer, expression(row="new")
 
     def fill_long_rows(self, columns: Sequence[Column]) -> fulltext.Cut:
         """Fill ``_full_text`` of the rows that the COPY has left out.

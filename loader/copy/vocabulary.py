@@ -29,10 +29,10 @@ Indices = npt.NDArray[np.intp]
 
 # The part of all chunks that may be new: to ask for one costs ten times what a known one saves.
 MOST_NEW = 0.03
-_FREE_NEW = 1 << 14  # new ones that do not count, since every file begins with some; half a second
-_MOST_CHUNKS = 1 << 17
-_MOST_BYTES = 2 << 20
-_ASKED_AT_ONCE = 1 << 13  # the answer takes about 100 bytes a chunk
+FREE_NEW = 1 << 14  # new ones that do not count, since every file begins with some; half a second
+MOST_CHUNKS = 1 << 17
+MOST_BYTES = 2 << 20
+ASKED_AT_ONCE = 1 << 13  # the answer takes about 100 bytes a chunk
 # Whether the parser is the built-in one, and no dictionary looks at several words at a time.
 _WORD_BY_WORD = """
     SELECT p.prsname = 'default' AND p.prsnamespace = 'pg_catalog'::regnamespace
@@ -123,11 +123,11 @@ class Vocabulary:
         """
         with self._lock:
             new = self._new(chunks)
-            if new and (len(self._indices) > _MOST_CHUNKS or self._bytes > _MOST_BYTES):
+            if new and (len(self._indices) > MOST_CHUNKS or self._bytes > MOST_BYTES):
                 self._forget()
                 new = self._new(chunks)
             self._met += met
-            if self._asked + len(new) > _FREE_NEW + MOST_NEW * self._met:
+            if self._asked + len(new) > FREE_NEW + MOST_NEW * self._met:
                 raise TooMuchToAsk
             self._asked += len(new)
             self._learn(new)
@@ -137,8 +137,8 @@ class Vocabulary:
         return [chunk for chunk in dict.fromkeys(chunks) if chunk not in self._indices]
 
     def _learn(self, chunks: Sequence[str]) -> None:
-        for start in range(0, len(chunks), _ASKED_AT_ONCE):
-            some = chunks[start : start + _ASKED_AT_ONCE]
+        for start in range(0, len(chunks), ASKED_AT_ONCE):
+            some = chunks[start : start + ASKED_AT_ONCE]
             entries = self._ask(some)
             self._indices.update(zip(some, range(len(self._indices), 1 << 62), strict=False))
             self._bytes += sum(map(len, some))

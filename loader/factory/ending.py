@@ -24,20 +24,21 @@ _log = logging.getLogger(__name__)
 _LONGEST_S = 900.0
 
 
-def tell(run: Run, conf: Mapping[str, Any], reason: str) -> None:
+def tell(run: Run, conf: Mapping[str, Any], reason: str, longest_s: float = _LONGEST_S) -> None:
     """Tell CKAN the end of all that the run was to load; what goes wrong with that is logged.
 
     Args:
         run: The run, without a conf.
         conf: What the run was asked for.
         reason: Why it failed, where no step left an error.
+        longest_s: Seconds after which the resources that are left are not told any more.
     """
     try:
         parts = list(_parts(run, conf))
     except Exception as error:  # noqa: BLE001  the outermost edge: nobody hears this thread
         _log.warning("CKAN was not told how %s ended: %s", run.run_id, loggable(error))
         return
-    end = time.monotonic() + _LONGEST_S
+    end = time.monotonic() + longest_s
     for number, part in enumerate(parts):
         if time.monotonic() >= end:
             _log.warning(

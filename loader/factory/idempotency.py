@@ -6,7 +6,6 @@ Out: the report of the try that added the rows, or whether one may have. Holds n
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from loader.errors import RowsInDoubt
 from loader.factory import artifact_schemas
 from loader.factory.artifacts import Place
 from loader.factory.conf import Conf
+from loader.net.retry import Attempts, Backoff
 
 _POLL_S = 2.0
 _BEGUN, _DONE = "begun.json", "done.json"
@@ -66,9 +66,8 @@ class IdempotentAppend:
             self._place.write(_BEGUN, {"newest_id": newest})
             return
         before = self._place.read_as(_BEGUN, artifact_schemas.BEGUN, _IN_DOUBT)["newest_id"]
-        end = time.monotonic() + late_s
-        while newest == before and time.monotonic() < end:
-            time.sleep(min(_POLL_S, late_s))
+        attempts = Attempts(Backoff.steady(_POLL_S), limit_s=late_s)
+        while newest == before and attempts.wait():
             newest = newest_id(self._ckan, self._conf.resource_id)
         if newest != before:
             raise RowsInDoubt(

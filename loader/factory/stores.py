@@ -43,7 +43,7 @@ _OWNER_ONLY, _GROUP_TOO = 0o600, 0o640
 NO_RUN = "it is no folder of a run"
 _CHUNK_BYTES = 8 * 1024 * 1024  # of one request to a bucket; Google asks for multiples of 256 KiB
 _TIMEOUT_S = (10.0, 60.0)  # until connected, and between two reads
-_RETRY_S = 60.0  # how long Google's client goes on trying; after it, Airflow tries the task again
+RETRY_S = 60.0  # how long Google's client goes on trying; after it, Airflow tries the task again
 
 # Is called with a key that cannot be looked into.
 Unreadable = Callable[[str, ArtifactsError], None]
@@ -253,7 +253,7 @@ class _Bucket:
     def _timeouts(self) -> dict[str, Any]:
         from google.cloud.storage.retry import DEFAULT_RETRY  # noqa: PLC0415  (an extra, only a bucket needs it)
 
-        return {"timeout": _TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(_RETRY_S)}
+        return {"timeout": _TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(RETRY_S)}
 
     def _smart_open(self, key: str, mode: str, **parameters: object) -> Any:  # noqa: ANN401
         import smart_open  # noqa: PLC0415  (an extra, only a bucket needs it)

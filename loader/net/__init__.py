@@ -4,7 +4,7 @@ uri         its scheme, the file's name, and the secrets to mask
 guard       which addresses may be fetched from, where others wrote the URL
 limits      how many bytes there may be, and how slowly they may come
 settings    how long to wait and how often to try, with both of these
-retry       the wait before the next try, or the end of them
+retry       the wait before another try, or the end of them: of any work, not of HTTP only
 pace        whether the bytes come fast enough
 target      one thing to open
 session     how HTTP asks: heeding the guard, and sending no other password

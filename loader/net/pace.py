@@ -1,8 +1,8 @@
 """Whether a source sends fast enough for a load to wait for it.
 
 In: each time that something arrived. Out: nothing, or SourceTooSlow. What the load itself takes,
-the database above all, does not count, nor a wait that ends without a byte: that is a timeout, and
-``retry`` counts those.
+the database above all, does not count, nor a wait that ends without a byte: that is a timeout,
+after which ``source.resuming`` tries again.
 """
 
 from __future__ import annotations

@@ -1,83 +1,127 @@
-"""How often, and after what wait, a connection that failed is tried again.
+"""Work that failed, or is not done yet -> whether to try it again, after a wait.
 
-In: each failure, and the byte it happened at. Out: a wait, or SourceUnreachable.
+In: how long to wait, and how often or until when to try. Out: the waits, and then their end. What
+is tried, which failures may pass, and what is told at the end, is for the caller to say:
+
+    attempts = Attempts(Backoff(0.5, 15.0), retries=8)
+    while True:
+        try:
+            return work()
+        except Passing as error:
+            if not attempts.wait(error.wait_s):
+                raise
+
+Every wait before another try is made here, so that each ends at its limit, and at a Ctrl-C at once.
+Holds nothing else.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from loader.errors import SourceUnreachable
-from loader.net.failures import Passing, TimedOut, UnknownName
-from loader.net.settings import SourceSettings
-
-_log = logging.getLogger(__name__)
 # A generator of its own: the caller may have seeded that of the process.
 _random = random.Random()  # noqa: S311  (no secret)
-
-_PROGRESS_BYTES = 1024 * 1024  # received since the last refill: the retries count from 0 again
-
-# Before the first answer. A host name that does not resolve is more often a typo than a passing
-# fault; and within a timeout of 5 s TCP itself has knocked three times.
-_OPENING_RETRIES: dict[type[Passing], int] = {UnknownName: 2, TimedOut: 0}
+_MOST_DOUBLINGS = 60  # 2 ** 1024 would be no float; a second doubled 60 times is longer than time
 
 
-def backoff_s(failures: int, first_s: float, most_s: float, asked_s: float = 0.0) -> float:
-    """Return the seconds to wait after a failure: doubled with each, and spread by chance.
+@dataclass(frozen=True)
+class Backoff:
+    """How long to wait after a failure: twice as long after each.
 
-    Args:
-        failures: In a row, this one included.
+    Attributes:
         first_s: The longest wait after the first.
-        most_s: The longest wait of all, also of one that is asked for.
-        asked_s: What the server asks for (Retry-After); it is waited at least.
+        most_s: The longest wait of all, also of one that a server asks for.
+        spread: Which part of a wait is left to chance, so that many clients that failed in the
+            same moment do not come again in the same moment.
     """
-    wait_s = min(first_s * 2.0 ** (failures - 1), most_s)
-    wait_s *= _random.uniform(0.5, 1.0)  # spreads many loads of one server
-    return max(wait_s, min(asked_s, most_s))
+
+    first_s: float
+    most_s: float = math.inf
+    spread: float = 0.5
+
+    @classmethod
+    def steady(cls, pause_s: float) -> Backoff:
+        """Return the same wait each time, to look again and again for what others do."""
+        return cls(pause_s, pause_s, spread=0.0)
+
+    def wait_s(self, failures: int, asked_s: float = 0.0) -> float:
+        """Return the seconds to wait.
+
+        Args:
+            failures: In a row, this one included.
+            asked_s: What a server asks for (Retry-After); the wait is not shorter.
+        """
+        wait_s = min(self.first_s * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), self.most_s)
+        wait_s *= _random.uniform(1.0 - self.spread, 1.0)
+        return max(wait_s, min(asked_s, self.most_s))
 
 
-class Retry:
-    """How many more failures are borne: `retries` for each megabyte, `all_retries` for all.
+def _silent(_: float, /) -> None:
+    """Take the seconds of a wait."""
+
+
+class Attempts:
+    """The tries of one piece of work; its time begins with this object.
+
+    As an iterator it gives one item for each try, the first at once, and waits before the others.
 
     Args:
-        settings: How many, and how long to wait.
-        opening: Whether the source never answered yet, so that its address may be wrong.
+        backoff: How long to wait between them.
+        retries: How many there may be after the first.
+        limit_s: Seconds after which no other begins. The last wait is cut short to end then, so
+            what comes true just in time is seen.
+        waits_s: Seconds of all waits together, without what the tries themselves take.
+
+    Attributes:
+        failures: How many tries ``wait`` was called after.
+        retries: As given; may be changed where it depends on the last failure.
     """
 
-    def __init__(self, settings: SourceSettings, *, opening: bool) -> None:
-        self._settings = settings
-        self._opening = opening
-        self._left_s = settings.opening_wait_s if opening else math.inf
-        self._failures = self._all_failures = 0
-        self._refilled_at = 0
+    def __init__(
+        self,
+        backoff: Backoff,
+        *,
+        retries: float = math.inf,
+        limit_s: float = math.inf,
+        waits_s: float = math.inf,
+    ) -> None:
+        self.failures = 0
+        self._backoff = backoff
+        self.retries = retries
+        self._end = time.monotonic() + limit_s
+        self._waits_left_s = waits_s
 
-    def wait(self, error: Passing, position: int) -> None:
-        """Wait before the next try, or give up with what stands in the way."""
-        if position - self._refilled_at >= _PROGRESS_BYTES:
-            self._failures, self._refilled_at = 0, position
-        self._failures += 1
-        self._all_failures += 1
-        is_last = self._all_failures > self._settings.all_retries
-        if is_last or self._failures > self._allowed(error) or self._left_s <= 0:
-            failures = self._all_failures if is_last else self._failures
-            tries = "once" if failures == 1 else f"{failures} times"
-            raise SourceUnreachable(f"{error.message} (tried {tries})", hint=error.hint) from None
-        wait_s = self._next_wait_s(error)
-        self._left_s -= wait_s
-        _log.warning("%s; again from byte %d in %.1f s", error.message, position, wait_s)
-        time.sleep(wait_s)
+    def __iter__(self) -> Iterator[None]:
+        """Yield once for each try."""
+        yield
+        while self.wait():
+            yield
 
-    def _allowed(self, error: Passing) -> int:
-        settings = self._settings
-        if not self._opening:
-            return settings.retries
-        most = _OPENING_RETRIES.get(type(error), settings.opening_retries)
-        return min(settings.retries, settings.opening_retries, most)
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time for another."""
+        return self._left_s <= 0
 
-    def _next_wait_s(self, error: Passing) -> float:
-        settings = self._settings
-        first_s, most_s = settings.backoff_s, settings.max_backoff_s
-        return min(backoff_s(self._failures, first_s, most_s, error.wait_s), self._left_s)
+    def wait(self, asked_s: float = 0.0, log: Callable[[float], object] = _silent) -> bool:
+        """Wait for the next try, or return False at once if there is none.
+
+        Args:
+            asked_s: As for ``Backoff.wait_s``.
+            log: Is given the seconds before they are waited.
+        """
+        self.failures += 1
+        if self.failures > self.retries or self.is_over:
+            return False
+        wait_s = min(self._backoff.wait_s(self.failures, asked_s), self._left_s)
+        self._waits_left_s -= wait_s
+        log(wait_s)
+        time.sleep(max(wait_s, 0.0))
+        return True
+
+    @property
+    def _left_s(self) -> float:
+        return min(self._end - time.monotonic(), self._waits_left_s)

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 _FIRST = 10  # how many the report shows
 _HEADER = ("row", "reason", "raw")
 _OWNER_ONLY = 0o600
-_PIECE_CHARACTERS = 1 << 20
+PIECE_CHARACTERS = 1 << 20
 
 # With which a formula begins, in the forms of East Asian keyboards too.
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
@@ -161,13 +161,13 @@ class Rejects:
 def _write_row(file: TextIO, cells: Sequence[str], last: str) -> None:
     """Write a row; of a long last cell a piece at a time, which csv would hold some ten times."""
     writer = csv.writer(file)
-    if len(last) <= _PIECE_CHARACTERS:
+    if len(last) <= PIECE_CHARACTERS:
         writer.writerow((*cells, last))
         return
     csv.writer(file, lineterminator=',"', quoting=csv.QUOTE_ALL).writerow(cells)
     file.writelines(
-        last[begin : begin + _PIECE_CHARACTERS].replace('"', '""')
-        for begin in range(0, len(last), _PIECE_CHARACTERS)
+        last[begin : begin + PIECE_CHARACTERS].replace('"', '""')
+        for begin in range(0, len(last), PIECE_CHARACTERS)
     )
     file.write(f'"{writer.dialect.lineterminator}')
 

@@ -17,13 +17,13 @@ from loader.errors import SourceError, SourceUnreachable, UsageError
 from loader.net.failures import Passing, changed
 from loader.net.guard import WEB
 from loader.net.pace import Pace
-from loader.net.retry import Retry
 from loader.net.settings import SourceSettings
 from loader.net.target import Target
 from loader.net.uri import file_name, has_one_reading, mask_uri, split_scheme
 from loader.source import gcs, http, local
 from loader.source.identity import Identity
 from loader.source.local import LocalFile
+from loader.source.resuming import Resuming
 from loader.source.stored import Stored
 from loader.source.transport import Connection, Transport
 
@@ -88,6 +88,7 @@ class Source(Stored):
 
     Attributes:
         uri: As it may be shown, secrets masked.
+        scheme: Of the URI, in lower case; none of a plain path.
         name: The file's name, without path and query.
         size: Bytes in all, if the server tells.
         identity: Which version this is, if the server tells.
@@ -105,6 +106,7 @@ class Source(Stored):
     ) -> None:
         super().__init__()
         self.uri = mask_uri(uri)
+        self.scheme, _ = split_scheme(uri)
         self.name = file_name(uri)
         self.bytes_read = 0
         self.size: int | None = None
@@ -124,7 +126,7 @@ class Source(Stored):
         )
         self._transport = transport
         self._expected = expected
-        self._retry = Retry(settings, opening=expected is None)
+        self._resuming = Resuming(settings, opening=expected is None)
         self._connection: Connection | None = None
         self._ended = False
         self._hash: hashlib._Hash | None = None
@@ -135,7 +137,7 @@ class Source(Stored):
         except SourceError:
             self.close()
             raise
-        self._retry = Retry(settings, opening=False)
+        self._resuming = Resuming(settings, opening=False)
 
     def __repr__(self) -> str:
         """Return the kind and the masked URI."""
@@ -239,7 +241,7 @@ class Source(Stored):
             except Passing as error:
                 self._disconnect()
                 self._check_resumable(error)
-                self._retry.wait(error, self.bytes_read)
+                self._resuming.wait(error, self.bytes_read)
 
     def _read(self, connection: Connection, view: memoryview) -> int:
         count = connection.readinto(view)

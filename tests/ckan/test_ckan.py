@@ -60,7 +60,7 @@ def test_an_action_is_there_or_not(portal: Portal):
 
 
 def test_all_datasets_that_a_token_may_see_are_listed(portal: Portal, monkeypatch):
-    monkeypatch.setattr(module, "_PAGE", 2)
+    monkeypatch.setattr(module, "DATASETS_AT_ONCE", 2)
     public = [portal.new_dataset()["id"] for _ in range(3)]
     private = [portal.new_dataset(private=True)["id"] for _ in range(2)]
     seen = [dataset["id"] for dataset in connect(portal).datasets()]

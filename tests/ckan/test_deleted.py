@@ -295,12 +295,6 @@ def test_deleted_after_rows_were_sent(
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pauses between the tries of a call."""
-    monkeypatch.setattr(Ckan, "pause", lambda *_: None)
-
-
-@pytest.fixture
 def front(portal: Portal) -> Iterator[Unsteady]:
     """CKAN, with somebody in front of it who deletes at a certain call."""
     with Unsteady(portal.url) as front:
@@ -656,7 +650,7 @@ def test_the_url_by_which_a_ckan_calls_itself(portal_212: Portal, said: str, sit
 def test_a_cleanup_stops_when_ckan_goes_away_and_says_what_it_did(
     portal_212: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ):
-    monkeypatch.setattr(gone, "_AT_ONCE", 1)
+    monkeypatch.setattr(gone, "TABLES_AT_ONCE", 1)
     portal, lost = portal_212, []
     clean(**portal.environment)  # what other tests have left
     for _ in range(4):
@@ -705,11 +699,11 @@ def test_a_cleanup_asks_which_tables_there_are_a_hundred_at_a_time(
         assert len(front.made("datastore_search")) == 2  # is it its DataStore, and which are there
 
 
+@pytest.mark.usefixtures("hasty")
 def test_after_a_swap_a_ckan_that_is_away_is_asked_once_whether_it_is_gone(
     portal_212: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Here the index cannot be made: CKAN might have dropped the table."""
-    monkeypatch.setattr(Ckan, "pause", lambda *_: None)
     monkeypatch.setattr(locks, "GIVE_UP_AFTER_S", 0.1)
     monkeypatch.setattr(locks, "VACUUM_YIELDS_MS", 100)
     portal, resource = portal_212, portal_212.new_resource()

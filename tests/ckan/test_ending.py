@@ -198,14 +198,12 @@ def test_one_resource_is_told(run, front, caplog):
     assert conf.read(one).job_id == "job-1"
 
 
-def test_a_ckan_that_is_slow_is_not_told_for_hours(run, front, monkeypatch, caplog):
-    monkeypatch.setattr(ending, "_LONGEST_S", 0.5)
-
+def test_a_ckan_that_is_slow_is_not_told_for_hours(run, front, caplog):
     def slow(handler: Any, call: Any) -> None:
         time.sleep(0.6)
         heard(handler, call)
 
     front.faults = {"aircan_status_update": [slow] * 1000}
-    ending.tell(run, {"reload": "failed"}, REASON)
+    ending.tell(run, {"reload": "failed"}, REASON, longest_s=0.5)
     assert len(told(front)) == 1
     assert "too slow to be told how 3 of the 4 resources of manual ended" in caplog.text

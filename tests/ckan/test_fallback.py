@@ -11,6 +11,7 @@ import pytest
 from loads import load_text, rows, settings, sql
 from portal import PASSWORD, Portal
 from test_swap import AtStep
+from unsteady import Unsteady, count_refused
 
 from loader import Options, errors, load
 from loader.ckan.settings import BatchSettings
@@ -256,23 +257,20 @@ def test_a_key_that_is_not_unique_costs_no_row(portal_212: Portal, tmp_path: Pat
         assert rows(portal_212, resource_id) == [("1", "x")]
 
 
-def test_views_are_created_on_the_first_load_through_the_api_too(
-    portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_views_are_created_on_the_first_load_through_the_api_too(portal: Portal, tmp_path: Path):
     resource_id = portal.new_resource()["id"]
-    with monkeypatch.context() as broken:
-        broken.setattr("loader.ckan.batches._count", refuse)
+    path = tmp_path / "data.csv"
+    path.write_text("a\n1\n", encoding="utf-8")
+    with Unsteady(portal.url) as front:
+        front.faults["datastore_upsert"] = [count_refused] * 9
+        given = settings(portal) | {"ckan_url": front.url, "resource_id": resource_id}
         with pytest.raises(errors.CkanRefused):
-            load_text(portal, resource_id, "a\n1\n", tmp_path, via="api")
+            load(path, **given, via="api")
     assert portal.action("resource_view_list", id=resource_id) == []
     for _ in range(2):
         load_text(portal, resource_id, "a\n1\n", tmp_path, via="api")
         views = portal.action("resource_view_list", id=resource_id)
         assert [view["view_type"] for view in views] == ["datatables_view"]
-
-
-def refuse(*_: object) -> None:
-    raise errors.CkanRefused("no", hint="try")
 
 
 def test_nothing_is_added_to_a_column_that_the_api_would_change(portal_212: Portal, tmp_path: Path):

@@ -12,7 +12,6 @@ from portal import Portal
 from unsteady import Call, Fault, Unsteady, cut_after, cut_before, refused
 
 from loader import errors, load
-from loader.ckan.client import Ckan
 from loader.ckan.settings import BatchSettings
 from loader.progress import Silent
 
@@ -25,11 +24,10 @@ NO = refused(413)
 
 
 @pytest.fixture
-def resource_id(portal_212: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def resource_id(portal_212: Portal, tmp_path: Path, hasty: None) -> str:
     """A resource with one row; the tries of a call have no pauses."""
     resource_id = str(portal_212.new_resource()["id"])
     load_text(portal_212, resource_id, OLD, tmp_path, via="copy", key=["id"])
-    monkeypatch.setattr(Ckan, "pause", lambda *_: None)
     return resource_id
 
 

@@ -21,7 +21,7 @@ from frictionless import Package, Resource
 from http_server import HttpServer
 from loads import rows, sql
 from portal import PASSWORD, Portal
-from unsteady import Unsteady
+from unsteady import Unsteady, count_refused
 
 from loader import errors
 from loader.copy import database, locks, relation, resource_lock, shadow, slots
@@ -931,7 +931,7 @@ class TestBetweenTheTasks:
 
     @pytest.mark.parametrize("is_first", [True, False], ids=["first", "another"])
     def test_what_an_earlier_try_has_done_is_not_that_of_others(
-        self, portal_212, run, monkeypatch, is_first
+        self, portal_212, run, front, is_first
     ):
         run = through_api(run)
         if is_first:
@@ -941,14 +941,10 @@ class TestBetweenTheTasks:
             second = self.again(run, "refuse")
         tasks.prepare(second)
         tasks.convert(second)
-
-        def refuse(*_: object) -> None:
-            raise errors.CkanRefused("no", hint="try")
-
-        with monkeypatch.context() as broken:
-            broken.setattr("loader.ckan.batches._count", refuse)
-            with pytest.raises(errors.CkanRefused):
-                tasks.load(second)
+        front.faults["datastore_upsert"] = [count_refused] * 9
+        with pytest.raises(errors.CkanRefused):
+            tasks.load(second)
+        front.faults["datastore_upsert"] = []
         assert rows(portal_212, run.conf.resource_id) == []
         tasks.load(second)
         report = second.place("load").read("report.json")
@@ -1030,8 +1026,8 @@ class TestColumnsChange:
         assert last["info"]["error"]["type"] == "ColumnsRefused"
         assert len(rows(portal_212, second.conf.resource_id)) == 3
 
-    def test_a_ckan_that_is_away(self, portal_212, front, second, monkeypatch):
-        monkeypatch.setattr("loader.ckan.calls.Calls.pause", lambda *_: None)
+    @pytest.mark.usefixtures("hasty")
+    def test_a_ckan_that_is_away(self, portal_212, front, second):
         front.faults["aircan_columns_change"] = [away] * 7
         with pytest.raises(errors.CkanUnreachable) as caught:
             do_all(second)

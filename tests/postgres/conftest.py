@@ -82,7 +82,7 @@ def database_18(datastore_url_18: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that does not let a load in is tried twice, not for five seconds."""
+    """A server that does not let a load in is tried for half a second, not for five."""
     monkeypatch.setattr(database_module, "GIVE_UP_AFTER_S", 0.6)
 
 

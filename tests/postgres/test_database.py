@@ -493,7 +493,7 @@ def test_the_lanes_of_a_load_by_a_superuser_are_watched(
     datastore_url, database, roles, monkeypatch
 ):
     """Acting as the write role, a superuser would not be shown what its own sessions do."""
-    monkeypatch.setattr(lanes, "_WATCH_EVERY_S", 0.0)
+    monkeypatch.setattr(lanes, "WATCH_EVERY_S", 0.0)
 
     def blocks():
         yield b"1,a\n"

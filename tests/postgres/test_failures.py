@@ -237,7 +237,7 @@ def test_the_command_says_in_one_line_what_happened(
 @pytest.fixture
 def small_blocks(monkeypatch) -> None:
     monkeypatch.setattr(blocks, "cut", partial(blocks.cut, block_bytes=4096))
-    monkeypatch.setattr("loader.copy.lanes._WATCH_EVERY_S", 0.0)
+    monkeypatch.setattr("loader.copy.lanes.WATCH_EVERY_S", 0.0)
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def composed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return compose(self, cells, left_out)
 
     monkeypatch.setattr(lexemes.Composer, "compose", spy)
-    monkeypatch.setattr(lexemes, "_MOST_ODD", 1)
+    monkeypatch.setattr(lexemes, "MOST_ODD", 1)
     monkeypatch.setattr(lexemes, "MOST_NEW", 1)
     yield
     assert blocks
@@ -163,7 +163,7 @@ def composed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def left_to_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the vectors made by the expression, however usual the rows are."""
-    monkeypatch.setattr(lexemes, "_MOST_ODD", -1)
+    monkeypatch.setattr(lexemes, "MOST_ODD", -1)
 
 
 def set_for_database(connection: psycopg.Connection, name: str, value: str) -> None:
@@ -263,8 +263,8 @@ def test_composed_lexemes_of_mended_rows_are_the_triggers(database, datastore_ur
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of some dozen rows, and few words and rows that may be asked for."""
     monkeypatch.setattr(blocks, "cut", partial(blocks.cut, block_bytes=4096))
-    monkeypatch.setattr(vocabulary, "_FREE_NEW", 100)
-    monkeypatch.setattr(lexemes, "_FREE_ODD", 20)
+    monkeypatch.setattr(vocabulary, "FREE_NEW", 100)
+    monkeypatch.setattr(lexemes, "FREE_ODD", 20)
 
 
 @pytest.fixture
@@ -570,7 +570,7 @@ def test_every_part_of_the_expression_is_immutable(database_18, datastore_url_18
     with closing(connections.connect(datastore_url_18, "test")) as connection:
         config, zone = fulltext.settings(connection)
         for literals in (True, False):
-            expression = fulltext.expression(columns, "all", config, zone, literals)
+            expression = fulltext.expression(columns, "all", config, zone, literals).as_string()
             listed = ", ".join(f'"{column.name}" {column.type}' for column in columns)
             connection.execute(
                 f"CREATE TABLE made_{literals} ({listed},"
@@ -665,7 +665,7 @@ def test_many_slow_rows_are_not_even_tried(
 ):
     """The time is up: what the parser is quick at goes on having the trigger's lexemes."""
     monkeypatch.setattr(fulltext, "ALL_ROWS_S", 0.0)
-    monkeypatch.setattr(destination, "_MOST_LISTED", 3)
+    monkeypatch.setattr(destination, "MOST_LISTED", 3)
     request.getfixturevalue(way)
     slow = [[f"foxes jump {'a_' * 200}", str(i)] for i in range(5)]
     rows = [["short", "1"], *slow, [words(30_000), "2"], ["later <b", "3"]]
@@ -758,9 +758,10 @@ PIECES = ["a", "é", "1", "_", "-", ".", "/", "~", "@", "<!--", " ", ",", "a_" *
     max_examples=100, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
 def test_client_and_server_find_the_same_texts_slow(database_18, texts):
-    condition = slow_texts.condition(["first", "second"])
+    condition = slow_texts.condition([sql.Identifier("first"), sql.Identifier("second")])
     (by_server,) = database_18.execute(
-        f"SELECT {condition} FROM (VALUES (%s::text, %s::text)) AS t (first, second)", texts
+        f"SELECT {condition.as_string()} FROM (VALUES (%s::text, %s::text)) AS t (first, second)",
+        texts,
     ).fetchone()
     arrays = [pa.array([text], pa.string()) for text in texts]
     by_client = slow_texts.among(arrays)[0]

@@ -186,7 +186,7 @@ def test_an_error_after_the_copy_was_abandoned_ends_the_load(table):
 
 def test_a_copy_that_the_server_gave_up_stops_the_reader(table, monkeypatch):
     """libpq would only look at the end of the data."""
-    monkeypatch.setattr(lanes, "_WATCH_EVERY_S", 0.0)
+    monkeypatch.setattr(lanes, "WATCH_EVERY_S", 0.0)
     read = []
 
     def reader() -> Iterator[Block]:
@@ -205,7 +205,7 @@ def test_a_copy_that_the_server_gave_up_stops_the_reader(table, monkeypatch):
 
 
 def test_a_lost_lane_is_noticed(table, monkeypatch):
-    monkeypatch.setattr(lanes, "_WATCH_EVERY_S", 0.0)
+    monkeypatch.setattr(lanes, "WATCH_EVERY_S", 0.0)
 
     def reader() -> Iterator[Block]:
         yield block(0)
@@ -287,7 +287,7 @@ def test_a_lane_that_fails_does_not_wait_for_one_that_is_stuck(table):
 
 
 def test_the_lanes_are_watched_also_while_the_queue_is_full(table, monkeypatch):
-    monkeypatch.setattr(lanes, "_WATCH_EVERY_S", 0.0)
+    monkeypatch.setattr(lanes, "WATCH_EVERY_S", 0.0)
     encoded = []
 
     def slow(block: Block) -> Iterator[bytes]:

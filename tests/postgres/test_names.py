@@ -60,7 +60,7 @@ def composed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return ask(self, cells)
 
     monkeypatch.setattr(lexemes.Composer, "_ask", spy)
-    monkeypatch.setattr(lexemes, "_MOST_ODD", 1)
+    monkeypatch.setattr(lexemes, "MOST_ODD", 1)
     monkeypatch.setattr(lexemes, "MOST_NEW", 1)
     yield asked
     assert asked
@@ -78,8 +78,8 @@ def filled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(fulltext, "filling", spy)
     monkeypatch.setattr(blocks, "cut", partial(blocks.cut, block_bytes=4096))
-    monkeypatch.setattr(lexemes, "_is_usual", lambda texts: True)
-    monkeypatch.setattr(vocabulary, "_FREE_NEW", 200)
+    monkeypatch.setattr(lexemes, "can_compose", lambda *_: True)
+    monkeypatch.setattr(vocabulary, "FREE_NEW", 200)
     monkeypatch.setattr(vocabulary, "MOST_NEW", 0)
     yield
     assert began

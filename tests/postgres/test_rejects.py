@@ -369,7 +369,7 @@ def test_what_is_no_file_is_not_replaced_by_one(path, make):
 
 @pytest.mark.parametrize("raw", ["a", '"', '""', '"a"', "a,b", "a\r\nb", "é", "=1"], ids=repr)
 def test_a_long_row_is_written_like_a_short_one(path, monkeypatch, raw):
-    monkeypatch.setattr(rejects_module, "_PIECE_CHARACTERS", 7)
+    monkeypatch.setattr(rejects_module, "PIECE_CHARACTERS", 7)
     raws = [raw, raw * 7, raw * 8, raw * 21, raw * 50]
     with Rejects(path, 9) as rejects:
         rejects.add(0, [Reject(i, 'a, "b"', one) for i, one in enumerate(raws)])

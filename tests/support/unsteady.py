@@ -5,6 +5,7 @@ What it forwards, the real CKAN does; only the way there and back is at fault.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -137,6 +138,14 @@ def refused(status: int, **headers: str) -> Fault:
     """The call never comes to CKAN."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda handler, call: handler.answer(status, b"<html>busy</html>", named)
+
+
+def count_refused(handler: _Handler, call: Call) -> None:
+    """The rows come to CKAN; the call that has them counted, the last of a load, does not."""
+    if json.loads(call.body).get("calculate_record_count"):
+        refused(413)(handler, call)
+    else:
+        handler.pass_on(call)
 
 
 def refused_afterwards(status: int) -> Fault:

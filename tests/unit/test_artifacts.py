@@ -613,7 +613,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def google(monkeypatch):
-    monkeypatch.setattr(stores, "_RETRY_S", 0.1)
+    monkeypatch.setattr(stores, "RETRY_S", 0.1)
     google = Google()
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", google.url)
     yield google
@@ -693,7 +693,7 @@ def test_a_bucket_that_does_not_exist_is_an_error(proxy):
 
 
 def test_a_passing_fault_of_the_bucket_is_passed_over(google, monkeypatch):
-    monkeypatch.setattr(stores, "_RETRY_S", 30)
+    monkeypatch.setattr(stores, "RETRY_S", 30)
     google.statuses = {"GET": 503}
     threading.Timer(0.2, google.statuses.clear).start()
     assert Artifacts("gs://bucket").place("d", "r", "t").exists("a")

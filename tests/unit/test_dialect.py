@@ -360,5 +360,5 @@ def test_a_long_text_has_the_records_of_a_short_one(text):
 
     short = records(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dialect, "_LONG_CHARACTERS", 0)
+        patch.setattr(dialect, "LONG_CHARACTERS", 0)
         assert records(text) == short

@@ -174,7 +174,7 @@ KINDS = {
         "from loader.formats.csv import blocks\nm.setattr(blocks, 'cut', 1)",
         True,
     ),
-    "by its path": ("m.setattr('loader.copy.lanes._WATCH_EVERY_S', 1)", True),
+    "by its path": ("m.setattr('loader.copy.lanes.WATCH_EVERY_S', 1)", True),
     "by a path that leads nowhere": ("m.setattr('loader.copy.lanes._WATCH_S', 1)", False),
     "a method": (
         "from loader.copy import lexemes\nm.setattr(lexemes.Composer, 'compose', 1)",

@@ -1,5 +1,6 @@
 """A load tells what it is doing: lines in a log, a live line on a terminal."""
 
+import inspect
 import io
 import os
 import re
@@ -9,14 +10,7 @@ from contextlib import suppress
 import pytest
 from rich.console import Console
 
-from loader import progress
 from loader.progress import Bar, Lines, Silent
-
-
-@pytest.fixture
-def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line for every block, not one every ten seconds."""
-    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.0)
 
 
 def test_each_step_is_a_line():
@@ -47,30 +41,30 @@ def full() -> io.TextIOWrapper:
 
 
 @pytest.mark.parametrize("made", [closed, unread, full])
-def test_a_line_that_cannot_be_written_stops_nothing(talkative, made):
+def test_a_line_that_cannot_be_written_stops_nothing(made):
     stream = made()
-    lines = Lines(stream)
+    lines = Lines(stream, every_s=0.0)
     lines.begin("copying rows")
     lines.advance(50_000_000, 10)
     with suppress(OSError):
         stream.close()
 
 
-def test_without_stderr_nothing_is_said_and_not_on_stdout(talkative, monkeypatch, capsys):
+def test_without_stderr_nothing_is_said_and_not_on_stdout(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr", None)
-    lines = Lines()
+    lines = Lines(every_s=0.0)
     lines.begin("copying rows")
     lines.advance(50_000_000, 10)
     assert capsys.readouterr().out == ""
 
 
 def test_ten_seconds_lie_between_lines():
-    assert progress._LINE_EVERY_S == 10
+    assert inspect.signature(Lines).parameters["every_s"].default == 10
 
 
-def test_a_line_tells_rows_bytes_share_and_speed(talkative):
+def test_a_line_tells_rows_bytes_share_and_speed():
     log = io.StringIO()
-    lines = Lines(log)
+    lines = Lines(log, every_s=0.0)
     lines.begin("copying rows")
     lines.expect(200_000_000)
     lines.advance(50_000_000, 1_234_567)
@@ -79,9 +73,9 @@ def test_a_line_tells_rows_bytes_share_and_speed(talkative):
     )
 
 
-def test_a_source_that_does_not_tell_its_size_has_no_share(talkative):
+def test_a_source_that_does_not_tell_its_size_has_no_share():
     log = io.StringIO()
-    lines = Lines(log)
+    lines = Lines(log, every_s=0.0)
     lines.begin("copying rows")
     lines.expect(None)
     lines.advance(50_000_000, 10)

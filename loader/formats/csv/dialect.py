@@ -30,7 +30,7 @@ _CSV_PROPERTIES = {"delimiter", "lineTerminator", "quoteChar", "doubleQuote", "e
 _PROPERTIES = {"header", "headerRows", "csv"}
 _ANNOTATIONS = {"type", "name", "title", "description", "$schema", "profile"}
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-_LONG_CHARACTERS = 4 << 20  # more than a usual block has
+LONG_CHARACTERS = 4 << 20  # more than a usual block has
 _LF, _CR, _SPACE = b"\n\r "
 # No text has them; ESC aside, with which terminals are told of colours.
 _BINARY = re.compile(r"[\x01-\x08\x0e-\x1a]")
@@ -105,7 +105,7 @@ class Dialect:
 
 def _lines(text: str) -> Iterable[str]:
     """Return what is cut at LF, CR and CRLF, ends included."""
-    if len(text) < _LONG_CHARACTERS:
+    if len(text) < LONG_CHARACTERS:
         return io.StringIO(text, newline="")  # the faster one; takes four bytes a character
     return (line[0] for line in _LINE.finditer(text))
 
