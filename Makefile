@@ -18,9 +18,11 @@ AIRFLOW2 := .airflow2
 SERVICES := $(VENV)/dev.stamp $(CKANS) $(AIRFLOW)/made.stamp $(AIRFLOW2)/made.stamp
 ENVIRONMENTS = AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) AIRCAN_TEST_AIRFLOW=$(CURDIR)/$(AIRFLOW) \
     AIRCAN_TEST_AIRFLOW2=$(CURDIR)/$(AIRFLOW2)
-# Of the processes that run tests, each has servers of its own.
-JOBS ?= 2
-PYTEST = pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
+# Of the processes that run tests, each has servers of its own. Those of `make test` wait for a third
+# of their time, for locks and servers that are slow on purpose.
+JOBS ?= 4
+SERVICE_JOBS ?= 2
+PYTEST = pytest --durations 10 --dist loadscope --no-loadscope-reorder
 
 # What is run here is about the embedded PostgreSQL, whatever the caller has set.
 unexport AIRCAN_DATASTORE_URL AIRCAN_CKAN_URL AIRCAN_CKAN_TOKEN
@@ -52,19 +54,19 @@ airflow: $(AIRFLOW)/made.stamp ## Airflow with the DAGs, on http://localhost:808
 	    AIRCAN_ARTIFACTS="$${AIRCAN_ARTIFACTS:-$$PWD/artifacts}" airflow standalone
 
 test: $(VENV)/dev.stamp ## the tests that need at most PostgreSQL, on 18 and 16: three minutes on two cores
-	@$(BIN)/python -m $(PYTEST) tests/unit tests/postgres
+	@$(BIN)/python -m $(PYTEST) -n $(JOBS) tests/unit tests/postgres
 
 test-services: $(SERVICES) browser ## the tests in real CKANs, Airflows and a browser: twenty minutes on two cores
-	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) tests/ckan tests/airflow tests/extension
+	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) -n $(SERVICE_JOBS) tests/ckan tests/airflow tests/extension
 
 test-ckan: $(VENV)/dev.stamp $(CKANS) ## of these, those that load into CKAN 2.12 and 2.11
-	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) tests/ckan
+	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) -n $(SERVICE_JOBS) tests/ckan
 
 test-airflow: $(VENV)/dev.stamp $(CKAN)/2.12.0/made.stamp $(AIRFLOW)/made.stamp ## of these, those of the DAGs, in Airflow 3
-	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) tests/airflow
+	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) -n $(SERVICE_JOBS) tests/airflow
 
 test-extension: $(SERVICES) browser ## of these, those of the extension, in both CKANs, Airflow 3 and 2, and a browser
-	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) tests/extension
+	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) -n $(SERVICE_JOBS) tests/extension
 
 test-all: ## all tests
 	@$(MAKE) --no-print-directory test
@@ -72,7 +74,7 @@ test-all: ## all tests
 
 coverage: $(VENV)/dev.stamp ## which lines and branches of loader/ `make test` reaches
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m $(PYTEST) tests/unit tests/postgres
+	@$(BIN)/coverage run -m $(PYTEST) -n $(JOBS) tests/unit tests/postgres
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from loader import describe, pipeline, reloading
+from loader import describe, reloading
 from loader.options import LoadOptions, Options, ReadOptions, ReloadOptions, completed
+from loader.pipeline.load import load as load_source
 from loader.progress import Progress
 from loader.report import Outcome, Report
 
@@ -39,7 +40,7 @@ def load(
         AircanError: ``error.table`` tells what has become of the table, and ``error.report`` how
             far the load came; it is None if a wrong option kept it from beginning.
     """
-    return pipeline.load(source, completed(Options(**options)), progress)
+    return load_source(source, completed(Options(**options)), progress)
 
 
 def reload(

@@ -15,7 +15,8 @@ from frictionless import Checklist, Dialect, Resource
 
 from loader.errors import SourceError, UsageError, memory_ours
 from loader.options import Options, default_resource_id
-from loader.scan.reading import Reading, read
+from loader.scan.head import read
+from loader.scan.reading import Reading
 from loader.source.content import open_content
 from loader.types import schema
 from loader.types.constraints import Constraints
@@ -39,10 +40,7 @@ def infer(uri: str | os.PathLike[str], options: Options = Options()) -> dict[str
             "type": "table",
             "path": content.source.uri,
             "scheme": content.source.scheme or "file",
-            "format": "csv",
-            "mediatype": "text/csv",
-            "encoding": reading.text.encoding,
-            "dialect": reading.dialect.to_descriptor(),
+            **reading.table.descriptor(),
             "schema": _schema(reading, options),
         }
 
@@ -88,17 +86,17 @@ def _schema(reading: Reading, options: Options) -> dict[str, Any]:
 
 def _rows_of_the_file(reading: Reading) -> Dialect:
     """Return the dialect with which frictionless counts rows as the file has them."""
-    header_row = reading.dialect.header_row
+    header_row = reading.table.header_row
     return Dialect(header_rows=[header_row]) if header_row else Dialect(header=False)
 
 
 def _records(reading: Reading) -> Iterator[list[list[str]]]:
     """Yield the records of the file from its first row on, some at a time."""
-    if header_row := reading.dialect.header_row:
+    if header_row := reading.table.header_row:
         yield [[] for _ in range(header_row - 1)]
         yield [[column.name for column in reading.columns]]
     for block in reading.blocks:
-        rows = reading.dialect.records(block.data.decode(errors="backslashreplace"))
+        rows = reading.table.records(block)
         while some := list(itertools.islice(rows, _ROWS_AT_A_TIME)):
             yield some
 

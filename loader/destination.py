@@ -46,4 +46,7 @@ class Destination(Protocol):
         """Make what is still missing while readers see the rows; return warnings."""
 
     def withdraw(self) -> bool:
-        """Drop the table of a resource that CKAN says is gone; return whether none can be read."""
+        """Drop the table of a resource that CKAN says is gone; return whether none can be read.
+
+        Its state is ``dropped`` then.
+        """

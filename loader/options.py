@@ -1,6 +1,6 @@
-"""How a load is to be done: one frozen object that every step may read, and what it leaves open.
+"""How a load is done: one frozen object that every step may read, and what fills its gaps.
 
-In: what the caller says. Out: the same, checked. Holds nothing else.
+In: what the caller names, and the environment. Out: the same, checked. Holds nothing else.
 """
 
 from __future__ import annotations
@@ -73,19 +73,19 @@ class Options:
         rejects_folder: Without ``rejects``, the folder where they go to
             ``<resource_id>.rejects.csv``, and where a load that has none removes the file of an
             earlier one. With neither they are counted, and the report tells the first.
-        on_type_error: What a value that does not fit its declared type does: ``fail``, or
-            ``widen`` the column to one that holds it.
+        on_type_error: What is done about a value that does not fit its declared type: ``fail``
+            the load, or ``widen`` the column's type to one that holds it.
         on_concurrent_writes: What is done about rows that others write into a table while it is
             replaced: ``warn`` that they are gone with the old one, ``keep`` those inserted, or
             ``refuse`` to replace it.
         source: Timeouts and retries of the source, and the limits that it has to keep to.
         batches: How many rows and bytes one call of CKAN's API takes.
         dataset_id: The dataset that the resource is in, as CKAN said when its file was found; by
-            default CKAN is asked when the load begins. Should the id be another dataset's
-            resource's by then, or later, it is not loaded.
+            default CKAN is asked when the load begins. A resource that has the id in another
+            dataset, then or later, is not loaded.
 
     Raises:
-        UsageError: A value that cannot be.
+        UsageError: A value that is not allowed, or two that exclude each other.
     """
 
     resource_id: str | None = None
@@ -115,7 +115,7 @@ class Options:
     dataset_id: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse early what a step would stumble over late."""
+        """Refuse now what a step would fail on after hours of work."""
         for name, choices in _CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
         for name, (kinds, hint) in _KINDS.items():
@@ -134,12 +134,12 @@ class Options:
         if len(set(self.key)) < len(self.key):
             raise UsageError("key names a column twice", hint="once is enough", option="key")
         if self.key and self.mode == "append":
-            hint = "rows are put in by a key by an upsert"
-            raise UsageError("append needs no key", hint=hint, option="mode")
+            hint = "it adds every row; an upsert matches rows by a key"
+            raise UsageError("append takes no key", hint=hint, option="mode")
 
     @property
     def copying(self) -> CopySettings:
-        """How its rows get into the table by COPY."""
+        """How the rows get into the table by COPY."""
         return CopySettings(
             mode=self.mode,
             key=self.key,
@@ -152,12 +152,12 @@ class Options:
 
     @property
     def sending(self) -> SendSettings:
-        """How its rows get into the table through CKAN's API."""
+        """How the rows get into the table through CKAN's API."""
         return SendSettings(self.mode, self.key, self.on_concurrent_writes, self.batches)
 
     @property
     def reading(self) -> ReadSettings:
-        """How the table is to be read."""
+        """How the source is read."""
         return ReadSettings(
             schema=self.schema,
             dialect=self.dialect,
@@ -168,7 +168,7 @@ class Options:
         )
 
 
-# What a field may be that has a closed set of values, as its type says.
+# The values that each field may have whose type is a Literal.
 _CHOICES: dict[str, tuple[str, ...]] = {
     name: get_args(kind)
     for name, kind in get_type_hints(Options).items()
@@ -237,8 +237,8 @@ def named_datastore(given: str | None) -> str | None:
 def completed(options: Options) -> Options:
     """Return options that name what the environment names: DataStore, CKAN and its token.
 
-    For what the operator calls: the command and the library. ``loader.pipeline`` takes options as
-    they are, so that a load of the factory can use nothing of a worker's environment.
+    For the command and the library, which the operator calls. ``loader.pipeline`` takes options as
+    they are, so that a load of the factory uses nothing of a worker's environment.
     """
     return replace(
         options,
@@ -252,7 +252,7 @@ def guarded(options: Options) -> Options:
     """Return options for a file whose URL comes from CKAN: with a guard, unless they have one.
 
     Raises:
-        UsageError: ``AIRCAN_ALLOWED_HOSTS`` means nothing.
+        UsageError: ``AIRCAN_ALLOWED_HOSTS`` is no list of hosts.
     """
     if options.source.guard is not None:
         return options

@@ -19,7 +19,8 @@ from loader.errors import (
     untouched,
 )
 from loader.options import Options, completed, guarded
-from loader.pipeline import load, required_ckan
+from loader.pipeline.load import load
+from loader.pipeline.portal import required_ckan
 from loader.progress import Progress, Silent
 from loader.report import Outcome, Report
 from loader.source.stream import open_source
@@ -75,7 +76,7 @@ def reload_dataset(
         CkanError: CKAN does not tell the dataset.
     """
     options = guarded(completed(options))
-    with required_ckan(options) as ckan:  # here, for its errors to be the caller's
+    with required_ckan(options) as ckan:  # now: not when the first outcome is asked for
         dataset = ckan.dataset(name)
     return _outcomes([dataset["id"]], options, force=force, progress=progress)
 

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 BeforeColumnsChange = Callable[[Sequence[Column], Sequence[Column]], None]
 
 
-def _do_nothing() -> None:
+def do_nothing() -> None:
     """Let the table change."""
 
 
@@ -40,7 +40,7 @@ class Steps:
     report: Report
     progress: Progress
     before_columns_change: BeforeColumnsChange | None = None
-    before_change: Callable[[], None] = _do_nothing
+    before_change: Callable[[], None] = do_nothing
     stored: int = 0
 
     @contextmanager

@@ -49,14 +49,33 @@ SHARING = {
     "extension": "pages",
 }
 
+# These take longest, and begin first: the last one to end is then a short one.
+LONGEST = [
+    "postgres/test_locks.py",
+    "postgres/test_concurrent_writes.py",
+    "postgres/test_cli.py",
+    "postgres/test_fulltext.py",
+    "postgres/test_limits.py",
+    "postgres/test_load.py",
+    "postgres/test_failures.py",
+    "postgres/test_names.py",
+    "postgres/test_benchmarks.py",
+]
+
+
+def _file(nodeid: str) -> str:
+    """Return the file of a test, as it is named here."""
+    file = Path(nodeid.partition("::")[0])
+    return f"{file.parent.name}/{file.name}"
+
 
 class ByServices(LoadScopeScheduling):
     """Gives each process whole files, or several that share services."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = Path(nodeid.partition("::")[0])
-        names = f"{file.parent.name}/{file.name}", file.parent.name
-        return next((SHARING[name] for name in names if name in SHARING), str(file))
+        file = _file(nodeid)
+        names = file, file.partition("/")[0]
+        return next((SHARING[name] for name in names if name in SHARING), file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -87,10 +106,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run each test on the older PostgreSQL and CKAN with its first case only, if it has several.
+    """Begin with the longest; leave out what would show the same twice.
 
-    What the cases differ by is the data; how the versions differ shows in each of them.
+    Each test runs on the older PostgreSQL and CKAN with its first case only, if it has several:
+    what the cases differ by is the data; how the versions differ shows in each of them.
     """
+    order = {file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(_file(item.nodeid), len(order)))
     if config.getoption("every_case"):
         return
     seen = set()

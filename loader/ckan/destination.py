@@ -50,6 +50,7 @@ def opened(
     Raises:
         CkanError: CKAN cannot be had.
     """
+    steps.report.via = "api"
     with _ours("made"):
         spool = tempfile.TemporaryFile(prefix="aircan-")  # noqa: SIM115  (closed below)
     with _closed(spool):
@@ -325,7 +326,10 @@ class Batching:
 
     def withdraw(self) -> bool:
         """Have CKAN drop the table of a resource that is gone."""
-        return self._ckan.drop_table(self._resource_id)
+        dropped = self._ckan.drop_table(self._resource_id)
+        if dropped:
+            self._change.table = "dropped"
+        return dropped
 
 
 def _line(row: Sequence[str | None]) -> bytes:

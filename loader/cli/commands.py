@@ -28,8 +28,8 @@ from loader.embedded import server as embedded
 from loader.errors import DatabaseUnreachable, UsageError
 from loader.net.uri import mask_text, mask_uri
 from loader.options import Options, completed, default_resource_id, named_datastore
-from loader.pipeline import load as load_source
-from loader.pipeline import required_ckan
+from loader.pipeline.load import load as load_source
+from loader.pipeline.portal import required_ckan
 from loader.report import Outcome, Report
 
 if TYPE_CHECKING:

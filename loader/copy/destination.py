@@ -358,7 +358,10 @@ class Copying:
         """Drop the live table of a resource that is gone."""
         if self._portal is None:
             return False
-        return gone.drop(self._relation, self._portal, self._mark, loaded=self._oid)
+        dropped = gone.drop(self._relation, self._portal, self._mark, loaded=self._oid)
+        if dropped:
+            self._change.table = "dropped"
+        return dropped
 
     def clean_up(self) -> None:
         """Drop the shadow, if the swap has not made it the live table."""

@@ -1,6 +1,6 @@
 """Verified rows -> COPY's CSV format, with ``_id`` in front, and ``_full_text`` before it if given.
 
-In: a block whose records can be copied unchanged; or one string array per column, null for NULL.
+In: records that can be copied unchanged; or one string array per column, null for NULL.
 Out: lines with the source's delimiter and line end, so that both kinds go into one COPY. The cells
 of a column are quoted only if one of them needs it. Holds a second copy of the block.
 """
@@ -8,20 +8,33 @@ of a column are quoted only if one of them needs it. Holds a second copy of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.formats.csv.blocks import Block
-from loader.formats.csv.quoting import Offsets
+Offsets = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Form:
+    """The CSV that one COPY is given.
+
+    Attributes:
+        delimiter: Between cells.
+        line_end: LF or CRLF; the same for the whole COPY.
+    """
+
+    delimiter: str
+    line_end: str
 
 
 def encode(
     ids: Offsets,
     columns: Sequence[pa.StringArray],
-    delimiter: str,
-    line_end: str,
+    form: Form,
     vectors: pa.StringArray | None = None,
 ) -> list[memoryview]:
     """Return the rows as COPY CSV.
@@ -29,37 +42,39 @@ def encode(
     Args:
         ids: The ``_id`` of each row.
         columns: The cells, as ``convert`` verified them.
-        delimiter: Between cells.
-        line_end: LF or CRLF; the same for the whole COPY.
+        form: Of the COPY.
         vectors: The ``_full_text`` of each row, if the COPY has that column.
     """
     if not len(ids):
         return []
-    cells = [_leading(ids, delimiter, vectors)]
-    cells += [_quote(column, delimiter) for column in columns]
+    cells = [_leading(ids, form.delimiter, vectors)]
+    cells += [_quote(column, form.delimiter) for column in columns]
     rows = pc.binary_join_element_wise(
-        *cells, delimiter, null_handling="replace", null_replacement=""
+        *cells, form.delimiter, null_handling="replace", null_replacement=""
     )
     joined = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
     return [
-        memoryview(pc.binary_join(joined, line_end).buffers()[2]),
-        memoryview(line_end.encode()),
+        memoryview(pc.binary_join(joined, form.line_end).buffers()[2]),
+        memoryview(form.line_end.encode()),
     ]
 
 
-def number(block: Block, delimiter: str, vectors: pa.StringArray | None = None) -> list[memoryview]:
-    """Return a block's records as COPY CSV: as they are, behind their ``_id``.
+def number(
+    ids: Offsets,
+    records: pa.StringArray,
+    form: Form,
+    vectors: pa.StringArray | None = None,
+) -> list[memoryview]:
+    """Return records as COPY CSV: as they are, behind their ``_id``.
 
     Args:
-        block: Its records are verified, and none is blank.
-        delimiter: Between cells.
+        ids: The ``_id`` of each record.
+        records: With their line ends; they are verified, and none is blank.
+        form: Of the COPY, and of the records.
         vectors: The ``_full_text`` of each record, if the COPY has that column.
     """
-    ends = np.concatenate((np.zeros(1, np.int32), block.ends.astype(np.int32)))
-    buffers = pa.py_buffer(ends), pa.py_buffer(block.data)
-    records = pa.StringArray.from_buffers(block.rows, *buffers)
-    ids = np.arange(block.first_id, block.first_id + block.rows)
-    lines = pc.binary_join_element_wise(_leading(ids, delimiter, vectors), records, delimiter)
+    leading = _leading(ids, form.delimiter, vectors)
+    lines = pc.binary_join_element_wise(leading, records, form.delimiter)
     return [memoryview(lines.buffers()[2])]
 
 

@@ -16,11 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from loader.copy import encode, fulltext, slow_texts
+from loader.copy.encode import Form, Offsets
 from loader.copy.lexemes import Composer
-from loader.formats.csv.blocks import Block
-from loader.formats.csv.dialect import Dialect
-from loader.formats.csv.quoting import Offsets
-from loader.scan.verified import Verified
+from loader.scan.verified import Rows, Verified
 from loader.types.column import Column
 from loader.types.registry import Lexemes
 
@@ -32,13 +30,13 @@ class Encoder:
 
     Args:
         columns: Of the scan as it begins: once one is widened, nothing is encoded any more.
-        dialect: Of the source.
+        form: Of the COPY.
         searched: Whether the server makes ``_full_text`` of the rows.
     """
 
-    def __init__(self, columns: Sequence[Column], dialect: Dialect, *, searched: bool) -> None:
+    def __init__(self, columns: Sequence[Column], form: Form, *, searched: bool) -> None:
         self._searched = searched
-        self._dialect = dialect
+        self._form = form
         self._texts = [
             index
             for index, column in enumerate(columns)
@@ -65,20 +63,21 @@ class Encoder:
         return self._encode(verified, None)
 
     def _encode(self, verified: Verified, vectors: pa.StringArray | None) -> list[memoryview]:
-        dialect, rows = self._dialect, verified.rows
-        if rows is None:
-            return encode.number(verified.block, dialect.delimiter, vectors)
-        return encode.encode(rows.ids, rows.cells, dialect.delimiter, dialect.line_end, vectors)
+        rows = verified.content
+        if isinstance(rows, Rows):
+            return encode.encode(rows.ids, rows.cells, self._form, vectors)
+        return encode.number(rows.ids, rows.texts, self._form, vectors)
 
     def _leave_out_unsearchable(self, verified: Verified) -> None:
         """Leave out what the server's parser refuses, or is too slow at."""
-        block, rows, texts = verified.block, verified.rows, self._texts
-        if rows is None:
-            slow = bool(texts) and slow_texts.in_records(block.data, block.ends)
-            self._leave_out(block.first_id + np.flatnonzero(_is_long(block) | slow))
+        rows, texts = verified.content, self._texts
+        if not texts:
+            slow: Flags | bool = False
+        elif isinstance(rows, Rows):
+            slow = slow_texts.among([rows.cells[i] for i in texts])
         else:
-            slow = bool(texts) and slow_texts.among([rows.cells[i] for i in texts])
-            self._leave_out(rows.ids[np.isin(rows.ids, _long_ids(block)) | slow])
+            slow = slow_texts.in_records(rows.texts)
+        self._leave_out(rows.ids[_is_long(rows.sizes) | slow])
 
     def _leave_out(self, ids: Offsets) -> None:
         with self._lock:
@@ -90,7 +89,7 @@ class ComposingEncoder(Encoder):
 
     Args:
         columns: As for ``Encoder``.
-        dialect: As for ``Encoder``.
+        form: As for ``Encoder``.
         composer: What makes ``_full_text``.
         order: The columns' places in the file, in the composer's order.
 
@@ -101,11 +100,11 @@ class ComposingEncoder(Encoder):
     def __init__(
         self,
         columns: Sequence[Column],
-        dialect: Dialect,
+        form: Form,
         composer: Composer,
         order: Sequence[int],
     ) -> None:
-        super().__init__(columns, dialect, searched=True)
+        super().__init__(columns, form, searched=True)
         self.postponed: list[Verified] = []
         self._composer = composer
         self._order = order
@@ -127,7 +126,7 @@ class ComposingEncoder(Encoder):
         if vectors is None:
             self.postponed.append(verified)
             return []
-        self._leave_out(_ids(verified)[_is_null(vectors)])
+        self._leave_out(verified.content.ids[_is_null(vectors)])
         return self._encode(verified, vectors)
 
     def _vectors(self, verified: Verified) -> pa.StringArray | None:
@@ -135,24 +134,12 @@ class ComposingEncoder(Encoder):
         rows = verified.parse()
         if not len(rows.ids):
             return pa.array([], pa.string())
-        long = np.isin(rows.ids, _long_ids(verified.block))
-        return self._composer.compose([rows.cells[place] for place in self._order], long)
+        cells = [rows.cells[place] for place in self._order]
+        return self._composer.compose(cells, _is_long(rows.sizes))
 
 
-def _ids(verified: Verified) -> Offsets:
-    if verified.rows is not None:
-        return verified.rows.ids
-    first = verified.block.first_id
-    return np.arange(first, first + verified.block.rows)
-
-
-def _long_ids(block: Block) -> Offsets:
-    return block.first_id + np.flatnonzero(_is_long(block))
-
-
-def _is_long(block: Block) -> Flags:
-    lengths = np.diff(block.ends, prepend=0)[block.filled]
-    flags: Flags = lengths > fulltext.MAX_TEXT_BYTES
+def _is_long(sizes: Offsets) -> Flags:
+    flags: Flags = sizes > fulltext.MAX_TEXT_BYTES
     return flags
 
 

@@ -20,8 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
 
-from loader.formats.csv.quoting import Offsets
-
 Flags = npt.NDArray[np.bool_]
 
 _RUN = "A-Za-z0-9_./@~-"
@@ -75,19 +73,18 @@ def among(texts: Sequence[pa.StringArray]) -> Flags:
     return slow | (comments >= _MOST_PARTS)
 
 
-def in_records(content: bytes, record_ends: Offsets) -> Flags:
+def in_records(records: pa.StringArray) -> Flags:
     """Return the records whose text is slow, as far as the unparsed record shows it.
 
     Args:
-        content: Records in UTF-8, without escape characters.
-        record_ends: Where each of them ends.
+        records: Unescaped, one behind the other in memory, and each with its line end.
     """
-    data = pa.py_buffer(content)
-    ends = np.concatenate((np.zeros(1, np.int32), record_ends.astype(np.int32)))
-    whole = pa.StringArray.from_buffers(1, pa.py_buffer(ends[[0, -1]]), data)
+    _, offsets, data = records.buffers()
+    ends = np.frombuffer(offsets, np.int32)[records.offset :]
+    whole = pa.StringArray.from_buffers(1, pa.py_buffer(ends[[0, len(records)]]), data)
     if not among([whole])[0]:  # no run crosses a line end, so no record is slow
-        return np.zeros(len(record_ends), np.bool_)
-    return among([pa.StringArray.from_buffers(len(record_ends), pa.py_buffer(ends), data)])
+        return np.zeros(len(records), np.bool_)
+    return among([records])
 
 
 def in_pieces(text: sql.Composable) -> sql.Composed:

@@ -7,7 +7,7 @@ hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import TypeVar
@@ -18,10 +18,10 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from loader.copy import database, fulltext, lanes, lexemes, shadow, triggers
+from loader.copy.encode import Form
 from loader.copy.encoder import ComposingEncoder, Encoder
 from loader.copy.relation import Relation
 from loader.copy.settings import CopySettings
-from loader.formats.csv.blocks import Block
 from loader.scan.scan import Scan
 from loader.types.column import Column
 
@@ -66,6 +66,7 @@ class Storing:
         """
         columns = [scan.columns[i] for i in order]
         sample = [scan.reading.sample[i] for i in order]
+        form = Form(scan.reading.table.delimiter, scan.reading.table.line_end)
         with ExitStack() as stack:
             composer, expression = self._full_text(columns, sample, stack)
             create(columns, None if composer else expression)
@@ -74,12 +75,15 @@ class Storing:
             ]
             if composer is None or expression is None:
                 self._encoder = encoder = Encoder(
-                    scan.columns, scan.reading.dialect, searched=expression is not None
+                    scan.columns, form, searched=expression is not None
                 )
-                return self._copy_verified(scan, scan.blocks(), encoder, connections)
-            self._encoder = composing = ComposingEncoder(
-                scan.columns, scan.reading.dialect, composer, order
-            )
+                return self._copy(
+                    scan,
+                    scan.blocks(),
+                    lambda share: map(encoder.encode, map(scan.verify, share)),
+                    connections,
+                )
+            self._encoder = composing = ComposingEncoder(scan.columns, form, composer, order)
             return self._copy_composed(scan, composing, expression, connections)
 
     def _copy(
@@ -94,22 +98,10 @@ class Storing:
         statement = lanes.statement(
             self._relation.names.shadow,
             [column.name for column in scan.columns],
-            scan.reading.dialect.delimiter,
+            scan.reading.table.delimiter,
             full_text=full_text,
         )
         return lanes.copy(blocks, stages, connections, statement, self._relation.connection)
-
-    def _copy_verified(
-        self,
-        scan: Scan,
-        blocks: Iterable[Block],
-        encoder: Encoder,
-        connections: Sequence[psycopg.Connection[TupleRow]],
-    ) -> int:
-        def stages(share: Iterator[Block]) -> Iterator[list[memoryview] | None]:
-            return map(encoder.encode, map(scan.verify, share))
-
-        return self._copy(scan, blocks, stages, connections)
 
     def _copy_composed(
         self,
@@ -123,22 +115,25 @@ class Storing:
         The blocks that the lanes had in hand or in their queue are kept until there is a trigger.
         """
         blocks = scan.blocks()
-
-        def until_given_up() -> Iterator[Block]:
-            while not encoder.gave_up and (block := next(blocks, None)) is not None:
-                yield block
-
-        def stages(share: Iterator[Block]) -> Iterator[list[memoryview] | None]:
-            return map(encoder.compose, map(scan.verify, share))
-
-        rows = self._copy(scan, until_given_up(), stages, connections, full_text=True)
+        rows = self._copy(
+            scan,
+            iter(lambda: None if encoder.gave_up else next(blocks, None), None),
+            lambda share: map(encoder.compose, map(scan.verify, share)),
+            connections,
+            full_text=True,
+        )
         if encoder.gave_up:
             shadow_name = self._relation.names.shadow
             with fulltext.filling(self._relation.connection, shadow_name, expression):
                 postponed = encoder.postponed
                 rows += self._copy(scan, postponed, partial(map, encoder.encode), connections)
                 postponed.clear()
-                rows += self._copy_verified(scan, blocks, encoder, connections)
+                rows += self._copy(
+                    scan,
+                    blocks,
+                    lambda share: map(encoder.encode, map(scan.verify, share)),
+                    connections,
+                )
         return rows
 
     def _connect(self, stack: ExitStack, purpose: str) -> psycopg.Connection[TupleRow]:

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from loader import printable
 from loader.errors import AircanError, TooManyLoads, UsageError
 from loader.factory import conf, environment
 
@@ -193,7 +192,7 @@ def _errors() -> Iterator[None]:
         _log.info("%s: again in %d s", error, _PAUSE.seconds)
         raise AirflowRescheduleException(datetime.now(timezone.utc) + _PAUSE) from None
     except AircanError as error:
-        line = printable.one_line(_line(error))
+        line = _line(error)
         _log.error("%s", line)  # before Airflow's own traceback
         kind = AirflowException if error.retryable else AirflowFailException
         raise kind(line) from None

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loader import describe, pipeline
+from loader import describe
 from loader.ckan.actions import Table
 from loader.ckan.client import Ckan
 from loader.ckan.resource import location
@@ -60,6 +60,9 @@ from loader.net.limits import Limits
 from loader.net.settings import SourceSettings
 from loader.net.uri import fingerprint, mask_uri
 from loader.options import Options
+from loader.pipeline import separate
+from loader.pipeline.load import choose_via
+from loader.pipeline.load import load as load_source
 from loader.report import Report, TableState, table_state
 from loader.types.column import Column
 
@@ -85,7 +88,7 @@ def prepare(run: Run) -> None:
     """Look the resource up, and choose how its rows get into the DataStore."""
     with _step(run, "prepare") as step, run.ckan() as ckan:
         described = _look_up(run, step, ckan)
-        via, reason = pipeline.choose_via(_load_options(run, ckan, described))
+        via, reason = choose_via(_load_options(run, ckan, described))
         aircan = described["aircan"] | {"via": via, "reason": reason}
         step.place.write(RESOURCE, described | {"aircan": aircan})
 
@@ -126,7 +129,7 @@ def convert(run: Run) -> bool:
         with _left(place) as left, Telling(step.job, "convert", step.table) as progress:
             options = replace(options, rejects=left.rejects)
             with place.opened(ROWS, "wb") as rows:
-                converted = pipeline.convert(uri, rows, options, progress)
+                converted = separate.convert(uri, rows, options, progress)
             left.report = converted.report
             table = converted.table
             place.write(TABLE, {"before": table.to_dict() if table else None})
@@ -159,7 +162,7 @@ def load(run: Run) -> None:
             if described["aircan"]["via"] == "copy":
                 uri = _fetched(run, ckan, described)
                 options = replace(options, via="copy", rejects=left.rejects)
-                left.report = pipeline.load(
+                left.report = load_source(
                     uri,
                     options,
                     progress,
@@ -179,7 +182,7 @@ def _asks(run: Run, ckan: Ckan) -> _Asks:
     return partial(ask, ckan, names)
 
 
-def _send(  # noqa: PLR0913, PLR0917  (as ``pipeline.send``, and where the rows are)
+def _send(  # noqa: PLR0913, PLR0917  (as ``separate.send``, and where the rows are)
     converted: Place,
     described: Mapping[str, Any],
     options: Options,
@@ -198,7 +201,7 @@ def _send(  # noqa: PLR0913, PLR0917  (as ``pipeline.send``, and where the rows 
     with converted.opened(ROWS, "rb") as rows:
         names = [str(column["id"]) for column in report.columns]
         try:
-            return pipeline.send(
+            return separate.send(
                 artifact_schemas.rows(rows, names, report.rows),
                 found,
                 replace(options, via="api"),
@@ -217,13 +220,13 @@ def _send(  # noqa: PLR0913, PLR0917  (as ``pipeline.send``, and where the rows 
             raise
 
 
-def _converted(place: Place, report: Report) -> pipeline.Converted:
+def _converted(place: Place, report: Report) -> separate.Converted:
     """Return what ``convert`` has found, without the table if an earlier try has changed it."""
     found = place.read_as(TABLE, artifact_schemas.TABLE)
     if found.get("is_replacing"):
-        return pipeline.Converted(report, None, is_replacing=True)
+        return separate.Converted(report, None, is_replacing=True)
     before = found["before"]
-    return pipeline.Converted(report, Table.from_dict(before) if before else None)
+    return separate.Converted(report, Table.from_dict(before) if before else None)
 
 
 def register(run: Run) -> None:
@@ -232,7 +235,7 @@ def register(run: Run) -> None:
         step.tell("telling CKAN")
         report = Report.from_dict(_report_of(run, "load", artifact_schemas.LOAD))
         with step.noted(report), report.timing("register"):
-            pipeline.register(report, _of_ckan(run))
+            separate.register(report, _of_ckan(run))
         step.place.write(REPORT, report.to_dict())
 
 

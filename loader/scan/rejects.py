@@ -24,7 +24,7 @@ from typing import TextIO
 
 from loader.errors import RejectsNotWritten, TooManyBadRows, UsageError
 from loader.formats.csv import reader
-from loader.formats.csv.table import Reject
+from loader.formats.rows import Reject
 
 _log = logging.getLogger(__name__)
 _FIRST = 10  # how many the report shows

@@ -1,19 +1,18 @@
 """What a scan yields: a block whose rows fit the columns, and these rows.
 
-In: a block, as it was read. Out: its rows as cells. Holds both.
+In: a block, as it was read. Out: its rows, as records that COPY reads or as cells. Holds both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
-from loader.formats.csv import table
-from loader.formats.csv.blocks import Block
-from loader.formats.csv.dialect import Dialect
-from loader.formats.csv.quoting import Offsets
+from loader.formats.format import Table
+from loader.formats.rows import Block, Offsets, Records
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,12 @@ class Rows:
     Attributes:
         ids: The ``_id`` of each.
         cells: The cells, by column; null for NULL.
+        sizes: How many bytes each had when it was read.
     """
 
     ids: Offsets
     cells: Sequence[pa.StringArray]
+    sizes: Offsets
 
 
 @dataclass(frozen=True)
@@ -34,21 +35,19 @@ class Verified:
     """A block whose rows fit the columns.
 
     Attributes:
+        table: What it was read from.
         block: As it was read.
-        rows: Those of its rows that the table shall have; None if these are all its records, as
-            they are written there.
-        dialect: How its cells are cut.
-        width: How many columns it has.
+        content: The rows that the table shall have: all its records, as they are written in the
+            file, where COPY can take them; else cells.
     """
 
+    table: Table[Any]
     block: Block
-    rows: Rows | None
-    dialect: Dialect
-    width: int
+    content: Records | Rows
 
     def parse(self) -> Rows:
         """Return the rows as cells; those of a block in order are cut only now."""
-        if self.rows is not None:
-            return self.rows
-        parsed = table.parse(self.block, self.dialect, self.width)
-        return Rows(parsed.ids, parsed.cells)
+        if isinstance(self.content, Rows):
+            return self.content
+        parsed = self.table.parse(self.block)
+        return Rows(parsed.ids, parsed.cells, parsed.sizes)

@@ -2,7 +2,8 @@
 
     content     a URI -> its content, unpacked
     stream      a URI -> a Source; the connection broke -> it is taken up again
-    unpack      a Source -> its content: gzip, bz2, xz, zstd, or a zip with one file in it
+    unpack      what is Stored -> its content: gzip, bz2, xz, zstd, or a zip with one file in it
+    stored      what unpack knows of a source
     identity    whether it is still the same source
     transport   what each of these gives:
       local     a path, or file://

@@ -24,6 +24,7 @@ from loader.source import gcs, http, local
 from loader.source.identity import Identity
 from loader.source.local import LocalFile
 from loader.source.resuming import Resuming
+from loader.source.stored import Stored
 from loader.source.transport import Connection, Transport
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def open_source(
     return Source(place, TRANSPORTS[scheme], settings, expected)
 
 
-class Source(io.RawIOBase):
+class Source(Stored):
     """The bytes of a URI, read once from the first to the last.
 
     Attributes:

@@ -1,6 +1,6 @@
 """From a source to its content: gzip, bz2, xz, zstd, or a zip with one file in it.
 
-In: a `Source`. Out: a stream of the bytes that were packed, or of the source's own if they are
+In: a `Stored`. Out: a stream of the bytes that were packed, or of the source's own if they are
 not. What it is, its first bytes tell; a name can lie. Memory, whatever was packed: two buffers of
 1 MiB and the decompressor's own state, at most 128 MiB with xz and zstd. A zip that cannot be read
 in place (its table of contents is at its end) is spooled to a temporary file without a name;
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from loader.errors import CompressionError, NotATable, SourceError, UsageError
-from loader.source.stream import Source
+from loader.source.stored import Stored
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -74,7 +74,7 @@ _DAMAGE: tuple[type[Exception], ...] = (
 )
 
 
-def unpack(source: Source) -> BinaryIO:
+def unpack(source: Stored) -> BinaryIO:
     """Return the source's content, unpacked if it is packed.
 
     Args:
@@ -109,7 +109,7 @@ def unpack(source: Source) -> BinaryIO:
 
 def _stream(
     content: _Readable,
-    source: Source,
+    source: Stored,
     packed: BinaryIO,
     damage: tuple[type[Exception], ...] = _DAMAGE,
     *,
@@ -129,7 +129,7 @@ class _Parts:
     """A decompressor, and what goes with it."""
 
     content: _Readable
-    source: Source
+    source: Stored
     release: Callable[[], None]
     packed_bytes: Callable[[], int]  # how many it has taken so far
     damage: tuple[type[Exception], ...]
@@ -276,7 +276,7 @@ def _ours(uri: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
         ) from error
 
 
-def _open_zstd(source: Source, packed: BinaryIO) -> BinaryIO:
+def _open_zstd(source: Stored, packed: BinaryIO) -> BinaryIO:
     try:
         if sys.version_info >= (3, 14):
             from compression import zstd  # noqa: PLC0415  (it may be missing)
@@ -292,7 +292,7 @@ def _open_zstd(source: Source, packed: BinaryIO) -> BinaryIO:
     return _stream(content, source, packed, (*_DAMAGE, zstd.ZstdError))
 
 
-def _open_zip(source: Source, packed: BinaryIO) -> BinaryIO:
+def _open_zip(source: Stored, packed: BinaryIO) -> BinaryIO:
     with ExitStack() as resources:
         resources.callback(packed.close)
         place = packed if source.seekable() else resources.enter_context(_spool(packed, source.uri))

@@ -10,8 +10,10 @@ import pytest
 from loads import rows, settings
 from portal import Portal
 
-from loader import Options, pipeline
+from loader import Options
 from loader.errors import ColumnsRefused
+from loader.pipeline import separate
+from loader.pipeline.load import load
 from loader.types.column import Column
 
 OLD = "id,amount\n1,10\n2,20\n"
@@ -49,11 +51,11 @@ def put(portal: Portal, resource_id: str, text: str, folder: Path, asked=None, h
     path.write_text(text)
     options = Options(**settings(portal), resource_id=resource_id, via="api", **more)
     if how == "load":
-        return pipeline.load(path, options, before_columns_change=asked)
+        return load(path, options, before_columns_change=asked)
     written = io.BytesIO()
-    report = pipeline.convert(path, written, options)
+    report = separate.convert(path, written, options)
     written.seek(0)
-    return pipeline.send(written, report, options, before_columns_change=asked)
+    return separate.send(written, report, options, before_columns_change=asked)
 
 
 # name: the file that comes next, its columns

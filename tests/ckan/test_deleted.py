@@ -20,12 +20,13 @@ from psycopg.sql import SQL, Identifier
 from typer.testing import CliRunner
 from unsteady import Call, Fault, Unsteady, cut_before, refused
 
-from loader import Options, errors, load, pipeline
+from loader import Options, errors, load
 from loader.ckan.client import Ckan
 from loader.ckan.settings import BatchSettings
 from loader.cli import commands as cli
 from loader.copy import database, gone, locks, relation, resource_lock, shadow
-from loader.pipeline import register
+from loader.pipeline.load import load as load_source
+from loader.pipeline.separate import register
 from loader.types.column import Column
 
 OLD = "tree,height\nLinde,12\nEiche,20\n"
@@ -743,7 +744,7 @@ def test_after_a_swap_it_is_asked_once_whether_a_resource_is_gone(
             **settings(portal) | {"ckan_url": front.url}, resource_id=resource["id"], via="copy"
         )
         with pytest.raises(errors.CkanNotFound, match="its table was dropped"):
-            pipeline.load(path, options, at, registers=registers)
+            load_source(path, options, at, registers=registers)
         asked = [call.action for call in front.calls]
     assert asked.count("resource_show") == 2  # by the registering, and whether it is gone
     assert not has_table(portal, resource["id"])

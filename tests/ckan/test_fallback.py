@@ -13,8 +13,10 @@ from portal import PASSWORD, Portal
 from test_swap import AtStep
 from unsteady import Unsteady, count_refused
 
-from loader import Options, errors, load, pipeline
+from loader import Options, errors, load
 from loader.ckan.settings import BatchSettings
+from loader.pipeline import separate
+from loader.pipeline.load import choose_via
 
 VARIED = (
     "text,whole,long,number,flag,day,moment,zoned,clock,object,list,empty\n"
@@ -144,9 +146,7 @@ def test_a_fault_that_may_pass_is_no_reason_to_take_the_api(
     assert refused.value.retryable
     assert refused.value.option == "via"
     with pytest.raises(kind):
-        pipeline.choose_via(
-            Options(resource_id, ckan_url=portal_212.url, ckan_token="-", datastore_url=url)
-        )
+        choose_via(Options(resource_id, ckan_url=portal_212.url, ckan_token="-", datastore_url=url))
     if old_rows:
         assert rows(portal_212, resource_id) == [("1", "x")]
     assert portal_212.action("resource_show", id=resource_id)["datastore_active"] is old_rows
@@ -408,10 +408,10 @@ def test_rows_that_others_insert_while_rows_are_written_down(
     given = settings(portal_212) | {"via": "api", "on_concurrent_writes": "refuse"}
     options = Options(**given, resource_id=resource_id)
     written = io.BytesIO()
-    converted = pipeline.convert(tmp_path / "data.csv", written, options, AtStep(step, insert))
+    converted = separate.convert(tmp_path / "data.csv", written, options, AtStep(step, insert))
     written.seek(0)
     with pytest.raises(errors.TableChanged, match=f"{count} rows inserted"):
-        pipeline.send(written, converted, options)
+        separate.send(written, converted, options)
     assert len(rows(portal_212, resource_id)) == 1 + count
 
 

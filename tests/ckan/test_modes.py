@@ -124,7 +124,7 @@ def test_a_key_that_the_file_does_not_have_costs_no_row(
 
 
 def test_append_takes_no_key():
-    with pytest.raises(errors.UsageError, match="append needs no key"):
+    with pytest.raises(errors.UsageError, match="append takes no key"):
         Options(mode="append", key=["id"])
 
 

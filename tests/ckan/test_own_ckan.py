@@ -29,6 +29,7 @@ from loader.factory import conf, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.connections import NoConnection
 from loader.factory.run import Run, Settings
+from loader.pipeline import separate
 
 CSV = b"id,name\n1,a\n2,b\n"
 ROWS = [("1", "a"), ("2", "b")]
@@ -303,7 +304,7 @@ def test_its_ckan_is_judged_in_every_step(run, theirs, trap, monkeypatch):
             getattr(tasks, step)(inner)
         getattr(tasks, step)(run)
     with pytest.raises(errors.AddressRefused):
-        loader.pipeline.register(loader.Report(theirs.resource_id, ""), tasks._of_ckan(inner))
+        separate.register(loader.Report(theirs.resource_id, ""), tasks._of_ckan(inner))
     assert is_kept(theirs, trap)
 
 

@@ -17,7 +17,7 @@ from loader.copy import indexes as building
 from loader.copy import live_table, locks, relation, shadow, swap, views
 from loader.errors import DependentObjects, KeyViolated, RowRefused, UsageError
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 from loader.types.column import Column
 
 COLUMNS = [("name", "text"), ("height", "bigint")]

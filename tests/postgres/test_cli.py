@@ -23,11 +23,12 @@ from http_server import HttpServer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from loader import errors, pipeline, progress
+from loader import errors, progress
 from loader.cli import commands as cli
 from loader.cli import output
 from loader.copy import relation, shadow
 from loader.options import default_resource_id
+from loader.pipeline import intake
 from loader.types.column import Column
 
 ARGV = [sys.executable, "-m", "loader"]
@@ -303,7 +304,7 @@ def broken(monkeypatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError(f"in https://u:{SECRET}@h/")
 
-    monkeypatch.setattr(pipeline, "read", fail)
+    monkeypatch.setattr(intake, "read", fail)
 
 
 @pytest.mark.usefixtures("broken", "named")

@@ -7,7 +7,7 @@ from datastore import create, install_ckan, rows_of, shadows
 
 from loader.errors import ColumnsRefused
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 from loader.progress import Silent
 from loader.types.column import Column
 

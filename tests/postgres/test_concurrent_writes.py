@@ -15,7 +15,7 @@ from test_swap import AtStep, Reader, write
 from loader.copy import concurrent_rows, concurrent_writes, free_ids, gaps, locks
 from loader.errors import NotADataStoreTable, TableChanged
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 
 INSERTED = "rows that others inserted during the load, gone with the old table: {}"
 KEPT = "rows that others inserted during the load, kept behind those of the file: {}"

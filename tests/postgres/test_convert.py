@@ -14,7 +14,7 @@ from frictionless import Field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loader.copy.encode import encode
+from loader.copy.encode import Form, encode
 from loader.types import checks
 from loader.types.convert import convert
 from loader.types.nulls import empty_to_null, missing_to_null
@@ -267,7 +267,7 @@ def store(database, kind: str, values: list[str]) -> list[str]:
     database.execute("SET timezone = 'UTC'; DROP TABLE IF EXISTS t")
     database.execute(f"CREATE TABLE t (_id int, v {kind})")
     with database.cursor() as cursor, cursor.copy("COPY t FROM STDIN (FORMAT csv)") as copy:
-        for piece in encode(pa.array(range(len(values))), [strings(*values)], ",", "\n"):
+        for piece in encode(pa.array(range(len(values))), [strings(*values)], Form(",", "\n")):
             copy.write(piece)
     shown = "extract(epoch FROM v)::text" if kind.startswith("timestamp") else "v::text"
     return [text for (text,) in database.execute(f"SELECT {shown} FROM t ORDER BY _id")]

@@ -34,7 +34,7 @@ from loader.errors import (
     UsageError,
 )
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 from loader.types.column import Column
 
 PASSWORD = "p@ss/wörd:%"

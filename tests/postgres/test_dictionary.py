@@ -12,7 +12,7 @@ from loader.copy import database as connections
 from loader.copy import dictionary
 from loader.copy.relation import Relation, name
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 from loader.types.column import Column
 
 TREES = name("trees")

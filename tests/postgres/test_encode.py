@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from loader.copy.encode import encode
+from loader.copy.encode import Form, encode
 
 # name: cells of one column
 CELLS = {
@@ -38,7 +38,7 @@ def stored(database, ids, columns, delimiter: str, line_end: str) -> list[tuple[
     database.execute(f"CREATE TABLE t (_id int, {', '.join(f'{name} text' for name in names)})")
     statement = sql.SQL("COPY t FROM STDIN (FORMAT csv, DELIMITER {})").format(delimiter)
     with database.cursor() as cursor, cursor.copy(statement) as copy:
-        for piece in encode(np.array(ids, np.int64), columns, delimiter, line_end):
+        for piece in encode(np.array(ids, np.int64), columns, Form(delimiter, line_end)):
             copy.write(piece)
     return database.execute("SELECT * FROM t ORDER BY _id").fetchall()
 
@@ -80,9 +80,9 @@ def test_a_part_of_a_column_is_encoded_alone(database_18):
 
 
 def test_no_rows_are_no_bytes():
-    assert encode(np.zeros(0, np.int64), [pa.array([], pa.string())], ",", "\n") == []
+    assert encode(np.zeros(0, np.int64), [pa.array([], pa.string())], Form(",", "\n")) == []
 
 
 def test_ids_beyond_32_bits_are_written():
-    pieces = encode(np.array([2**40]), [pa.array(["a"])], ",", "\r\n")
+    pieces = encode(np.array([2**40]), [pa.array(["a"])], Form(",", "\r\n"))
     assert b"".join(pieces) == b"1099511627776,a\r\n"

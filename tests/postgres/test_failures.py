@@ -22,7 +22,8 @@ from loader.cli.commands import app
 from loader.embedded import server as embedded
 from loader.errors import DatabaseError, DatabaseFull, DatabaseUnreachable, LoadInProgress
 from loader.formats.csv import blocks
-from loader.pipeline import Options, load
+from loader.options import Options
+from loader.pipeline.load import load
 from loader.progress import Silent
 
 OLD = [(1, "old"), (2, "older")]
@@ -33,8 +34,8 @@ COMMAND = """
 import functools
 from loader.cli import commands as cli
 from loader.formats.csv import blocks
-from loader.scan import reading
-reading._HEAD_BYTES = 4096
+from loader.formats.csv import opening
+opening._HEAD_BYTES = 4096
 blocks.cut = functools.partial(blocks.cut, block_bytes=65536)
 cli.main()
 """
@@ -406,7 +407,6 @@ def test_cleanup_drops_what_dead_loads_left_and_spares_the_living(
 SHORT_OF_MEMORY = """
 import re, resource, sys
 import pyarrow.compute, pyarrow.csv, frictionless, charset_normalizer
-from loader import pipeline
 from loader.cli import commands as cli
 from loader.copy import destination
 taken = int(re.search(r"VmSize:\\s+([0-9]+) kB", open("/proc/self/status").read())[1]) << 10

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loader import describe
 from loader.errors import UsageError, ValueDoesNotFit
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 from loader.types.convert import convert
 from loader.types.schema import read_descriptor
 

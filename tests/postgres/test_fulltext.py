@@ -26,7 +26,8 @@ from psycopg import sql
 from loader.copy import database as connections
 from loader.copy import destination, fulltext, lexemes, slow_texts, vocabulary
 from loader.formats.csv import blocks
-from loader.pipeline import Options, load
+from loader.options import Options
+from loader.pipeline.load import load
 from loader.types import registry
 from loader.types.column import Column
 

@@ -22,7 +22,7 @@ from loader.errors import (
 from loader.formats.csv import blocks
 from loader.formats.csv.blocks import Block
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 from loader.types.column import Column
 
 ROWS_PER_BLOCK = 100

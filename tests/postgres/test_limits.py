@@ -37,7 +37,8 @@ from loader.errors import (
 from loader.net.guard import Guard
 from loader.net.limits import Limits
 from loader.net.settings import SourceSettings
-from loader.pipeline import Options, load
+from loader.options import Options
+from loader.pipeline.load import load
 from loader.source.stream import open_source
 from loader.source.unpack import unpack
 

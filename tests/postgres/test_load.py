@@ -31,7 +31,7 @@ from loader.errors import (
 from loader.formats.csv import blocks
 from loader.net.settings import SourceSettings
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 from loader.progress import Silent
 
 

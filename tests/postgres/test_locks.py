@@ -21,7 +21,7 @@ from loader.embedded import server as embedded
 from loader.errors import TableBusy
 from loader.formats.csv.blocks import Block
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 from loader.types.column import Column
 
 

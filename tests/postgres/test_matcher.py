@@ -15,7 +15,7 @@ from loader.errors import UnclosedQuote
 from loader.formats.csv import table
 from loader.formats.csv.blocks import Block, cut
 from loader.formats.csv.dialect import Dialect
-from loader.scan.matcher import Matcher
+from loader.formats.csv.matcher import Matcher
 from loader.types.column import Column
 from loader.types.verification import Verification
 
@@ -36,7 +36,9 @@ def numbered(matcher: Matcher, each: Block, dialect: Dialect) -> bytes | None:
     """Return a block's records behind their ``_id``, if they are in order."""
     if not matcher.matches(each):
         return None
-    return b"".join(encode.number(each, dialect.delimiter))
+    records = each.as_records()
+    form = encode.Form(dialect.delimiter, dialect.line_end)
+    return b"".join(encode.number(records.ids, records.texts, form))
 
 
 def short_way(text: str | bytes, *types: str, dialect: Dialect | None = None) -> bytes | None:
@@ -213,7 +215,7 @@ def test_both_ways_lead_to_the_same_rows(
         assert not parsed.repaired
         converted = Verification(columns(kind, "text"), [""]).verify(parsed)
         assert converted is not None
-        long_way = encode.encode(parsed.ids, converted, ",", "\n")
+        long_way = encode.encode(parsed.ids, converted, encode.Form(",", "\n"))
         assert stored(database_18, kind, [encoded]) == stored(database_18, kind, long_way)
 
 

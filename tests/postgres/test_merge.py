@@ -24,7 +24,7 @@ from loader.errors import (
     ValueDoesNotFit,
 )
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 from loader.types import registry
 from loader.types.column import Column
 from loader.types.compare import check_columns

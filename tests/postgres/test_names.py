@@ -20,7 +20,7 @@ from loader.copy import fulltext, lexemes, vocabulary
 from loader.errors import KeyViolated
 from loader.formats.csv import blocks
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 
 # Each kind in turn: with every name at one time, and none has always the same.
 CELLS = [

@@ -19,7 +19,7 @@ from loader.errors import (
     UsageError,
 )
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 
 TABLE = "T '%s' é"
 READ = "copying rows"

@@ -11,7 +11,7 @@ import pytest
 
 from loader.errors import ValueDoesNotFit
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 from loader.types import registry
 from loader.types.checks import Check, all_match
 from loader.types.registry import Lexemes, Type

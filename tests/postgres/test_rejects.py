@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.errors import AircanError, RejectsNotWritten, TooManyBadRows, UsageError
-from loader.formats.csv.table import Reject
+from loader.formats.rows import Reject
 from loader.scan import rejects as rejects_module
 from loader.scan.rejects import Rejects, as_text, check_place, remove_leftovers, remove_stale
 

@@ -10,7 +10,8 @@ from datastore import create, install_ckan, install_trigger_function, rows_of, s
 from loader.copy import relation, rights
 from loader.copy.relation import Relation
 from loader.errors import PermissionDenied, RowRefused, TooManyColumns, UsageError
-from loader.pipeline import Options, load
+from loader.options import Options
+from loader.pipeline.load import load
 
 
 def write(path, text: str) -> str:

@@ -20,7 +20,8 @@ from loader.errors import (
     NotADataStoreTable,
     TableBusy,
 )
-from loader.pipeline import Options, load
+from loader.options import Options
+from loader.pipeline.load import load
 from loader.progress import Silent
 
 HELD_S = 5.0  # by somebody who reads the table: the others are not to wait for that

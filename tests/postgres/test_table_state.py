@@ -19,7 +19,7 @@ from loader import errors
 from loader.cli.commands import app
 from loader.errors import AircanError, DatabaseUnreachable
 from loader.options import Options
-from loader.pipeline import load
+from loader.pipeline.load import load
 from loader.report import TABLE_STATES, table_state
 
 OLD, NEW = [(1, "old")], [(2, "new")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -14,10 +15,19 @@ def module_name(path: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+parsed = cache(ast.parse)
+
+
+@cache
+def imports(tree: ast.Module) -> list[ast.stmt]:
+    """Return the imports of a module, wherever they stand."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def sources(root: Path = ROOT, folder: str = "loader") -> dict[str, ast.Module]:
     """Return the modules of a folder, parsed, by name."""
     return {
-        module_name(path, root): ast.parse(path.read_text("utf-8"))
+        module_name(path, root): parsed(path.read_text("utf-8"))
         for path in (root / folder).rglob("*.py")
     }
 
@@ -47,7 +57,7 @@ def imported(node: ast.AST, modules: set[str]) -> Iterator[str]:
 def packages(tree: ast.Module) -> set[str]:
     """Return the outermost packages that a module imports, wherever it does."""
     found = set()
-    for node in ast.walk(tree):
+    for node in imports(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -58,11 +68,12 @@ def packages(tree: ast.Module) -> set[str]:
 def graph(root: Path = ROOT, *, lazy: bool = True) -> dict[str, set[str]]:
     """Return what each module of the loader imports of it; ``lazy``: in its functions, too."""
     trees = sources(root)
+    modules = set(trees)
     return {
         name: {
             found
-            for node in (ast.walk(tree) if lazy else at_import(tree.body))
-            for found in imported(node, set(trees))
+            for node in (imports(tree) if lazy else at_import(tree.body))
+            for found in imported(node, modules)
         }
         - {name}
         for name, tree in trees.items()

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import pytest
 
 import loader
-from loader import pipeline
 from loader.ckan import calls
 from loader.ckan.client import Ckan
 from loader.errors import AircanError
 from loader.factory import conf, selection, tasks
 from loader.factory.artifacts import Artifacts
 from loader.factory.run import Run
+from loader.pipeline import separate
 
 RESOURCE = {"id": "r", "package_id": "d", "url": "", "format": "CSV"}
 RESULTS = {
@@ -107,7 +107,7 @@ def run(portal: Portal, folder: Path) -> Run:
 # what is done with the portal and a folder, whatever comes of it
 MAKERS = {
     "load": lambda p, f: loader.load(f / "a.csv", resource_id="r", ckan_url=p.url, via="api"),
-    "register": lambda p, _: pipeline.register(
+    "register": lambda p, _: separate.register(
         loader.Report("r", ""), loader.Options("r", ckan_url=p.url)
     ),
     "reload": lambda p, _: loader.reload("r", ckan_url=p.url),

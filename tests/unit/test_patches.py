@@ -164,8 +164,8 @@ def test_what_is_patched_is_read():
 
 # A patch, and whether anything reads it.
 KINDS = {
-    "a constant": ("from loader.scan import reading\nreading._HEAD_BYTES = 1", True),
-    "one that lives elsewhere": ("from loader import pipeline\npipeline._HEAD_BYTES = 1", False),
+    "a constant": ("from loader.formats.csv import opening\nopening._HEAD_BYTES = 1", True),
+    "one that lives elsewhere": ("from loader.scan import scan\nscan._HEAD_BYTES = 1", False),
     "one that is not there": (
         "from loader.formats.csv import blocks\nm.setattr(blocks, 'CUT', 1)",
         False,
@@ -184,7 +184,7 @@ KINDS = {
         "from loader.copy import lexemes\nm.setattr(lexemes.Composer, 'composed', 1)",
         False,
     ),
-    "in a program": ("X = '''\nfrom loader import pipeline\npipeline._HEAD_BYTES = 1\n'''", False),
+    "in a program": ("X = '''\nfrom loader.scan import scan\nscan._HEAD_BYTES = 1\n'''", False),
     "read as a default only": (
         "from loader.source import stream\nm.setattr(stream, '_DEFAULTS', 1)",
         False,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loader.errors import AircanError, EmptySource, NoRows, NotATable, TableError
 from loader.options import Options
-from loader.scan import reading as scan_reading
+from loader.scan import head
 from loader.source.content import open_content
 
 
@@ -21,7 +21,7 @@ from loader.source.content import open_content
 def read(uri: str, options: Options):
     """Yield what the head of a file tells."""
     with open_content(uri, options.source) as content:
-        yield scan_reading.read(content.stream, options.reading)
+        yield head.read(content.stream, options.reading)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from loader.errors import EncodingError, NotATable, UsageError
-from loader.formats.csv.text import WithoutDosEnd, decode, read_fully
+from loader.formats.csv.text import WithoutDosEnd, decode
+from loader.formats.readable import read_fully
 
 GERMAN = "Name;Ort;Straße\nMüller;Köln;Hauptstraße 5\nJäger;Würzburg;Am Bächle 7\n"
 POLISH = (

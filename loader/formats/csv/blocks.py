@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
 
 from loader.errors import UnclosedQuote
 from loader.formats.csv import quoting
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.quoting import Offsets
-from loader.formats.csv.text import Readable, read_fully
+from loader.formats.readable import Readable, read_fully
+from loader.formats.rows import Records
 
 BLOCK_BYTES = 2 << 20  # each lane holds one or two of them, and memory grows with it
 MAX_RECORD_BYTES = 32 << 20
@@ -68,6 +70,23 @@ class Block:
     def rows(self) -> int:
         """How many records are not blank lines."""
         return len(self.filled)
+
+    @property
+    def blank_lines(self) -> int:
+        """How many records are blank lines."""
+        return len(self.ends) - self.rows
+
+    @property
+    def sizes(self) -> Offsets:
+        """How many bytes each record has that is not a blank line, line end included."""
+        sizes: Offsets = np.diff(self.ends, prepend=0)[self.filled]
+        return sizes
+
+    def as_records(self) -> Records:
+        """Return the records as they are, of which none is blank; no byte of them is copied."""
+        ends = np.concatenate((np.zeros(1, np.int32), self.ends.astype(np.int32)))
+        buffers = pa.py_buffer(ends), pa.py_buffer(self.data)
+        return Records(self.first_id, pa.StringArray.from_buffers(self.rows, *buffers))
 
     def row_number(self, index: int) -> int:
         """Return the place in the file of the filled record at ``index``."""

@@ -19,23 +19,7 @@ import pyarrow.csv as arrow_csv
 from loader.formats.csv.blocks import Block, bare_carriage_returns
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.quoting import Offsets
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A record set aside.
-
-    Attributes:
-        row: Its place in the file, counted from 1.
-        reason: Why, in a few words.
-        raw: Its text, without the line end.
-        undecodable: Whether the reason is a byte that is not in the file's encoding.
-    """
-
-    row: int
-    reason: str
-    raw: str
-    undecodable: bool = False
+from loader.formats.rows import Reject
 
 
 @dataclass(frozen=True)
@@ -60,6 +44,11 @@ class Rows:
     def ids(self) -> Offsets:
         """The ``_id`` of each row: records are numbered in file order."""
         return self.block.first_id + self.positions
+
+    @property
+    def sizes(self) -> Offsets:
+        """How many bytes each row has in the file, line end included."""
+        return self.block.sizes[self.positions]
 
     @property
     def first_row(self) -> int:

@@ -18,10 +18,10 @@ import io
 import re
 import unicodedata
 from collections import Counter
-from typing import BinaryIO, Protocol
 
 from loader.errors import EncodingError, NotATable, UsageError
 from loader.formats.csv.charset import guess
+from loader.formats.readable import Readable, read_fully
 
 _HEAD_BYTES = 4096
 _LEAST_NULS = 0.02  # of one parity, in UTF-16: delimiters, digits and line ends have them
@@ -55,23 +55,7 @@ _RAW_LEAD = re.compile("[\udcc2-\udcf4]")  # bytes that begin a character of UTF
 _OF_EITHER_ORDER = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}  # without a mark: as Windows
 
 
-class Readable(Protocol):
-    """A stream whose ``read`` may give less than was asked for, and ``b""`` only at the end."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return at most ``size`` bytes."""
-
-
-def read_fully(stream: Readable, size: int) -> bytes:
-    """Return the next ``size`` bytes; fewer only at the end."""
-    pieces: list[bytes] = []
-    while size > 0 and (piece := stream.read(size)):
-        pieces.append(piece)
-        size -= len(piece)
-    return b"".join(pieces)
-
-
-def decode(stream: BinaryIO, encoding: str | None = None) -> TextStream:
+def decode(stream: Readable, encoding: str | None = None) -> TextStream:
     """Return the stream's text as UTF-8.
 
     Args:
@@ -111,7 +95,7 @@ class TextStream:
         overruled: The encoding that was given, if the byte order mark is that of another one.
     """
 
-    def __init__(self, stream: BinaryIO, encoding: str | None) -> None:
+    def __init__(self, stream: Readable, encoding: str | None) -> None:
         self.encoding = encoding or "utf-8"
         self.overruled: str | None = None
         self._stream = stream

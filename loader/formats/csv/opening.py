@@ -1,0 +1,184 @@
+"""CSV as one of the formats: a text's head -> its encoding, dialect and header, and its blocks.
+
+In: bytes, and what the caller says of them. Out: a CsvTable, whose blocks go on from the first one.
+Holds the head until the first block is cut.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from loader.formats.csv import blocks, dialect, rowless, table, text
+from loader.formats.csv.blocks import Block
+from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.matcher import Matcher
+from loader.formats.csv.table import Rows
+from loader.formats.csv.text import TextStream, WithoutDosEnd
+from loader.formats.format import Settings
+from loader.formats.readable import Readable, Rejoined, read_fully
+from loader.formats.rows import Records
+from loader.types.column import Column
+from loader.types.descriptor import check_levels
+
+_HEAD_BYTES = 1 << 20  # what the dialect is found in
+_FIRST_TIMES = 2  # the more rows types are guessed from, the seldomer one proves wrong later
+
+
+def knows(head: bytes) -> bool:  # noqa: ARG001
+    """Take any file: what is no CSV, opening it tells."""
+    return True
+
+
+def open_table(content: Readable, settings: Settings) -> CsvTable:
+    """Find out what the head of a text tells.
+
+    Raises:
+        SourceError, TableError, UsageError: As ``Format.open_table``.
+    """
+    check_levels(settings.dialect, "the dialect")
+    declared = dialect.declare(settings.dialect, settings.delimiter, settings.header_row)
+    stream = text.decode(content, settings.encoding)
+    whole = WithoutDosEnd(stream)
+    head = read_fully(whole, _HEAD_BYTES)
+    found, headers, preamble = dialect.detect(head, declared, len(head) < _HEAD_BYTES)
+    begun = _Begun(head, stream, whole, found, headers, declared.header_row is not None, settings)
+    return CsvTable(
+        headers=headers,
+        blocks=rowless.with_values(_blocks(begun), found),
+        preamble=preamble,
+        header_is_known=begun.header_is_known,
+        dialect=found,
+        text=stream,
+        whole=whole,
+        encoding_is_known=settings.encoding is not None,
+    )
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """An open CSV.
+
+    Attributes:
+        headers: As in ``Table``, and so ``blocks``, ``header_is_known`` and ``preamble``.
+        dialect: How its records and cells are cut.
+        text: What it is read from.
+        whole: The same without what a file of DOS ends in.
+        encoding_is_known: Whether the caller has named the encoding.
+    """
+
+    headers: Sequence[str]
+    blocks: Iterator[Block]
+    preamble: int
+    header_is_known: bool
+    dialect: Dialect
+    text: TextStream
+    whole: WithoutDosEnd
+    encoding_is_known: bool
+
+    @property
+    def types(self) -> Sequence[str | None]:
+        """None: all that a CSV has is text."""
+        return ()
+
+    @property
+    def header_row(self) -> int:
+        """The header's record, counted from 1; 0: there is none."""
+        return self.dialect.header_row
+
+    @property
+    def delimiter(self) -> str:
+        """What is between the cells of its records."""
+        return self.dialect.delimiter
+
+    @property
+    def line_end(self) -> str:
+        """What most of its records end in."""
+        return self.dialect.line_end
+
+    def parse(self, block: Block, most_rejects: int = sys.maxsize) -> Rows:
+        """Return a block's rows, mended where they can be."""
+        return table.parse(
+            block,
+            self.dialect,
+            len(self.headers),
+            encoding=self.text.encoding,
+            most_rejects=most_rejects,
+        )
+
+    def copyable(
+        self, columns: Sequence[Column], missing: Sequence[str]
+    ) -> Callable[[Block], Records | None]:
+        """Return what tells by one expression whether COPY can take a block's records."""
+        matcher = Matcher(columns, self.dialect, missing)
+        return lambda block: block.as_records() if matcher.matches(block) else None
+
+    def records(self, block: Block) -> Iterator[list[str]]:
+        """Yield the cells of every record, those that cannot be decoded too."""
+        return self.dialect.records(block.data.decode(errors="backslashreplace"))
+
+    def findings(self) -> list[str]:
+        """Return what was found of the encoding, and what the end of the text has left out."""
+        found = []
+        if not self.encoding_is_known and self.text.encoding != "utf-8":
+            found.append(f"the encoding was found to be {self.text.encoding}")
+        if self.text.overruled:
+            found.append(
+                f"the encoding is {self.text.encoding}, as the file's byte order mark says,"
+                f" not {self.text.overruled}"
+            )
+        if self.whole.found:
+            found.append("left out: the Ctrl-Z at the end, which ends a file of DOS")
+        return found
+
+    def descriptor(self) -> dict[str, object]:
+        """Return what a frictionless Resource says of the format."""
+        return {
+            "format": "csv",
+            "mediatype": "text/csv",
+            "encoding": self.text.encoding,
+            "dialect": self.dialect.to_descriptor(),
+        }
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What is known of a text before its first block is cut."""
+
+    head: bytes
+    text: TextStream
+    whole: WithoutDosEnd
+    dialect: Dialect
+    headers: Sequence[str]
+    header_is_known: bool
+    settings: Settings
+
+
+def _blocks(begun: _Begun) -> Iterator[Block]:
+    """Yield the blocks of a text; one without a row has to be a header that was meant as one."""
+    cut = blocks.cut(
+        Rejoined(begun.head, begun.whole),
+        begun.dialect,
+        first_times=_FIRST_TIMES,
+        width=len(begun.headers),
+    )
+    first = next(cut, None)
+    if first is None:
+        rowless.check(
+            rowless.Rowless(
+                head=begun.head,
+                encoding=begun.text.encoding,
+                dialect=begun.dialect,
+                headers=begun.headers,
+                named_encoding=begun.settings.encoding is not None,
+                named_header=begun.header_is_known,
+                declared=begun.settings.declares(begun.headers),
+            )
+        )
+        return
+    dialect.refuse_controls(begun.headers)
+    del begun  # this lasts as long as the load, and the head has a megabyte
+    yield first
+    del first
+    yield from cut
