@@ -1,7 +1,7 @@
-"""What is known of concurrent writes: the table when a load began, and what was done since.
+"""Concurrent writes as data: the live table when a load began, and what was done to it since.
 
-In: figures that ``concurrent_writes`` has read. Out: warnings, or the error that refuses them.
-Holds two lines, and the gaps.
+In: figures that ``concurrent_writes`` has read. Out: warnings, or the error that ends the load.
+Holds a few numbers, and the gaps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DROPPED = (
     "others dropped the old table during the load: its Data Dictionary, aliases and grants are gone"
     " with it"
 )
-MOST_COUNTED = 1_000_000  # under the lock; 0.2 s
+MOST_COUNTED = 1_000_000  # rows are counted under the swap's lock: so many take 0.2 s
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Counts:
     deleted: int = 0
 
     def since(self, before: Counts) -> Counts:
-        """Return what was done since; the server may have set its statistics back."""
+        """Return what was done since; never less than 0, though a crash resets the statistics."""
         return Counts(
             max(0, self.inserted - before.inserted),
             max(0, self.updated - before.updated),
@@ -49,21 +49,24 @@ class Counts:
 class Before:
     """The live table when a load began.
 
+    If rows of others were carried over before the swap, this is the table as it was after that; the
+    last four attributes are then what was found out before.
+
     Attributes:
-        table: Its oid; None where there was none.
+        table: Its oid; None if there was no table.
         free: The ``_id`` that no row had.
-        statistics: How many rows the server has seen inserted, updated and deleted.
-        file: The file that its rows were in; another one has those of a table that was emptied, or
-            that a ``VACUUM FULL`` has written anew.
-        form: What ``ALTER TABLE`` writes the rows anew for: their columns, also if one was changed
-            and changed back.
-        xid: The first transaction that had not begun then.
-        running: Those that had, and had not ended.
-        emptied: Whether the table was emptied before, while rows were kept.
-        looked_at: What the statistics counted as inserted and deleted when the whole table was
-            last looked through.
-        dropped: Whether the table was dropped or renamed before, while rows were kept.
-        renamed: What it is called then.
+        statistics: How many rows the server had counted as inserted, updated and deleted.
+        file: The number of the file that its rows were in. It changes when the table is emptied by
+            ``TRUNCATE``, or rewritten by ``VACUUM FULL`` or ``ALTER TABLE``.
+        form: A fingerprint of the columns and of how the table is stored. It changes with whatever
+            ``ALTER TABLE`` rewrites the rows for, even if a column was changed and changed back.
+        xid: The first transaction id that had not been given out.
+        running: The transaction ids that had been given out and had not ended.
+        emptied: Whether the table was emptied.
+        looked_at: How many rows the statistics counted as inserted and deleted when the whole table
+            was last searched for rows of others.
+        dropped: Whether the table was dropped or renamed.
+        renamed: Its new name, if it was renamed.
     """
 
     table: int | None = None
@@ -81,11 +84,11 @@ class Before:
 
 @dataclass(frozen=True)
 class Others:
-    """What is to be done about concurrent writes.
+    """How a load deals with concurrent writes.
 
     Attributes:
         policy: ``warn``, ``keep`` or ``refuse``.
-        before: As ``concurrent_writes.remember`` has found the table.
+        before: The table when the load began, from ``concurrent_writes.remember``.
     """
 
     policy: OnConcurrentWrites
@@ -97,15 +100,15 @@ class Changes:
     """What others have done since the load began.
 
     Attributes:
-        free: The rows with one of these ``_id`` are theirs.
-        inserted: How many these are.
-        about: About how many rows they have inserted, updated and deleted; of those inserted only
-            what could not be counted.
-        dropped: Whether they have dropped or renamed the table; there may be another one in its
-            place.
-        renamed: Its new name.
-        emptied: Whether they have emptied it by ``TRUNCATE``.
-        may_hide: Whether there may be more rows of theirs, which only the whole table can tell.
+        free: The ``_id`` that were free: rows that have one now were inserted by others.
+        inserted: How many rows these are, counted.
+        about: How many rows others have inserted, updated and deleted by the server's statistics,
+            which are not exact. Rows in ``inserted`` are not counted again.
+        dropped: Whether others have dropped or renamed the table. Another one may be in its place.
+        renamed: Its new name, if it was renamed.
+        emptied: Whether others have emptied it by ``TRUNCATE``.
+        may_hide: Whether there may be inserted rows beside those counted, which can be found only
+            by reading the whole table.
     """
 
     free: Free
@@ -117,7 +120,7 @@ class Changes:
     renamed: str | None = None
 
     def __bool__(self) -> bool:
-        """Tell whether there are any."""
+        """Return whether others have changed anything."""
         done = self.inserted or self.dropped or self.emptied
         return bool(done) or self.about != Counts()
 
@@ -125,7 +128,7 @@ class Changes:
         """Return warnings.
 
         Args:
-            carried: How many of the rows inserted are in the new table.
+            carried: How many of the inserted rows were carried over into the new table.
         """
         warnings = [self._gone] if self.dropped else []
         if self.emptied:
@@ -166,7 +169,7 @@ class Changes:
         return [f"about {count} rows {done}" for done, count in asdict(self.about).items() if count]
 
     def refused(self, name: str) -> TableChanged:
-        """Return the error that tells of them, by the table's name."""
+        """Return the error for these changes to the table of this name."""
         done = ["the table was dropped"] if self.dropped and self.renamed is None else []
         done += [f"the table was renamed to {self.renamed}"] if self.renamed is not None else []
         done += ["the table was emptied"] if self.emptied else []

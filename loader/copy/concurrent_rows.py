@@ -1,9 +1,10 @@
 """The rows that others insert into the live table during a load -> the same rows in the shadow.
 
-In: what others have done, as ``concurrent_writes`` has noticed it. Out: their rows behind those of
-the file, under new ``_id``, as long as the new columns hold them as they are. A few are carried
-over under the swap's locks, more of them before, while only writers have to wait; and those whose
-``_id`` does not tell are looked for in the whole table. Holds one line for each column.
+In: what others have done, from ``concurrent_writes``. Out: their rows behind those of the file,
+with new ``_id``, if the new columns can hold them unchanged. Up to ``MOST_UNDER_LOCK`` rows are
+carried over under the swap's locks; more of them before that, while writers have to wait and
+readers do not. Rows that their ``_id`` does not show are searched for in the whole table. Holds one
+line for each column.
 """
 
 from __future__ import annotations
@@ -22,29 +23,29 @@ from loader.copy.relation import Relation
 from loader.errors import TableChanged
 from loader.types import registry
 
-# If there are more, they are copied before the swap, while only writers have to wait: 1,000 rows
-# with their full text take about 50 ms.
+# More rows than this are copied before the swap, while readers go on: 1,000 rows with their full
+# text take about 50 ms.
 MOST_UNDER_LOCK = 1000
-_HINT_UNTOLD = (
+_HINT_UNKNOWN = (
     "these rows are in the old table, which the next load replaces: save them first, or have the"
     " load only warn of them"
 )
 
 
 def carry_over(relation: Relation, free: Free, last_id: int) -> int:
-    """Put the rows that have come into the shadow too, behind those that it has.
+    """Copy rows that others have inserted into the shadow, behind its own rows.
 
     Args:
         relation: Its connection is in a transaction that keeps writers from the live table; the
             shadow has its trigger.
-        free: The rows of the live table with one of these ``_id`` are meant.
+        free: The ``_id`` that were free before: rows of the live table with one of them are copied.
         last_id: The highest ``_id`` of the shadow.
 
     Returns:
-        How many rows these were.
+        How many rows were copied.
 
     Raises:
-        TableChanged: The new table cannot hold a row as it is.
+        TableChanged: The new columns cannot hold a row unchanged.
     """
     with by_index(relation.connection):
         return _carry_over(relation, free_ids.rows(relation, free), last_id)
@@ -57,25 +58,25 @@ def _carry_over(relation: Relation, rows: sql.Composed, last_id: int) -> int:
     count = int(row[0]) if row else 0
     if count:
         _check_fit(relation, rows)
-        with triggers.suspended(relation):  # they have acted on these rows already
+        with triggers.suspended(relation):  # they ran when others inserted these rows
             _insert(relation, rows, last_id)
     return count
 
 
 def catch_up(relation: Relation, before: Before, last_id: int) -> tuple[Before, int]:
-    """Carry rows over while readers go on and only writers have to wait.
+    """Copy the rows inserted so far into the shadow, while readers go on and writers wait.
 
     Args:
-        relation: Its connection is in a transaction with a limit that lets vacuums give way.
-        before: The rows that have come since are meant.
+        relation: Its connection is in a transaction, after ``locks.let_vacuums_yield``.
+        before: The table when the load began, or when rows were last carried over.
         last_id: The highest ``_id`` of the shadow.
 
     Returns:
-        What the live table is now, and how many rows were carried over. Rows changed and deleted
-        are still counted from the load's beginning.
+        The state of the live table to compare with next time, and how many rows were copied.
+        Updated and deleted rows are still counted from the load's beginning.
 
     Raises:
-        TableChanged: As ``carry_over``; or rows inserted cannot be told from those updated.
+        TableChanged: As ``carry_over``; or inserted rows cannot be told from updated ones.
     """
     live = relation.live
     locks.block_vacuums(relation.connection, live)
@@ -94,13 +95,15 @@ def catch_up(relation: Relation, before: Before, last_id: int) -> tuple[Before, 
     if changes.may_hide:
         looked_at = (table.statistics.inserted, table.statistics.deleted)
         more = _carry_over_hidden(relation, before, table, changes, last_id + carried)
-        if more is not None:  # all rows are found: what the statistics count beside was rolled back
+        # All inserted rows are found then: what the statistics count beside them was rolled back.
+        if more is not None:
             carried += more
             inserted = max(inserted, table.statistics.inserted - carried)
-    # Those carried over are no longer among the rows inserted that may be lost. The statistics of
-    # now may not have them yet, and would hide what else was done.
+    # The rows carried over must not be counted as lost later, so they are added to the inserts
+    # known before. The present statistics would not do: they are late, so these rows would count
+    # as new inserts once the statistics have them.
     statistics = replace(before.statistics, inserted=inserted + carried)
-    now = Before(
+    after = Before(
         table.oid,
         free,
         statistics,
@@ -113,7 +116,7 @@ def catch_up(relation: Relation, before: Before, last_id: int) -> tuple[Before, 
         changes.dropped,
         changes.renamed,
     )
-    return now, carried
+    return after, carried
 
 
 def _carry_over_hidden(
@@ -123,24 +126,25 @@ def _carry_over_hidden(
     changes: Changes,
     last_id: int,
 ) -> int | None:
-    """Carry over rows that have come, but not with an ``_id`` that was free; read the whole table.
+    """Copy inserted rows whose ``_id`` was not free before; this reads the whole table.
 
     Returns:
-        How many rows these were; None if there may be some all the same.
+        How many rows were copied; None if it is unknown whether there are such rows.
 
     Raises:
-        TableChanged: As ``carry_over``; or there are some among those that were updated or written
-            anew.
+        TableChanged: As ``carry_over``; or there are such rows, but they cannot be told from rows
+            that were updated or rewritten.
     """
-    if before.xid is None:
+    if before.xid is None:  # another table is there by now: all its rows were carried over
         return None
+    # Updated or rewritten rows have a new xmin, as inserted ones do.
     if table.file != before.file and (changes.about.updated or table.form != before.form):
         if not changes.about.inserted:
             return None
         raise TableChanged(
             f"others inserted rows into {relation.name} during the load, and had all rows written"
             " anew: which ones are theirs cannot be told",
-            hint=_HINT_UNTOLD,
+            hint=_HINT_UNKNOWN,
             option="on_concurrent_writes",
         )
     rows = _rows_of_later(relation, before, changes.free if changes.free.gaps else None)
@@ -153,19 +157,21 @@ def _carry_over_hidden(
         raise TableChanged(
             f"others inserted rows into {relation.name} during the load with the _id of deleted"
             " ones, or among too many gaps, and updated others: which is which cannot be told",
-            hint=_HINT_UNTOLD,
+            hint=_HINT_UNKNOWN,
             option="on_concurrent_writes",
         )
     return None
 
 
 def _rows_of_later(relation: Relation, before: Before, free: Free | None) -> sql.Composed:
-    """Return the SELECT of the rows that have come since, but for those whose ``_id`` was free.
+    """Return the SELECT of rows that later transactions wrote, save those whose ``_id`` was free.
 
-    A frozen row keeps its transaction's id, which comes again after 4 billion transactions.
+    A frozen row keeps the id of its transaction (xmin), and ids are used again after 4 billion
+    transactions, so an old row could look new.
     """
     live = relation.live
-    # age() counts from this transaction, which may have begun before the ones that are looked for.
+    # age() counts back from this transaction's id. Transactions that began after it have a negative
+    # age, so the lower end is that of the next id to be given out.
     later = sql.SQL(
         "(l.xmin = ANY ({}::xid[]) OR"
         " age(l.xmin) BETWEEN (SELECT age(pg_snapshot_xmax(pg_current_snapshot())::xid))"
@@ -180,7 +186,7 @@ def _rows_of_later(relation: Relation, before: Before, free: Free | None) -> sql
 
 
 def _check_fit(relation: Relation, rows: sql.Composed) -> None:
-    """Refuse a value that has no column any more, or that its column's new type would change."""
+    """Raise TableChanged for a value whose column is gone, or that the new type would change."""
     shadows = dictionary.columns(relation.connection, relation.names.shadow) or ()
     types = {column.name: column.type for column in shadows}
     for column in dictionary.columns(relation.connection, relation.name) or ():
@@ -204,9 +210,9 @@ def _check_fit(relation: Relation, rows: sql.Composed) -> None:
 
 
 def _changed(value: sql.Composed, old: str, new: str) -> sql.Composed:
-    """Return a condition that holds, or fails, for a value that is another one in the new type."""
+    """Return a condition that is true, or raises an error, if the new type changes a value."""
     back = sql.SQL("{}::{}::{}").format(value, sql.SQL(new), sql.SQL(old))
-    # 15.0 may become 15; all that is not a number has to keep its text.
+    # Numbers are compared as numbers: 15.0 may become 15. All other values have to keep their text.
     same = (
         "{} IS DISTINCT FROM {}"
         if registry.is_number(old) and registry.is_number(new)
@@ -230,7 +236,7 @@ def _insert(relation: Relation, rows: sql.Composed, last_id: int) -> None:
         relation.shadow,
         sql.Composed([sql.SQL(", {}").format(column) for column, _ in shared]),
         sql.Literal(last_id),
-        # CKAN's trigger fills it where it is NULL.
+        # NULL if CKAN's trigger is on the shadow, since the trigger fills it.
         sql.SQL("NULL" if triggers.has_full_text(relation) else "l._full_text"),
         sql.Composed([sql.SQL(", l.{}::{}").format(column, kind) for column, kind in shared]),
         rows,
@@ -238,8 +244,8 @@ def _insert(relation: Relation, rows: sql.Composed, last_id: int) -> None:
     try:
         relation.connection.execute(insert)
     except (psycopg.IntegrityError, psycopg.DataError) as error:
-        said = filter(None, (error.diag.message_primary, error.diag.message_detail))
-        raise _unfit(relation, ": ".join(said)) from error
+        reasons = filter(None, (error.diag.message_primary, error.diag.message_detail))
+        raise _unfit(relation, ": ".join(reasons)) from error
 
 
 def _unfit(

@@ -1,13 +1,16 @@
-"""What others write into the live table while a load replaces it: noticed or refused.
+"""Finds out what others have written into the live table while a load was replacing it.
 
-In: the live table when the load begins. Out, under the swap's locks: how many rows others have
-inserted since. These are the rows whose ``_id`` no row had before (``free_ids``): that is exact,
-and the index finds them at once. In a table that was emptied, which has another file and no row of
-before, all rows are theirs. Rows updated or deleted since could be found only by reading the whole
-table under the lock; the server's statistics count them, some seconds late and not reliably. The
-statistics also count rows inserted with the ``_id`` of deleted ones, and into a table whose
-``_id`` has no index: to carry these over, ``concurrent_rows`` reads the table. Holds two lines, and
-what ``free_ids`` holds.
+In: the live table when the load begins. Out, under the swap's locks: what others have done since.
+
+- Inserted rows are those whose ``_id`` was free before (``free_ids``). That is exact, and the index
+  finds them at once. After a ``TRUNCATE``, which gives the table another file and leaves none of
+  the old rows, all rows were inserted since.
+- Updated and deleted rows could be found only by reading the whole table under the lock. So they
+  are taken from the server's statistics, which are some seconds late and not reliable.
+- Rows inserted with the ``_id`` of a deleted row, or into a table whose ``_id`` has no index, are
+  seen in the statistics only. To carry these over, ``concurrent_rows`` reads the whole table.
+
+Holds a few numbers, and what ``free_ids`` holds.
 """
 
 from __future__ import annotations
@@ -26,9 +29,12 @@ from loader.copy.gaps import ALL, UNKNOWN, Free
 from loader.copy.relation import SCHEMA, Relation
 from loader.net.retry import Attempts, Backoff
 
-# How long a load waits, when it begins, for the transactions that are writing then.
+# How long a load waits, at its beginning, for the transactions that are writing at that moment. If
+# one of them takes longer, its rows count as inserted during the load.
 WRITERS_S = 5.0
 _WRITERS_PAUSE_S = 0.05
+# Transactions with a lock that INSERT, UPDATE or DELETE takes, or a stronger one. The virtual
+# transaction names them: the pid would stay the same when the session begins another transaction.
 _WRITERS = """
     SELECT virtualtransaction FROM pg_locks
     WHERE locktype = 'relation' AND relation = %s AND granted
@@ -38,43 +44,47 @@ _WRITERS = """
 
 
 def remember(relation: Relation) -> Before:
-    """Return what the live table is now.
+    """Return the state of the live table at this moment.
 
-    Transactions that are writing at this moment have rows that no other session sees yet, and that
-    belong to the old table: their end is waited for, for a few seconds. Rows that are committed
-    later count as inserted during the load.
+    Rows of a transaction that is still writing belong to the old table, but no other session sees
+    them yet. So the load waits up to ``WRITERS_S`` for such transactions to end. Rows that are
+    committed later count as inserted during the load.
 
     Args:
-        relation: Its connection is in autocommit mode; the table need not be there.
+        relation: Its connection is in autocommit mode; the table may be missing.
 
     Raises:
-        TableBusy: Another session keeps the table from being read.
+        TableBusy: Another session held a lock that prevents reading.
     """
     return locks.retry(
         relation.connection,
         "looking at the live table",
         [relation.live],
-        lambda: _now(relation),
+        lambda: _state(relation),
     )
 
 
-def _now(relation: Relation) -> Before:
+def _state(relation: Relation) -> Before:
     table = look_at(relation)
     if table is None:
         return Before()
     if table.is_indexed:
         _wait_for_writers(relation.connection, table.oid)
-    # Read again, without the writers that were waited for.
+    # The statistics are read again, now with what those writers did: a transaction sees one
+    # snapshot of them until it is cleared.
     relation.connection.execute("SELECT pg_stat_clear_snapshot()")
-    now = look_at(relation) or table
+    latest = look_at(relation) or table
     free = UNKNOWN
-    if now.is_unique is not None:
-        free = free_ids.of_table(relation, is_unique=now.is_unique)
-    return Before(table.oid, free, now.statistics, now.file, now.form, now.xid, now.running)
+    if latest.is_unique is not None:
+        free = free_ids.of_table(relation, is_unique=latest.is_unique)
+    # The first oid: if the table was dropped while writers were waited for, that is noticed later.
+    return Before(
+        table.oid, free, latest.statistics, latest.file, latest.form, latest.xid, latest.running
+    )
 
 
 def _wait_for_writers(connection: psycopg.Connection[TupleRow], oid: int) -> None:
-    """Wait until all who are writing have ended."""
+    """Wait until the transactions that are writing now have ended; later ones do not count."""
 
     def writers() -> set[str]:
         return {row[0] for row in connection.execute(_WRITERS, (oid,))}
@@ -87,7 +97,13 @@ def _wait_for_writers(connection: psycopg.Connection[TupleRow], oid: int) -> Non
 
 @dataclass(frozen=True)
 class Table:
-    """The live table, as it is now; its attributes are those of ``Before``."""
+    """The live table at this moment.
+
+    Attributes:
+        oid: Of the table.
+        is_unique: Whether ``_id`` is unique by an index; None if it has no index.
+        statistics, file, form, xid, running: As in ``Before``.
+    """
 
     oid: int
     statistics: Counts
@@ -104,7 +120,7 @@ class Table:
 
 
 def look_at(relation: Relation) -> Table | None:
-    """Return the live table; None if it is not there."""
+    """Return the live table, or None if there is none."""
     row = relation.connection.execute(
         statements.read("concurrent_writes.table"), {"live": relation.live_regclass}
     ).fetchone()
@@ -115,9 +131,9 @@ def notice(relation: Relation, before: Before) -> Changes:
     """Return what others have done to the live table.
 
     Args:
-        relation: Its connection is in a transaction that keeps writers from the table; the table
-            need not be there any more.
-        before: As it was.
+        relation: Its connection is in a transaction that keeps writers from the table. The table
+            may have been dropped.
+        before: The table when the load began.
     """
     table = look_at(relation)
     is_another = before.table is not None and (table is None or table.oid != before.table)
@@ -127,20 +143,23 @@ def notice(relation: Relation, before: Before) -> Changes:
         return Changes(ALL, 0, dropped=dropped, renamed=renamed)
     before = before_of(table, before)
     done = table.statistics.since(before.statistics)
-    # Rows that were updated and then rewritten by VACUUM FULL look as if they were inserted since.
+    # If all rows were updated and then rewritten by VACUUM FULL, the table looks as after a
+    # TRUNCATE and new inserts. So it does not count as emptied if the statistics show an update.
     is_emptied = not is_another and not done.updated and _is_emptied(relation, before, table)
     emptied = is_emptied or before.emptied
-    if is_emptied:  # all rows that there are have come since, whatever their ``_id``
+    if is_emptied:  # every row was inserted since, whatever its ``_id``
         before = replace(before, free=ALL)
     counted = _count(relation, before.free)
-    # The statistics also count inserts that were rolled back. So they are used only where there may
-    # be rows beside those found: with the ``_id`` of a deleted row, or with those from before a
-    # TRUNCATE, which leaves no sign if the columns, or all rows, were changed too.
+    # The statistics also count inserts that were rolled back. So they are used only if there may be
+    # rows that the free ``_id`` do not show: rows with the ``_id`` of a deleted row, or with an
+    # ``_id`` from before a TRUNCATE. A TRUNCATE cannot be told from a rewrite of the table if the
+    # columns were changed, or rows updated, as well.
     unclear = table.file != before.file and (done.updated > 0 or table.form != before.form)
     is_exact = table.is_unique and before.free.exact and not done.deleted and not unclear
     all_found = before.free == ALL or is_exact
     more = 0 if all_found else max(0, done.inserted - counted)
-    # ``more`` alone does not decide: the rows found may not be in the statistics yet.
+    # Not decided by ``more``: the statistics come late, so the rows counted may not be in them yet,
+    # and would hide as many others. Any change of the figures is a reason to look.
     seen = (table.statistics.inserted, table.statistics.deleted)
     looked_at = before.looked_at or (
         before.statistics.inserted,
@@ -158,7 +177,7 @@ def notice(relation: Relation, before: Before) -> Changes:
 
 
 def _name_of(connection: psycopg.Connection[TupleRow], table: int | None) -> str | None:
-    """Return what a table is called now, with a schema that is not CKAN's; None: it is dropped."""
+    """Return a table's present name, with the schema if it is not CKAN's; None if it is gone."""
     row = connection.execute(
         "SELECT concat_ws('.', nullif(nspname, %s), relname) FROM pg_class"
         " JOIN pg_namespace n ON n.oid = relnamespace WHERE pg_class.oid = %s",
@@ -168,11 +187,15 @@ def _name_of(connection: psycopg.Connection[TupleRow], table: int | None) -> str
 
 
 def _is_emptied(relation: Relation, before: Before, table: Table) -> bool:
-    """Tell whether no row of before is left, for which only ``TRUNCATE`` can be the reason."""
+    """Tell whether none of the old rows is left, for which ``TRUNCATE`` is the only cause.
+
+    Deleting all rows keeps the file, and a rewrite by ``ALTER TABLE`` changes the form.
+    """
     is_same = table.file == before.file or table.form != before.form
     if is_same or before.free == ALL:
         return False
-    # ``VACUUM FULL`` keeps xmin and the order, so one old row among the first ones is enough.
+    # A row is old if its transaction (xmin) had ended when the load began. ``VACUUM FULL`` keeps
+    # xmin and the order of the rows, so old rows come first and one of them is enough.
     query = sql.SQL(
         "SELECT FROM (SELECT xmin FROM {} LIMIT {}) AS few"
         " WHERE age(xmin) > age({}::xid) AND xmin <> ALL ({}::xid[]) LIMIT 1"
@@ -186,7 +209,7 @@ def _is_emptied(relation: Relation, before: Before, table: Table) -> bool:
 
 
 def before_of(table: Table, before: Before) -> Before:
-    """Return what a table was before; in another table all rows have come since."""
+    """Return the state before the load; in a table made since, every row was inserted since."""
     return before if table.oid == before.table else Before(table.oid)
 
 

@@ -1,7 +1,7 @@
-"""The ``_id`` that no row of a table has, as the gaps between those that rows have.
+"""The ``_id`` that no row of a table has, as gaps between the ``_id`` that rows have.
 
-In: the first, the last and the gaps that the table's rows leave, then what rows take of them. Out:
-what is left. Holds one line for each gap.
+In: the lowest and the highest ``_id`` of a table and the gaps between them; later, the ``_id`` that
+new rows have taken. Out: the gaps that are left. Holds one pair of numbers for each gap.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MOST_GAPS = 10_000
+MOST_GAPS = 10_000  # each is looked up under the swap's lock: so many take 50 ms
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 
 
@@ -19,20 +19,26 @@ class Free:
     """The ``_id`` that are free.
 
     Attributes:
-        gaps: Each between two that are not, in order; by default, all are free.
-        exact: Whether these are all; if not, they are the largest ones.
+        gaps: Pairs of ``_id`` between which all are free, the two themselves excluded, in
+            ascending order. By default every ``_id`` is free.
+        exact: Whether these are all gaps. If not, they are the largest ones, and an ``_id`` outside
+            of them may be free too.
     """
 
     gaps: tuple[tuple[int, int], ...] = ((_LOWEST, _HIGHEST),)
     exact: bool = True
 
     def without(self, runs: Sequence[tuple[int, int]], *, exact: bool = True) -> Free:
-        """Return what is left when others are taken.
+        """Return what is still free once some ``_id`` are taken.
 
         Args:
-            runs: The first and the last of each run of them, in order; all of them free.
-            exact: Whether the last run has no free ones in it.
+            runs: The first and the last ``_id`` of each run that was taken, in ascending order;
+                all of them were free.
+            exact: Whether every ``_id`` of the last run is taken. If not, the run stands for all
+                further ones, and there may be free ``_id`` in it.
         """
+        # Both lists are in order, so one pass is enough: each gap is cut at the runs that lie in
+        # it. ``end`` is the last ``_id`` known to be taken.
         following = iter(runs)
         run = next(following, None)
         left, end = [], _LOWEST
@@ -60,13 +66,13 @@ def _largest(gaps: Sequence[tuple[int, int]], *, exact: bool) -> Free:
 def around(
     first: int | None, last: int | None, gaps: Sequence[tuple[int, int]] = (), *, exact: bool = True
 ) -> Free:
-    """Return what is free in a table.
+    """Return which ``_id`` are free in a table.
 
     Args:
-        first: The lowest ``_id`` of its rows; None if it has none.
-        last: The highest one.
-        gaps: Those between them.
-        exact: Whether these are all gaps.
+        first: The lowest ``_id`` of its rows; None if it has no rows.
+        last: The highest ``_id``.
+        gaps: The gaps between these two, in any order.
+        exact: Whether ``gaps`` has all of them.
     """
     if first is None or last is None:
         return ALL

@@ -1,7 +1,7 @@
 """The shadow's rows -> rows of the live table, in one transaction.
 
-Readers see none of them or all, and are never blocked: no lock that is taken here conflicts with
-reading. The rows stay in Postgres. Holds names.
+Readers see all of the new rows or none, and are never blocked: no lock that is taken here conflicts
+with reading. The rows are copied inside Postgres. Holds the columns' names only.
 """
 
 from __future__ import annotations
@@ -40,20 +40,21 @@ from loader.types.compare import check_columns
 
 _FULL_TEXT = sql.Identifier("_full_text")
 _ROWS = "SELECT {values}, {full_text} AS _full_text, s._id FROM {shadow} s"
-# Of rows with the same key the last one.
+# The last of the rows with the same key.
 _LAST_ROWS = """
     SELECT DISTINCT ON ({key}) {values}, {full_text} AS _full_text, s._id FROM {shadow} s
     ORDER BY {key}, s._id DESC
 """
 _UPSERT = """
     WITH done AS (
-        -- _id may be an identity.
+        -- OVERRIDING: if _id is GENERATED ALWAYS AS IDENTITY, Postgres accepts no value without it.
         INSERT INTO {live} ({put}) OVERRIDING SYSTEM VALUE
         SELECT {values} FROM (
             SELECT s.*, l._id AS _known FROM ({rows}) s LEFT JOIN {live} l ON {same} ORDER BY s._id
         ) ordered
         ON CONFLICT ({key}) DO UPDATE SET {changes}
-        -- Only a row that was locked to be updated has an xmax.
+        -- A new row has no xmax. An updated one has: its old version was locked first, and the new
+        -- version takes that lock over.
         RETURNING xmax = 0 AS is_new
     )
     SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM done
@@ -62,7 +63,7 @@ _UPSERT = """
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge did with the shadow's rows."""
+    """How many of the shadow's rows a merge has inserted, and used to update others."""
 
     inserted: int
     updated: int = 0
@@ -71,12 +72,12 @@ class Merged:
 
 @dataclass(frozen=True)
 class _Target:
-    """The live table, as it is under the lock.
+    """The live table under the lock, when its columns cannot change any more.
 
     Attributes:
-        columns: Those that take the shadow's values.
-        takes_full_text: Whether ``_full_text`` takes values, and is not generated.
-        ids: What numbers new rows.
+        columns: Those that take the shadow's values: all but generated columns.
+        takes_full_text: Whether ``_full_text`` takes values; a generated column does not.
+        ids: Where the ``_id`` of new rows comes from.
     """
 
     columns: Sequence[Column]
@@ -90,24 +91,25 @@ def append(
     which: FullText = "all",
     change: TableChange | None = None,
 ) -> Merged:
-    """Add the shadow's rows to the live table; ``_id`` goes on in the order of the file.
+    """Add the shadow's rows to the live table, numbered on in the order of the file.
 
     Args:
-        relation: Its connection is in autocommit mode; it holds the resource's lock; the shadow's
-            columns are the live table's.
-        cut: ``_id`` of the shadow's rows that CKAN's trigger would refuse, or take too long for.
-        which: The columns whose words are found; ``none`` leaves ``_full_text`` to the triggers.
-        change: Is kept true of the live table, however the merge ends.
+        relation: Its connection is in autocommit mode and holds the resource's lock. The shadow has
+            the columns of the live table.
+        cut: The ``_id`` of those of the shadow's rows that CKAN's trigger would refuse, or be slow
+            at.
+        which: The columns whose words are searchable; ``none`` leaves ``_full_text`` to triggers.
+        change: Updated with what has become of the live table, however the merge ends.
 
     Raises:
         ValueDoesNotFit: A type of the live table would change a value.
         KeyViolated: A row has the key of another.
         RowRefused: A trigger or a constraint of the table refuses a row.
         SchemaDiffers: The table's columns have changed since the load began.
-        NotADataStoreTable: Nothing numbers new rows, or it is no table of the DataStore any more.
+        NotADataStoreTable: Nothing numbers new rows, or it is not a DataStore table any more.
         DatabaseError: The sequence of ``_id`` is at its end.
         TableBusy: Another session keeps the table from being written.
-        DatabaseUnreachable: The connection broke: whether before or after the commit, is unknown.
+        DatabaseUnreachable: The connection broke, maybe after the rows were committed.
     """
 
     def insert(target: _Target) -> Merged:
@@ -137,22 +139,21 @@ def upsert(
     which: FullText = "all",
     change: TableChange | None = None,
 ) -> Merged:
-    """Put the shadow's rows in the place of those with the same key; add the others.
+    """Update the live rows that have the key of a shadow's row, and add the other rows.
 
-    Of rows of the file with the same key the last one wins. New rows get their ``_id`` in the
-    order of the file, the others keep theirs.
+    If rows of the file have the same key, the last one wins. New rows get their ``_id`` in the
+    order of the file; updated rows keep theirs.
 
     Args:
-        relation: Its connection is in autocommit mode; it holds the resource's lock; the shadow's
-            columns are the live table's.
-        key: As ``unique_key.find`` returns it; it is made where there is none.
+        relation: As for ``append``.
+        key: As ``unique_key.find`` returns it. Its unique index is made if there is none.
         cut: As for ``append``.
         which: As for ``append``.
         change: As for ``append``.
 
     Raises:
-        KeyViolated: Rows of the table have the same key, a row has none, or a trigger has made
-            two keys the same.
+        KeyViolated: Rows of the table have the same key, a row's key is empty, or a trigger has
+            made two keys the same.
         ValueDoesNotFit, RowRefused, SchemaDiffers, NotADataStoreTable, DatabaseError, TableBusy,
             DatabaseUnreachable: As ``append``.
     """
@@ -172,7 +173,7 @@ def upsert(
     return _merge(relation, put, change or TableChange())
 
 
-def _upsert_statement(  # noqa: PLR0913  (what the statement depends on)
+def _upsert_statement(  # noqa: PLR0913  (all that the statement depends on)
     relation: Relation,
     target: _Target,
     key: Sequence[Column],
@@ -181,10 +182,11 @@ def _upsert_statement(  # noqa: PLR0913  (what the statement depends on)
     *,
     distinct: bool,
 ) -> sql.Composed:
-    """Return the statement; it gives how many rows it has inserted and updated.
+    """Return the statement, whose result is how many rows it has inserted and updated.
 
-    A row that is there proposes its own ``_id``: the default would use up the sequence, whose
-    numbers a daily upsert of millions of rows ends within two years.
+    For a row that is there already, the INSERT proposes its present ``_id``. The default would take
+    a new number for it, though it is not used: a daily upsert of 3 million rows would exhaust an
+    integer sequence within two years.
     """
     rows = sql.SQL(_LAST_ROWS if distinct else _ROWS).format(
         key=listed(map(value, key)),
@@ -216,12 +218,12 @@ def _upsert_statement(  # noqa: PLR0913  (what the statement depends on)
 
 
 def _merge(relation: Relation, work: Callable[[_Target], Merged], change: TableChange) -> Merged:
-    """Do the work in a transaction; then let CKAN's cached number of rows be right."""
+    """Do the work in a transaction, then have CKAN's cached number of rows counted again."""
 
     def work_to_commit() -> Merged:
-        change.table = "untouched"  # what an earlier try did was taken back
+        change.table = "untouched"  # an earlier try was rolled back
         merged = _try(relation, work)
-        change.table = "unknown"
+        change.table = "unknown"  # from here on, the COMMIT may reach the server and its answer not
         return merged
 
     try:
@@ -247,7 +249,7 @@ def _merge(relation: Relation, work: Callable[[_Target], Merged], change: TableC
 
 
 def _try(relation: Relation, work: Callable[[_Target], Merged]) -> Merged:
-    """Do the work on the columns that the table has now; under the lock they cannot change."""
+    """Lock the table, so that its columns cannot change, check them, and do the work."""
     try:
         relation.connection.execute(
             sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(relation.live)

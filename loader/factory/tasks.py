@@ -1,14 +1,14 @@
-"""What each task of a DagRun does. Each reads what the one before left, and leaves what it found.
+"""The tasks of a DagRun. Each reads the artifacts of the one before, and leaves its own.
 
     prepare    the conf, CKAN             -> resource.json, dataset.json
     convert    the source, for CKAN's API -> rows.ndjson.gz, table.json, report.json, rejects.csv
     load       the source, or those rows  -> report.json, rejects.csv
     register   the load's report          -> report.json; CKAN shows the table
-    report     what they left             -> report.json; CKAN knows how the job ended
+    report     all of these               -> report.json; CKAN knows how the job ended
     validate   the source                 -> report.json
 
-Any of them may be done again; one that fails leaves error.json. In: a Run. Out: artifacts, and the
-job's status in CKAN. Holds what a load holds.
+Each may be run again. One that fails leaves error.json. In: a Run. Out: artifacts, and the job's
+status in CKAN. Holds what a load holds.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ from loader.types.column import Column
 
 _log = logging.getLogger(__name__)
 
-# What each step leaves last: without it, it was killed.
+# The artifact that each step leaves last: a step without it, and without an error, was killed.
 _LEFT = {
     "prepare": RESOURCE,
     "convert": RESOURCE,
@@ -79,18 +79,18 @@ _LEFT = {
 _IN_DOUBT: dict[str, TableState] = {"table": "unknown"}
 _LIMITS = ("max_bytes", "max_ratio", "min_rate")  # of a conf's options, as Limits.read takes them
 _Asks = Callable[[Sequence[Column], Sequence[Column]], None]  # of a table: before, after
-_LATE_S = 60.0  # CKAN goes on with the last call of a try that was killed
-_OF_LOAD_KEY = "is_of_load"  # of an error that is left: whether it came up in the load itself
-_ERRORS_TOLD = 100  # of a validation; its report has more
+_LATE_S = 60.0  # how long CKAN may go on with the last call of a try that was killed
+_OF_LOAD_KEY = "is_of_load"  # in error.json: whether the load failed, not the operator's settings
+_ERRORS_SHOWN = 100  # of a validation, in CKAN; its report has more
 
 
 def prepare(run: Run) -> None:
-    """Look the resource up, and find the way into the DataStore."""
+    """Look the resource up, and choose how its rows get into the DataStore."""
     with _step(run, "prepare") as step, run.ckan() as ckan:
         described = _look_up(run, step, ckan)
         via, reason = choose_via(_load_options(run, ckan, described))
-        way = {"via": via, "reason": reason}
-        step.place.write(RESOURCE, described | {"aircan": described["aircan"] | way})
+        aircan = described["aircan"] | {"via": via, "reason": reason}
+        step.place.write(RESOURCE, described | {"aircan": aircan})
 
 
 def look_up(run: Run) -> None:
@@ -104,7 +104,7 @@ def _look_up(run: Run, step: _Step, ckan: Ckan) -> dict[str, Any]:
     shown = ckan.resource(run.conf.resource_id)
     uri = _uri(run, ckan)
     described = descriptors.of_resource(shown, run.conf.resource, uri)
-    # The path is masked: two of them may look the same.
+    # The fingerprint tells two files apart whose masked paths are the same.
     described["aircan"] = {"file": _file(run, uri), "dataset": shown["package_id"]}
     dataset = ckan.dataset(shown["package_id"])
     step.place.write(DATASET, descriptors.of_dataset(dataset, described))
@@ -112,10 +112,10 @@ def _look_up(run: Run, step: _Step, ckan: Ckan) -> dict[str, Any]:
 
 
 def convert(run: Run) -> bool:
-    """Verify the rows and write them down, where they have to go through CKAN's API.
+    """Verify the rows and write them to an artifact, if they have to go through CKAN's API.
 
     Returns:
-        Whether that was needed.
+        Whether they have to.
     """
     with _step(run, "convert") as step:
         place, described = step.place, _prepared(run)
@@ -134,14 +134,15 @@ def convert(run: Run) -> bool:
             table = converted.table
             place.write(TABLE, {"before": table.to_dict() if table else None})
             reason = described["aircan"]["reason"]
-            if reason and not run.brings_its_ckan():  # it names a database of ours
+            # The reason names the operator's database, which a CKAN from the conf must not learn.
+            if reason and not run.brings_its_ckan():
                 left.report.warnings.append(f"loaded through CKAN's API, since {reason}")
         place.write(RESOURCE, described | {"path": ROWS, "format": "ndjson"})
     return True
 
 
 def load(run: Run) -> None:
-    """Bring the rows into the DataStore, where readers see them."""
+    """Put the rows into the live table."""
     with _step(run, "load") as step, run.ckan() as ckan:
         place = step.place
         append = IdempotentAppend(run.place("added"), ckan, run.conf)
@@ -191,7 +192,7 @@ def _send(  # noqa: PLR0913, PLR0917  (as ``separate.send``, and where the rows 
 ) -> Report:
     report = Report.from_dict(converted.read_as(REPORT, artifact_schemas.LOAD))
     written = converted.read_as(RESOURCE, artifact_schemas.PREPARED)["aircan"]["file"]
-    if written != described["aircan"]["file"]:  # prepare was done again, and convert was not
+    if written != described["aircan"]["file"]:  # prepare was run again, and convert was not
         raise ArtifactsError(
             f"the rows written down are of {report.source}, not of {described['path']}",
             hint="clear the task convert and those after it",
@@ -211,7 +212,7 @@ def _send(  # noqa: PLR0913, PLR0917  (as ``separate.send``, and where the rows 
             )
         except artifact_schemas.SchemaViolation as error:
             damaged = converted.damaged(ROWS, str(error))
-            damaged.report, report.error = report, damaged  # some rows may be in by now
+            damaged.report, report.error = report, damaged  # some rows may be in the table by now
             raise damaged from None
         except (SchemaDiffers, TableChanged) as error:
             again = "to load all the same, clear the task convert and those after it"
@@ -220,11 +221,11 @@ def _send(  # noqa: PLR0913, PLR0917  (as ``separate.send``, and where the rows 
 
 
 def _converted(place: Place, report: Report) -> separate.Converted:
-    """Return what ``convert`` has found; not the table, if an earlier try has changed that."""
-    told = place.read_as(TABLE, artifact_schemas.TABLE)
-    if told.get("is_replacing"):
+    """Return what ``convert`` has found, without the table if an earlier try has changed it."""
+    found = place.read_as(TABLE, artifact_schemas.TABLE)
+    if found.get("is_replacing"):
         return separate.Converted(report, None, is_replacing=True)
-    before = told["before"]
+    before = found["before"]
     return separate.Converted(report, Table.from_dict(before) if before else None)
 
 
@@ -242,17 +243,18 @@ def _report_of(run: Run, step: str, schema: Schema) -> dict[str, Any]:
     """Return the report that a step of a load left.
 
     Raises:
-        ArtifactsError: It is damaged, or of another resource: the list of many was made anew.
+        ArtifactsError: It is damaged, or of another resource: in a run for several resources,
+            their list was made again since.
     """
     place = run.place(step)
-    told: dict[str, Any] = place.read_as(REPORT, schema)
-    if told["resource_id"] != run.conf.resource_id:
+    left: dict[str, Any] = place.read_as(REPORT, schema)
+    if left["resource_id"] != run.conf.resource_id:
         raise ArtifactsError(
-            f"what the task {step} left is of the resource {told['resource_id']}, not of"
+            f"what the task {step} left is of the resource {left['resource_id']}, not of"
             f" {run.conf.resource_id}",
             hint="clear the task prepare and those after it",
         )
-    return told
+    return left
 
 
 def validate(run: Run) -> None:
@@ -269,16 +271,16 @@ def validate(run: Run) -> None:
 
 
 def report(run: Run) -> None:
-    """Tell CKAN how the job ended; the last step before leaves the report of all.
+    """Tell CKAN how the job ended, by the report of the last step.
 
     Raises:
-        StepFailed: One of them failed, which this is not to hide.
-        UsageError: The operators' settings cannot be any more; what was done is told.
-        ArtifactsError: Nobody knows; that is told too.
+        StepFailed: A step failed; this task fails too, so that Airflow shows the run as failed.
+        UsageError: The operator's settings have become invalid; CKAN was told of the end before.
+        ArtifactsError: How the job ended cannot be read; CKAN was told that.
     """
     if error := tell_end(run, in_order=True):
         raise error
-    run.settings.require_valid()  # all was done before they were changed
+    run.settings.require_valid()  # only now: the steps were run with the settings of before
 
 
 def tell_end(run: Run, reason: str = "", *, in_order: bool = False) -> AircanError | None:
@@ -286,13 +288,14 @@ def tell_end(run: Run, reason: str = "", *, in_order: bool = False) -> AircanErr
 
     Args:
         run: The run.
-        reason: Why it failed, where no step left an error.
-        in_order: Whether each step has to follow those before it. One that was cleared by itself
-            may be done again alone; but where the last step is done again too, all between are.
+        reason: Why it failed, if no step left an error.
+        in_order: Whether each step has to be newer than those before it. If a step was cleared
+            together with ``report``, Airflow runs all between them again. A step that was cleared
+            alone may be newer than those after it.
 
     Returns:
-        What was told: StepFailed if a step failed, ArtifactsError if nobody knows; None of an end
-        without an error.
+        The error that CKAN was told: StepFailed if a step failed, ArtifactsError if how the job
+        ended cannot be read; None if there was none.
 
     Raises:
         AircanError: CKAN could not be told.
@@ -301,7 +304,7 @@ def tell_end(run: Run, reason: str = "", *, in_order: bool = False) -> AircanErr
         _report(run, STEPS[run.dag_id], reason, in_order=in_order)
     except StepFailed as error:
         return error
-    except ArtifactsError as error:  # CKAN would wait for ever
+    except ArtifactsError as error:  # untold, CKAN would wait for ever
         with run.job() as job:
             job.tell("FAILED", "report", str(error), error=error.to_dict())
         return error
@@ -321,16 +324,16 @@ def _report(run: Run, steps: Sequence[str], reason: str, *, in_order: bool) -> N
             failed = StepFailed(message, hint=error["hint"], option=option)
             failed.table = table_state(error.get("table"))
             raise failed
-    if reason:  # all steps are done, and somebody has marked the run failed
+    if reason:  # every step succeeded, but somebody has marked the run failed
         _tell_failed(run, "report", _killed(run, "report", reason))
         raise StepFailed(reason)
     if steps[-1] == "validate":
-        told = run.place("validate").read_as(REPORT, artifact_schemas.VALIDATION)
-        message, info = _validated(told)
+        last = run.place("validate").read_as(REPORT, artifact_schemas.VALIDATION)
+        message, info = _validated(last)
     else:
-        told = _report_of(run, steps[-1], artifact_schemas.LOADED)
-        message, info = _loaded(told)
-    place.write(REPORT, {"error": None} | told)
+        last = _report_of(run, steps[-1], artifact_schemas.LOADED)
+        message, info = _loaded(last)
+    place.write(REPORT, {"error": None} | last)
     with run.job() as job:
         job.tell("DONE", "report", message, **info, artifacts=_artifacts(run, steps))
 
@@ -338,24 +341,27 @@ def _report(run: Run, steps: Sequence[str], reason: str, *, in_order: bool) -> N
 def _error_of(run: Run, step: str, reason: str) -> dict[str, Any] | None:
     """Return why the last try of a step failed, or None if it did not.
 
-    What an earlier try left may still lie beside that: somebody has put it back, or it could not be
-    deleted. Each try leaves its error, or what says that it is done, last of all: the newer counts.
+    The place may also have artifacts of an earlier try, which could not be deleted or were put
+    back. The last artifact of a try is either its error or the one in ``_LEFT``, so the newer of
+    the two tells how the last try ended.
     """
     place = run.place(step)
     failed, done = place.written(ERROR), place.written(_LEFT[step])
     if failed is not None and (done is None or failed > done):
-        return _told_error(place.read_as(ERROR, artifact_schemas.ERROR))
-    # A load that fails leaves its report too, and may be kept from leaving its error.
+        return _without_resource(place.read_as(ERROR, artifact_schemas.ERROR))
+    # A load that fails leaves its report first, and may be killed before it leaves its error.
     reported = (_LEFT[step] == REPORT or done is None) and place.exists(REPORT)
     if reported and (error := place.read_as(REPORT, artifact_schemas.OUTCOME).get("error")):
-        return _told_error({"hint": None, **error})
-    return None if done is not None else _killed(run, step, reason or _no_word(step))
+        return _without_resource({"hint": None, **error})
+    if done is not None:
+        return None
+    return _killed(run, step, reason or f"the task {step} left no word")
 
 
 def _left_behind(run: Run, steps: Sequence[str], step: str) -> dict[str, Any] | None:
-    """Return an error if a step before this one was done again, and this one did not follow.
+    """Return an error if an earlier step was run again, and this one left nothing since.
 
-    What it has left is of before then: its new try was killed before it could clear that.
+    Its artifacts are older: its new try was killed before it could delete them.
     """
     done = run.place(step).written(_LEFT[step])
     for earlier in steps[: steps.index(step)]:
@@ -366,48 +372,44 @@ def _left_behind(run: Run, steps: Sequence[str], step: str) -> dict[str, Any] | 
     return None
 
 
-def _no_word(step: str) -> str:
-    return f"the task {step} left no word"
-
-
-def _told_error(error: Mapping[str, Any]) -> dict[str, Any]:
+def _without_resource(error: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in error.items() if name != "resource_id"}
 
 
 def _killed(run: Run, step: str, message: str) -> dict[str, Any]:
     error = Unexpected(message, hint="it was killed, or could not begin: see its log in Airflow")
-    # How far a load had come that was killed, nobody can know; the other steps change no rows.
+    # How far a killed load had come is unknown. The other steps change no rows.
     error.table = "unknown" if step == "load" else _table_left(run)
     return error.to_dict() | {_OF_LOAD_KEY: True}
 
 
 def _table_left(run: Run) -> TableState:
-    """Return what this run has made of the table so far, as its steps have left word of it.
+    """Return what this run has made of the table so far, by the newest artifact that says it.
 
     Raises:
-        ArtifactsUnreachable: Nobody can look.
+        ArtifactsUnreachable: The artifacts cannot be read at present.
     """
     places = run.place("load"), run.place("register")
-    words = [
+    artifacts = [
         (written, place, name)
         for place in places
-        for name in (REPORT, ERROR, CHANGING)  # the last only counts if its try was killed
+        for name in (REPORT, ERROR, CHANGING)  # CHANGING is the newest only if a try was killed
         if (written := place.written(name)) is not None
     ]
-    if not words:
+    if not artifacts:
         return "untouched"
-    _, place, name = max(words, key=lambda word: word[0])
+    _, place, name = max(artifacts, key=lambda artifact: artifact[0])
     try:
         return table_state(place.read_as(name, artifact_schemas.STATE).get("table"))
     except ArtifactsUnreachable:
         raise
-    except ArtifactsError:  # it is damaged, or gone meanwhile
+    except ArtifactsError:  # damaged, or deleted meanwhile
         return "unknown"
 
 
 def _tell_failed(run: Run, step: str, error: Mapping[str, Any]) -> None:
-    told = {name: value for name, value in error.items() if name != _OF_LOAD_KEY}
-    run.place("report").write(REPORT, {"step": step, "error": told})
+    shown = {name: value for name, value in error.items() if name != _OF_LOAD_KEY}
+    run.place("report").write(REPORT, {"step": step, "error": shown})
     artifacts = _artifacts(run, STEPS[run.dag_id])
     is_of_load = error.get(_OF_LOAD_KEY) is True
     message, table = str(error["message"]), table_state(error.get("table"))
@@ -418,13 +420,13 @@ def _tell_failed(run: Run, step: str, error: Mapping[str, Any]) -> None:
             message,
             table=table,
             is_of_load=is_of_load,
-            error=told,
+            error=shown,
             artifacts=artifacts,
         )
 
 
 def _artifacts(run: Run, steps: Sequence[str]) -> dict[str, str]:
-    """Return where the files are that people may ask for."""
+    """Return the URIs of the artifacts that are of use to people, by name."""
     found: dict[str, str] = {}
     for step in steps:
         place = run.place(step)
@@ -436,19 +438,21 @@ def _artifacts(run: Run, steps: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _loaded(told: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    rejected = told["bad_rows"]["rejected"]
+def _loaded(report: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the message and the info with which CKAN is told of a load's end."""
+    rows, rejected = report["rows"], report["bad_rows"]["rejected"]
     aside = f", {rejected:,} set aside" if rejected else ""
-    info = {"rows": told["rows"], "progress": 1, "warnings": told["warnings"], "report": told}
-    info["table"] = table_state(told.get("table"))
-    return f"{told['rows']:,} rows in the DataStore{aside}", info
+    info = {"rows": rows, "progress": 1, "warnings": report["warnings"], "report": report}
+    info["table"] = table_state(report.get("table"))
+    return f"{rows:,} rows in the DataStore{aside}", info
 
 
-def _validated(told: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    errors = [error for task in told["tasks"] for error in task["errors"]] + told["errors"]
-    count = told["stats"]["errors"]
-    least = "at least " if told["stats"]["warnings"] else ""  # its limit was reached
-    message = "every row is valid" if told["valid"] else f"not valid: {least}{count:,} errors"
+def _validated(report: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the same for a validation."""
+    errors = [error for task in report["tasks"] for error in task["errors"]] + report["errors"]
+    count = report["stats"]["errors"]
+    least = "at least " if report["stats"]["warnings"] else ""  # its limit was reached
+    message = "every row is valid" if report["valid"] else f"not valid: {least}{count:,} errors"
     first = [
         {
             "row": error.get("rowNumber"),
@@ -456,9 +460,9 @@ def _validated(told: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             "type": error["type"],
             "message": error["message"],
         }
-        for error in errors[:_ERRORS_TOLD]
+        for error in errors[:_ERRORS_SHOWN]
     ]
-    info = {"valid": told["valid"], "errors": count, "first": first}
+    info = {"valid": report["valid"], "errors": count, "first": first}
     return message, info | {"table": "untouched"}
 
 
@@ -473,9 +477,9 @@ class _Step:
 
     Attributes:
         name: The step.
-        place: What it leaves.
+        place: Where its artifacts are.
         earlier: What earlier steps, and earlier tries of this one, have made of the table.
-        table: What has become of it by now.
+        table: What has become of the table by now.
     """
 
     name: str
@@ -491,15 +495,19 @@ class _Step:
         return self._job
 
     def begin(self, job: Job) -> None:
-        """Take the job that the step is of."""
+        """Set the job that the step belongs to."""
         self._job = job
 
     def tell(self, message: str) -> None:
-        """Tell CKAN what the step does now."""
+        """Tell CKAN what the step is doing."""
         self.job.tell("RUNNING", self.name, message, table=self.table)
 
     def note(self, report: Report) -> None:
-        """Take from a load's report what has become of the table."""
+        """Take what has become of the table from a load's report.
+
+        The report knows of its own try only. If that changed nothing, what earlier tries have made
+        of the table counts, and the report gets that.
+        """
         self.table = self.earlier if report.table == "untouched" else report.table
         report.table = self.table
         if report.error is not None:
@@ -507,7 +515,7 @@ class _Step:
 
     @contextmanager
     def in_doubt(self) -> Iterator[None]:
-        """Note of an error in the block that an earlier try may have added the rows."""
+        """If the block fails, set the table to unknown: an earlier try may have added the rows."""
         try:
             yield
         except (RowsInDoubt, ArtifactsError):
@@ -516,7 +524,7 @@ class _Step:
 
     @contextmanager
     def noted(self, report: Report) -> Iterator[None]:
-        """Note what a report says in the end, also when the block fails."""
+        """Call ``note`` with the report at the end of the block, also if the block fails."""
         try:
             yield
         finally:
@@ -525,14 +533,15 @@ class _Step:
 
 @contextmanager
 def _step(run: Run, name: str) -> Iterator[_Step]:
-    """Begin with an empty place; leave the error there, if there is one."""
+    """Run one try of a step: empty its place first, and leave its error there if it fails."""
     step = _Step(name, run.place(name))
     _require_going(run)
-    with _leaving_error(run, step):  # else what an earlier try left would be told
+    # Without an error of this try, the artifacts of an earlier one would be taken for its own.
+    with _leaving_error(run, step):
         step.earlier = step.table = _table_left(run)
         step.place.clear()
-        run.place("report").clear()  # what it says of an earlier try is true no more
-    _require_going(run)  # whoever ended it meanwhile has told the last that CKAN is to hear
+        run.place("report").clear()  # its report is of an earlier try
+    _require_going(run)  # if somebody ended the run meanwhile, CKAN has been told of its end
     with _leaving_error(run, step):
         run.settings.require_valid()
     with _leaving_error(run, step, is_of_load=True), run.job() as job:
@@ -548,21 +557,21 @@ def _leaving_error(run: Run, step: _Step, *, is_of_load: bool = False) -> Iterat
     except AircanError as error:
         error.table = step.table
         try:
-            told = error.to_dict() | {"message": str(error)}
-            told[_OF_LOAD_KEY] = is_of_load and not error.of_machine
-            place.write(ERROR, told | {"resource_id": run.conf.resource_id})
-        except ArtifactsError as second:  # the first is the one to tell
+            written = error.to_dict() | {"message": str(error)}
+            written[_OF_LOAD_KEY] = is_of_load and not error.of_machine
+            place.write(ERROR, written | {"resource_id": run.conf.resource_id})
+        except ArtifactsError as second:  # must not hide the first
             _log.warning("%s", second)
         raise
 
 
 @dataclass
 class _Left:
-    """What a load leaves.
+    """What a load leaves in its place.
 
     Attributes:
-        rejects: Where its rejected rows go first.
-        report: Set when it ends.
+        rejects: A local file for the rejected rows, uploaded at the end.
+        report: Set by the caller when the load has ended.
     """
 
     rejects: Path
@@ -570,16 +579,16 @@ class _Left:
 
 
 def _note_nothing(_: Report) -> None:
-    """Take a report of what changes no table."""
+    """Ignore the report of a step that changes no table."""
 
 
 @contextmanager
 def _left(place: Place, note: Callable[[Report], None] = _note_nothing) -> Iterator[_Left]:
-    """Put the report and the rejected rows into the place, also of a load that failed.
+    """Write the report and the rejected rows of a load to its place, also if it failed.
 
     Args:
-        place: Of the step.
-        note: Is given the report before it is put there.
+        place: Where the step's artifacts are.
+        note: Called with the report before it is written.
     """
     with _temporary_folder() as folder:
         left = _Left(Path(folder, REJECTS))
@@ -612,10 +621,11 @@ def _leave(place: Place, rejects: Path, report: Report) -> None:
 
 
 def _prepared(run: Run, schema: Schema = artifact_schemas.PREPARED) -> dict[str, Any]:
-    """Return what ``prepare`` found.
+    """Return the resource as ``prepare`` has described it.
 
     Raises:
-        ArtifactsError: It found it for another resource: the list of many was made anew.
+        ArtifactsError: It is damaged, or of another resource: in a run for several resources, their
+            list was made again since.
     """
     described: dict[str, Any] = run.place("prepare").read_as(RESOURCE, schema)
     if described["resource_id"] != run.conf.resource_id:
@@ -628,33 +638,32 @@ def _prepared(run: Run, schema: Schema = artifact_schemas.PREPARED) -> dict[str,
 
 
 def _uri(run: Run, ckan: Ckan) -> str:
-    """Return where the file is, secrets included."""
+    """Return the URI of the resource's file, with its secrets."""
     if path := run.conf.resource.get("path"):
         return str(path)
     return location(ckan, ckan.resource(run.conf.resource_id))
 
 
 def _fetched(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> str:
-    """Return the same, at a later step: an artifact has no secrets.
+    """Return the URI again in a later step; CKAN is asked, since artifacts hold no secrets.
 
     Raises:
-        UsageError: The file is elsewhere by now.
+        UsageError: The resource has another file by now.
     """
     uri = _uri(run, ckan)
     if _file(run, uri) != described["aircan"]["file"]:
-        was = described["path"]
-        where = (
-            "another URL, which looks the same masked" if mask_uri(uri) == was else mask_uri(uri)
-        )
+        before, now = described["path"], mask_uri(uri)
+        if now == before:
+            now = "another URL, which looks the same masked"
         raise UsageError(
-            f"the resource is at {where} now, no longer at {was}",
+            f"the resource is at {now} now, no longer at {before}",
             hint="clear the task prepare, or trigger a new run",
         )
     return uri
 
 
 def _file(run: Run, uri: str) -> str:
-    """Return what tells within this run whether it is still the same URI, secrets apart."""
+    """Return a fingerprint by which this run's later steps know the URI, without its secrets."""
     return fingerprint(uri, f"{run.dag_id}/{run.run_id}")
 
 
@@ -685,7 +694,7 @@ def _load_options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options
     return replace(
         options,
         datastore_url=datastore_url,
-        # There is no other way to such a CKAN, so none is missed.
+        # A CKAN from the conf has its API only, so this is no reason for a warning.
         via="api" if run.brings_its_ckan() else options.via,
         mode=run.conf.mode,
         key=tuple(run.conf.unique_keys),
@@ -694,6 +703,7 @@ def _load_options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options
 
 
 def _max_loads(settings: Settings, described: Mapping[str, Any]) -> int | None:
+    """Return how many loads may run; a huge file leaves one slot free for smaller ones."""
     if settings.max_loads is None or described.get("bytes", 0) < settings.huge_bytes:
         return settings.max_loads
     return max(1, settings.max_loads - 1)

@@ -1,9 +1,9 @@
-"""How much a source may be: bytes, what packing may save, and how slowly they may come.
+"""The limits of a source: its size, its compression ratio, and its slowest rate.
 
-In: what a user or an operator writes, ``10GB`` say. Out: Limits. Holds nothing else.
+In: what a user or an operator writes, such as ``10GB``. Out: Limits. Holds nothing else.
 
-Who may name a source may otherwise fill the disk with a few kilobytes that unpack to terabytes,
-or hold a load, its lock and its worker for ever with a byte a minute.
+Without them, a source of a few kilobytes could unpack to terabytes and fill the disk, and a server
+that sends a byte a minute could keep a load, its lock and its worker for ever.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 
 from loader.errors import SourceTooLarge, UsageError
 
-JUDGED_FROM_BYTES = 64 * 1024 * 1024  # unpacked: what is less harms nobody, whatever its ratio
+# Unpacked bytes from which on the ratio counts: less than that is harmless at any ratio.
+JUDGED_FROM_BYTES = 64 * 1024 * 1024
 
-# Measured with gzip -9 and xz: one of 500 columns set in each row, 160 and 150; 300 columns
-# of 0 and a number, 146 and 640; a thousand that never change and a time, 380 and 1,220. Only from
-# 1,500 such columns on they are met: 476. Deflate cannot exceed 1,032; the others write a row that
-# repeats in next to nothing, and reach 6,000 to 180,000.
+# Honest files stay below these ratios, as measured with gzip -9 and with xz: 500 columns, one of
+# them set in each row, have 160 and 150; 300 columns of 0 and one number 146 and 640; a thousand
+# constant columns and a time 380 and 1,220. Only 1,500 constant columns exceed the first (476).
+# Deflate cannot exceed 1,032. The dense formats write a repeated row in next to no bytes, and
+# reach 6,000 to 180,000.
 _DEFLATE_RATIO = 400.0
 _DENSE_RATIO = 2000.0
 
@@ -32,15 +34,15 @@ _MOST_BYTES = 1 << 62
 
 @dataclass(frozen=True)
 class Limits:
-    """What a source has to keep to.
+    """The limits of one source.
 
     Attributes:
-        max_bytes: Bytes, unpacked.
-        max_ratio: Unpacked bytes for each packed one, of gzip and zip.
-        max_dense_ratio: The same of bz2, xz and zstd, which pack repetitions better.
-        min_rate: Bytes a second that the source has to send; 0 for any. Only the time spent
-            waiting for it counts.
-        window_s: Seconds of waiting over which that is an average.
+        max_bytes: The most bytes, unpacked.
+        max_ratio: The most unpacked bytes for each packed byte of gzip or zip.
+        max_dense_ratio: The same for bz2, xz and zstd, which pack repetitions better.
+        min_rate: The least bytes a second; 0 for no limit. Only the time that a load waits for the
+            source counts.
+        window_s: The seconds of waiting over which the rate is averaged.
     """
 
     max_bytes: int = 1 << 40
@@ -50,7 +52,7 @@ class Limits:
     window_s: float = 300.0
 
     def __post_init__(self) -> None:
-        """Refuse what limits nothing, or everything."""
+        """Refuse values that are no limits: below the least, infinite, or not a number."""
         _check("max_bytes", self.max_bytes, 1, _SIZE_HINT)
         _check("max_ratio", self.max_ratio, 1, "a number, 1 or more")
         _check("max_dense_ratio", self.max_dense_ratio, 1, "a number, 1 or more")
@@ -65,16 +67,17 @@ class Limits:
         min_rate: float | str | None = None,
         bound: Limits | None = None,
     ) -> Limits:
-        """Return the limits that somebody names; what they leave open is the default.
+        """Return the limits that a user or an operator gives.
 
         Args:
-            max_bytes: A number, or with a unit: ``10GB``, ``500MiB``.
-            max_ratio: Of all ways to pack.
+            max_bytes: A number, or one with a unit: ``10GB``, ``500MiB``.
+            max_ratio: For all compression formats.
             min_rate: As ``max_bytes``, for each second.
-            bound: What they may make tighter, not looser; it is the default then.
+            bound: The limits that the others may tighten but not loosen. They are the default, too;
+                without them the default is that of the class.
 
         Raises:
-            UsageError: One of them is no number, or limits nothing.
+            UsageError: One of them is not a number, or too small.
         """
         limits = bound or cls()
         if max_bytes is not None:
@@ -104,7 +107,7 @@ class Limits:
         Args:
             shown: The source, as it may be shown.
             count: How many there are, or were read so far.
-            announced: Whether the count is what the source says of itself, before it is read.
+            announced: Whether the source states this count before it is read.
         """
         if count > self.max_bytes:
             has = f"has {count:,} bytes" if announced else "has more bytes"
@@ -115,13 +118,13 @@ class Limits:
             )
 
     def check_ratio(self, shown: str, packed: int, unpacked: int, *, dense: bool) -> None:
-        """Raise SourceTooLarge if it unpacks to more than is credible.
+        """Raise SourceTooLarge if the source unpacks to more than an honest file would.
 
         Args:
             shown: The source, as it may be shown.
             packed: Bytes read so far.
-            unpacked: Bytes that they became.
-            dense: Whether the packing is one of those that pack repetitions better.
+            unpacked: Bytes that they were unpacked to.
+            dense: Whether ``max_dense_ratio`` applies.
         """
         most = self.max_dense_ratio if dense else self.max_ratio
         if unpacked >= JUDGED_FROM_BYTES and unpacked > most * max(packed, 1):
@@ -135,7 +138,7 @@ class Limits:
 
 def _check(name: str, value: object, least: int, hint: str) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # A whole number may be too great to become a float, and NaN is not less than anything.
+    # Infinity and NaN fail this comparison too; so does an int that is too large for a float.
     if not is_number or not least <= value <= sys.float_info.max:  # type: ignore[operator]
         raise UsageError(f"{name} cannot be {value!r}", hint=hint, option=name)
 
@@ -154,7 +157,7 @@ def _size(name: str, given: float | str) -> float:
 def _number(name: str, given: float | str) -> float:
     if not isinstance(given, str):
         return given
-    # float() takes 1_0, nan and digits of other scripts.
+    # float() would also accept 1_0, nan, and the digits of other scripts.
     if not _NUMBER.fullmatch(given.strip()):
         raise UsageError(f"{name} cannot be {given!r}", hint="a number, 1 or more", option=name)
     return float(given)

@@ -1,8 +1,9 @@
-"""Declared fields with a format of their own -> readers of their values, or why there can be none.
+"""Declared fields with a format of their own -> readers of their values, or an error.
 
-In: frictionless fields with a ``format``, a ``groupChar``, ``trueValues``... Out: an error where
-the format leaves a part of a value open, and readers that reject the texts which frictionless would
-complete or change. Holds nothing but caches of limited size.
+In: frictionless fields with a ``format``, a ``groupChar``, ``trueValues`` and the like. Out: an
+error if the format leaves a part of the value undetermined (a date without a year), else a reader.
+Where frictionless would guess the rest of a text, or drop a part of it, the reader rejects the
+text. Holds caches of limited size only.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _MOMENTS = ("date", "datetime", "time")
 _NUMBER_FORMS = frozenset({"groupChar", "decimalChar", "bareNumber"})
 _DATE_PARTS = ("year", "month", "day")
 _DIRECTIVE = re.compile(r"%(.)", re.DOTALL)
-# What each directive of strptime gives by itself.
+# The parts of a moment that each directive of strptime determines by itself.
 _GIVES: dict[str, tuple[str, ...]] = {
     "Y": ("year",),
     "y": ("year",),
@@ -42,8 +43,9 @@ _GIVES: dict[str, tuple[str, ...]] = {
 }
 _WEEKDAYS = frozenset("aAwu")
 _KNOWN = frozenset("aAwdbBmyYHIpMSfzjUWGVu%")
-# What else may be meant, and how strptime has it. It reads some of these, but %c, %x and %X as the
-# machine's locale has them, and %Z as its time zone: of others it would drop the zone.
+# Directives of other programs, and of the machine's locale, with what to write instead. strptime
+# reads %c, %x and %X, but by the locale of the machine, and %Z, but only its own zone's name: it
+# drops the others.
 _WRITTEN_AS = {
     "c": "%a %b %d %H:%M:%S %Y",
     "x": "%m/%d/%y",
@@ -64,19 +66,21 @@ _WRITTEN_AS = {
     "-": "the directive without the dash: it reads numbers without a leading zero too",
 }
 _OF_THE_MACHINE = frozenset("cxXZ")
-# Zones that stand in a format as words. UTC is kept; what others mean, only %z tells.
+# Time zones in a format as words. UTC has one meaning and is kept; any other zone needs a %z.
 _UTC = re.compile(r"(?<![A-Za-z])(?:Z|UTC|GMT)(?![A-Za-z])", re.IGNORECASE)
 _OTHER_ZONE = re.compile(
     r"[+-]\d{2}(?::?\d{2})?(?!\d)|(?<![A-Za-z])(?:[A-Z]{2,3}(?<!GM)T|MES?Z|MSK)(?![A-Za-z])"
 )
 _UTC_OFFSET = re.compile(r"(?:UTC|GMT|Z)\s*[+-]\s*\d", re.IGNORECASE)
 _PROBE = dt.datetime(2020, 11, 23, 22, 45, 51, tzinfo=dt.timezone.utc)
-# What a unit may have beside letters, currency signs and spaces. In Rs. 5 the full stop ends a
-# word, in Rs.5 it may be the number's; next to it, a slash and an exponent (km/h, m²) may be too.
+# What a unit may consist of beside letters, currency signs and spaces. The full stop of "Rs. 5"
+# ends a word; that of "Rs.5" may be a decimal point. A slash or an exponent next to the number may
+# belong to it too, so they are part of a unit only behind its letters: km/h, m².
 _OF_UNITS = frozenset("%\uff05‰°℃℉")
 _IN_UNITS = re.compile(r"(?<=[^\W\d_])(?:\.(?![\d.])|[²³])|(?<=[^\d\s/])/(?=[^\W\d_])")
 _WORDS = re.compile(r"[^\W\d_]+")
-# Words that change the value of the number beside them: multiples, and words for a negative number.
+# Words that change the value of the number beside them: multiples, and words for negative numbers.
+# A number with one of them is rejected: "5 million" is not 5.
 _CHANGING = frozenset(
     re.findall(
         r"\w+",
@@ -99,23 +103,24 @@ _CURRENCIES = frozenset(
 )
 _CHANGING_BEFORE_CURRENCY = ("k", "t", "m", "mn", "mio", "mrd", "bn")  # TEUR
 _CHANGING_CAPITALS = frozenset({"M", "MM", "B", "G", "T"})
-_CHANGING_MONEY = frozenset("mbt")  # $5m; without a currency they are metres and tonnes
+# With a currency, as in $5m, they are multiples; without one, units such as metres and tonnes.
+_CHANGING_MONEY = frozenset("mbt")
 _CHANGING_DIRECTLY = tuple("十百千万萬億亿兆십백천만억조")
 _BELOW_MICROSECONDS = re.compile(r"[.,]\d{6}0*[1-9]")
-# dateutil takes from a default what a text does not say. These two have no part in common, and no
-# weekday: a text that gives the same date from both has all of it.
+# dateutil completes a text from a default. These two defaults differ in every part and in the
+# weekday, so a text that gives the same date with both of them is complete.
 _DEFAULTS = (dt.datetime(2000, 1, 1, 0), dt.datetime(2004, 12, 15, 1))  # noqa: DTZ001  (as it)
 
 
 def require_determined(field: Field, missing: Sequence[str]) -> None:
-    """Check that a field's format leaves no part of a value open.
+    """Check that a field's format determines its values completely.
 
     Args:
         field: Of a valid schema.
         missing: The schema's ``missingValues``.
 
     Raises:
-        UsageError: Its format lacks a part of a moment, or one of its words means two things.
+        UsageError: The format lacks a part of a date or time, or a word has two meanings.
     """
     if field.type in _MOMENTS and field.format not in ("default", "any"):
         _require_format(field)
@@ -172,7 +177,7 @@ def _require_known(whose: str, directives: Sequence[str]) -> None:
 
 
 def _require_time(whose: str, form: str, directives: set[str]) -> None:
-    """See that a time's format has nothing but a time of day."""
+    """Check that a time's format has nothing but a time of day."""
     has_date = not set(_DATE_PARTS).isdisjoint(_given(directives))
     has_zone = "z" in directives or _has_utc(form)
     if has_date or has_zone:
@@ -183,12 +188,12 @@ def _require_time(whose: str, form: str, directives: set[str]) -> None:
 
 
 def _words(form: str) -> str:
-    """Return what stands in a format beside directives."""
+    """Return a format without its directives."""
     return _DIRECTIVE.sub(" ", form)
 
 
 def _given(directives: set[str]) -> set[str]:
-    """Return the parts of a moment that the directives give together."""
+    """Return the parts of a moment that the directives determine together."""
     given = {part for directive in directives for part in _GIVES.get(directive, ())}
     has_weekday = not _WEEKDAYS.isdisjoint(directives)
     if {"G", "V"} <= directives and has_weekday:
@@ -201,7 +206,7 @@ def _given(directives: set[str]) -> set[str]:
 
 
 def _lacking(kind: str, directives: set[str]) -> list[str]:
-    """Return the parts that a moment of this kind needs and that nothing gives."""
+    """Return the parts that a moment of this kind needs and no directive determines."""
     given = _given(directives)
     needed = [] if kind == "time" else list(_DATE_PARTS)
     if kind == "time" or {"minute", "second", "fraction", "p"} & (given | directives):
@@ -241,14 +246,15 @@ def _require_words(field: BooleanField, missing: Sequence[str]) -> None:
 
 
 def reader(field: Field) -> Reader | None:
-    """Return a reader that accepts only the texts that determine a value.
+    """Return a reader that accepts only texts that determine a value completely.
 
     Args:
-        field: With a format or a number's form of its own; not looked at: ``bareNumber``.
+        field: With a format, a ``groupChar`` or a ``decimalChar`` of its own. ``bareNumber`` is for
+            the caller to heed.
 
     Returns:
-        The reader: it returns the value, or None for a text that is not one. None where
-        frictionless completes and changes nothing, so that its own reader will do.
+        A function from a text to its value, or to None if the text is not valid. None if the reader
+        of frictionless guesses and drops nothing, and can be used.
     """
     if field.type in _MOMENTS and field.format == "any":
         return _any_moment(field.type)
@@ -260,24 +266,24 @@ def reader(field: Field) -> Reader | None:
 
 
 def has_own_format(descriptor: Mapping[str, Any]) -> bool:
-    """Tell whether a field's descriptor gives its values a format that ``reader`` looks at."""
+    """Return whether the descriptor of a field has a format of its own: one for ``reader``."""
     has_format = descriptor.get("format", "default") != "default"
     is_moment = descriptor.get("type") in _MOMENTS
     return has_format if is_moment else not _NUMBER_FORMS.isdisjoint(descriptor)
 
 
 def _any_moment(kind: str) -> Reader:
-    """Return a reader of moments in any format, which rejects what it would complete or change.
+    """Return a reader of moments in any format; it rejects texts that would be read in part.
 
-    dateutil drops digits below a microsecond and a weekday beside a date; frictionless drops a
-    date's time of day and a time's date.
+    dateutil drops digits below a microsecond, and a weekday beside a date. frictionless drops the
+    time of day of a date, and the date of a time.
     """
     from dateutil import parser  # noqa: PLC0415  (frictionless has it)
 
     info = parser.parserinfo()
 
     def read(text: str) -> object:
-        # Of UTC+3, dateutil makes what is 3 hours behind UTC, as POSIX means it and nobody else.
+        # dateutil reads UTC+3 as POSIX does, 3 hours behind UTC; everybody else means 3 ahead.
         if _BELOW_MICROSECONDS.search(text) or _UTC_OFFSET.search(text):
             return None
         first, second = _DEFAULTS if kind == "time" else (_DEFAULTS[0], _same_hour(_DEFAULTS))
@@ -299,12 +305,12 @@ def _any_moment(kind: str) -> Reader:
 
 
 def _zone(name: str | None, offset: int | None) -> dt.tzinfo | None:
-    """Return the zone of a text that has this name and offset; None if it has neither.
+    """Return the zone for a name and an offset that dateutil has found; None if there is neither.
 
-    dateutil by itself takes a name for the machine's own zone, if that has it.
+    Without this function, dateutil reads a name as the machine's own zone if that has the name.
 
     Raises:
-        ValueError: It has a name that is not UTC's, which stands for several zones in the world.
+        ValueError: The name is not that of UTC: others stand for several zones in the world.
     """
     if name not in (None, "UTC", "GMT"):
         raise ValueError(name)
@@ -314,14 +320,15 @@ def _zone(name: str | None, offset: int | None) -> dt.tzinfo | None:
 
 
 def _same_hour(defaults: tuple[dt.datetime, dt.datetime]) -> dt.datetime:
-    """Return the second with the hour of the first: a date without one is its midnight."""
+    """Return the second default with the hour of the first: a date needs no hour of its own."""
     return defaults[1].replace(hour=defaults[0].hour)
 
 
 def _moment(kind: str, form: str) -> Reader:
-    """Return a reader of moments in a format of strptime, which drops no part of them.
+    """Return a reader of moments in a format of strptime; it drops no part of a text.
 
-    strptime drops one of two directives that contradict each other, and a zone in words.
+    If two directives contradict each other, strptime drops one of them; and it drops a zone in
+    words.
     """
     directives = set(_DIRECTIVE.findall(form))
     has_hour = "hour" in _given(directives)
@@ -349,12 +356,12 @@ def _has_utc(form: str) -> bool:
 
 
 def _may_contradict(directives: set[str]) -> bool:
-    """Tell whether the directives can say two things of a date, or name a day that is none."""
-    twice = (directives & set(same) for same in ("Yy", "mbB"))
-    return not directives.isdisjoint("aAwujUWVG") or any(len(same) > 1 for same in twice)
+    """Return whether two directives determine the same part, or a day that may not exist."""
+    years, months = directives & set("Yy"), directives & set("mbB")
+    return not directives.isdisjoint("aAwujUWVG") or len(years) > 1 or len(months) > 1
 
 
-# Any time of day, in as many ways as few: strptime has read it.
+# Any time of day. These patterns may match too much: strptime has accepted the text before.
 _TIME_WRITTEN = dict.fromkeys("HIMS", r"\s?\d{1,2}") | {
     "f": r"\d{1,6}",
     "p": r"[^\s\d]*",
@@ -364,7 +371,7 @@ _TIME_WRITTEN = dict.fromkeys("HIMS", r"\s?\d{1,2}") | {
 
 @lru_cache(maxsize=4096)  # of a column of moments, many are of one date
 def _written(day: dt.date, form: str) -> re.Pattern[str]:
-    """Return what matches this date as the format writes it, with any time of day."""
+    """Return a pattern of this date as the format writes it, with any time of day."""
     parts = _DIRECTIVE.split(form)
     found = [
         _written_part(day, part) if is_directive % 2 else _written_words(part)
@@ -381,23 +388,23 @@ def _written_part(day: dt.date, directive: str) -> str:
 
 
 def _written_words(words: str) -> str:
-    """Return what matches a format's words: strptime takes any white space for a space."""
+    """Return a pattern of a format's words: strptime accepts any white space for a space."""
     return r"\s+".join(map(re.escape, re.split(r"\s+", words)))
 
 
 def _as_date(moment: dt.datetime) -> dt.date | None:
-    """Return a moment's date, if that is all there is of it: it is at midnight."""
+    """Return a moment's date if its time is midnight; else None: the time would be dropped."""
     return moment.date() if moment.time() == dt.time() else None
 
 
 @lru_cache(maxsize=1024)  # a column has few units
 def may_stand_around(before: str, behind: str, marks: str) -> bool:
-    """Tell whether what stands around a number is none of its parts, and does not change it.
+    """Return whether the text around a number is a unit that does not change its value.
 
     Args:
-        before: What is in front of the number and its sign.
-        behind: What is behind its last digit.
-        marks: Characters that stand between digits.
+        before: The text before the number and its sign.
+        behind: The text behind its last digit.
+        marks: The characters that may stand between its digits, as ``groupChar`` does.
     """
     around = f"{before}0{behind}"
     kinds = [(letter, unicodedata.category(letter)) for letter in _IN_UNITS.sub("", around)]
@@ -424,25 +431,26 @@ def _makes_another_number(word: str) -> bool:
 
 
 def _plain_number(field: Field) -> Reader:
-    """Return a reader of numbers that knows where groups are.
+    """Return a reader of numbers that accepts the groupChar only between groups of digits.
 
-    frictionless takes the groupChar out wherever it stands: of ``1.2.3.4`` it would make 1234.
-    Python's own numbers have underscores.
+    frictionless removes it anywhere: it would read ``1.2.3.4`` as 1234. And Python's int, which it
+    uses, accepts underscores.
     """
-    group = getattr(field, "group_char", "")
+    group_char = getattr(field, "group_char", "")
     decimal = getattr(field, "decimal_char", ".")
     digits = r"\d+"
-    if group:
-        of = re.escape(group)
-        # As most do, 1,234,567; and as India does, 12,34,567. None begins with 0, as 0,123 does.
-        begin = rf"(?!0)(?:\d{{1,3}}(?:{of}\d{{3}})+|\d{{1,2}}(?:{of}\d{{2}})+{of}\d{{3}})"
-        digits = rf"(?:{begin}|\d+)"
+    if group_char:
+        mark = re.escape(group_char)
+        # Groups of three, 1,234,567, or as in India, 12,34,567. The first group has no leading
+        # zero: the comma of 0,123 is more likely a decimal one.
+        grouped = rf"(?!0)(?:\d{{1,3}}(?:{mark}\d{{3}})+|\d{{1,2}}(?:{mark}\d{{2}})+{mark}\d{{3}})"
+        digits = rf"(?:{grouped}|\d+)"
     point = "" if field.type == "integer" else rf"(?:{re.escape(decimal)}\d*)?"
     exponent = "" if field.type == "integer" else r"(?:[eE][+-]?\d+)?"
     form = re.compile(rf"[+-]?(?:{digits})?{point}{exponent}")
     read = field.create_value_reader()
 
-    def whole(text: str) -> object:
+    def read_number(text: str) -> object:
         return read(text) if form.fullmatch(text.strip()) else None
 
-    return whole
+    return read_number

@@ -76,7 +76,9 @@ ARTIFACTS: dict[str, tuple[Schema, Any, Callable[[Any], Any]]] = {
     "report.json, its error": (
         artifact_schemas.OUTCOME,
         REPORT | {"error": ERROR},
-        lambda told: tasks._told_error({"hint": None, **(told.get("error") or {"message": ""})}),
+        lambda told: tasks._without_resource(
+            {"hint": None, **(told.get("error") or {"message": ""})}
+        ),
     ),
     "report.json, ended": (artifact_schemas.ENDED, REPORT, lambda told: told["error"] is None),
     "validation": (artifact_schemas.VALIDATION, VALIDATION, tasks._validated),
