@@ -61,7 +61,7 @@ def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[
         constraints = Constraints(_schema(reading, options))
         resource = Resource(
             name=_name(uri),
-            data=lambda: _kept(constraints.records(_records(reading)), lost),
+            data=lambda: _keeping_errors(constraints.records(_records(reading)), lost),
             dialect=_rows_of_the_file(reading),
             schema=constraints.schema,
         )
@@ -116,7 +116,7 @@ def _bounds_ours(fields: Sequence[str]) -> Iterator[None]:
         ) from error
 
 
-def _kept(rows: Iterator[list[Any]], lost: list[Exception]) -> Iterator[list[Any]]:
+def _keeping_errors(rows: Iterator[list[Any]], lost: list[Exception]) -> Iterator[list[Any]]:
     """Yield rows, and keep the error that frictionless would take for one of the table."""
     try:
         yield from rows

@@ -256,8 +256,8 @@ def guarded(options: Options) -> Options:
     """
     if options.source.guard is not None:
         return options
-    allowed, kept = (os.environ.get(name, "") for name in (ALLOWED_HOSTS, "AIRCAN_ARTIFACTS"))
-    return replace(options, source=replace(options.source, guard=Guard.read(allowed, kept)))
+    allowed, artifacts = (os.environ.get(name, "") for name in (ALLOWED_HOSTS, "AIRCAN_ARTIFACTS"))
+    return replace(options, source=replace(options.source, guard=Guard.read(allowed, artifacts)))
 
 
 def default_lanes() -> int:

@@ -338,7 +338,9 @@ def _resource(shown: Any) -> dict[str, Any]:  # noqa: ANN401
 def _dataset(shown: Any) -> dict[str, Any]:  # noqa: ANN401
     found = _with_texts(shown, ("id", "name"), ("state",))
     resources = found["resources"]
-    found["resources"] = [_with_texts(one, ("id",), _TEXTS_OF_RESOURCE) for one in resources]
+    found["resources"] = [
+        _with_texts(resource, ("id",), _TEXTS_OF_RESOURCE) for resource in resources
+    ]
     return found
 
 

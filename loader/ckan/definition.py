@@ -99,8 +99,8 @@ def alter(ckan: Actions, resource_id: str, change: Change) -> None:
     fields = _fields(change.columns, _infos(change.old), anew=change.anew)
     try:
         if change.anew:
-            kept = [field for field in fields if field["id"] not in change.anew]
-            _create(ckan, resource_id, kept or [_LAST_COLUMN])
+            unchanged = [field for field in fields if field["id"] not in change.anew]
+            _create(ckan, resource_id, unchanged or [_LAST_COLUMN])
         _create(ckan, resource_id, fields)
     except (AircanError, KeyboardInterrupt) as error:
         _restore(ckan, resource_id, change, error)

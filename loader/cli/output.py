@@ -147,9 +147,18 @@ def print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> None:
         say("there are no resources")
         return
     rows = [("dataset", "resource", "name", "", "rows", "")]
-    for one in outcomes:
-        loaded = f"{one.report.rows:,}" if one.status == "loaded" and one.report else ""
-        rows.append((one.dataset, one.resource_id, one.name, one.status, loaded, one.reason))
+    for outcome in outcomes:
+        loaded = f"{outcome.report.rows:,}" if outcome.status == "loaded" and outcome.report else ""
+        rows.append(
+            (
+                outcome.dataset,
+                outcome.resource_id,
+                outcome.name,
+                outcome.status,
+                loaded,
+                outcome.reason,
+            )
+        )
     _print_table(rows)
 
 

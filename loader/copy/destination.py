@@ -217,7 +217,7 @@ class Copying:
     def declared(self) -> Mapping[str, str]:
         """Return the live table's types for a merge, else those of its Data Dictionary."""
         if self._merges:
-            return {one.name: registry.verified_as(one.type) for one in self._live or ()}
+            return {column.name: registry.verified_as(column.type) for column in self._live or ()}
         self._overrides = dictionary.overrides(self._relation)
         return self._overrides
 

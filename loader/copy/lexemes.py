@@ -51,14 +51,14 @@ _SPACE, _TAB, _CR, _LESS_THAN = b" \t\r<"
 # The server is not asked for these: ``fulltext.leaves_numbers`` has checked that they stay as is.
 _NUMBER = r"""^ ?[$#"'(\[]?[0-9]{1,30}\.?[,;:!?%"')\]]{0,2} ?$"""
 _AROUND_NUMBER = " $#\"'([.,;:!?%)]"
-_SHAPES = {
+_USUAL_FORMS = {
     Lexemes.DATE: ("dddd-dd-dd", "dddd:1 -dd:2 -dd:3"),
     Lexemes.TIME: ("dd:dd:dd", "dd:4 dd:4 dd:4"),
     Lexemes.TIMESTAMP: ("dddd-dd-dd dd:dd:dd", "dddd:1 -dd:2 -dd:3 tdd:4 dd:4 dd:4"),
 }
 _CLOCK = r"(\d\d):(\d\d):(\d\d(?:\.\d*[1-9])?)\.?0*$"
-# Longer and shorter forms of them, one after the other.
-_OTHER_SHAPES = {
+# Of other lengths, such as a time with fractions of a second: each expression in turn.
+_OTHER_FORMS = {
     Lexemes.DATE: [],
     Lexemes.TIME: [(f"^{_CLOCK}", r"\1:4 \2:4 \3:4")],
     Lexemes.TIMESTAMP: [
@@ -119,7 +119,9 @@ class Composer:
             return None
         chosen = [(row, column) for row, column in zip(self._types, cells, strict=True) if row]
         known = [column for row, column in chosen if row.lexemes is Lexemes.NUMBER]
-        known += [_moments(column, row.lexemes) for row, column in chosen if row.lexemes in _SHAPES]
+        known += [
+            _moments(column, row.lexemes) for row, column in chosen if row.lexemes in _USUAL_FORMS
+        ]
         texts = [
             row.printed(column) if row.printed else column
             for row, column in chosen
@@ -362,10 +364,10 @@ def _whole_rows(columns: Sequence[Column], expression: sql.Composed) -> sql.Comp
 
 def _moments(cells: pa.StringArray, lexemes: Lexemes) -> pa.StringArray:
     """Return what dates or times add to each row's vector."""
-    shape, written = (np.frombuffer(text.encode(), np.uint8) for text in _SHAPES[lexemes])
+    form, written = (np.frombuffer(text.encode(), np.uint8) for text in _USUAL_FORMS[lexemes])
     filled = cells.drop_null()
-    if not pc.all(pc.equal(pc.binary_length(filled), len(shape)), min_count=0).as_py():
-        for pattern, replacement in _OTHER_SHAPES[lexemes]:
+    if not pc.all(pc.equal(pc.binary_length(filled), len(form)), min_count=0).as_py():
+        for pattern, replacement in _OTHER_FORMS[lexemes]:
             cells = pc.replace_substring_regex(cells, pattern, replacement)
         return cells
     # Seven times as fast as the expressions.
@@ -373,7 +375,7 @@ def _moments(cells: pa.StringArray, lexemes: Lexemes) -> pa.StringArray:
     octets = np.frombuffer(filled.buffers()[2] or b"", np.uint8)[begin:end]
     vectors = np.tile(written, (len(filled), 1))
     digit = ord("d")
-    vectors[:, written == digit] = octets.reshape(-1, len(shape))[:, shape == digit]
+    vectors[:, written == digit] = octets.reshape(-1, len(form))[:, form == digit]
     lengths = np.where(cells.is_valid(), len(written), 0)
     return _cut(pa.py_buffer(vectors), np.concatenate(([0], np.cumsum(lengths))))
 

@@ -158,7 +158,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 def _check_depth(value: object) -> None:
     level: list[object] = [value]
     for _ in range(_DEEPEST):
-        level = [item for one in level for item in _items(one)]
+        level = [item for parent in level for item in _items(parent)]
         if not level:
             return
     raise SchemaViolation("it is nested too deeply")
@@ -205,8 +205,10 @@ def _is_row(cells: object, width: int) -> bool:
 _DESCRIPTION = {"schema": nullable(OBJECT), "dialect": nullable(OBJECT), "bytes": WHOLE}
 _FOUND = {"file": TEXT, "dataset": TEXT}
 FILE = object_of({"resource_id": TEXT, "path": TEXT, "aircan": object_of(_FOUND)}, **_DESCRIPTION)
-_WAY = {**_FOUND, "via": one_of(*get_args(TakenVia)), "reason": TEXT}
-PREPARED = object_of({"resource_id": TEXT, "path": TEXT, "aircan": object_of(_WAY)}, **_DESCRIPTION)
+_TAKEN = {**_FOUND, "via": one_of(*get_args(TakenVia)), "reason": TEXT}
+PREPARED = object_of(
+    {"resource_id": TEXT, "path": TEXT, "aircan": object_of(_TAKEN)}, **_DESCRIPTION
+)
 
 _ERROR = {"message": TEXT, "hint": nullable(TEXT)}
 _MORE_OF_ERROR = {

@@ -62,13 +62,13 @@ def clean_up(
     for table in found.orphans + found.gone:
         _log.info("%s %s", "would drop" if dry_run else "dropped", table)
     swept = sweep(run.artifacts, older_than, is_going, dag_ids=_DAGS, dry_run=dry_run, now=now)
-    told = {
+    report = {
         "tables": found.orphans,
         "gone": found.gone,
         "warnings": found.warnings,
         "error": failure.to_dict() if failure else None,
     }
-    run.place("clean_up").write(REPORT, swept.to_dict() | told)
+    run.place("clean_up").write(REPORT, swept.to_dict() | report)
     if failure:
         raise failure
 

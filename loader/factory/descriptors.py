@@ -36,34 +36,38 @@ def of_resource(shown: Mapping[str, Any], given: Mapping[str, Any], uri: str) ->
         given: The conf's Resource: it wins.
         uri: Where its file is; secrets are masked.
     """
-    told = {ours: shown[word] for word, ours in _RESOURCE.items() if shown.get(word)}
+    described = {ours: shown[word] for word, ours in _RESOURCE.items() if shown.get(word)}
     for part in ("schema", "dialect"):
         if found := descriptor(shown, part):
-            told[part] = found
-    told |= {name: value for name, value in given.items() if value is not None}
-    size = str(told.pop("bytes", ""))  # CKAN takes any text for one
-    told |= {"bytes": int(size)} if size.isdecimal() else {}
-    told["format"] = str(told.get("format", "csv")).lower()
-    told = _masked(told)
-    title = mask_text(str(given.get("name") or "")) or told.get("title") or told["resource_id"]
+            described[part] = found
+    described |= {name: value for name, value in given.items() if value is not None}
+    size = str(described.pop("bytes", ""))  # CKAN takes any text for one
+    described |= {"bytes": int(size)} if size.isdecimal() else {}
+    described["format"] = str(described.get("format", "csv")).lower()
+    described = _masked(described)
+    title = (
+        mask_text(str(given.get("name") or ""))
+        or described.get("title")
+        or described["resource_id"]
+    )
     name = _NO_NAME.sub("-", str(title).lower()).strip("-") or "resource"
-    return {**told, "name": name, "path": mask_uri(uri)}
+    return {**described, "name": name, "path": mask_uri(uri)}
 
 
 def of_dataset(shown: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any]:
     """Return a Package descriptor of a dataset, with the one resource that is loaded."""
-    told = {ours: shown[word] for word, ours in _DATASET.items() if shown.get(word)}
-    return {**_masked(told), "resources": [dict(resource)]}
+    described = {ours: shown[word] for word, ours in _DATASET.items() if shown.get(word)}
+    return {**_masked(described), "resources": [dict(resource)]}
 
 
-def _masked(told: Mapping[str, Any]) -> dict[str, Any]:
+def _masked(described: Mapping[str, Any]) -> dict[str, Any]:
     """Return a descriptor whose URLs, wherever they stand, may be shown.
 
     A schema and a dialect stay as they are: they say how the file is read.
     """
     return {
         name: value if name in ("schema", "dialect") else _masked_value(value)
-        for name, value in told.items()
+        for name, value in described.items()
     }
 
 

@@ -66,28 +66,28 @@ def disclosed(update: Mapping[str, Any], *, is_of_load: bool) -> dict[str, Any]:
         is_of_load: Whether its error came up in the load, and not with the operator's settings.
     """
     info: Mapping[str, Any] = update["info"]
-    told = {name: info[name] for name in _INFO if name in info}
+    shown = {name: info[name] for name in _INFO if name in info}
     message = update["message"]
     if isinstance(report := info.get("report"), Mapping):
-        told["report"] = _report(report)
+        shown["report"] = _report(report)
     if update["status"] == "FAILED":
-        told["error"] = _error(info.get("error") or {}, is_of_load=is_of_load)
-        message = told["error"]["message"]
-    return {"status": update["status"], "step": update["step"], "message": message, "info": told}
+        shown["error"] = _error(info.get("error") or {}, is_of_load=is_of_load)
+        message = shown["error"]["message"]
+    return {"status": update["status"], "step": update["step"], "message": message, "info": shown}
 
 
 def _report(report: Mapping[str, Any]) -> dict[str, Any]:
-    told = {name: report[name] for name in _REPORT if name in report}
+    shown = {name: report[name] for name in _REPORT if name in report}
     bad_rows = {name: v for name, v in report["bad_rows"].items() if name in _BAD_ROWS}
-    return told | {"bad_rows": bad_rows | {"rejects": None}, "error": None}
+    return shown | {"bad_rows": bad_rows | {"rejects": None}, "error": None}
 
 
 def _error(error: Mapping[str, Any], *, is_of_load: bool) -> dict[str, Any]:
-    told = {name: error.get(name) for name in _ERROR}
-    kind = _KINDS.get(str(told["type"])) if is_of_load else None
+    shown = {name: error.get(name) for name in _ERROR}
+    kind = _KINDS.get(str(shown["type"])) if is_of_load else None
     if kind is None:
         return (
-            told
+            shown
             | dict.fromkeys(("option", "row", "column", "value"))
             | {
                 "message": WITHHELD,
@@ -95,8 +95,8 @@ def _error(error: Mapping[str, Any], *, is_of_load: bool) -> dict[str, Any]:
             }
         )
     if kind in _IN_OTHER_WORDS:
-        return told | {"message": _IN_OTHER_WORDS[kind], "hint": None, "option": None}
-    return told | ({"hint": _HINTS[kind]} if kind in _HINTS else {})
+        return shown | {"message": _IN_OTHER_WORDS[kind], "hint": None, "option": None}
+    return shown | ({"hint": _HINTS[kind]} if kind in _HINTS else {})
 
 
 def _all_below(kind: type[AircanError]) -> Iterator[type[AircanError]]:

@@ -216,7 +216,7 @@ _OF_ALL: tuple[Setting[Any], ...] = (
     MIN_RATE,
     REFUSE_API_KEYS,
 )
-_OF_ONE: dict[str, tuple[Setting[Any], ...]] = {
+_OF_DAG: dict[str, tuple[Setting[Any], ...]] = {
     "aircan_load_large": (LARGE_RUNS, LARGE_QUEUE, LARGE_POOL),
     "aircan_cleanup": (CLEANUP_SCHEDULE,),
 }
@@ -224,7 +224,7 @@ _OF_ONE: dict[str, tuple[Setting[Any], ...]] = {
 
 def faults(dag_id: str) -> Iterator[UsageError]:
     """Yield what is wrong with the settings that count for a DAG."""
-    for setting in (*_OF_ALL, *_OF_ONE.get(dag_id, ())):
+    for setting in (*_OF_ALL, *_OF_DAG.get(dag_id, ())):
         try:
             setting.value()
         except UsageError as error:

@@ -68,7 +68,7 @@ def select(
             f"{what} has {len(found):,} resources to load, and Airflow takes {most:,} in one run",
             hint="have it take more by max_map_length in the section [core] of its configuration",
         )
-    listed = [{"resource_id": one["id"], "bytes": one.get("size")} for one in found]
+    listed = [{"resource_id": resource["id"], "bytes": resource.get("size")} for resource in found]
     run.place("find").write(_LIST, listed)
     return list(range(len(listed)))
 

@@ -96,7 +96,9 @@ class _Session(requests.Session):
     ) -> None:
         super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
         # Requests keeps it on one host: http:// to https:// is to go on, another file is not.
-        paths = {urlsplit(str(one.url)).path for one in (prepared_request, response.request)}
+        paths = {
+            urlsplit(str(request.url)).path for request in (prepared_request, response.request)
+        }
         if self._token_stays and len(paths) > 1:
             prepared_request.headers.pop("Authorization", None)
 

@@ -81,7 +81,7 @@ def take_in(intake: Intake) -> tuple[Scan, str]:
     types = _declared(intake)
     earlier: _Pass | None = None
     while True:
-        this = _read_once(intake, types, earlier)
+        this = _read_source(intake, types, earlier)
         intake.steps.report.warnings += this.verification.reasons
         if not this.verification.widened:
             return this.scan, this.md5 if intake.hashed else ""
@@ -100,7 +100,7 @@ def _declared(intake: Intake) -> dict[str, str]:
     return types
 
 
-def _read_once(intake: Intake, types: dict[str, str], earlier: _Pass | None) -> _Pass:
+def _read_source(intake: Intake, types: dict[str, str], earlier: _Pass | None) -> _Pass:
     """Read the source with the guessed types, or with those that the earlier pass has found."""
     options, steps, destination = intake.options, intake.steps, intake.destination
     with ExitStack() as stack:

@@ -337,8 +337,8 @@ def _find_delimiter(head: bytes, declared: Declared, whole: bool) -> _Tried:
         quote=declared.quote, double_quote=declared.double_quote, escape=declared.escape
     )
     delimiters = (declared.delimiter,) if declared.delimiter else DELIMITERS
-    tried = [_tried(head, replace(dialect, delimiter=one), whole) for one in delimiters]
-    best = tried[0] if len(tried) == 1 else max(tried, key=lambda one: one.score)
+    tried = [_tried(head, replace(dialect, delimiter=delimiter), whole) for delimiter in delimiters]
+    best = tried[0] if len(tried) == 1 else max(tried, key=lambda cut: cut.score)
     return replace(best, dialect=replace(best.dialect, line_end=_usual_end(head, best.dialect)))
 
 

@@ -303,18 +303,18 @@ def _refuse_other_kinds(rowless: Rowless) -> None:
         return
     begins_with_tag = bool(_FIRST_TAG.match(rowless.text))
     if begins_with_tag or (not rowless.named_header and _TAG.search(text)):
-        way, option = _BY_SCHEMA if begins_with_tag else _by_row(rowless.dialect)
+        remedy, option = _BY_SCHEMA if begins_with_tag else _by_row(rowless.dialect)
         raise NotATable(
             "the source is HTML or XML, not a CSV table",
-            hint=f"does the link lead to a login or error page? If not, {way}",
+            hint=f"does the link lead to a login or error page? If not, {remedy}",
             option=option,
         )
     is_call = _is_call_with_json(rowless.text)
     if is_call or (not rowless.named_header and _is_like_json(rowless)):
-        way, option = _BY_SCHEMA if is_call else _by_row(rowless.dialect)
+        remedy, option = _BY_SCHEMA if is_call else _by_row(rowless.dialect)
         raise NotATable(
             "the source is a JSON document, not a CSV table",
-            hint=f"export it as CSV; if it is one, {way}",
+            hint=f"export it as CSV; if it is one, {remedy}",
             option=option,
         )
 

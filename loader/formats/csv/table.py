@@ -123,7 +123,7 @@ def parse(
         lambda raw, cells: _repair(raw, cells, dialect, width), most_rejects - len(rejects)
     )
     table = _parse(data, dialect, width, ragged)
-    kept = np.delete(positions, ragged.indices)
+    placed = np.delete(positions, ragged.indices)
     misfits = [(int(positions[index]), cells) for index, cells in ragged.misfits]
     repaired = 0
     if ragged.mended:
@@ -134,11 +134,11 @@ def parse(
         misfits += [(int(mended[index]), cells) for index, cells in still_ragged.misfits]
         repaired = again.num_rows
         table = pa.concat_tables([table, again])
-        kept = np.concatenate((kept, np.delete(mended, still_ragged.indices)))
+        placed = np.concatenate((placed, np.delete(mended, still_ragged.indices)))
     rejects += [_reject(block, row, f"{n} cells, {width} columns") for row, n in misfits]
     return Rows(
         block,
-        kept,
+        placed,
         [column.combine_chunks() for column in table.columns],
         sorted(rejects, key=lambda reject: reject.row),
         repaired,
