@@ -74,7 +74,7 @@ def test_the_extension_takes_the_values_that_the_loader_takes():
     assert lists["MODES"] == list(get_args(choices.Mode))
     assert lists["FULL_TEXT"] == list(get_args(choices.FullText))
     assert lists["ON_CONCURRENT_WRITES"] == list(get_args(choices.OnConcurrentWrites))
-    assert lists["TOLD_STATUSES"] == list(get_args(Status))
+    assert lists["FACTORY_STATUSES"] == list(get_args(Status))
     assert set(lists["STATUSES"]) > set(get_args(Status))
 
 

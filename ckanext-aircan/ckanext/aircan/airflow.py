@@ -264,7 +264,7 @@ class _Answer:
             return None
         said = self.body["detail"] or self.body.get("title")  # some of v1 have a title only
         if isinstance(said, list):  # each fault of a request to v2
-            said = "; ".join(str(one.get("msg")) for one in said if isinstance(one, dict))
+            said = "; ".join(str(fault.get("msg")) for fault in said if isinstance(fault, dict))
         return str(said)
 
 
@@ -467,8 +467,8 @@ def _v2_lines(records: Iterable[str]) -> Iterator[str]:
             said = json.loads(record)
             head = said.get("timestamp"), str(said.get("level") or "").upper(), said["event"]
             yield from " ".join(filter(None, head)).splitlines()
-            for one in said.get("error_detail") or ():
-                yield from f"{one['exc_type']}: {one['exc_value']}".splitlines()
+            for error in said.get("error_detail") or ():
+                yield from f"{error['exc_type']}: {error['exc_value']}".splitlines()
         except (AttributeError, KeyError, TypeError, ValueError):  # not every handler writes JSON
             yield record
 

@@ -94,11 +94,11 @@ def _after_commit(session: Session) -> None:
     try:
         if changed:
             wish = jobs.Wish("change", _user())
-            with model.session() as one:
-                last = model.newest(one, list(changed), "LOAD")
+            with model.session() as own:
+                last = model.newest(own, list(changed), "LOAD")
                 for id_, resource in sorted(changed.items()):
                     if not jobs.is_taken_care_of(last.get(id_), resource):
-                        jobs.ask_for(one, resource, wish)
+                        jobs.ask_for(own, resource, wish)
             jobs.submit_soon()
     except Exception:  # noqa: BLE001  (the resource is saved, and its request has to end well)
         _log.exception("no job was made for the resources %s", ", ".join(changed))

@@ -77,8 +77,8 @@ def _try(resource: dict[str, Any], *, dry_run: bool) -> _Said | None:
 
 
 def _submit(resource: dict[str, Any]) -> model.Job:
-    with model.session() as one:
-        job = jobs.ask_for(one, resource, jobs.Wish("command"))
+    with model.session() as session:
+        job = jobs.ask_for(session, resource, jobs.Wish("command"))
     return jobs.submit(job.id) or job
 
 
@@ -115,8 +115,8 @@ def _is_loadable(resource: dict[str, Any]) -> bool:
 
 
 def _is_taken_care_of(resource: dict[str, Any]) -> bool:
-    with model.session() as one:
-        job = model.newest(one, [resource["id"]], "LOAD").get(resource["id"])
+    with model.session() as session:
+        job = model.newest(session, [resource["id"]], "LOAD").get(resource["id"])
     return jobs.is_taken_care_of(job, resource)
 
 
@@ -124,8 +124,8 @@ def _is_taken_care_of(resource: dict[str, Any]) -> bool:
 @click.argument("resource", required=False)
 def status(resource: str | None) -> None:
     """Show the newest job of RESOURCE, or the newest of all."""
-    with model.session() as one:
-        _, found = model.listed(one, model.Filter(resource=resource), 1 if resource else 20, 0)
+    with model.session() as session:
+        _, found = model.listed(session, model.Filter(resource=resource), 1 if resource else 20, 0)
     if not found:
         raise _fault("there are no jobs" + (f" of {resource}" if resource else ""))
     for job in found:
@@ -149,6 +149,6 @@ def reconcile() -> None:
 )
 def cleanup(days: float | None) -> None:
     """Delete old jobs; the newest of each resource stays."""
-    with model.session() as one:
-        kept = config.option("retention_days") if days is None else days
-        click.echo(f"{model.delete_old(one, kept)} jobs deleted")
+    with model.session() as session:
+        days_kept = config.option("retention_days") if days is None else days
+        click.echo(f"{model.delete_old(session, days_kept)} jobs deleted")

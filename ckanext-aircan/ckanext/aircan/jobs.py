@@ -36,7 +36,7 @@ _LOOKED_AFTER, _LOOKED_AFTER_S = "looked-after", 600  # until a pass has ended, 
 _STALE_S = 15
 _IN_VAIN = 3  # calls, one after the other: Airflow is away, and the other jobs need not wait for it
 # The factory's own word of a run's end may still be on its way.
-_PATIENCE = timedelta(minutes=2)
+_STILL_COMING = timedelta(minutes=2)
 _NO_NAME = re.compile(r"[^a-z0-9._-]+")
 # Of the settings, those that are no options of the load in the factory's conf.
 _OWN_KEYS = ("mode", "unique_keys")
@@ -59,18 +59,18 @@ class Wish:
     conf: Mapping[str, Any] = field(default_factory=dict)
 
 
-def ask_for(one: Session, resource: Mapping[str, Any], wish: Wish) -> Job:
+def ask_for(session: Session, resource: Mapping[str, Any], wish: Wish) -> Job:
     """Return a job that waits: a new one, or the one that waits already for the same.
 
     Args:
-        one: The session.
+        session: Of the database.
         resource: ``id`` and ``package_id``.
         wish: What to do with it.
     """
     asked = dict(wish.conf) | ({"dag_id": wish.dag_id} if wish.dag_id else {})
     info: dict[str, Any] = {"trigger": wish.trigger, "attempts": 0}
     job = model.add(
-        one,
+        session,
         job_type="VALIDATE" if "validate" in (wish.dag_id or "") else "LOAD",
         dataset=resource["package_id"],
         resource=resource["id"],
@@ -80,7 +80,7 @@ def ask_for(one: Session, resource: Mapping[str, Any], wish: Wish) -> Job:
     if wish.trigger != "change" and job.info["trigger"] == "change":
         job.user = wish.user
         job.put(trigger=wish.trigger)
-    private = model.is_private(one, job.dataset)
+    private = model.is_private(session, job.dataset)
     job.put(next_attempt=None, private=private)  # whoever asks again does not want to wait
     return job
 
@@ -100,16 +100,16 @@ def cancel_lost(which: model.Lost) -> None:
         which: Where something has changed.
     """
     has_found = _cancel(which)
-    with model.session() as one:
-        gone = model.gone(one, which)
+    with model.session() as session:
+        gone = model.gone(session, which)
     if has_found or gone:  # soon: whoever takes the id of one would get its table
         _stop_soon()
 
 
 def _cancel(which: model.Lost | None = None) -> bool:
     """Cancel jobs that nobody may want; None looks at all that go. Return whether there were."""
-    with model.session() as one:
-        found = model.lost(one, which)
+    with model.session() as session:
+        found = model.lost(session, which)
         for job, why in found:
             _lose(job, why)
     return bool(found)
@@ -140,8 +140,8 @@ def stop_lost() -> None:
 
 def _stop_lost(end: float) -> bool:
     """End the runs of jobs that were cancelled, as ``_for_each`` does, and drop their tables."""
-    with model.session() as one:
-        left = model.to_stop(one, _AT_A_TIME)
+    with model.session() as session:
+        left = model.to_stop(session, _AT_A_TIME)
     may_go_on = _for_each(left, _stop_one, end)
     if left:
         tables.drop_gone(end)  # what they may have put there already
@@ -149,13 +149,13 @@ def _stop_lost(end: float) -> bool:
 
 
 def _stop_one(job_id: str) -> None:
-    with model.session() as one:
-        job = model.look(one, job_id)
+    with model.session() as session:
+        job = model.look(session, job_id)
     if job is None or job.status != "CANCELLED" or not job.info.get("to_stop"):
         return
     trouble = _stop(job)
-    with model.session() as one:
-        job = model.get(one, job_id)
+    with model.session() as session:
+        job = model.get(session, job_id)
         if job is not None and trouble is None:
             job.put(to_stop=False)
         elif job is not None:  # the others come first the next time
@@ -238,8 +238,8 @@ def submit_due() -> None:
 
 
 def _submit_due(end: float) -> None:
-    with model.session() as one:
-        due = model.due(one, _AT_A_TIME)
+    with model.session() as session:
+        due = model.due(session, _AT_A_TIME)
     if _for_each(due, _attempt, end):
         submit_soon()
 
@@ -271,8 +271,8 @@ def reconcile() -> None:
         tables.drop_gone(end)
         _stop_lost(end)  # when Airflow was away
         _submit_due(end)
-        with model.session() as one:
-            going = model.submitted(one, _AT_A_TIME)
+        with model.session() as session:
+            going = model.submitted(session, _AT_A_TIME)
         _for_each(going, _ask_after, end)
         mail.send_soon()
     finally:
@@ -288,8 +288,8 @@ def submit(job_id: str) -> Job | None:
     try:
         return _attempt(job_id)
     except AirflowUnreachable:
-        with model.session() as one:
-            return model.look(one, job_id)
+        with model.session() as session:
+            return model.look(session, job_id)
 
 
 def _attempt(job_id: str) -> Job | None:
@@ -300,17 +300,22 @@ def _attempt(job_id: str) -> Job | None:
     except Exception as error:  # noqa: BLE001  (a plugin's, say: the job must not get lost)
         _log.exception("job %s could not be submitted", job_id)
         problem = f"CKAN could not submit it: {type(error).__name__}, see its log"
-        with model.session() as one:
-            job = model.get(one, job_id)
-            return job and _wait(one, job, problem)
+        with model.session() as session:
+            job = model.get(session, job_id)
+            return job and _wait(session, job, problem)
 
 
 def _submit(job_id: str) -> Job | None:
-    with model.session() as one:
-        job = model.get(one, job_id)
-        if job is None or job.is_submitted or job.status != "WAITING" or model.is_held(one, job):
+    with model.session() as session:
+        job = model.get(session, job_id)
+        if (
+            job is None
+            or job.is_submitted
+            or job.status != "WAITING"
+            or model.is_held(session, job)
+        ):
             return job
-        conf = _claim(one, job)
+        conf = _claim(session, job)
         if conf is None:
             return job if job.status == "CANCELLED" else None
     error = None
@@ -318,11 +323,11 @@ def _submit(job_id: str) -> Job | None:
         config.airflow().trigger(job.info["dag_id"], job.run_id, conf)
     except AirflowError as trouble:
         error = trouble
-    with model.session() as one:
-        job = model.get(one, job_id)
+    with model.session() as session:
+        job = model.get(session, job_id)
         if job is None:
             return None
-        job = _settle(one, job, error)
+        job = _settle(session, job, error)
     if job is not None and job.status == "CANCELLED":  # meanwhile
         _stop(job)
     if isinstance(error, AirflowUnreachable):
@@ -332,9 +337,9 @@ def _submit(job_id: str) -> Job | None:
     return job
 
 
-def _claim(one: Session, job: Job) -> dict[str, Any] | None:
+def _claim(session: Session, job: Job) -> dict[str, Any] | None:
     """Return the conf of a job's run, and note that it is being submitted; None if it is not."""
-    if why := model.why_lost(one, job):
+    if why := model.why_lost(session, job):
         _lose(job, why)
         return None
     resource = _resource(job)
@@ -342,12 +347,12 @@ def _claim(one: Session, job: Job) -> dict[str, Any] | None:
         _lose(job, "resource_deleted")
         return None
     if job.info["trigger"] == "change" and not is_wanted(resource):
-        one.delete(job)
+        session.delete(job)
         return None
     dag_id = job.info.get("wish", {}).get("dag_id") or _dag_for(resource)
     job.factory_id = job.run_id
     job.put(dag_id=dag_id, source=source(resource), claimed=model.now().isoformat())
-    return _conf(one, job, resource)
+    return _conf(session, job, resource)
 
 
 def _resource(job: Job) -> dict[str, Any] | None:
@@ -366,23 +371,23 @@ def is_wanted(resource: Mapping[str, Any]) -> bool:
     return all(plugin.can_load(resource) for plugin in PluginImplementations(IAircan))
 
 
-def _settle(one: Session, job: Job, error: AirflowError | None) -> Job | None:
+def _settle(session: Session, job: Job, error: AirflowError | None) -> Job | None:
     """Note what became of a submission; what was told of the run meanwhile is true already."""
     if error is None or job.status != "WAITING":
         job.put(submitted=model.now().isoformat(), next_attempt=None, problem=None)
         return job
     if error.retryable:
-        return _wait(one, job, str(error))
+        return _wait(session, job, str(error))
     updates.fail(job, str(error), error.hint)
     return job
 
 
-def _wait(one: Session, job: Job, problem: str) -> Job | None:
+def _wait(session: Session, job: Job, problem: str) -> Job | None:
     """Have a job wait, longer each time; None if one like it was asked for meanwhile."""
     if job.status != "WAITING":
         return job
-    if job.is_submitted and model.has_successor(one, job):
-        one.delete(job)
+    if job.is_submitted and model.has_successor(session, job):
+        session.delete(job)
         return None
     attempts = job.info["attempts"] + 1
     pause_s = min(_FIRST_PAUSE_S * 2 ** min(attempts - 1, 10), _LONGEST_PAUSE_S)
@@ -393,10 +398,10 @@ def _wait(one: Session, job: Job, problem: str) -> Job | None:
     return job
 
 
-def _conf(one: Session, job: Job, resource: Mapping[str, Any]) -> dict[str, Any]:
+def _conf(session: Session, job: Job, resource: Mapping[str, Any]) -> dict[str, Any]:
     """Return the conf of the run. It has no path: Airflow shows it, and a URL may hold secrets."""
     wish = job.info.get("wish", {})
-    settings = model.settings_of(one, job.resource) | {
+    settings = model.settings_of(session, job.resource) | {
         name: wish[name] for name in _OWN_KEYS if name in wish
     }
     options = {name: v for name, v in settings.items() if name not in _OWN_KEYS}
@@ -436,8 +441,8 @@ def hear(update: Mapping[str, Any]) -> Job:
         ObjectNotFound: There is no such job.
         ValidationError: It is another resource's, or the run another job's.
     """
-    with model.session() as one:
-        job = _told(one, update)
+    with model.session() as session:
+        job = _job_of(session, update)
         was = job.status
         news = updates.hear(job, update)
     if news and job.status != was:
@@ -445,13 +450,13 @@ def hear(update: Mapping[str, Any]) -> Job:
     return job
 
 
-def _told(one: Session, update: Mapping[str, Any]) -> Job:
+def _job_of(session: Session, update: Mapping[str, Any]) -> Job:
     """Return the job that an update is of; one that began in Airflow is new here."""
     run_id, resource_id = update["run_id"], update["resource_id"]
-    job = model.get(one, update["job_id"]) if update.get("job_id") else None
+    job = model.get(session, update["job_id"]) if update.get("job_id") else None
     if update.get("job_id") and job is None:
         raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
-    if job is not None and (job.resource != resource_id or model.is_of_a_former(one, job)):
+    if job is not None and (job.resource != resource_id or model.is_of_a_former(session, job)):
         raise toolkit.ValidationError({"job_id": [toolkit._("The job is another resource's")]})
     if job is not None and run_id in (job.run_id, job.factory_id):
         if not job.is_submitted or "submitted" not in job.info:  # Airflow's answer to us was lost
@@ -465,7 +470,7 @@ def _told(one: Session, update: Mapping[str, Any]) -> Job:
         {"ignore_auth": True, "user": ""}, {"id": resource_id}
     )
     job = model.add(
-        one,
+        session,
         factory_id=run_id,
         job_type=update["job_type"],
         dataset=resource["package_id"],
@@ -473,7 +478,7 @@ def _told(one: Session, update: Mapping[str, Any]) -> Job:
         info={
             "dag_id": update["dag_id"],
             "trigger": "airflow",
-            "private": model.is_private(one, resource["package_id"]),
+            "private": model.is_private(session, resource["package_id"]),
             "submitted": model.now().isoformat(),
         },
     )
@@ -497,9 +502,9 @@ def _follow(job: Job) -> None:
 @background.logged
 def after_load(job_id: str) -> None:
     """Let the plugins do what is to follow a load."""
-    with model.session() as one:
-        job = model.look(one, job_id)
-        why = model.why_lost(one, job) if job is not None else None
+    with model.session() as session:
+        job = model.look(session, job_id)
+        why = model.why_lost(session, job) if job is not None else None
     resource = _resource(job) if job is not None and why in (None, "made_private") else None
     if job is None or resource is None:
         return
@@ -520,13 +525,13 @@ def refresh(job_id: str) -> Job | None:
     try:
         return _refresh(job_id)
     except AirflowError:
-        with model.session() as one:
-            return model.look(one, job_id)
+        with model.session() as session:
+            return model.look(session, job_id)
 
 
 def _refresh(job_id: str) -> Job | None:
-    with model.session() as one:
-        job = model.look(one, job_id)
+    with model.session() as session:
+        job = model.look(session, job_id)
     if job is None or not (job.is_going and job.is_submitted):
         return job
     run = problem = trouble = None
@@ -537,15 +542,15 @@ def _refresh(job_id: str) -> Job | None:
             problem = f"the DAG {dag_id} is paused in Airflow"
     except AirflowError as error:
         trouble, problem = error, str(error)
-    with model.session() as one:
-        job = model.get(one, job_id)
+    with model.session() as session:
+        job = model.get(session, job_id)
         if job is None or not (job.is_going and job.is_submitted):
             return job
         job.put(problem=problem)
         if run is not None:
             _compare(job, run)
         elif trouble is None:
-            job = _miss(one, job)
+            job = _miss(session, job)
         is_late = job is not None and job.status == "RUNNING" and _age(job, "started") > _timeout()
         if is_late:
             hours = config.option("timeout_hours")
@@ -561,12 +566,12 @@ def _refresh(job_id: str) -> Job | None:
     return job
 
 
-def _miss(one: Session, job: Job) -> Job | None:
+def _miss(session: Session, job: Job) -> Job | None:
     """Note that Airflow does not know the run of a job."""
     if "submitted" not in job.info:  # whoever was submitting it was interrupted
-        is_old = _age(job, "claimed") > _PATIENCE
-        return _wait(one, job, "Airflow has not got it") if is_old else job
-    if _age(job, "submitted") > _PATIENCE:
+        is_old = _age(job, "claimed") > _STILL_COMING
+        return _wait(session, job, "Airflow has not got it") if is_old else job
+    if _age(job, "submitted") > _STILL_COMING:
         hint = "somebody has deleted it there: submit the resource again"
         updates.fail(job, f"Airflow has no run {job.factory_id} of {job.info['dag_id']}", hint)
     return job
@@ -578,7 +583,7 @@ def _compare(job: Job, run: Run) -> None:
     if run.state == "running" and job.status == "WAITING":
         job.status = "RUNNING"
         job.put(started=(run.started or model.now()).isoformat())
-    elif run.ended is not None and model.now() - run.ended > _PATIENCE:
+    elif run.ended is not None and model.now() - run.ended > _STILL_COMING:
         if run.state == "success":
             updates.end(job, "DONE", "Airflow says that it went well; its own report did not come")
         elif run.state == "failed":
@@ -634,16 +639,16 @@ def cancel(job_id: str) -> Job:
         ObjectNotFound: There is no such job.
         ValidationError: It has ended, or its run cannot be stopped.
     """
-    with model.session() as one:
-        job = model.look(one, job_id)
+    with model.session() as session:
+        job = model.look(session, job_id)
     if job is None:
         raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
     if not job.is_going:
         _refuse(toolkit._("The job has ended"))
     if job.is_submitted:
         _stop_for_somebody(job)
-    with model.session() as one:
-        job = model.get(one, job_id)
+    with model.session() as session:
+        job = model.get(session, job_id)
         if job is None:
             raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
         job.put(cancelling=None)
@@ -673,8 +678,8 @@ def _stop_for_somebody(job: Job) -> None:
 
 def _note_cancelling(job_id: str, since: str | None) -> Job | None:
     """Note that Airflow is told to end a job's run: what is told of its end may come before."""
-    with model.session() as one:
-        job = model.get(one, job_id)
+    with model.session() as session:
+        job = model.get(session, job_id)
         if job is not None:
             job.put(cancelling=since)
     return job

@@ -30,7 +30,7 @@ def page(job: Job, step: str | None, number: int | None) -> dict[str, Any]:
         steps, step, lines = _of_airflow(job, step)
         problem = None
     except AirflowError as error:
-        steps, step, lines, problem = [], None, _told(job), str(error)
+        steps, step, lines, problem = [], None, _messages(job), str(error)
     pages = max(1, -(-len(lines) // _LINES))
     number = min(number or pages, pages)
     return {
@@ -46,7 +46,7 @@ def page(job: Job, step: str | None, number: int | None) -> dict[str, Any]:
 def _of_airflow(job: Job, step: str | None) -> tuple[list[str], str | None, list[str]]:
     airflow = config.airflow()
     if not job.is_submitted:
-        return [], None, _told(job)
+        return [], None, _messages(job)
     if not jobs.is_alone(job, airflow):
         hint = "see it there"
         raise AirflowError("the run is about other resources, too: its log is in Airflow", hint)
@@ -54,7 +54,7 @@ def _of_airflow(job: Job, step: str | None) -> tuple[list[str], str | None, list
     tasks = [task for task in airflow.tasks(dag_id, job.factory_id) if task.started]
     steps = [task.task_id for task in tasks]
     if not tasks:
-        return [], None, _told(job)
+        return [], None, _messages(job)
     asked = [task for task in tasks if task.task_id == step]
     failed = [task for task in tasks if task.state == "failed"]
     task = [*asked, *failed, tasks[-1]][0]
@@ -62,8 +62,8 @@ def _of_airflow(job: Job, step: str | None) -> tuple[list[str], str | None, list
     return steps, task.task_id, lines
 
 
-def _told(job: Job) -> list[str]:
+def _messages(job: Job) -> list[str]:
     return [
-        " ".join(filter(None, (one["at"], one["step"], one["message"])))
-        for one in job.info.get("messages", [])
+        " ".join(filter(None, (update["at"], update["step"], update["message"])))
+        for update in job.info.get("messages", [])
     ]

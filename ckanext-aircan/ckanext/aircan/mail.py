@@ -39,8 +39,8 @@ def tell_soon(job: Job) -> None:
     if dataset is None or _addressee(dataset) is None:
         _log.info("dataset %s names nobody to tell of job %s", job.dataset, job.id)
         return
-    with model.session() as one:
-        failed = model.get(one, job.id)
+    with model.session() as session:
+        failed = model.get(session, job.id)
         if failed is not None:
             failed.info = {**failed.info, "to_mail": True}
     send_soon()
@@ -50,8 +50,8 @@ def send_soon() -> None:
     """Have the mails that are due sent, in the background, if there are any."""
     if not config.option("mail_on_failure"):
         return
-    with model.session() as one:
-        is_due = bool(model.to_mail(one))
+    with model.session() as session:
+        is_due = bool(model.to_mail(session))
     if is_due and background.claim(_SENDING, _SENDING_S):
         background.enqueue(send, title="mails of failures")
 
@@ -61,13 +61,13 @@ def send() -> None:
     """Send the mails that are due: not of datasets of which one was sent a moment ago."""
     background.release(_SENDING)  # what fails from now on may be missed below
     end = time.monotonic() + _PASS_S
-    with model.session() as one:
-        datasets = model.to_mail(one)
+    with model.session() as session:
+        datasets = model.to_mail(session)
     for dataset_id in datasets:
         if not background.claim(f"{_SENDING}:{dataset_id}", _PAUSE_S):
             continue
-        with model.session() as one:
-            count, failed = model.take_mails(one, dataset_id, _NAMED)
+        with model.session() as session:
+            count, failed = model.take_mails(session, dataset_id, _NAMED)
         if failed:
             _tell(dataset_id, failed, count - len(failed))
         if time.monotonic() > end:

@@ -142,8 +142,11 @@ class Lost:
 @contextmanager
 def session() -> Iterator[Session]:
     """Give a session that is committed in the end, unless an error comes out."""
-    with Session(_engine(model.meta.engine.url), expire_on_commit=False) as one, one.begin():
-        yield one
+    with (
+        Session(_engine(model.meta.engine.url), expire_on_commit=False) as session,
+        session.begin(),
+    ):
+        yield session
 
 
 @lru_cache(maxsize=1)
@@ -158,20 +161,20 @@ def _engine(url: URL) -> Engine:
     return engine
 
 
-def look(one: Session, job_id: str) -> Job | None:
+def look(session: Session, job_id: str) -> Job | None:
     """Return a job as it is, and lock nothing."""
-    return one.get(Job, job_id)
+    return session.get(Job, job_id)
 
 
-def get(one: Session, job_id: str) -> Job | None:
+def get(session: Session, job_id: str) -> Job | None:
     """Return a job, its row locked until the session's end: ask nobody else meanwhile."""
-    return one.scalars(select(Job).where(Job.id == job_id).with_for_update()).one_or_none()
+    return session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one_or_none()
 
 
-def add(one: Session, **values: Any) -> Job:  # noqa: ANN401
+def add(session: Session, **values: Any) -> Job:  # noqa: ANN401
     """Return a new job, or the one like it that waits, or has its run, already; the row locked."""
     new = insert(Job).values(**values).on_conflict_do_nothing().returning(Job.id)
-    added = one.scalars(new).one_or_none()
+    added = session.scalars(new).one_or_none()
     if added is not None:
         found = Job.id == added
     elif values.get("factory_id"):
@@ -183,32 +186,34 @@ def add(one: Session, **values: Any) -> Job:  # noqa: ANN401
             _same_wish(values["info"]),
             *_NOT_SUBMITTED,
         )
-    job = one.scalars(select(Job).where(found).with_for_update()).one_or_none()
-    return job or add(one, **values)  # submitted at this very moment
+    job = session.scalars(select(Job).where(found).with_for_update()).one_or_none()
+    return job or add(session, **values)  # submitted at this very moment
 
 
-def newest(one: Session, resources: Sequence[str], job_type: str | None = None) -> dict[str, Job]:
+def newest(
+    session: Session, resources: Sequence[str], job_type: str | None = None
+) -> dict[str, Job]:
     """Return the newest job of each of the resources that have one."""
     found = select(Job).where(Job.resource.in_(resources), ~_of_a_former())
     if job_type is not None:
         found = found.where(Job.job_type == job_type)
     found = found.distinct(Job.resource).order_by(Job.resource, Job.created.desc())
-    return {job.resource: job for job in one.scalars(found)}
+    return {job.resource: job for job in session.scalars(found)}
 
 
-def listed(one: Session, which: Filter, limit: int, offset: int) -> tuple[int, list[Job]]:
+def listed(session: Session, which: Filter, limit: int, offset: int) -> tuple[int, list[Job]]:
     """Return how many jobs there are, and a page of them, the newest first."""
     found = select(Job).where(*_criteria(which))
-    count = one.scalar(select(func.count()).select_from(found.subquery()))
+    count = session.scalar(select(func.count()).select_from(found.subquery()))
     page = found.order_by(Job.created.desc(), Job.id).limit(limit).offset(offset)
-    return count or 0, list(one.scalars(page))
+    return count or 0, list(session.scalars(page))
 
 
-def lost(one: Session, which: Lost | None = None) -> list[tuple[Job, str]]:
+def lost(session: Session, which: Lost | None = None) -> list[tuple[Job, str]]:
     """Return jobs that go on though nobody may want them any more, and why; their rows locked.
 
     Args:
-        one: The session.
+        session: Of the database.
         which: Where something has changed; None looks at all that go.
     """
     resource, package = model.Resource, model.Package
@@ -221,20 +226,20 @@ def lost(one: Session, which: Lost | None = None) -> list[tuple[Job, str]]:
     )
     if which is not None:
         found = found.where(or_(Job.resource.in_(which.resources), Job.dataset.in_(which.datasets)))
-    rows = one.execute(found.order_by(Job.id).with_for_update(of=Job)).all()
+    rows = session.execute(found.order_by(Job.id).with_for_update(of=Job)).all()
     whys = ((job, _why(job, *states)) for job, *states in rows)
     return [(job, why) for job, why in whys if why]
 
 
-def why_lost(one: Session, job: Job) -> str | None:
+def why_lost(session: Session, job: Job) -> str | None:
     """Return why nobody may want a job any more, as ``lost`` does; None if somebody may."""
     resource, package = model.Resource, model.Package
-    state = one.scalar(
+    state = session.scalar(
         select(resource.state).where(
             resource.id == job.resource, resource.package_id == job.dataset
         )
     )
-    dataset = one.execute(
+    dataset = session.execute(
         select(package.state, package.private).where(package.id == job.dataset)
     ).one_or_none()
     return _why(job, state, *(dataset or (None, None)))
@@ -249,50 +254,50 @@ def _why(job: Job, resource: str | None, dataset: str | None, private: bool | No
     return "made_private" if private and job.info.get("private") is False else None
 
 
-def is_private(one: Session, dataset: str) -> bool:
+def is_private(session: Session, dataset: str) -> bool:
     """Return whether a dataset is private."""
     found = select(model.Package.private).where(model.Package.id == dataset)
-    return bool(one.scalar(found))
+    return bool(session.scalar(found))
 
 
-def to_stop(one: Session, limit: int) -> list[str]:
+def to_stop(session: Session, limit: int) -> list[str]:
     """Return the ids of cancelled jobs whose runs Airflow is still to end.
 
     The oldest first, but those last for which that was tried in vain.
     """
     found = select(Job.id).where(Job.status == "CANCELLED", Job.info["to_stop"].astext == "true")
     order = Job.info["stop_tried"].astext.nulls_first(), Job.updated
-    return list(one.scalars(found.order_by(*order).limit(limit)))
+    return list(session.scalars(found.order_by(*order).limit(limit)))
 
 
 _TO_MAIL = (Job.status == "FAILED", Job.info["to_mail"].astext == "true")
 
 
-def to_mail(one: Session) -> list[str]:
+def to_mail(session: Session) -> list[str]:
     """Return the datasets of failed jobs that a mail is still to tell of, the oldest first."""
     found = select(Job.dataset).where(*_TO_MAIL).group_by(Job.dataset)
-    return list(one.scalars(found.order_by(func.min(Job.updated))))
+    return list(session.scalars(found.order_by(func.min(Job.updated))))
 
 
-def take_mails(one: Session, dataset: str, limit: int) -> tuple[int, list[Job]]:
+def take_mails(session: Session, dataset: str, limit: int) -> tuple[int, list[Job]]:
     """Return how many failed jobs of a dataset a mail is to tell of, and the first of them.
 
     They are given to nobody else then.
     """
     told = {Job.info: Job.info.op("||")(cast({"to_mail": False}, JSONB))}
     taken = update(Job).where(Job.dataset == dataset, *_TO_MAIL).values(told).returning(Job.id)
-    ids = one.scalars(taken.execution_options(synchronize_session=False)).all()
+    ids = session.scalars(taken.execution_options(synchronize_session=False)).all()
     found = select(Job).where(Job.id.in_(ids)).order_by(Job.updated, Job.id)
-    return len(ids), list(one.scalars(found.limit(limit)))
+    return len(ids), list(session.scalars(found.limit(limit)))
 
 
-def gone(one: Session, which: Lost | None = None) -> list[str]:
+def gone(session: Session, which: Lost | None = None) -> list[str]:
     """Return the ids of resources that were loaded, or were to be, and are deleted or purged.
 
     Not those of a deleted dataset: who restores it gets them back.
 
     Args:
-        one: The session.
+        session: Of the database.
         which: Where to look; None looks at all.
     """
     resource = model.Resource
@@ -307,36 +312,38 @@ def gone(one: Session, which: Lost | None = None) -> list[str]:
     )
     if which is not None:
         found = found.where(or_(Job.resource.in_(which.resources), Job.dataset.in_(which.datasets)))
-    return list(one.scalars(found.distinct().order_by(Job.resource)))
+    return list(session.scalars(found.distinct().order_by(Job.resource)))
 
 
-def passed_on(one: Session, loaded_for: Mapping[str, str]) -> list[str]:
+def passed_on(session: Session, loaded_for: Mapping[str, str]) -> list[str]:
     """Return the ids of resources whose rows are another dataset's, which not everybody sees.
 
     CKAN gives the id of a deleted resource to whoever asks for it, in any dataset. A dataset that
     everybody sees may have had its resource moved: the rows stay.
 
     Args:
-        one: The session.
+        session: Of the database.
         loaded_for: The dataset that the rows of each resource were loaded for.
     """
     resource, package = model.Resource, model.Package
     found = select(resource.id, resource.package_id).where(
         resource.id.in_(list(loaded_for)), resource.state == "active"
     )
-    others = [id_ for id_, dataset in one.execute(found) if dataset != loaded_for[id_]]
+    others = [id_ for id_, dataset in session.execute(found) if dataset != loaded_for[id_]]
     public = select(package.id).where(
         package.id.in_([loaded_for[id_] for id_ in others]),
         package.state == "active",
         package.private.is_(False),
     )
-    seen = set(one.scalars(public))
+    seen = set(session.scalars(public))
     return sorted(id_ for id_ in others if loaded_for[id_] not in seen)
 
 
-def is_of_a_former(one: Session, job: Job) -> bool:
+def is_of_a_former(session: Session, job: Job) -> bool:
     """Return whether a job is of a resource whose id another dataset's resource has by now."""
-    return one.scalars(select(Job.id).where(Job.id == job.id, _of_a_former())).first() is not None
+    return (
+        session.scalars(select(Job.id).where(Job.id == job.id, _of_a_former())).first() is not None
+    )
 
 
 def _of_a_former() -> Any:  # noqa: ANN401
@@ -348,9 +355,9 @@ def _of_a_former() -> Any:  # noqa: ANN401
     return taken.exists()
 
 
-def datasets(one: Session, which: Filter) -> list[str]:
+def datasets(session: Session, which: Filter) -> list[str]:
     """Return the datasets that such jobs are of."""
-    return list(one.scalars(select(Job.dataset).where(*_criteria(which)).distinct()))
+    return list(session.scalars(select(Job.dataset).where(*_criteria(which)).distinct()))
 
 
 def _criteria(which: Filter) -> list[Any]:
@@ -386,13 +393,13 @@ def _other_that_goes(resource: Any, job_type: Any) -> Any:  # noqa: ANN401
     )
 
 
-def is_held(one: Session, job: Job) -> bool:
+def is_held(session: Session, job: Job) -> bool:
     """Return whether another job of the resource goes; until the session's end none begins to."""
-    one.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"aircan:{job.resource}"))))
-    return one.scalars(_other_that_goes(job.resource, job.job_type)).first() is not None
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"aircan:{job.resource}"))))
+    return session.scalars(_other_that_goes(job.resource, job.job_type)).first() is not None
 
 
-def has_successor(one: Session, job: Job) -> bool:
+def has_successor(session: Session, job: Job) -> bool:
     """Return whether one like it waits, asked for while this one was being submitted."""
     found = select(Job.id).where(
         Job.resource == job.resource,
@@ -401,10 +408,10 @@ def has_successor(one: Session, job: Job) -> bool:
         _same_wish(job.info),
         *_NOT_SUBMITTED,
     )
-    return one.scalars(found).first() is not None
+    return session.scalars(found).first() is not None
 
 
-def due(one: Session, limit: int) -> list[str]:
+def due(session: Session, limit: int) -> list[str]:
     """Return the ids of jobs to submit, the oldest first: none whose resource has one that goes."""
     found = select(Job.id).where(
         *_NOT_SUBMITTED,
@@ -414,16 +421,16 @@ def due(one: Session, limit: int) -> list[str]:
         ),
         ~_other_that_goes(Job.resource, Job.job_type).exists(),
     )
-    return list(one.scalars(found.order_by(Job.created).limit(limit)))
+    return list(session.scalars(found.order_by(Job.created).limit(limit)))
 
 
-def submitted(one: Session, limit: int) -> list[str]:
+def submitted(session: Session, limit: int) -> list[str]:
     """Return the ids of jobs that Airflow has, the longest unheard of first."""
     found = select(Job.id).where(Job.status.in_(GOING), Job.factory_id.is_not(None))
-    return list(one.scalars(found.order_by(Job.updated).limit(limit)))
+    return list(session.scalars(found.order_by(Job.updated).limit(limit)))
 
 
-def delete_old(one: Session, days: float) -> int:
+def delete_old(session: Session, days: float) -> int:
     """Delete jobs that ended long ago, but for the newest of each resource; return how many.
 
     The settings of resources that are no longer there go with them.
@@ -443,24 +450,24 @@ def delete_old(one: Session, days: float) -> int:
             ~select(model.Resource.id).where(model.Resource.id == Job.resource).exists(),
         ),
     )
-    jobs = list(one.scalars(found))
+    jobs = list(session.scalars(found))
     for job in jobs:
-        one.delete(job)
+        session.delete(job)
     known = select(model.Resource.id).where(model.Resource.id == Settings.resource)
-    one.execute(delete(Settings).where(~known.exists()))
+    session.execute(delete(Settings).where(~known.exists()))
     return len(jobs)
 
 
-def settings_of(one: Session, resource: str) -> dict[str, Any]:
+def settings_of(session: Session, resource: str) -> dict[str, Any]:
     """Return how a resource is to be loaded, as far as somebody has said so."""
-    found = one.get(Settings, resource)
+    found = session.get(Settings, resource)
     return dict(found.settings) if found else {}
 
 
 def put_settings(
-    one: Session, resource: str, settings: Mapping[str, Any], user: str | None
+    session: Session, resource: str, settings: Mapping[str, Any], user: str | None
 ) -> None:
     """Say how a resource is to be loaded."""
     values = {"settings": dict(settings), "user": user, "updated": now()}
     new = insert(Settings).values(resource=resource, **values)
-    one.execute(new.on_conflict_do_update(index_elements=["resource"], set_=values))
+    session.execute(new.on_conflict_do_update(index_elements=["resource"], set_=values))

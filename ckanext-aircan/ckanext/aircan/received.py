@@ -36,8 +36,8 @@ def _storable_parts(value: Mapping[str, Any] | list[Any], levels: int) -> Any:  
     if levels < 0:
         return None
     if isinstance(value, list):
-        return [storable(one, levels=levels) for one in value]
-    return {storable(name): storable(one, levels=levels) for name, one in value.items()}
+        return [storable(part, levels=levels) for part in value]
+    return {storable(name): storable(part, levels=levels) for name, part in value.items()}
 
 
 def info(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _list_of(form: _Form) -> _Form:
     def take(value: Any) -> list[Any] | None:  # noqa: ANN401
         if not isinstance(value, list):
             return None
-        return [one for one in map(form, value[:_LIST]) if one is not None]
+        return [part for part in map(form, value[:_LIST]) if part is not None]
 
     return take
 
@@ -87,8 +87,8 @@ def _object(*, others: bool = False, **forms: _Form) -> _Form:
     def take(value: Any) -> dict[str, Any] | None:  # noqa: ANN401
         if not isinstance(value, dict):
             return None
-        known = {name: forms[name](one) for name, one in value.items() if name in forms}
-        return {name: one for name, one in value.items() if others and name not in forms} | known
+        known = {name: forms[name](part) for name, part in value.items() if name in forms}
+        return {name: part for name, part in value.items() if others and name not in forms} | known
 
     return take
 
@@ -96,7 +96,7 @@ def _object(*, others: bool = False, **forms: _Form) -> _Form:
 def _texts(value: Any) -> dict[str, str] | None:  # noqa: ANN401
     if not isinstance(value, dict):
         return None
-    return {name: one for name, one in value.items() if isinstance(one, str)}
+    return {name: part for name, part in value.items() if isinstance(part, str)}
 
 
 _COLUMN = _object(id=_text, label=_text, type=_text, inferred_as=_text, widened_from=_text)

@@ -66,8 +66,8 @@ def drop_gone(end: float = math.inf) -> list[str]:
 
 
 def _to_drop() -> list[str]:
-    with model.session() as one:
-        gone = model.gone(one)
+    with model.session() as session:
+        gone = model.gone(session)
     try:
         return [*_with_table(gone), *_passed_on()]
     except SQLAlchemyError as error:  # loads can be submitted and ended all the same
@@ -123,9 +123,9 @@ def _lock_loads(connection: Connection, resource: str) -> bool:
 
 def _is_back(connection: Connection, resource: str) -> bool:
     known = ckan_model.Resource
-    with model.session() as one:
-        is_there = one.scalar(select(known.state).where(known.id == resource)) == "active"
-        return is_there and not model.passed_on(one, _loaded_for(connection, resource))
+    with model.session() as session:
+        is_there = session.scalar(select(known.state).where(known.id == resource)) == "active"
+        return is_there and not model.passed_on(session, _loaded_for(connection, resource))
 
 
 def _passed_on() -> list[str]:
@@ -133,8 +133,8 @@ def _passed_on() -> list[str]:
 
     with get_write_engine().connect() as connection:
         loaded_for = _loaded_for(connection)
-    with model.session() as one:
-        return model.passed_on(one, loaded_for)
+    with model.session() as session:
+        return model.passed_on(session, loaded_for)
 
 
 def _loaded_for(connection: Connection, resource: str | None = None) -> dict[str, str]:

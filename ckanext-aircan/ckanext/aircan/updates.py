@@ -85,7 +85,7 @@ def end(job: Job, status: str, message: str) -> None:
         problem=None,
         ended=at,
         table=job.info.get("table", "unknown" if job.info.get("started") else "untouched"),
-        steps=[one if one["ended"] else one | {"status": status, "ended": at} for one in steps],
+        steps=[step if step["ended"] else step | {"status": status, "ended": at} for step in steps],
         messages=_messages(
             job.info.get("messages", []), {"at": at, "step": None, "message": message}
         ),
@@ -112,21 +112,21 @@ def _steps(steps: list[dict[str, Any]], status: str, step: str, at: str) -> list
     """Return the steps, the newest last; one that begins ends those before."""
     if _begins(status, step) and steps and steps[-1]["name"] != step:
         steps = []  # from the beginning
-    one = next((one for one in steps if one["name"] == step), None)
+    same = next((other for other in steps if other["name"] == step), None)
     before = [
         other if other["ended"] else other | {"status": "DONE", "ended": at}
         for other in steps
-        if other is not one
+        if other is not same
     ]
-    started = one["started"] if one and not one["ended"] else at
-    if status == "FAILED" and one and one["ended"]:
-        started = one["started"]
+    started = same["started"] if same and not same["ended"] else at
+    if status == "FAILED" and same and same["ended"]:
+        started = same["started"]
     ended = None if status == "RUNNING" else at
     return [*before, {"name": step, "status": status, "started": started, "ended": ended}]
 
 
 def _messages(messages: list[dict[str, Any]], said: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the messages with one more, unless it says what the last one said."""
+    """Return the messages with same more, unless it says what the last same said."""
     last = messages[-1] if messages else {}
     if (last.get("step"), last.get("message")) == (said["step"], said["message"]):
         return messages

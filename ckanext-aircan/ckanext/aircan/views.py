@@ -217,7 +217,7 @@ def _dataset(name_or_id: str) -> dict[str, Any]:
 
 def _resource(pkg: Mapping[str, Any], resource_id: str) -> dict[str, Any] | None:
     """Return a resource of the dataset; None if it is another's, or was deleted since."""
-    return next((one for one in pkg["resources"] if one["id"] == resource_id), None)
+    return next((found for found in pkg["resources"] if found["id"] == resource_id), None)
 
 
 def _may_update(pkg: Mapping[str, Any]) -> bool:

@@ -36,11 +36,11 @@ def aircan_submit(context: Context, data_dict: DataDict) -> dict[str, Any]:
     _check_wish(data, resource)
     conf = {name: data[name] for name in ("mode", "unique_keys", "options") if name in data}
     wish = jobs.Wish(data["trigger"], _user_id(context), data.get("dag_id"), conf)
-    with model.session() as one:
-        last = model.newest(one, [resource["id"]], "LOAD").get(resource["id"])
+    with model.session() as session:
+        last = model.newest(session, [resource["id"]], "LOAD").get(resource["id"])
         if not data["force"] and jobs.is_taken_care_of(last, resource):
             return last.to_dict()
-        job = jobs.ask_for(one, resource, wish)
+        job = jobs.ask_for(session, resource, wish)
     jobs.submit_soon()
     return job.to_dict()
 
@@ -65,8 +65,8 @@ def _check_wish(data: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
 def aircan_status(context: Context, data_dict: DataDict) -> dict[str, Any]:
     """Return the newest load of a resource: ``status``, which may be NONE, and ``job``."""
     data = _checked("aircan_status", context, data_dict, schema.resource())
-    with model.session() as one:
-        job = model.newest(one, [data["resource_id"]], "LOAD").get(data["resource_id"])
+    with model.session() as session:
+        job = model.newest(session, [data["resource_id"]], "LOAD").get(data["resource_id"])
     if job is None:
         return {"status": "NONE", "job": None}
     return {"status": job.status, "job": _shown(context, job)}
@@ -100,8 +100,8 @@ def aircan_table_drop(context: Context, data_dict: DataDict) -> dict[str, Any]:
     if resource is not None and resource.state != "deleted":
         why = toolkit._("The resource is not deleted")
         raise toolkit.ValidationError({"resource_id": [why]})
-    with model.session() as one:
-        was_there = resource is not None or data["resource_id"] in model.gone(one)
+    with model.session() as session:
+        was_there = resource is not None or data["resource_id"] in model.gone(session)
     if not was_there:
         raise toolkit.ObjectNotFound(toolkit._("Resource not found"))
     tables.drop(data["resource_id"])
@@ -144,16 +144,16 @@ def aircan_job_list(context: Context, data_dict: DataDict) -> dict[str, Any]:
         status=data.get("status"),
         job_type=data.get("job_type"),
     )
-    with model.session() as one:
+    with model.session() as session:
         named = data.get("dataset") or data.get("resource")
         # Who wanted a load is for who may edit: it is not to be found out by asking for each user.
         action = (
             "package_update" if which.user and which.user != _user_id(context) else "package_show"
         )
         if not _is_sysadmin(context) and (action == "package_update" or not named):
-            seen = [d for d in model.datasets(one, which) if _may(context, action, d)]
+            seen = [d for d in model.datasets(session, which) if _may(context, action, d)]
             which = replace(which, datasets=seen)
-        count, found = model.listed(one, which, data["limit"], data["offset"])
+        count, found = model.listed(session, which, data["limit"], data["offset"])
     jobs.look_after(found)
     return {"count": count, "jobs": [_shown(context, job) for job in found]}
 
@@ -217,8 +217,8 @@ def aircan_rejects(context: Context, data_dict: DataDict) -> dict[str, Any]:
 def aircan_settings_show(context: Context, data_dict: DataDict) -> dict[str, Any]:
     """Return how a resource is to be loaded, as far as somebody has said so."""
     data = _checked("aircan_settings_show", context, data_dict, schema.resource())
-    with model.session() as one:
-        return model.settings_of(one, data["resource_id"])
+    with model.session() as session:
+        return model.settings_of(session, data["resource_id"])
 
 
 def aircan_settings_update(context: Context, data_dict: DataDict) -> dict[str, Any]:
@@ -233,8 +233,8 @@ def aircan_settings_update(context: Context, data_dict: DataDict) -> dict[str, A
     resource_id = data.pop("resource_id")
     if data.get("mode") == "upsert" and not data.get("unique_keys"):
         raise toolkit.ValidationError({"unique_keys": [toolkit._("Upsert needs a key")]})
-    with model.session() as one:
-        model.put_settings(one, resource_id, data, _user_id(context))
+    with model.session() as session:
+        model.put_settings(session, resource_id, data, _user_id(context))
     return data
 
 
@@ -257,8 +257,8 @@ def _checked(
 
 
 def _job(job_id: str) -> model.Job:
-    with model.session() as one:
-        job = model.look(one, job_id)
+    with model.session() as session:
+        job = model.look(session, job_id)
     if job is None:
         raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
     return job

@@ -34,8 +34,8 @@ def _may(action: str, context: Context, id_: str) -> AuthResult:
 
 
 def _job(data_dict: dict[str, Any]) -> model.Job:
-    with model.session() as one:
-        job = model.look(one, str(data_dict.get("id") or ""))
+    with model.session() as session:
+        job = model.look(session, str(data_dict.get("id") or ""))
     if job is None:
         raise toolkit.ObjectNotFound(toolkit._("There is no such job"))
     return job

@@ -11,7 +11,7 @@ from ckan.plugins import toolkit
 from ckan.types import Schema
 
 STATUSES = ["WAITING", "RUNNING", "DONE", "FAILED", "CANCELLED"]
-TOLD_STATUSES = ["RUNNING", "DONE", "FAILED"]  # of a job, by whoever works on it
+FACTORY_STATUSES = ["RUNNING", "DONE", "FAILED"]  # of a job, by whoever works on it
 JOB_TYPES = ["HARVEST", "LOAD", "VALIDATE"]
 MODES = ["replace", "append", "upsert"]
 FULL_TEXT = ["all", "text", "none"]
@@ -189,7 +189,7 @@ def status_update() -> Schema:
         "run_id": [*_v("not_empty", "unicode_safe"), _name],
         "resource_id": _v("not_empty", "unicode_safe"),
         "sequence": [*_v("not_empty"), _sequence],
-        "status": [*_v("not_empty", "unicode_safe"), _one_of(TOLD_STATUSES)],
+        "status": [*_v("not_empty", "unicode_safe"), _one_of(FACTORY_STATUSES)],
         "step": _v("not_empty", "unicode_safe"),
         "message": _v("not_missing", "unicode_safe"),
         "info": [_default({}), *_v("dict_only")],
