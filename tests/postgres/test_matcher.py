@@ -1,4 +1,4 @@
-"""A block goes the short way only if the long way would have sent the very same rows."""
+"""A block takes the fast path only if the slow path would have sent the very same rows."""
 
 from __future__ import annotations
 
