@@ -72,7 +72,7 @@ _HOMES = {
     "validate": "api",
 }
 
-if not TYPE_CHECKING:  # to whom a module with a __getattr__ has every name that is misspelt
+if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every misspelt name
 
     def __getattr__(name: str) -> object:
         if name not in _HOMES:

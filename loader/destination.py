@@ -1,4 +1,4 @@
-"""What every destination offers: COPY into the DataStore's database, and CKAN's API.
+"""What every destination offers; COPY into the DataStore's database and CKAN's API are two.
 
 A destination is opened before the source is, and closed after the last row, whatever happens.
 """

@@ -26,11 +26,11 @@ def do_nothing() -> None:
 
 @dataclass
 class Steps:
-    """Where a load tells what it does, and asks.
+    """Reports what a load does, and asks its caller before the columns of a table change.
 
     Attributes:
         report: Gets the times.
-        progress: Is told.
+        progress: Shows each step.
         before_columns_change: Is asked, with the old columns and the new ones; None allows all.
         before_change: Is called directly before anything of the table that readers see changes;
             what it raises stops the load.

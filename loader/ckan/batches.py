@@ -381,7 +381,7 @@ def _or_nothing(inserter: _Inserter, old: Table | None, change: TableChange) -> 
 
 
 def _empty(inserter: _Inserter) -> tuple[bool, str]:
-    """Take away what was sent; return whether that was done, and what it came to."""
+    """Delete what was sent; return whether that was done, and a sentence on what is there."""
     ckan, resource_id = inserter.ckan, inserter.resource_id
     try:
         ckan.withdraw(resource_id)
@@ -481,8 +481,8 @@ def _write(resource_id: str, **data: Any) -> dict[str, Any]:  # noqa: ANN401
 def _count(ckan: Actions, resource_id: str) -> None:
     """Let CKAN count the rows and analyse the table.
 
-    By a change of nothing: together with a last batch CKAN would keep a number that a search
-    has left there before it.
+    By an insert of no rows: with the last batch, CKAN would keep the number that a search before
+    it has left there.
     """
     data = {"method": "insert", "records": [], "calculate_record_count": True}
     ckan.call("datastore_upsert", {"resource_id": resource_id, "force": True, **data})

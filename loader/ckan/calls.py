@@ -156,7 +156,7 @@ class Calls:
         Args:
             action: Its name.
             data: What it is given.
-            read: Is given the result. What it stumbles over is no result of CKAN's.
+            read: Is given the result. If it fails, that is no result of CKAN's.
             repeat: As for ``call``.
 
         Raises:

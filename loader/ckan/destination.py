@@ -62,7 +62,7 @@ def _closed(spool: IO[bytes]) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # what a full disk did not take: that was told before
+        with suppress(OSError):  # of a full disk: the write has raised it before
             spool.close()
 
 
@@ -95,7 +95,7 @@ class Batching:
         self._settings = settings
         self._steps = steps
         self._spool = spool
-        self._read = 0  # bytes of it
+        self._read = 0  # bytes of the spool
         self._overtaken = np.zeros(0, dtype=bool)  # its rows with the key of a later one
         self.table: Table | None = ckan.table(resource_id)  # when the load began
         self._on_replacing: Callable[[], None] = lambda: None
@@ -146,7 +146,7 @@ class Batching:
         stored = 0
         for verified in map(scan.verify, scan.blocks()):
             if verified is None:
-                parts = []  # the types are not the final ones
+                parts = []  # a column was widened: keys are compared in the next reading
             else:
                 rows = verified.parse()
                 for index, limit in limits:

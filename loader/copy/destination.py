@@ -1,6 +1,6 @@
 """Rows -> the DataStore's database by COPY: a shadow table, then the swap, or a merge.
 
-Holds the connection with the resource's lock; what the lanes hold beside it, they say.
+Holds the connection that has the resource's lock, and what ``storing`` holds.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from loader.types.compare import check_columns
 
 _log = logging.getLogger(__name__)
 
-MOST_LISTED = 100  # rows whose search index is cut
+MOST_LISTED = 100  # of the rows that are not searchable whole: so many are named in warnings
 
 
 @contextmanager
@@ -178,7 +178,7 @@ class Copying:
         self.settled = self.existed
         self._merges = self.existed and settings.mode != "replace"
         self._computed = self._look_at_columns()
-        # What takes the file's values.
+        # The columns that take the file's values.
         self._live = live and [column for column in live if column.name not in self._computed]
         # Of the table that readers see in the end: the live one, or the shadow, once there is one.
         self._oid = gone.oid_of(relation.connection, relation.name) if self._merges else None
@@ -291,13 +291,13 @@ class Copying:
             self.has_begun = True
             swapped = swap.swap(self._relation, scan.rows_read, rows, self._others, self._change)
         warnings += swapped.warnings + self._overruled(scan.columns)
-        # What cannot be built on the shadow is told by both.
+        # ``indexes`` and ``swap`` both warn of what cannot be built on the shadow.
         return rows + swapped.carried, list(dict.fromkeys(warnings))
 
     def _overruled(self, columns: Sequence[Column]) -> list[str]:
-        """Tell of type overrides that the Data Dictionary got or lost during the load.
+        """Warn of type overrides that the Data Dictionary got or lost during the load.
 
-        Readers see the new rows by now: that nobody can tell is no reason for a load to fail.
+        Readers see the new rows by now, so the load does not fail if this cannot be found out.
         """
         try:
             now = dictionary.overrides(self._relation)
@@ -315,7 +315,7 @@ class Copying:
     def settle(self) -> list[str]:
         """Index the rows that are shown already.
 
-        If that fails nothing is lost, and to load again would only add the rows of an append twice.
+        A failure is a warning: no row is lost, and loading again would append the rows twice.
         """
         try:
             self._index(self._relation.name, self._relation.names.full_text_index)

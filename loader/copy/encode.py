@@ -41,7 +41,7 @@ def encode(
 
     Args:
         ids: The ``_id`` of each row.
-        columns: The cells, as ``convert`` verified them.
+        columns: The verified cells.
         form: Of the COPY.
         vectors: The ``_full_text`` of each row, if the COPY has that column.
     """

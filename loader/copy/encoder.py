@@ -94,7 +94,7 @@ class ComposingEncoder(Encoder):
         order: The columns' places in the file, in the composer's order.
 
     Attributes:
-        postponed: The blocks that were met after that: this COPY has a column that they lack.
+        postponed: The blocks that came after that. They lack ``_full_text``, a column of this COPY.
     """
 
     def __init__(

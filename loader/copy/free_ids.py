@@ -1,8 +1,8 @@
 """A table -> the ``_id`` that no row of it has: a row with one of them later was inserted since.
 
-That is exact, whatever ``_id`` an insert chooses, the index finds it, and neither ``VACUUM FULL``
-nor ``ALTER TABLE`` nor the age of a transaction id changes it. Each gap between used ones is looked
-up by itself, under the swap's lock: 10,000 take 50 ms. Holds one line for each gap.
+This is exact whatever ``_id`` an insert chooses; ``VACUUM FULL``, ``ALTER TABLE`` and the age of
+transaction ids change nothing. Under the swap's lock each gap between used ones is looked up
+in the index: 10,000 take 50 ms. Holds two numbers for each gap.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from loader.copy.relation import Relation
 # Counting 5 M rows takes 0.5 s, and finding the gaps between them 4 s.
 LOOK_MS = 60_000
 
-# The first and the last of each run of those one after the other.
+# The first and the last of each run of consecutive _id.
 _TAKEN = """
     SELECT min(_id) AS first, max(_id) AS last
     FROM (
@@ -30,9 +30,9 @@ _TAKEN = """
     ) AS numbered
     GROUP BY run ORDER BY first, last LIMIT {most}
 """
-# The largest gaps between the _id that rows have, and after them the ends. Of those one after the
-# other, the _id less its number among them is the same. All is of the same moment: rows come while
-# this is being found out.
+# The largest gaps between the _id that rows have, then the lowest and the highest _id. In a run of
+# consecutive _id, each less its rank is the same number. It is one statement, so that all is of the
+# same moment: others insert rows meanwhile.
 _GAPS = """
     WITH numbered AS (
         SELECT _id::bigint AS _id, _id::bigint - dense_rank() OVER (ORDER BY _id) AS run FROM {live}

@@ -373,9 +373,8 @@ def _parsed(
         regconfig: The text search configuration.
         values: Of the row.
         zone: As ``expression`` has it.
-        skip_known: Whether of values whose words are known only the place is parsed. It has to be:
-            whether there is white space at the begin and end of a text makes it another one, ".."
-            for one.
+        skip_known: Whether a space stands for values whose words are known. Without it a text
+            beside them could have other words: some, such as "..", depend on white space around.
     """
     texts: list[sql.Composable] = []
     for is_skipped, group in groupby(values, key=lambda value: skip_known and value.is_known):

@@ -224,7 +224,7 @@ def _copy_blocks(
 ) -> int:
     with connection.transaction(), connection.cursor() as cursor:
         _lock(feed, connection, copy_statement.table)
-        # Not the one of libpq, which a connection pooler invents.
+        # Not the id that libpq has: a connection pooler makes that up.
         server = cursor.execute("SELECT pg_backend_pid()").fetchall()[0][0]
         with cursor.copy(copy_statement.copy) as stream:
             feed.copying.add(server)
@@ -250,7 +250,7 @@ def _lock(
         connection.execute(statement)
 
     locks.retry(connection, "copying rows", [table], lock)
-    # What a COPY of hours waits for beside it, space at the table's end, is nobody's to keep.
+    # A COPY waits for one other lock, to extend the table, which nobody holds for long.
     connection.execute("SET LOCAL lock_timeout = 0")
 
 

@@ -31,7 +31,7 @@ Create = Callable[[Sequence[Column], sql.Composed | None], None]
 
 
 class Storing:
-    """Stores the rows of one load; of a scan that widens a column, they are stored again.
+    """Stores the rows of one load; a second time, if the first scan has widened a column.
 
     Args:
         relation: Its connection is in autocommit mode; it holds the resource's lock.
@@ -145,7 +145,7 @@ class Storing:
         sample: Sequence[pa.StringArray],
         stack: ExitStack,
     ) -> tuple[lexemes.Composer | None, sql.Composed | None]:
-        """Return what composes ``_full_text`` before the COPY, and the expression to do it in it.
+        """Return what composes ``_full_text`` before the COPY, if anything, and its SQL expression.
 
         The expression is a trigger's where there is a composer, else the column's.
         """
@@ -187,7 +187,7 @@ class Storing:
             table,
             columns,
             self._settings.full_text,
-            # What a trigger makes of a row, only the server has seen.
+            # Where triggers change the rows, only the server knows which were left out.
             fulltext.left_out(self._relation.connection, table)
             if self._changed_by_triggers
             else left_out,

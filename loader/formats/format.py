@@ -53,7 +53,7 @@ class Table(Protocol[_Block]):
         """The Postgres type that the file states of each column; None where it is to be guessed.
 
         It has to be one of ``types.registry``, and every value one of that type. A caller's schema
-        wins over it. None at all are as many None.
+        wins over it. An empty sequence states none.
         """
 
     @property
@@ -89,17 +89,17 @@ class Table(Protocol[_Block]):
 
         Args:
             block: One of ``blocks``.
-            most_rejects: How many rows may be set aside. Of more, one more is enough.
+            most_rejects: How many rows may be set aside. If there are more, one more is enough.
         """
 
     def copyable(
         self, columns: Sequence[Column], missing: Sequence[str]
     ) -> Callable[[_Block], Records | None]:
-        """Return what tells of a block whether COPY can take its records as they are.
+        """Return a function that decides whether COPY can take a block's records as they are.
 
-        It is called from several threads at a time, and gives the records if all rows of the
-        block are in order and every value fits its column; else None, and the block is parsed. It
-        may only accept what would be accepted then.
+        The function is called from several threads at a time. It returns the records if all rows
+        of the block are in order and every value fits its column; else None, and the block is
+        parsed and verified. It may accept only what would be accepted then.
 
         Args:
             columns: With their final types.
@@ -114,7 +114,7 @@ class Table(Protocol[_Block]):
         """
 
     def findings(self) -> list[str]:
-        """Return what is to be told of the file, once all blocks are through."""
+        """Return warnings about the file, once all its blocks were read."""
 
     def descriptor(self) -> dict[str, object]:
         """Return what a frictionless Resource says of the format: ``format``, ``mediatype``..."""
@@ -152,7 +152,7 @@ class CellTable:
         cells: Its blocks, of about 2 MiB each: every lane holds one or two of them.
         format: What a frictionless Resource calls the format.
         mediatype: The same for the media type.
-        warnings: What is to be told of the file; may be added to as the blocks are read.
+        warnings: About the file; may be added to as the blocks are read.
     """
 
     headers: Sequence[str]
@@ -185,7 +185,7 @@ class CellTable:
         return _parsed
 
     def records(self, block: Cells) -> Iterator[list[str]]:
-        """Yield the cells of each row, none for a place between them, and what was set aside."""
+        """Yield each row's cells, [] for a place without a row, and the text of a row set aside."""
         columns = [column.fill_null("").to_pylist() for column in block.cells]
         rows = dict(zip(block.places.tolist(), map(list, zip(*columns, strict=True)), strict=True))
         rows |= {reject.row: [reject.raw] for reject in block.rejects}
@@ -208,7 +208,7 @@ def _with_values(blocks: Iterator[Cells]) -> Iterator[Cells]:
     for block in blocks:
         yield block
         if block.rejects or any(column.null_count < len(column) for column in block.cells):
-            del block  # this lasts as long as the load
+            del block  # the generator would hold it as long as the load lasts
             yield from blocks
             return
         first_row = first_row or block.first_row

@@ -56,9 +56,9 @@ class Rows(Protocol):
 
     @property
     def ids(self) -> Offsets:
-        """The ``_id`` of each: from 1 on, in the order of the file; what is set aside may have one.
+        """The ``_id`` of each, counted from 1 in the order of the file.
 
-        They need not be in that order here.
+        Rows set aside may be counted too. The rows here may be in another order.
         """
 
     @property
@@ -110,7 +110,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Cells:
-    """A block that a format gives as cells: it is its rows, too.
+    """A block that a format gives as cells: both a ``Block`` and its ``Rows``.
 
     Attributes:
         number: Blocks are counted from 0.
@@ -119,7 +119,7 @@ class Cells:
         cells: One string array per column, each value as Postgres writes it; null where there is
             none.
         rejects: The rows that could not be read, in the order of the file.
-        blank_lines: How many places between the rows have none.
+        blank_lines: How many places between the rows have no row.
         repaired: How many of the rows were mended.
     """
 

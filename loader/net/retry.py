@@ -23,9 +23,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-# A generator of its own: the caller may have seeded that of the process.
+# Not the process's generator: its caller may have seeded it, and all clients would wait alike.
 _random = random.Random()  # noqa: S311  (no secret)
-_MOST_DOUBLINGS = 60  # 2 ** 1024 would be no float; a second doubled 60 times is longer than time
+_MOST_DOUBLINGS = 60  # a second doubled 60 times outlasts any load; 2.0 ** 1024 overflows
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Backoff:
     Attributes:
         first_s: The longest wait after the first.
         most_s: The longest wait of all, also of one that a server asks for.
-        spread: Which part of a wait is left to chance, so that many clients that failed in the
-            same moment do not come again in the same moment.
+        spread: Which share of a wait is random, so that many clients that failed in the same
+            moment do not come again in the same moment.
     """
 
     first_s: float

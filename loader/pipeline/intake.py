@@ -114,7 +114,7 @@ def _read_source(intake: Intake, types: dict[str, str], earlier: _Pass | None) -
             steps.report.bytes = content.source.bytes_read
         columns = earlier.verification.columns if earlier else reading.columns
         if _headers(columns) != _headers(reading.columns):
-            # All that shows it where a server tells no identity.
+            # Where a server gives no identity, this may be all that shows the change.
             raise changed(content.source.uri)
         identity = content.source.identity
         verification = Verification(
@@ -151,7 +151,7 @@ def _check_key(key: Sequence[str], columns: Sequence[Column]) -> None:
 
 
 def _store(intake: Intake, content: Content, reading: Reading, verification: Verification) -> Scan:
-    """Have the rows stored, unless a column has to be widened; see that none is lost."""
+    """Store the rows, unless a column has to be widened; raise an error if one is lost."""
     report, progress = intake.steps.report, intake.steps.progress
     with rejects_file.collector(intake.uri, intake.options, report.resource_id) as rejects:
 
@@ -163,7 +163,7 @@ def _store(intake: Intake, content: Content, reading: Reading, verification: Ver
             stored = intake.destination.store(scan)
         finally:
             report.bytes = content.source.bytes_read
-            _tell(report, scan, rejects)
+            _fill_report(report, scan, rejects)
         if verification.widened:
             rejects.discard()
             return scan
@@ -179,8 +179,8 @@ def _store(intake: Intake, content: Content, reading: Reading, verification: Ver
     return scan
 
 
-def _tell(report: Report, scan: Scan, rejects: Rejects) -> None:
-    """Put into the report what is known, also when the copy failed."""
+def _fill_report(report: Report, scan: Scan, rejects: Rejects) -> None:
+    """Put the columns and bad rows into the report, also if the rows could not be stored."""
     report.columns = [
         {
             "id": column.name,

@@ -41,8 +41,8 @@ from loader.steps import BeforeColumnsChange, Steps, do_nothing
 if TYPE_CHECKING:
     from loader.ckan.client import Ckan
 
-# Who may not copy may still call CKAN's API. It empties the table first: a fault that may pass,
-# such as a restart of the database, is no reason to take it.
+# After these, `auto` goes on with CKAN's API. Not after a fault that may pass, such as a restart of
+# the database: the API empties the table before the new rows come.
 _DENIALS = (AuthenticationFailed, PermissionDenied)
 _NOT_NAMED = "the DataStore's database is not named"
 
@@ -100,7 +100,7 @@ def load(  # noqa: PLR0913  (what is loaded, how, and whom to ask and tell)
 
 
 def _replaced(options: Options, report: Report, destination: Destination) -> list[str]:
-    """Warn of a table that was replaced though nobody has named it: two files may have one name."""
+    """Warn if the file's name alone named the table: another file may have the same name."""
     if options.resource_id is None and options.mode == "replace" and destination.existed:
         return [f"replaced the table {report.resource_id}"]
     return []
@@ -124,7 +124,7 @@ DESTINATIONS: dict[str, Opens] = {"postgresql": _by_copy, "postgres": _by_copy}
 
 
 def _open(stack: ExitStack, options: Options, steps: Steps, ckan: Ckan | None) -> Destination:
-    """Open the destination that the options name, or the fastest that is open."""
+    """Open the destination that the options name, or the fastest that may be used."""
     url = options.datastore_url
     if ckan is None:
         return stack.enter_context(_at(url or embedded.start(), options, steps, ckan))
@@ -161,16 +161,16 @@ def _at(
 
 
 def choose_via(options: Options) -> tuple[TakenVia, str]:
-    """Tell which way into the DataStore a load through a CKAN has.
+    """Return whether a load into a CKAN goes by COPY or through its API.
 
     Args:
         options: Of the load.
 
     Returns:
-        The way; and why it is not the faster one, or nothing.
+        Which of them; and why it is not COPY, or '' where there is nothing to explain.
 
     Raises:
-        DatabaseError: Whether the faster one is open cannot be told now.
+        DatabaseError: The database cannot be asked now whether the load may use COPY.
     """
     if options.via != "auto":
         return options.via, ""

@@ -38,7 +38,7 @@ def tell_ckan(ckan: Ckan, report: Report) -> None:
 
 
 def is_gone(ckan: Ckan, resource_id: str) -> bool:
-    """Tell whether CKAN says so; where it cannot be asked, the load's own error is to be told."""
+    """Tell whether CKAN says so; if it cannot be asked, the load's own error is to be raised."""
     try:
         return ckan.is_gone(resource_id)
     except CkanUnreachable as error:  # the cleanup asks again
@@ -62,7 +62,7 @@ def gone(resource_id: str, *, dropped: bool) -> CkanNotFound:
 
 
 class Registration:
-    """The end of a load that may be into a CKAN: without one, nobody is told or asked.
+    """Registers the table of a load into a CKAN; does nothing for a load into none.
 
     Args:
         ckan: The one that the load is into; None if it is into none.
@@ -87,8 +87,8 @@ class Registration:
         """Let CKAN show the table, but not know its file: not all is done.
 
         Args:
-            registers: Whether the load registers it in the end; else a later step does, for which
-                an error of this one is no reason to fail.
+            registers: Whether this load registers the table in the end. If a later step does, an
+                error here is no reason to fail: that step asks CKAN again.
         """
         try:
             self.register()

@@ -54,7 +54,7 @@ def reported(report: Report, earlier: TableState = "untouched") -> Iterator[Endi
         What the load tells its destination, as soon as it is open.
 
     Raises:
-        Cancelled: Ctrl-C was pressed, or SIGTERM came where that is taken for it.
+        Cancelled: Ctrl-C was pressed, or SIGTERM came where it is handled in the same way.
         OutOfMemory: The process may take no more memory.
     """
     ending = Ending(earlier)

@@ -99,8 +99,8 @@ def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
         progress: Is told of every batch.
         before_columns_change: As for ``load``.
         before_change: As for ``load``.
-        on_replacing: Is called directly before a table that is to be replaced is changed: what it
-            has from then on is no longer what ``convert`` has seen.
+        on_replacing: Is called directly before a table that is to be replaced is changed: from
+            then on it is no longer as ``convert`` has seen it.
 
     Returns:
         The report of both.
@@ -110,7 +110,7 @@ def send(  # noqa: PLR0913  (what is sent, how, and whom to ask)
     """
     report = converted.report
     steps = Steps(report, progress or Silent(), before_columns_change, before_change)
-    # How far an earlier try has come, this one does not know.
+    # This try does not know how far an earlier one came.
     earlier: TableState = "unknown" if converted.is_replacing else "untouched"
     with (
         reported(report, earlier) as ending,

@@ -60,7 +60,7 @@ class Scan:
             self._advance(self.rows_read)
 
     def verify(self, block: Block) -> Verified | None:
-        """Return a block with its rows verified, which is not taken apart if it is in order.
+        """Return a block with its rows verified; one that is in order is not cut into cells.
 
         Args:
             block: One of the reading's.
@@ -76,7 +76,7 @@ class Scan:
         if records is not None:
             self._rejects.add(block.number, [])
             self._count(rows=block.rows, repaired=0)
-            # A block that fits the narrower types widens none.
+            # It fits the types of before, so it widens no column.
             is_of_use = not self._verification.widened
             return Verified(table, block, records) if is_of_use else None
         parsed = table.parse(block, self._rejects.limit)

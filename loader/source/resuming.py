@@ -19,12 +19,14 @@ _log = logging.getLogger(__name__)
 _PROGRESS_BYTES = 1024 * 1024  # after so many more, the failures count from 0 again
 
 # Before the first answer. A host name that does not resolve is more often a typo than a passing
-# fault; and within a timeout of 5 s TCP itself has knocked three times.
+# fault; and within a timeout of 5 s TCP itself has tried to connect three times.
 _OPENING_RETRIES: dict[type[Passing], int] = {UnknownName: 2, TimedOut: 0}
 
 
 class Resuming:
-    """How many more failures are borne: `retries` for each megabyte, `all_retries` for all.
+    """Counts the failures of a source, of which ``settings`` allow so many, and waits after each.
+
+    ``retries`` counts those without a megabyte in between, ``all_retries`` all of them.
 
     Args:
         settings: How many, and how long to wait.
@@ -39,7 +41,7 @@ class Resuming:
         self._counted_from = 0
 
     def wait(self, error: Passing, position: int) -> None:
-        """Wait before the next try, or give up with what stands in the way."""
+        """Wait before the next try, or raise SourceUnreachable."""
         if position - self._counted_from >= _PROGRESS_BYTES:
             self._attempts, self._counted_from = self._new_attempts(), position
         self._all_failures += 1

@@ -9,11 +9,11 @@ from loader.net.limits import Limits
 
 
 class Stored(io.RawIOBase):
-    """A stream of them.
+    """A stream of stored bytes.
 
     Attributes:
         uri: As it may be shown, secrets masked.
-        limits: What they have to keep to; what is unpacked from them, too.
+        limits: For them, and for what is unpacked from them.
     """
 
     uri: str
@@ -21,4 +21,4 @@ class Stored(io.RawIOBase):
 
     @abstractmethod
     def check_unchanged(self) -> None:
-        """Raise SourceChanged if they are others by now, where that costs little to find out."""
+        """Raise SourceChanged if the source has changed since; done only where it costs little."""

@@ -36,7 +36,7 @@ _SUPPORTED = "a local path, file://, http://, https:// or gs://"
 _OURS: tuple[Transport, ...] = (local, http, gcs)
 TRANSPORTS = {scheme: transport for transport in _OURS for scheme in transport.SCHEMES}
 _DEFAULTS = SourceSettings()
-_HASH_BYTES = 1 << 20  # of one read, where nobody else reads
+_HASH_BYTES = 1 << 20  # of one read, where the rest is read for its hash only
 
 
 def open_source(
@@ -170,7 +170,7 @@ class Source(Stored):
         """Read the next bytes into a buffer.
 
         Returns:
-            How many; fewer than fit is no sign of the end, 0 is.
+            How many, which may be fewer than fit; 0 only at the end.
 
         Raises:
             SourceUnreachable: The connection broke and could not be taken up again.
@@ -195,7 +195,7 @@ class Source(Stored):
         return count
 
     def hash_as_read(self) -> None:
-        """Begin, before the first byte is read, to make the hash that ``md5`` tells."""
+        """Hash the bytes as they are read, for ``md5``; called before the first one is read."""
         self._hash = _md5()
 
     def md5(self) -> str:
@@ -231,7 +231,7 @@ class Source(Stored):
             self._disconnect()
 
     def _persist(self, action: Callable[[Connection], T]) -> T:
-        """Do it, and do it again on a new connection as long as that can help."""
+        """Return what the action returns; after a passing failure, on a new connection."""
         while True:
             try:
                 with self._pace.waiting():
@@ -259,7 +259,7 @@ class Source(Stored):
         if known is not None and not known.matches(connection.identity):
             connection.close()
             raise changed(self.uri)
-        if self.size is None:  # the rest of what came in chunks tells it
+        if self.size is None:  # a range of what came in chunks tells it
             self.size = connection.size
         self.end_is_certain = connection.end_is_certain
         return connection

@@ -23,11 +23,11 @@ from loader.types.column import Column
 from loader.types.descriptor import check_levels
 
 _HEAD_BYTES = 1 << 20  # what the dialect is found in
-_FIRST_TIMES = 2  # the more rows types are guessed from, the seldomer one proves wrong later
+_FIRST_TIMES = 2  # the first block is larger: types guessed from more rows are wrong less often
 
 
 def knows(head: bytes) -> bool:  # noqa: ARG001
-    """Take any file: what is no CSV, opening it tells."""
+    """Take any file: ``open_table`` refuses what is no CSV."""
     return True
 
 
@@ -156,7 +156,7 @@ class _Begun:
 
 
 def _blocks(begun: _Begun) -> Iterator[Block]:
-    """Yield the blocks of a text; one without a row has to be a header that was meant as one."""
+    """Yield the blocks of a text; if it has no row, its header has to be meant as one."""
     cut = blocks.cut(
         Rejoined(begun.head, begun.whole),
         begun.dialect,
@@ -178,7 +178,7 @@ def _blocks(begun: _Begun) -> Iterator[Block]:
         )
         return
     dialect.refuse_controls(begun.headers)
-    del begun  # this lasts as long as the load, and the head has a megabyte
+    del begun  # the generator would hold the head, a megabyte, as long as the load lasts
     yield first
     del first
     yield from cut
