@@ -39,9 +39,7 @@ class Answers:
         most_bytes: Of one of them, unpacked.
     """
 
-    def __init__(
-        self, url: str, longest_s: float | None = None, most_bytes: int = MAX_BYTES
-    ) -> None:
+    def __init__(self, url: str, longest_s: float | None, most_bytes: int) -> None:
         self._url = url
         self._longest_s = longest_s
         self._most_bytes = most_bytes

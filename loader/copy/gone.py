@@ -95,7 +95,7 @@ def is_datastore_of(connection: psycopg.Connection[TupleRow], portal: Portal) ->
 
 
 def drop_all(
-    connection: psycopg.Connection[TupleRow], portal: Portal, *, dry_run: bool = False
+    connection: psycopg.Connection[TupleRow], portal: Portal, *, dry_run: bool
 ) -> Iterator[str]:
     """Drop the tables that loads into a portal have made and whose resources are gone.
 

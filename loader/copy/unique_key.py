@@ -62,7 +62,7 @@ def find(relation: Relation, key: Sequence[str] = ()) -> tuple[str, ...]:
     return keys[0]
 
 
-def ensure(relation: Relation, key: Sequence[str] = ()) -> tuple[str, ...]:
+def ensure(relation: Relation, key: Sequence[str]) -> tuple[str, ...]:
     """Return the columns of the live table's unique key; create the key if it has none.
 
     Args:

@@ -115,7 +115,7 @@ def url() -> str | None:
     return _users_cluster().url()
 
 
-def psql(arguments: Sequence[str] = ()) -> list[str]:
+def psql(arguments: Sequence[str]) -> list[str]:
     """Start the user's server and return the command line of the wheel's psql on it.
 
     Args:

@@ -95,7 +95,7 @@ def _after_commit(session: Session) -> None:
         if changed:
             wish = jobs.Wish("change", _user())
             with model.session() as own:
-                last = model.newest(own, list(changed), "LOAD")
+                last = model.newest_load(own, list(changed))
                 for id_, resource in sorted(changed.items()):
                     if not jobs.is_taken_care_of(last.get(id_), resource):
                         jobs.ask_for(own, resource, wish)

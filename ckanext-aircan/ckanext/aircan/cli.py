@@ -47,7 +47,7 @@ def submit(what: str, force: bool, dry_run: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _say(*parts: object, is_problem: bool = False) -> None:
+def _say(*parts: object, is_problem: bool) -> None:
     """Print a line of parts, some of which an editor, a file or a plugin has chosen."""
     click.echo("  ".join(map(one_line, parts)).rstrip(), err=is_problem)
 
@@ -116,7 +116,7 @@ def _is_loadable(resource: dict[str, Any]) -> bool:
 
 def _is_taken_care_of(resource: dict[str, Any]) -> bool:
     with model.session() as session:
-        job = model.newest(session, [resource["id"]], "LOAD").get(resource["id"])
+        job = model.newest_load(session, [resource["id"]]).get(resource["id"])
     return jobs.is_taken_care_of(job, resource)
 
 

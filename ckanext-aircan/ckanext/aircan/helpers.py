@@ -140,7 +140,7 @@ def aircan_last_load(dataset: Mapping[str, Any], resource_id: str) -> dict[str, 
 def _newest_loads(resources: Sequence[str]) -> dict[str, model.Job]:
     try:
         with model.session() as session:
-            return model.newest(session, resources, "LOAD")
+            return model.newest_load(session, resources)
     except ProgrammingError:  # CKAN's own pages work all the same
         _log.exception("the jobs cannot be read: was `ckan db upgrade -p aircan` run?")
         return {}

@@ -190,14 +190,14 @@ def add(session: Session, **values: Any) -> Job:  # noqa: ANN401
     return job or add(session, **values)  # submitted at this very moment
 
 
-def newest(
-    session: Session, resources: Sequence[str], job_type: str | None = None
-) -> dict[str, Job]:
-    """Return the newest job of each of the resources that have one."""
-    found = select(Job).where(Job.resource.in_(resources), ~_of_a_former())
-    if job_type is not None:
-        found = found.where(Job.job_type == job_type)
-    found = found.distinct(Job.resource).order_by(Job.resource, Job.created.desc())
+def newest_load(session: Session, resources: Sequence[str]) -> dict[str, Job]:
+    """Return the newest load of each of the resources that have one."""
+    found = (
+        select(Job)
+        .where(Job.resource.in_(resources), ~_of_a_former(), Job.job_type == "LOAD")
+        .distinct(Job.resource)
+        .order_by(Job.resource, Job.created.desc())
+    )
     return {job.resource: job for job in session.scalars(found)}
 
 
@@ -209,7 +209,7 @@ def listed(session: Session, which: Filter, limit: int, offset: int) -> tuple[in
     return count or 0, list(session.scalars(page))
 
 
-def lost(session: Session, which: Lost | None = None) -> list[tuple[Job, str]]:
+def lost(session: Session, which: Lost | None) -> list[tuple[Job, str]]:
     """Return jobs that go on though nobody may want them any more, and why; their rows locked.
 
     Args:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import time
 
 from ckan import model as ckan_model
@@ -48,7 +47,7 @@ _MARK = "^of a table that AirCan has loaded for [^ ]+ (.+)$"
 _LOCK_TIMEOUT = "10s"  # a long report may read the rows; nobody has to wait behind us for longer
 
 
-def drop_gone(end: float = math.inf) -> list[str]:
+def drop_gone(end: float) -> list[str]:
     """Drop the tables of resources that AirCan has loaded and that are gone; return their ids.
 
     Args:

@@ -144,7 +144,7 @@ def cut(  # noqa: PLR0913, PLR0917  (but for two of them, defaults that tests ch
             number, row_id = part.number + 1, part.first_id + part.rows
 
 
-def record_ends(data: bytes, dialect: Dialect, at_end: bool, first_row: int = 1) -> Offsets:
+def record_ends(data: bytes, dialect: Dialect, at_end: bool, first_row: int) -> Offsets:
     """Return the offset past each record that is whole in ``data``, which starts a record.
 
     Args:

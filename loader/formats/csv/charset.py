@@ -76,7 +76,7 @@ _JOINERS = "’‘·–—…\xa0\xad"  # noqa: RUF001  (may stand between two l
 _NO_LETTERS = "ªºµ"  # though Unicode says so
 
 
-def guess(sample: bytes, *, cut: bool = False) -> str | None:
+def guess(sample: bytes, *, cut: bool) -> str | None:
     """Guess the encoding of a text that is not all ASCII.
 
     Args:

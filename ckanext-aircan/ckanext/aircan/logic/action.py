@@ -37,7 +37,7 @@ def aircan_submit(context: Context, data_dict: DataDict) -> dict[str, Any]:
     conf = {name: data[name] for name in ("mode", "unique_keys", "options") if name in data}
     wish = jobs.Wish(data["trigger"], _user_id(context), data.get("dag_id"), conf)
     with model.session() as session:
-        last = model.newest(session, [resource["id"]], "LOAD").get(resource["id"])
+        last = model.newest_load(session, [resource["id"]]).get(resource["id"])
         if not data["force"] and jobs.is_taken_care_of(last, resource):
             return last.to_dict()
         job = jobs.ask_for(session, resource, wish)
@@ -66,7 +66,7 @@ def aircan_status(context: Context, data_dict: DataDict) -> dict[str, Any]:
     """Return the newest load of a resource: ``status``, which may be NONE, and ``job``."""
     data = _checked("aircan_status", context, data_dict, schema.resource())
     with model.session() as session:
-        job = model.newest(session, [data["resource_id"]], "LOAD").get(data["resource_id"])
+        job = model.newest_load(session, [data["resource_id"]]).get(data["resource_id"])
     if job is None:
         return {"status": "NONE", "job": None}
     return {"status": job.status, "job": _shown(context, job)}
