@@ -1,4 +1,4 @@
-"""How a load tells what it is doing: nothing here knows what it is told about.
+"""Shows what a load is doing; knows nothing of loads itself.
 
 A bar with bytes, rows, rows/s and time left on a terminal, plain lines otherwise.
 """

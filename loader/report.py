@@ -116,7 +116,7 @@ class Report:
 
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> Report:
-        """Return the report that ``to_dict`` wrote, but for its error."""
+        """Return the report that ``to_dict`` wrote, without its error."""
         names = [field.name for field in fields(cls) if field.name not in ("error", "table")]
         bad_rows = {field.name: written["bad_rows"][field.name] for field in fields(BadRows)}
         # An older version wrote the table's name there.

@@ -64,7 +64,7 @@ class Steps:
         )
 
     def warn(self, warning: str) -> None:
-        """Put a warning into the report, where it is told also if the load fails."""
+        """Put a warning into the report, which has it also if the load fails."""
         self.report.warnings.append(warning)
 
     def ask(self, old: Sequence[Column] | None, new: Sequence[Column]) -> None:

@@ -441,7 +441,7 @@ def _take_back(inserter: _Inserter, newest: int) -> str:
 
 
 def _clear(ckan: Actions, resource_id: str, change: TableChange) -> None:
-    """Delete the rows. CKAN is told first: who may not tell it anything has lost nothing."""
+    """Delete the rows. CKAN is told first: if it refuses that, no row is lost."""
     before = ckan.resource(resource_id)
     change.table = "unknown"  # an answer may be lost, and the rows with it
     try:

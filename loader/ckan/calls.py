@@ -106,7 +106,7 @@ class Calls:
 
     def close(self) -> None:
         """Close the connections to CKAN; a call afterwards opens another."""
-        # Not by RemoteCKAN.close: without a session it would make one that heeds no guard.
+        # Not by RemoteCKAN.close: without a session it would make one without a guard.
         self._session.close()
 
     def __enter__(self) -> Self:

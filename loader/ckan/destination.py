@@ -48,7 +48,7 @@ def opened(
         steps: Are told of every step, and of every batch.
 
     Raises:
-        CkanError: CKAN cannot be had.
+        CkanError: CKAN cannot be reached.
     """
     steps.report.via = "api"
     with _ours("made"):

@@ -53,7 +53,7 @@ class CkanSettings:
         retries: Of a call that failed for a passing reason.
         opening_retries: As long as CKAN never answered: a wrong address is to be told soon.
         backoff_s: Before the first retry; doubled for every other.
-        max_backoff_s: Also the longest ``Retry-After`` that is heeded.
+        max_backoff_s: Also the longest ``Retry-After`` that is obeyed.
         longest_s: How long a call may take, retries apart, to a CKAN that is called with a guard:
             whoever named it could otherwise hold a worker with a byte a minute.
     """

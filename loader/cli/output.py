@@ -121,7 +121,7 @@ def progress() -> Iterator[Progress]:
 
 
 def say(text: str) -> None:
-    """Print on stdout; where that cannot be, ``main`` tells it when all is done."""
+    """Print on stdout; if that fails, ``main`` says so at the end."""
     typer.echo(text)
 
 
@@ -219,7 +219,7 @@ def command_name() -> str:
 
 
 def tell_lost(error: OSError) -> None:
-    """Tell that the output is lost, but for a reader that has had enough: that is no fault."""
+    """Say that the output is lost, unless its reader has closed the pipe: that is no fault."""
     if isinstance(error, BrokenPipeError):
         return
     reason = error.strerror or type(error).__name__

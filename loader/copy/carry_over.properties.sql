@@ -50,7 +50,7 @@ WHERE kind = 'VIEW' AND a.attrelid = old.oid AND b.attrelid = new.oid
 UNION
 SELECT 3, format('ALTER SEQUENCE %s INCREMENT BY %s CACHE %s %s', named, seqincrement,
     seqcache, CASE WHEN seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
--- One that runs down would come to the rows loaded.
+-- Not a descending one: its next numbers would be those of rows that were loaded.
 FROM old, new, pg_sequence WHERE kind = 'SEQUENCE' AND seqrelid = old.oid AND seqincrement > 0
 UNION
 SELECT 3, format('ALTER TABLE %s SET (%s%I = %L)', named, space, option_name, option_value)

@@ -71,7 +71,7 @@ def opened(
         portal: The one whose DataStore this is to be; None where there is none.
 
     Raises:
-        DatabaseError: The database cannot be had, or does not allow the load.
+        DatabaseError: The database cannot be reached, or does not allow the load.
         UsageError: It is not the DataStore of that portal.
     """
     names = name(resource_id)
@@ -104,7 +104,7 @@ def check_rights(url: str, resource_id: str) -> None:
 
     Raises:
         PermissionDenied: Says which rights are missing.
-        DatabaseError: The database cannot be had.
+        DatabaseError: The database cannot be reached.
         UsageError: The id cannot name a table.
     """
     names = name(resource_id)
@@ -142,7 +142,7 @@ def withdraw(url: str, portal: Portal, resource_id: str) -> bool:
         Whether the table is no longer there: it stays if no load into that portal has made it.
 
     Raises:
-        DatabaseError: The database cannot be had, or another load of the resource is running.
+        DatabaseError: The database cannot be reached, or another load of the resource is running.
     """
     names = name(resource_id)
     url = database.normalise_url(url)

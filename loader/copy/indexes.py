@@ -89,7 +89,7 @@ def _add(connection: psycopg.Connection[TupleRow], addition: _Addition) -> list[
     ) as error:
         if addition.is_key:
             raise _violated(error, addition.what, is_key=True) from error
-        # An index for trigrams on what has become a number, for one.
+        # For example an index for trigrams on a column that has become a number.
         return [f"left out: {addition.what}: {error.diag.message_primary}"]
     return []
 

@@ -147,7 +147,7 @@ def copy(
             raise
         if feed.errors:
             _stop(feed, connections)
-    # All lanes have ended, also one that had an earlier block in hand when another failed.
+    # All lanes have ended, also one that was at an earlier block when another failed.
     if feed.errors:
         raise min(feed.errors, key=_row)
     return sum(lane.result() for lane in lanes)

@@ -123,7 +123,7 @@ def attempt(
     """Do one try of some work, of those that ``retry`` repeats.
 
     Raises:
-        TableBusy: A lock could not be had in time.
+        TableBusy: Others did not release a lock in time.
         AircanError: As ``retry``.
     """
     with ours(doing, with_rows=with_rows), connection.transaction():
@@ -179,7 +179,7 @@ def with_holders(
     """Return the error with the holders of locks; without their queries, which may hold secrets.
 
     Args:
-        error: That a lock could not be had.
+        error: Of a statement that did not get its lock.
         connection: In no transaction that failed.
         tables: Their names, quoted.
     """

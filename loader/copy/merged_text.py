@@ -29,8 +29,8 @@ def of_new_row(
 ) -> sql.Composable:
     """Return the shadow's words, or those of the live row where they may differ.
 
-    Where triggers change the row, CKAN's finds its words after them, but for those rows that it
-    could not. The table may also have none of CKAN's.
+    Triggers of the table may change a row, and CKAN's own then finds its words after them, except
+    in the rows that it would refuse. The table may also lack CKAN's trigger.
     """
     shadows = sql.SQL("s._full_text")
     if which == "none":

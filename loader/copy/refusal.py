@@ -1,4 +1,4 @@
-"""A connection that cannot be had -> the SQLSTATEs with which servers refuse it.
+"""A connection that failed -> the SQLSTATEs with which servers refused it.
 
 libpq does not give them, only the messages, which are in the server's language. So it is asked to
 connect again and to trace the protocol. The trace contains the password too, and stays in memory:

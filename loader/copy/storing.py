@@ -112,7 +112,7 @@ class Storing:
     ) -> int:
         """COPY with the composer's ``_full_text``; once it gives up, a trigger fills the rest.
 
-        The blocks that the lanes had in hand or in their queue are kept until there is a trigger.
+        Blocks that lanes had taken, or that were in their queue, wait until there is a trigger.
         """
         blocks = scan.blocks()
         rows = self._copy(

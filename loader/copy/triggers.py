@@ -44,7 +44,7 @@ def copy_to_shadow(relation: Relation) -> None:
         relation: Its connection is in autocommit mode; the shadow has its columns and no rows yet.
 
     Raises:
-        DependentObjects: A trigger cannot be had with the new columns.
+        DependentObjects: A trigger cannot be created on the new columns.
     """
     locks.retry(
         relation.connection, "adding the triggers", relation.tables, lambda: _copy(relation)

@@ -248,7 +248,7 @@ _MORE_OF_LOAD = {
 }
 _OF_LOAD = {"resource_id": TEXT, "rows": COUNT, "warnings": list_of(TEXT)}
 _STATE = {"table": TEXT}  # older versions had the table's name there
-# What of it is told, and all of it, which a later step goes on with.
+# The part that CKAN is told, and the whole, which a later step needs.
 LOADED = object_of(
     _OF_LOAD | {"bad_rows": object_of({"rejected": COUNT}, **_BAD_ROWS)}, **_MORE_OF_LOAD, **_STATE
 )

@@ -1,7 +1,7 @@
-"""What a CKAN that a conf brings is told: its own load only, nothing of the worker's environment.
+"""What a CKAN that a conf names is told: of its own load, and nothing of the worker's environment.
 
 In: an update as the operator's own CKAN gets it. Out: the same without paths, settings, and errors
-that are the operator's to mend. Only what is named here is told. Holds one update.
+that are the operator's to mend. Only fields named here are sent. Holds one update.
 """
 
 from __future__ import annotations

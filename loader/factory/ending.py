@@ -52,7 +52,7 @@ def tell(run: Run, conf: Mapping[str, Any], reason: str, longest_s: float = _LON
 
 
 def _tell_of(run: Run, reason: str) -> None:
-    """Tell how the load of one resource ended; those after it are told whatever happens here."""
+    """Tell CKAN how the load of one resource ended; an error here must not stop the next ones."""
     try:
         if not _is_told(run) and isinstance(end := tasks.tell_end(run, reason), ArtifactsError):
             _log.warning("how %s of %s ended is unknown: %s", run.conf.resource_id, run.run_id, end)

@@ -19,7 +19,7 @@ from loader.factory.artifacts import Artifacts, File
 
 _log = logging.getLogger(__name__)
 
-# Either of the first names the resource.
+# Both files of ``prepare`` name the resource.
 _WRITES = {"prepare": ("resource.json", "error.json"), "report": ("report.json",)}
 
 

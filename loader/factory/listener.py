@@ -1,7 +1,7 @@
 """DagRuns that end without their last task -> the job's status in CKAN.
 
-A run that times out, or that somebody marks failed, is told of by Airflow's scheduler or API
-server to listeners only: this is one, a plugin that Airflow finds by its entry point. In: the run.
+Of a run that times out, or that somebody marks failed, Airflow's scheduler or API server informs
+listeners only. This is one, a plugin that Airflow finds by its entry point. In: the run.
 Out: one call of CKAN for each resource whose end was not told yet, in a thread of its own, since a
 slow CKAN must not stop the scheduler.
 """

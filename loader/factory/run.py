@@ -180,7 +180,7 @@ class Run:
             "resource_id": self.conf.resource_id,
         }
         report, run = self.place("report"), self
-        if self.settings.refuses_keys:  # that it is refused, CKAN is told with another
+        if self.settings.refuses_keys:  # CKAN is told of the refusal with another key
             run = replace(self, conf=replace(self.conf, ckan_api_key=None))
         ckan = run.ckan(_STATUS_CALLS)
         brought = ckan.guard is not None  # nobody here vouches for it

@@ -1,4 +1,4 @@
-"""What a person asks to be loaded again -> the resources that are meant, the smallest first.
+"""What a person asks to be loaded again -> the resources to load, the smallest first.
 
 In: a resource's id, a dataset's name, or the word for all that failed. Out: a list, left for the
 mapped tasks that load one each. Holds a line for each resource.

@@ -122,7 +122,7 @@ def _sequence() -> int:
 class Telling:
     """A step's progress, told to CKAN as it goes; a ``loader.Progress``.
 
-    What is told of the table has to be true all the time that the step goes on. A thread of its own
+    What CKAN is told of the table has to be true as long as the step lasts. A thread of its own
     sends the newest state, so that a slow CKAN does not slow a load.
     """
 

@@ -133,7 +133,7 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-# What went wrong, told by the type of the error or of one that it wraps; the first that fits.
+# What went wrong, by the type of the error or of one that it wraps; the first row that fits.
 _KINDS: tuple[tuple[tuple[type[BaseException], ...], type[SourceError], str, str | None], ...] = (
     (
         (EndlessHead,),

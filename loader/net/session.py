@@ -170,7 +170,7 @@ class _PacedResponse(http.client.HTTPResponse):
 
 
 class _Telling(io.RawIOBase):
-    """A socket's bytes, of which a pace is told as they come; headers are none of the source."""
+    """A socket's bytes, reported to a pace as they come; headers do not count as the source's."""
 
     def __init__(self, raw: Any, pace: Arrivals) -> None:  # noqa: ANN401
         super().__init__()
@@ -271,7 +271,7 @@ class _GuardedSession(_Session):
 
 
 class _GuardedAdapter(_PacedAdapter):
-    """Gives urllib3 connections that heed a guard, too."""
+    """Gives urllib3 connections that also obey a guard."""
 
     def __init__(self, pace: Arrivals, guard: Guard, shown: str) -> None:
         self._heeding = {"guard": guard, "shown": shown, "pace": pace}

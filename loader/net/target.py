@@ -1,4 +1,4 @@
-"""One thing to open over the network: where it is, how long to wait for it, and who is told."""
+"""One thing to open over the network: where it is, how long to wait, and who counts its bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from loader.net.guard import Guard
 
 
 class Arrivals(Protocol):
-    """Who is told of what arrives."""
+    """Counts what arrives."""
 
     def arrived(self, count: int) -> None:
         """Note that something came: so many bytes of a body, 0 for what precedes it.

@@ -80,7 +80,7 @@ def _asked(settings: ReadSettings, declared: Declared | None) -> Settings:
 
 
 def _stated(table: Table[Any], declared: Declared | None) -> dict[str, str]:
-    """Return the types that the file states of its columns, but for those that a schema names."""
+    """Return the types that the file states, except of columns that a schema names."""
     fields = declared.fields if declared else {}
     types = table.types or [None] * len(table.headers)
     columns = zip(name_columns(table.headers), table.headers, types, strict=True)

@@ -127,7 +127,7 @@ class _GcsObject:
         return len(data)
 
     def check_unchanged(self) -> None:
-        """Compare the generation: not every server of this API heeds the one asked for."""
+        """Compare the generation: not every server of this API obeys the one asked for."""
         blob = self._blob()
         if blob is None or int(blob.generation) != self.identity.generation:
             raise changed(self._shown)

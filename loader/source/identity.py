@@ -1,4 +1,4 @@
-"""Which version of a source this is: what a transport is told of it, made comparable.
+"""Which version of a source this is: what a transport learns of it, made comparable.
 
 In: an ETag, a generation, a file's status. Out: whether two of them are of the same version, and
 whether that shows that all its bytes are the same.
@@ -37,7 +37,7 @@ class Identity:
 
     @property
     def is_certain(self) -> bool:
-        """Whether what matches this is of the same bytes, however a server tells its times."""
+        """Whether a source that matches this has the same bytes, whatever times a server gives."""
         return bool(self.strong_etag or self.generation is not None or self.inode is not None)
 
     @property

@@ -366,7 +366,7 @@ def _spool(packed: BinaryIO, uri: str) -> BinaryIO:
         shutil.copyfileobj(packed, spool, _BUFFER_BYTES)
         spool.flush()
     except (OSError, SourceError) as error:
-        with suppress(OSError):  # what a full disk did not take: that is told below
+        with suppress(OSError):  # of a full disk, which is reported below
             spool.close()
         # One of the file written; those of the source are no OSErrors any more.
         if isinstance(error, OSError):

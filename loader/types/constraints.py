@@ -4,7 +4,7 @@ In: rows of cells, and a schema. Out: the rows and the schema for frictionless, 
 do not match their pattern. A schema's patterns are taken out of what frictionless is given and
 checked here, a block of rows at a time; what they do not match is reported as frictionless does.
 frictionless reads no number, date and the like that is longer than any can be. Holds what was
-found in the rows that frictionless has not come to yet.
+found in the rows that frictionless has not read yet.
 """
 
 from __future__ import annotations

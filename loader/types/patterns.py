@@ -24,7 +24,7 @@ _CLASSES = {
     r"\d": r"\p{Nd}",
     r"\D": r"\P{Nd}",
     r"\w": r"\p{L}\p{N}_",
-    # All else: punctuation by its kinds, but for the underscore, and so on.
+    # All else: each kind of punctuation, without the underscore, and so on.
     r"\W": r"\p{M}\p{Pd}\p{Ps}\p{Pe}\p{Pi}\p{Pf}\p{Po}\x{203F}\x{2040}\x{2054}\x{FE33}\x{FE34}"
     r"\x{FE4D}-\x{FE4F}\x{FF3F}\p{S}\p{Z}\p{C}",
     r"\s": r"\t-\r\x1C-\x20\x{85}\p{Z}",

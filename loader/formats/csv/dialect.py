@@ -32,7 +32,7 @@ _ANNOTATIONS = {"type", "name", "title", "description", "$schema", "profile"}
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 LONG_CHARACTERS = 4 << 20  # more than a usual block has
 _LF, _CR, _SPACE = b"\n\r "
-# No text has them; ESC aside, with which terminals are told of colours.
+# No text has them. ESC is not among them: logs have it before the colours of a terminal.
 _BINARY = re.compile(r"[\x01-\x08\x0e-\x1a]")
 # How PNG, its kin and HDF5 begin, so that a program that changes line ends is found out.
 _SIGNATURE = re.compile(r"[^\x00-\x7f][A-Z]{3}\r\n\x1a\n")

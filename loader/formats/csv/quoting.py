@@ -125,7 +125,7 @@ class Walk:
         return found[~inside]
 
     def _literal(self, window: Octets) -> Flags | None:
-        """Return which octets an escape makes a part of the cell; None where there is none."""
+        """Return which octets an escape makes a part of the cell; None without an escape."""
         if not self._cutting.escape:
             return None
         literal = np.zeros(len(window), bool)
