@@ -18,7 +18,7 @@ import pyarrow as pa
 from loader.copy import encode, fulltext, slow_texts
 from loader.copy.encode import Form, Offsets
 from loader.copy.lexemes import Composer
-from loader.scan.verified import Rows, Verified
+from loader.scan.verified import Verified, VerifiedRows
 from loader.types.column import Column
 from loader.types.registry import Lexemes
 
@@ -64,7 +64,7 @@ class Encoder:
 
     def _encode(self, verified: Verified, vectors: pa.StringArray | None) -> list[memoryview]:
         rows = verified.content
-        if isinstance(rows, Rows):
+        if isinstance(rows, VerifiedRows):
             return encode.encode(rows.ids, rows.cells, self._form, vectors)
         return encode.number(rows.ids, rows.texts, self._form, vectors)
 
@@ -73,7 +73,7 @@ class Encoder:
         rows, texts = verified.content, self._texts
         if not texts:
             slow: Flags | bool = False
-        elif isinstance(rows, Rows):
+        elif isinstance(rows, VerifiedRows):
             slow = slow_texts.among([rows.cells[i] for i in texts])
         else:
             slow = slow_texts.in_records(rows.texts)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from loader.formats.rows import Block
 from loader.scan.reading import Reading
 from loader.scan.rejects import Rejects
-from loader.scan.verified import Rows, Verified
+from loader.scan.verified import Verified, VerifiedRows
 from loader.types.column import Column
 from loader.types.verification import Verification
 
@@ -85,7 +85,7 @@ class Scan:
         if cells is None:
             return None
         self._count(rows=len(parsed.ids), repaired=parsed.repaired)
-        return Verified(table, block, Rows(parsed.ids, cells, parsed.sizes))
+        return Verified(table, block, VerifiedRows(parsed.ids, cells, parsed.sizes))
 
     def warnings(self, *, empties: bool) -> list[str]:
         """Return what was found, left out or guessed, once all blocks are through.

@@ -16,7 +16,7 @@ from loader.formats.rows import Block, Offsets, Records
 
 
 @dataclass(frozen=True)
-class Rows:
+class VerifiedRows:
     """Rows of a block, as the table shall have them.
 
     Attributes:
@@ -43,11 +43,11 @@ class Verified:
 
     table: Table[Any]
     block: Block
-    content: Records | Rows
+    content: Records | VerifiedRows
 
-    def parse(self) -> Rows:
+    def parse(self) -> VerifiedRows:
         """Return the rows as cells; those of a block in order are cut only now."""
-        if isinstance(self.content, Rows):
+        if isinstance(self.content, VerifiedRows):
             return self.content
         parsed = self.table.parse(self.block)
-        return Rows(parsed.ids, parsed.cells, parsed.sizes)
+        return VerifiedRows(parsed.ids, parsed.cells, parsed.sizes)

@@ -20,7 +20,7 @@ from loader.errors import (
     ValueDoesNotFit,
 )
 from loader.formats.csv import blocks
-from loader.formats.csv.blocks import Block
+from loader.formats.csv.blocks import CsvBlock
 from loader.options import Options
 from loader.pipeline.load import load
 from loader.types.column import Column
@@ -28,13 +28,13 @@ from loader.types.column import Column
 ROWS_PER_BLOCK = 100
 
 
-def block(number: int) -> Block:
+def block(number: int) -> CsvBlock:
     first = number * ROWS_PER_BLOCK + 1
     lines = [f"{i},name {i}\n".encode() for i in range(first, first + ROWS_PER_BLOCK)]
-    return Block(number, b"".join(lines), np.cumsum([len(line) for line in lines]), first, first)
+    return CsvBlock(number, b"".join(lines), np.cumsum([len(line) for line in lines]), first, first)
 
 
-def encode(block: Block) -> list[bytes]:
+def encode(block: CsvBlock) -> list[bytes]:
     """The rows are numbered already."""
     return [block.data]
 
@@ -51,7 +51,7 @@ class Table:
     def connect(self, purpose: str) -> psycopg.Connection:
         return self._stack.enter_context(closing(connections.connect(self._url, purpose)))
 
-    def copy(self, blocks: Iterator[Block], count: int, encode=encode) -> int:
+    def copy(self, blocks: Iterator[CsvBlock], count: int, encode=encode) -> int:
         return lanes.copy(
             blocks,
             partial(map, encode),
@@ -97,14 +97,14 @@ def test_memory_is_bounded(table):
     """A reader that is faster than the lanes has to wait for them."""
     lead, read, done = [], 0, 0
 
-    def reader() -> Iterator[Block]:
+    def reader() -> Iterator[CsvBlock]:
         nonlocal read
         for i in range(30):
             lead.append(read - done)
             yield block(i)
             read += 1
 
-    def slow(block: Block) -> list[bytes]:
+    def slow(block: CsvBlock) -> list[bytes]:
         nonlocal done
         time.sleep(0.01)
         done += 1
@@ -119,7 +119,7 @@ def test_an_error_in_one_lane_stops_all_and_nothing_is_kept(table):
     threads = set()
     both = threading.Barrier(2)
 
-    def fail_late(block: Block) -> list[bytes]:
+    def fail_late(block: CsvBlock) -> list[bytes]:
         if threading.current_thread().name not in threads:
             threads.add(threading.current_thread().name)
             both.wait(60)
@@ -129,7 +129,7 @@ def test_an_error_in_one_lane_stops_all_and_nothing_is_kept(table):
 
     read = []
 
-    def reader() -> Iterator[Block]:
+    def reader() -> Iterator[CsvBlock]:
         for i in range(10_000):
             read.append(i)
             yield block(i)
@@ -142,7 +142,7 @@ def test_an_error_in_one_lane_stops_all_and_nothing_is_kept(table):
 
 
 def test_a_row_that_postgres_refuses_stops_all(table):
-    def twice(block: Block) -> list[bytes]:
+    def twice(block: CsvBlock) -> list[bytes]:
         return [b"not a number,x\n"] if block.number == 3 else encode(block)
 
     with pytest.raises(RowRefused, match="invalid input syntax for type integer"):
@@ -150,7 +150,7 @@ def test_a_row_that_postgres_refuses_stops_all(table):
 
 
 def test_an_error_of_the_reader_stops_all_and_nothing_is_kept(table):
-    def reader() -> Iterator[Block]:
+    def reader() -> Iterator[CsvBlock]:
         for i in range(20):
             yield block(i)
         raise SourceUnreachable("gone")
@@ -164,7 +164,7 @@ def test_an_abandoned_copy_still_shows_every_block(table):
     """What widens a column may come once more after the first time."""
     seen = []
 
-    def abandon(block: Block) -> list[bytes] | None:
+    def abandon(block: CsvBlock) -> list[bytes] | None:
         seen.append(block.number)
         return None if block.number >= 3 else encode(block)
 
@@ -176,7 +176,7 @@ def test_an_abandoned_copy_still_shows_every_block(table):
 def test_an_error_after_the_copy_was_abandoned_ends_the_load(table):
     """The only lane is gone by then: nobody else takes blocks from the reader."""
 
-    def abandon_and_fail(block: Block) -> None:
+    def abandon_and_fail(block: CsvBlock) -> None:
         if block.number == 6:
             raise RowRefused("no")
 
@@ -189,13 +189,13 @@ def test_a_copy_that_the_server_gave_up_stops_the_reader(table, monkeypatch):
     monkeypatch.setattr(lanes, "WATCH_EVERY_S", 0.0)
     read = []
 
-    def reader() -> Iterator[Block]:
+    def reader() -> Iterator[CsvBlock]:
         for i in range(2000):
             read.append(i)
             yield block(i)
             time.sleep(0.005)
 
-    def refuse_first(block: Block) -> list[bytes]:
+    def refuse_first(block: CsvBlock) -> list[bytes]:
         return [b"not a number,x\n"] if block.number == 0 else encode(block)
 
     with pytest.raises(RowRefused, match="invalid input syntax"):
@@ -207,7 +207,7 @@ def test_a_copy_that_the_server_gave_up_stops_the_reader(table, monkeypatch):
 def test_a_lost_lane_is_noticed(table, monkeypatch):
     monkeypatch.setattr(lanes, "WATCH_EVERY_S", 0.0)
 
-    def reader() -> Iterator[Block]:
+    def reader() -> Iterator[CsvBlock]:
         yield block(0)
         table.watch.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
@@ -237,7 +237,7 @@ def test_an_interrupt_does_not_wait_for_a_server_that_is_stuck(table):
     blocker.execute("BEGIN")
     blocker.execute(f'LOCK TABLE "{table.names.shadow}" IN ACCESS EXCLUSIVE MODE')
 
-    def reader() -> Iterator[Block]:
+    def reader() -> Iterator[CsvBlock]:
         yield block(0)
         wait_until_stuck(table.watch)
         raise KeyboardInterrupt
@@ -273,7 +273,7 @@ def test_a_lane_that_fails_does_not_wait_for_one_that_is_stuck(table):
     stick(table)
     other = table.connect("other")
 
-    def one_stuck_one_failing(block: Block) -> list[bytes]:
+    def one_stuck_one_failing(block: CsvBlock) -> list[bytes]:
         if block.number == 0:
             return [STUCK]
         wait_until_stuck(other)
@@ -290,7 +290,7 @@ def test_the_lanes_are_watched_also_while_the_queue_is_full(table, monkeypatch):
     monkeypatch.setattr(lanes, "WATCH_EVERY_S", 0.0)
     encoded = []
 
-    def slow(block: Block) -> Iterator[bytes]:
+    def slow(block: CsvBlock) -> Iterator[bytes]:
         encoded.append(block.number)
         time.sleep(0.5)  # the next block waits in the queue, and the reader with another
         yield b"not a number,x\n" + MUCH
@@ -305,7 +305,7 @@ def test_of_two_errors_the_earlier_row_is_told(table):
     """Whichever lane comes to it first."""
     second_failed = threading.Event()
 
-    def both_fail(block: Block) -> list[bytes]:
+    def both_fail(block: CsvBlock) -> list[bytes]:
         if block.number == 0:
             assert second_failed.wait(30)
             time.sleep(0.1)

@@ -19,7 +19,7 @@ from loader.copy import database as connections
 from loader.copy import lanes, locks, relation, shadow
 from loader.embedded import server as embedded
 from loader.errors import TableBusy
-from loader.formats.csv.blocks import Block
+from loader.formats.csv.blocks import CsvBlock
 from loader.options import Options
 from loader.pipeline.load import load
 from loader.types.column import Column
@@ -188,7 +188,7 @@ def test_the_index_of_rows_that_are_shown_waits_too(datastore_url, database, fir
     assert database.execute("SELECT count(*) FROM t").fetchone() == (1000,)
 
 
-def as_they_are(blocks: Iterator[Block]) -> Iterator[list[bytes]]:
+def as_they_are(blocks: Iterator[CsvBlock]) -> Iterator[list[bytes]]:
     """Give the blocks of a lane as the COPY text that they are."""
     return ([block.data] for block in blocks)
 

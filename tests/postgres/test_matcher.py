@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from loader.copy import encode
 from loader.errors import UnclosedQuote
 from loader.formats.csv import table
-from loader.formats.csv.blocks import Block, cut
+from loader.formats.csv.blocks import CsvBlock, cut
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.matcher import Matcher
 from loader.types.column import Column
@@ -26,13 +26,13 @@ def columns(*types: str) -> list[Column]:
     return [Column(f"c{i}", kind) for i, kind in enumerate(types)]
 
 
-def block(text: str | bytes, dialect: Dialect) -> Block:
+def block(text: str | bytes, dialect: Dialect) -> CsvBlock:
     data = text if isinstance(text, bytes) else text.encode()
     [only] = cut(io.BytesIO(data), dialect)
     return only
 
 
-def numbered(matcher: Matcher, each: Block, dialect: Dialect) -> bytes | None:
+def numbered(matcher: Matcher, each: CsvBlock, dialect: Dialect) -> bytes | None:
     """Return a block's records behind their ``_id``, if they are in order."""
     if not matcher.matches(each):
         return None

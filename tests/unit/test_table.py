@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from loader.errors import UnclosedQuote
 from loader.formats.csv.blocks import cut
 from loader.formats.csv.dialect import Declared, Dialect, detect
-from loader.formats.csv.table import Rows, parse
+from loader.formats.csv.table import CsvRows, parse
 
 WITH_HEADER = Dialect(header_row=1)
 HEADER = "a,b,c\n"
 
 
-def rows_of(text: str | bytes, dialect: Dialect = WITH_HEADER, width: int = 3) -> Rows:
+def rows_of(text: str | bytes, dialect: Dialect = WITH_HEADER, width: int = 3) -> CsvRows:
     data = text.encode() if isinstance(text, str) else text
     (block,) = cut(io.BytesIO(data), dialect)
     return parse(block, dialect, width)
 
 
-def cells_by_id(rows: Rows) -> dict[int, tuple[str | None, ...]]:
+def cells_by_id(rows: CsvRows) -> dict[int, tuple[str | None, ...]]:
     columns = [column.to_pylist() for column in rows.cells]
     return dict(zip(rows.ids.tolist(), zip(*columns, strict=True), strict=True))
 

@@ -12,7 +12,7 @@ from loader.errors import ValueDoesNotFit
 from loader.formats.csv import table
 from loader.formats.csv.blocks import cut
 from loader.formats.csv.dialect import Dialect
-from loader.formats.csv.table import Rows
+from loader.formats.csv.table import CsvRows
 from loader.types import schema
 from loader.types.column import Column
 from loader.types.verification import Verification
@@ -20,7 +20,7 @@ from loader.types.verification import Verification
 MISSING = [""]
 
 
-def blocks_of(values: list[str], rows_per_block: int = 1000, header: str = "a\n") -> list[Rows]:
+def blocks_of(values: list[str], rows_per_block: int = 1000, header: str = "a\n") -> list[CsvRows]:
     """One column's values below a header, in blocks of so many rows."""
     dialect = Dialect(delimiter="|")
     whole = header + "".join(f"{value}\n" for value in values)
@@ -41,7 +41,7 @@ def declared(kind: str, **properties: object) -> list[Column]:
     )
 
 
-def judge(verification: Verification, blocks: list[Rows]) -> list[list[str | None]] | None:
+def judge(verification: Verification, blocks: list[CsvRows]) -> list[list[str | None]] | None:
     """The column's values as Postgres would get them, or None if it was widened."""
     converted = [verification.verify(rows) for rows in blocks]
     if None in converted:
@@ -50,7 +50,7 @@ def judge(verification: Verification, blocks: list[Rows]) -> list[list[str | Non
 
 
 def settled(
-    columns: list[Column], blocks: list[Rows], **options
+    columns: list[Column], blocks: list[CsvRows], **options
 ) -> tuple[Verification, list[str | None]]:
     """Judge as the pipeline does: again from the start, once, if a column was widened."""
     verification = Verification(columns, MISSING, **options)
@@ -166,7 +166,7 @@ def test_two_lanes_at_once_verify_as_one_does(hasty_threads):
         two, together = Verification(guessed("bigint"), MISSING), Barrier(2)
 
         def lane(
-            mine: list[Rows], verification: Verification = two, start: Barrier = together
+            mine: list[CsvRows], verification: Verification = two, start: Barrier = together
         ) -> None:
             start.wait()
             for rows in mine:

@@ -29,7 +29,7 @@ _LF, _CR = 0x0A, 0x0D
 
 
 @dataclass(frozen=True)
-class Block:
+class CsvBlock:
     """Whole records and their place.
 
     Attributes:
@@ -105,7 +105,7 @@ def cut(  # noqa: PLR0913, PLR0917  (but for two of them, defaults that tests ch
     max_record_bytes: int = MAX_RECORD_BYTES,
     first_times: int = 1,
     width: int = 1,
-) -> Iterator[Block]:
+) -> Iterator[CsvBlock]:
     """Cut the text into blocks, leaving out everything up to the header row.
 
     Args:
@@ -137,7 +137,7 @@ def cut(  # noqa: PLR0913, PLR0917  (but for two of them, defaults that tests ch
             continue
         above = min(len(ends), max(0, dialect.header_row - row + 1))  # those up to the header's
         begin, end = int(ends[above - 1]) if above else 0, int(ends[-1])
-        block = Block(number, data[begin:end], ends[above:] - begin, row + above, row_id)
+        block = CsvBlock(number, data[begin:end], ends[above:] - begin, row + above, row_id)
         rest, wanted, row = data[end:], block_bytes, row + len(ends)
         for part in _parts(block, most_records):
             yield part
@@ -183,7 +183,7 @@ def _ends_in(data: bytes, escape: bytes) -> bool:
     return (len(data) - len(data.rstrip(escape))) // len(escape) % 2 == 1
 
 
-def bare_carriage_returns(block: Block) -> Offsets:
+def bare_carriage_returns(block: CsvBlock) -> Offsets:
     """Return the offsets of CRs that are not part of a line end, inside quotes or not."""
     octets = np.frombuffer(block.data, np.uint8)
     returns = np.flatnonzero(octets == _CR)
@@ -191,7 +191,7 @@ def bare_carriage_returns(block: Block) -> Offsets:
     return bare
 
 
-def _parts(block: Block, most_records: int) -> Iterator[Block]:
+def _parts(block: CsvBlock, most_records: int) -> Iterator[CsvBlock]:
     """Yield a block, or several in its place; none of them without a row."""
     if len(block.ends) <= most_records:
         if block.rows:
@@ -201,7 +201,7 @@ def _parts(block: Block, most_records: int) -> Iterator[Block]:
     for first in range(0, len(block.ends), most_records):
         begin = int(block.ends[first - 1]) if first else 0
         ends = block.ends[first : first + most_records]
-        part = Block(
+        part = CsvBlock(
             number, block.data[begin : ends[-1]], ends - begin, block.first_row + first, row_id
         )
         if part.rows:

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.formats.csv.blocks import Block
+from loader.formats.csv.blocks import CsvBlock
 from loader.formats.csv.dialect import Dialect
 from loader.types.column import Column
 from loader.types.registry import TEXT
@@ -45,7 +45,7 @@ class Matcher:
     ) -> None:
         self._expression = None if any(missing) else _expression(columns, dialect)
 
-    def matches(self, block: Block) -> bool:
+    def matches(self, block: CsvBlock) -> bool:
         """Tell whether all that a block has are records, and every value fits its column.
 
         Args:

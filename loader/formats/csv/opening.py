@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from loader.formats.csv import blocks, dialect, rowless, table, text
-from loader.formats.csv.blocks import Block
+from loader.formats.csv.blocks import CsvBlock
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.matcher import Matcher
-from loader.formats.csv.table import Rows
+from loader.formats.csv.table import CsvRows
 from loader.formats.csv.text import TextStream, WithoutDosEnd
 from loader.formats.format import Settings
 from loader.formats.readable import Readable, Rejoined, read_fully
@@ -69,7 +69,7 @@ class CsvTable:
     """
 
     headers: Sequence[str]
-    blocks: Iterator[Block]
+    blocks: Iterator[CsvBlock]
     preamble: int
     header_is_known: bool
     dialect: Dialect
@@ -97,7 +97,7 @@ class CsvTable:
         """What most of its records end in."""
         return self.dialect.line_end
 
-    def parse(self, block: Block, most_rejects: int = sys.maxsize) -> Rows:
+    def parse(self, block: CsvBlock, most_rejects: int = sys.maxsize) -> CsvRows:
         """Return a block's rows, mended where they can be."""
         return table.parse(
             block,
@@ -109,12 +109,12 @@ class CsvTable:
 
     def copyable(
         self, columns: Sequence[Column], missing: Sequence[str]
-    ) -> Callable[[Block], Records | None]:
+    ) -> Callable[[CsvBlock], Records | None]:
         """Return what tells by one expression whether COPY can take a block's records."""
         matcher = Matcher(columns, self.dialect, missing)
         return lambda block: block.as_records() if matcher.matches(block) else None
 
-    def records(self, block: Block) -> Iterator[list[str]]:
+    def records(self, block: CsvBlock) -> Iterator[list[str]]:
         """Yield the cells of every record, those that cannot be decoded too."""
         return self.dialect.records(block.data.decode(errors="backslashreplace"))
 
@@ -155,7 +155,7 @@ class _Begun:
     settings: Settings
 
 
-def _blocks(begun: _Begun) -> Iterator[Block]:
+def _blocks(begun: _Begun) -> Iterator[CsvBlock]:
     """Yield the blocks of a text; if it has no row, its header has to be meant as one."""
     cut = blocks.cut(
         Rejoined(begun.head, begun.whole),

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from loader.errors import EmptySource, EncodingError, NoRows, NotATable
 from loader.formats.csv import reader
-from loader.formats.csv.blocks import Block
+from loader.formats.csv.blocks import CsvBlock
 from loader.formats.csv.dialect import DELIMITERS, Dialect, is_json, no_text
 from loader.types import registry, schema
 
@@ -111,7 +111,7 @@ def check(rowless: Rowless) -> None:
             _refuse_what_may_be_no_header(rowless)
 
 
-def with_values(blocks: Iterator[Block], dialect: Dialect) -> Iterator[Block]:
+def with_values(blocks: Iterator[CsvBlock], dialect: Dialect) -> Iterator[CsvBlock]:
     """Return the blocks of a text, which is refused at its end if its rows have nothing in them.
 
     As rows of NULLs these would take the place of a published table. An empty cell in quotes is a
@@ -127,7 +127,7 @@ def with_values(blocks: Iterator[Block], dialect: Dialect) -> Iterator[Block]:
     return itertools.chain(_up_to_a_value(blocks, dialect), blocks)
 
 
-def _up_to_a_value(blocks: Iterator[Block], dialect: Dialect) -> Iterator[Block]:
+def _up_to_a_value(blocks: Iterator[CsvBlock], dialect: Dialect) -> Iterator[CsvBlock]:
     """Yield blocks up to the first that has a value."""
     nothing = f"{dialect.delimiter}\r\n \t".encode()
     first_row = rows = 0

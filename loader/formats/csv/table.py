@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from loader.formats.csv.blocks import Block, bare_carriage_returns
+from loader.formats.csv.blocks import CsvBlock, bare_carriage_returns
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.quoting import Offsets
 from loader.formats.rows import Reject
 
 
 @dataclass(frozen=True)
-class Rows:
+class CsvRows:
     """A block's rows as text.
 
     Attributes:
@@ -34,7 +34,7 @@ class Rows:
         repaired: How many rows were padded or trimmed.
     """
 
-    block: Block
+    block: CsvBlock
     positions: Offsets
     cells: Sequence[pa.StringArray]
     rejects: Sequence[Reject]
@@ -94,13 +94,13 @@ class _Ragged:
 
 
 def parse(
-    block: Block,
+    block: CsvBlock,
     dialect: Dialect,
     width: int,
     *,
     encoding: str = "utf-8",
     most_rejects: int = sys.maxsize,
-) -> Rows:
+) -> CsvRows:
     """Parse one block.
 
     Args:
@@ -136,7 +136,7 @@ def parse(
         table = pa.concat_tables([table, again])
         placed = np.concatenate((placed, np.delete(mended, still_ragged.indices)))
     rejects += [_reject(block, row, f"{n} cells, {width} columns") for row, n in misfits]
-    return Rows(
+    return CsvRows(
         block,
         placed,
         [column.combine_chunks() for column in table.columns],
@@ -145,7 +145,7 @@ def parse(
     )
 
 
-def _reject(block: Block, position: int, reason: str, undecodable: bool = False) -> Reject:
+def _reject(block: CsvBlock, position: int, reason: str, undecodable: bool = False) -> Reject:
     raw = block.record(position).decode(errors="backslashreplace").rstrip("\r\n")
     return Reject(block.row_number(position), reason, raw, undecodable)
 
@@ -211,7 +211,9 @@ def _end_without(record: str, surplus: int, dialect: Dialect) -> int | None:
     return end
 
 
-def _unreadable(block: Block, dialect: Dialect, encoding: str) -> Iterator[tuple[int, str, bool]]:
+def _unreadable(
+    block: CsvBlock, dialect: Dialect, encoding: str
+) -> Iterator[tuple[int, str, bool]]:
     """Yield what Postgres or the parser cannot take: position, reason, whether undecodable."""
     data = block.data
     suspicious = b"\0" in data or _odd_byte(data) is not None
