@@ -59,11 +59,11 @@ class Sent:
     warnings: list[str]
 
 
-def _tell_nobody(_: int, /) -> None:
+def _ignore_count(_: int, /) -> None:
     """Take the number of rows sent so far."""
 
 
-def _ask_nobody(_: Table | None, /) -> None:
+def _ignore_table(_: Table | None, /) -> None:
     """Take the table that is to be replaced, if there is one."""
 
 
@@ -74,8 +74,8 @@ def replace(  # noqa: PLR0913, PLR0917  (one job, and how to do it)
     rows: Iterable[Sequence[str | None]],
     settings: BatchSettings = BatchSettings(),
     keys: Sequence[str] = (),
-    on_sent: Callable[[int], None] = _tell_nobody,
-    before: Callable[[Table | None], None] = _ask_nobody,
+    on_sent: Callable[[int], None] = _ignore_count,
+    before: Callable[[Table | None], None] = _ignore_table,
     change: TableChange | None = None,
 ) -> Sent:
     """Replace a resource's rows; its table is made if there is none.
@@ -130,8 +130,8 @@ def append(  # noqa: D417, PLR0913, PLR0917
     columns: Sequence[Column],
     rows: Iterable[Sequence[str | None]],
     settings: BatchSettings = BatchSettings(),
-    on_sent: Callable[[int], None] = _tell_nobody,
-    check: Callable[[Table], None] = _ask_nobody,
+    on_sent: Callable[[int], None] = _ignore_count,
+    check: Callable[[Table], None] = _ignore_table,
     change: TableChange | None = None,
 ) -> Sent:
     """Add rows to a resource's table; if that fails, they are taken back.
@@ -170,8 +170,8 @@ def upsert(  # noqa: D417, PLR0913, PLR0917
     rows: Iterable[Sequence[str | None]],
     settings: BatchSettings,
     keys: Sequence[str],
-    on_sent: Callable[[int], None] = _tell_nobody,
-    check: Callable[[Table], None] = _ask_nobody,
+    on_sent: Callable[[int], None] = _ignore_count,
+    check: Callable[[Table], None] = _ignore_table,
     change: TableChange | None = None,
 ) -> Sent:
     """Add rows to a resource's table, or change those that have their key.

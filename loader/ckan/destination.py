@@ -256,13 +256,13 @@ class Batching:
         if not self._merges:
             before = partial(self._ask, columns)
             return batches.replace(
-                *to, self._settings.key, on_sent=self._tell, before=before, change=self._change
+                *to, self._settings.key, on_sent=self._advance, before=before, change=self._change
             )
         check = self._check_unchanged
         if self._settings.mode == "append":
-            return batches.append(*to, on_sent=self._tell, check=check, change=self._change)
+            return batches.append(*to, on_sent=self._advance, check=check, change=self._change)
         return batches.upsert(
-            *to, self._settings.key, on_sent=self._tell, check=check, change=self._change
+            *to, self._settings.key, on_sent=self._advance, check=check, change=self._change
         )
 
     def _check_unchanged(self, table: Table) -> None:
@@ -287,7 +287,7 @@ class Batching:
         """Compare how many rows the table had when the load began; the rows are still there."""
         if old is None:
             if self.table is not None:
-                self._tell_dropped()
+                self._report_dropped()
             return
         came = old.rows - (self.table.rows if self.table else 0)
         if came == 0:
@@ -303,7 +303,7 @@ class Batching:
             hint="these rows are in the old table, which the next load replaces",
         )
 
-    def _tell_dropped(self) -> None:
+    def _report_dropped(self) -> None:
         if self._settings.on_concurrent_writes == "refuse":
             raise TableChanged(
                 f"others changed {self._resource_id} during the load: the table was dropped",
@@ -317,7 +317,7 @@ class Batching:
             if not is_overtaken:
                 yield json.loads(line)
 
-    def _tell(self, rows: int) -> None:
+    def _advance(self, rows: int) -> None:
         self._steps.progress.advance(self._read, rows)
 
     def settle(self) -> list[str]:

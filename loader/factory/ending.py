@@ -48,13 +48,13 @@ def tell(run: Run, conf: Mapping[str, Any], reason: str, longest_s: float = _LON
                 run.run_id,
             )
             return
-        _tell_of(part, reason)
+        _report_end(part, reason)
 
 
-def _tell_of(run: Run, reason: str) -> None:
+def _report_end(run: Run, reason: str) -> None:
     """Tell CKAN how the load of one resource ended; an error here must not stop the next ones."""
     try:
-        if not _is_told(run) and isinstance(end := tasks.tell_end(run, reason), ArtifactsError):
+        if not _is_reported(run) and isinstance(end := tasks.tell_end(run, reason), ArtifactsError):
             _log.warning("how %s of %s ended is unknown: %s", run.conf.resource_id, run.run_id, end)
     except Exception as error:  # noqa: BLE001  as above
         named = run.conf.resource_id
@@ -66,7 +66,7 @@ def loggable(error: Exception) -> str:
     return str(error) if isinstance(error, AircanError) else type(error).__name__
 
 
-def _is_told(run: Run) -> bool:
+def _is_reported(run: Run) -> bool:
     try:
         return run.place("report").exists(REPORT)
     except ArtifactsError:

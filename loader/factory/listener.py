@@ -51,10 +51,10 @@ class Listener:
 def _hear(dag_run: Any, reason: str) -> None:  # noqa: ANN401
     if dag_run.dag_id in STEPS:
         ended = _Ended(dag_run.dag_id, dag_run.run_id, dict(dag_run.conf or {}), reason)
-        threading.Thread(target=_tell, args=(ended,), name="aircan-status").start()
+        threading.Thread(target=_report_ends, args=(ended,), name="aircan-status").start()
 
 
-def _tell(ended: _Ended) -> None:
+def _report_ends(ended: _Ended) -> None:
     from loader.factory import ending, on_airflow  # noqa: PLC0415  (nobody else here needs them)
     from loader.factory.run import Run  # noqa: PLC0415
 

@@ -117,14 +117,14 @@ class _PacedAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
         super().init_poolmanager(*args, **options)
-        self._tell(self.poolmanager)
+        self._connect_paced(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> PoolManager:  # noqa: ANN401
         manager: PoolManager = super().proxy_manager_for(*args, **options)
-        self._tell(manager)
+        self._connect_paced(manager)
         return manager
 
-    def _tell(self, manager: PoolManager) -> None:
+    def _connect_paced(self, manager: PoolManager) -> None:
         response = type("_Response", (_PacedResponse,), {"pace": self._pace})
         manager.pool_classes_by_scheme = {
             scheme: _derived(pool, {"response_class": response})
@@ -150,8 +150,8 @@ class _PacedResponse(http.client.HTTPResponse):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **options)
         # What the buffered reader wraps reads the socket once for each call.
-        self._telling = _Telling(self.fp.detach(), self.pace)
-        self.fp = _Buffer(self._telling)
+        self._paced = _PacedSocket(self.fp.detach(), self.pace)
+        self.fp = _Buffer(self._paced)
 
     def begin(self) -> None:
         """Read headers up to those of the final answer.
@@ -162,14 +162,14 @@ class _PacedResponse(http.client.HTTPResponse):
         while self._is_informational():
             self.headers = None  # type: ignore[assignment]  # as before the first answer
             super().begin()
-        self._telling.is_body = True
+        self._paced.is_body = True
 
     def _is_informational(self) -> bool:
         is_asked = self.status == http.client.SWITCHING_PROTOCOLS  # which nobody asks for here
         return self.status // 100 == 1 and not is_asked
 
 
-class _Telling(io.RawIOBase):
+class _PacedSocket(io.RawIOBase):
     """A socket's bytes, reported to a pace as they come; headers do not count as the source's."""
 
     def __init__(self, raw: Any, pace: Arrivals) -> None:  # noqa: ANN401
@@ -208,16 +208,16 @@ class _Buffer(io.BufferedReader):
     answer and of those that precede it, which have an end.
     """
 
-    def __init__(self, telling: _Telling) -> None:
-        super().__init__(telling)
-        self._telling = telling
+    def __init__(self, raw: _PacedSocket) -> None:
+        super().__init__(raw)
+        self._paced = raw
         self._head_bytes = 0
         self._heads = 0
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(-1 if size is None else size)
-        self._telling.take_back(len(line))
-        if not self._telling.is_body:
+        self._paced.take_back(len(line))
+        if not self._paced.is_body:
             self._count_head(line)
         return line
 
@@ -274,15 +274,15 @@ class _GuardedAdapter(_PacedAdapter):
     """Gives urllib3 connections that also obey a guard."""
 
     def __init__(self, pace: Arrivals, guard: Guard, shown: str) -> None:
-        self._heeding = {"guard": guard, "shown": shown, "pace": pace}
+        self._attributes = {"guard": guard, "shown": shown, "pace": pace}
         super().__init__(pace)
 
-    def _tell(self, manager: PoolManager) -> None:
+    def _connect_paced(self, manager: PoolManager) -> None:
         manager.pool_classes_by_scheme = {
-            "http": _derived(_Pool, self._heeding),
-            "https": _derived(_TlsPool, self._heeding),
+            "http": _derived(_Pool, self._attributes),
+            "https": _derived(_TlsPool, self._attributes),
         }
-        super()._tell(manager)
+        super()._connect_paced(manager)
 
 
 class _Connection(HTTPConnection):

@@ -69,13 +69,13 @@ def send() -> None:
         with model.session() as session:
             count, failed = model.take_mails(session, dataset_id, _NAMED)
         if failed:
-            _tell(dataset_id, failed, count - len(failed))
+            _send(dataset_id, failed, count - len(failed))
         if time.monotonic() > end:
             send_soon()
             return
 
 
-def _tell(dataset_id: str, failed: list[Job], more: int) -> None:
+def _send(dataset_id: str, failed: list[Job], more: int) -> None:
     """Send one mail of failed jobs, and how many more there are, to who is told of a dataset's."""
     dataset = _dataset(dataset_id)
     addressee = dataset and _addressee(dataset)
