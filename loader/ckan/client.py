@@ -110,7 +110,10 @@ class Ckan(Tables):
                     "start": start,
                     "sort": "id asc",
                 },
-                lambda found: ([_dataset(one) for one in found["results"]], int(found["count"])),
+                lambda found: (
+                    [_dataset(shown) for shown in found["results"]],
+                    int(found["count"]),
+                ),
             )
             yield from found
             start += len(found)

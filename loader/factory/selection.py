@@ -93,7 +93,7 @@ def all_selected(run: Run) -> list[str]:
     place = _list(run)
     if not place.exists(_LIST):
         return []
-    return [one["resource_id"] for one in place.read_as(_LIST, artifact_schemas.RESOURCES)]
+    return [listed["resource_id"] for listed in place.read_as(_LIST, artifact_schemas.RESOURCES)]
 
 
 def _list(run: Run) -> Place:

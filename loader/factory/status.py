@@ -89,16 +89,16 @@ class Job:
             is_of_load: Whether its error came up in the load, and not with the operator's settings.
             info: ``rows``, ``progress``, ``artifacts``, ``error``, ``warnings``, ``report``.
         """
-        told_info = {"table": table, **info}
-        update = {"status": status, "step": step, "message": message, "info": told_info}
+        info_with_table = {"table": table, **info}
+        update = {"status": status, "step": step, "message": message, "info": info_with_table}
         if self._is_brought:
             update = self._disclosed(update, is_of_load=is_of_load)
         sequence = _sequence()  # before the question: smaller than that of an end told meanwhile
         try:
             if status == "RUNNING" and self._is_over():
                 return
-            told = {**self._facts, **update, "sequence": sequence}
-            self._ckan.call(ACTION, told, repeat=status != "RUNNING")  # the next one tells more
+            sent = {**self._facts, **update, "sequence": sequence}
+            self._ckan.call(ACTION, sent, repeat=status != "RUNNING")  # the next one tells more
         except AircanError as error:
             # Without the extension this would be a line for every update.
             level = logging.DEBUG if self._warned else logging.WARNING
@@ -107,11 +107,13 @@ class Job:
 
     def _disclosed(self, update: Mapping[str, Any], *, is_of_load: bool) -> dict[str, Any]:
         """Return what a CKAN that the conf brings may hear; the operator's log has the rest."""
-        told = disclosed(update, is_of_load=is_of_load)
+        heard = disclosed(update, is_of_load=is_of_load)
         if update["status"] != "RUNNING":
-            kept = {name: update["info"].get(name) for name in ("error", "artifacts")}
-            _log.info("%s; CKAN hears %r, and not: %s", update["message"], told["message"], kept)
-        return told
+            withheld = {name: update["info"].get(name) for name in ("error", "artifacts")}
+            _log.info(
+                "%s; CKAN hears %r, and not: %s", update["message"], heard["message"], withheld
+            )
+        return heard
 
 
 def _sequence() -> int:

@@ -284,8 +284,8 @@ def take_mails(session: Session, dataset: str, limit: int) -> tuple[int, list[Jo
 
     They are given to nobody else then.
     """
-    told = {Job.info: Job.info.op("||")(cast({"to_mail": False}, JSONB))}
-    taken = update(Job).where(Job.dataset == dataset, *_TO_MAIL).values(told).returning(Job.id)
+    claimed = {Job.info: Job.info.op("||")(cast({"to_mail": False}, JSONB))}
+    taken = update(Job).where(Job.dataset == dataset, *_TO_MAIL).values(claimed).returning(Job.id)
     ids = session.scalars(taken.execution_options(synchronize_session=False)).all()
     found = select(Job).where(Job.id.in_(ids)).order_by(Job.updated, Job.id)
     return len(ids), list(session.scalars(found.limit(limit)))

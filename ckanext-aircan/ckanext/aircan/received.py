@@ -46,18 +46,18 @@ def info(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _count(value: Any) -> int | None:  # noqa: ANN401
-    is_one = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return value if is_one else None
+    is_valid = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if is_valid else None
 
 
 def _share(value: Any) -> float | None:  # noqa: ANN401
-    is_one = isinstance(value, int | float) and not isinstance(value, bool)
-    return min(max(float(value), 0.0), 1.0) if is_one else None
+    is_valid = isinstance(value, int | float) and not isinstance(value, bool)
+    return min(max(float(value), 0.0), 1.0) if is_valid else None
 
 
 def _rate(value: Any) -> float | None:  # noqa: ANN401
-    is_one = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_one and 0 <= value <= _LARGEST else None
+    is_valid = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_valid and 0 <= value <= _LARGEST else None
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401

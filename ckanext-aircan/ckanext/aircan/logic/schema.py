@@ -56,10 +56,10 @@ def _delimiter(value: str) -> str:
 def _encoding(value: str) -> str:
     try:
         "".encode(value)
-        is_one = codecs.lookup(value).name not in _NO_ENCODINGS
+        is_valid = codecs.lookup(value).name not in _NO_ENCODINGS
     except (LookupError, ValueError):
-        is_one = False
-    if not is_one:
+        is_valid = False
+    if not is_valid:
         raise toolkit.Invalid(toolkit._("Is not the name of an encoding"))
     return value
 
