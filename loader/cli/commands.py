@@ -23,7 +23,6 @@ from typer.core import TyperCommand, TyperGroup
 from loader import describe, printable, reloading
 from loader.cli import options as opts
 from loader.cli import output, streams
-from loader.copy import database, gone, shadow
 from loader.embedded import server as embedded
 from loader.errors import DatabaseUnreachable, UsageError
 from loader.net.uri import mask_text, mask_uri
@@ -311,6 +310,8 @@ def cleanup(
     debug: opts.Debug = False,
 ) -> None:
     """Drop the tables that killed loads have left, and those of deleted resources."""
+    from loader.copy import database  # noqa: PLC0415  (0.6 s: few commands need psycopg)
+
     left = False
     with output.errors(debug):
         url = database.normalise_url(named_datastore(datastore_url) or embedded.start())
@@ -325,6 +326,8 @@ def cleanup(
 
 def _drop_unneeded(connection: Connection, ckan_url: str | None, *, dry_run: bool) -> Iterator[str]:
     """Drop what killed loads have left, and the tables of resources that are gone."""
+    from loader.copy import gone, shadow  # noqa: PLC0415  (as above)
+
     yield from shadow.drop_all_orphans(connection, dry_run=dry_run)
     options = completed(Options(ckan_url=ckan_url))
     if not options.ckan_url:

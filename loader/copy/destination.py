@@ -64,7 +64,7 @@ def opened(
     """Lock the resource and see whether its table can be loaded; leave no shadow behind.
 
     Args:
-        url: As ``database.normalise_url`` returns it.
+        url: Of the database.
         resource_id: The table.
         settings: How to load.
         steps: Are told of every step.
@@ -75,6 +75,7 @@ def opened(
         UsageError: It is not the DataStore of that portal.
     """
     names = name(resource_id)
+    url = database.normalise_url(url)
     with closing(database.connect(url, f"load {names.live}")) as connection:
         relation = Relation(connection, names)
         comment = None
@@ -108,6 +109,7 @@ def check_rights(url: str, resource_id: str) -> None:
         UsageError: The id cannot name a table.
     """
     names = name(resource_id)
+    url = database.normalise_url(url)
     with closing(database.connect(url, "rights")) as connection:
         rights.check(Relation(connection, names))
 

@@ -48,7 +48,6 @@ from typing import IO, Any
 from urllib.parse import quote
 
 import platformdirs
-from psycopg.pq import PGconn, Ping
 
 from loader.errors import DatabaseUnreachable, UsageError
 
@@ -171,12 +170,12 @@ class Cluster:
 
     def stop(self) -> bool:
         """Stop the server; see `stop`."""
-        if self._ping() is Ping.NO_RESPONSE:
+        if self._ping() == "NO_RESPONSE":
             return False
         with self._locked():
             account = _server_account()
             programs = self._programs(account)
-            if self._ping() is Ping.NO_RESPONSE:
+            if self._ping() == "NO_RESPONSE":
                 return False
             arguments = ("stop", "-D", str(self.folder), "-m", "fast", "-t", str(_STOP_TIMEOUT_S))
             _run([str(programs / "pg_ctl"), *arguments], account)
@@ -184,7 +183,7 @@ class Cluster:
 
     def url(self) -> str | None:
         """Return the URL of the database, or None when the server does not answer."""
-        return self._address() if self._ping() is Ping.OK else None
+        return self._address() if self._ping() == "OK" else None
 
     def _address(self) -> str | None:
         """Return the URL that the pid file leads to, whether or not the server still runs."""
@@ -194,11 +193,14 @@ class Cluster:
         sockets = quote(lines[_SOCKET_FOLDER_LINE])
         return f"postgresql://{SUPERUSER}@/{DATABASE}?host={sockets}&port={_PORT}"
 
-    def _ping(self) -> Ping:
+    def _ping(self) -> str:
+        """Return the name of libpq's answer: OK, REJECT (it starts or ends), NO_RESPONSE..."""
         address = self._address()
         if address is None:
-            return Ping.NO_RESPONSE
-        return Ping(PGconn.ping(f"{address}&connect_timeout=10".encode()))
+            return "NO_RESPONSE"
+        from psycopg.pq import PGconn, Ping  # noqa: PLC0415  (0.2 s: few commands ask a server)
+
+        return Ping(PGconn.ping(f"{address}&connect_timeout=10".encode())).name
 
     @property
     def _pid_file(self) -> Path:
@@ -279,9 +281,9 @@ class Cluster:
         began = time.monotonic()
         while (pid := self._pid_in_file()) and _is_postmaster(pid, self.folder):
             answer = self._ping()
-            if answer is Ping.OK:
+            if answer == "OK":
                 return True
-            at_most_s = _START_TIMEOUT_S if answer is Ping.REJECT else _SILENCE_TIMEOUT_S
+            at_most_s = _START_TIMEOUT_S if answer == "REJECT" else _SILENCE_TIMEOUT_S
             if time.monotonic() - began > at_most_s:
                 raise DatabaseUnreachable(
                     f"The embedded PostgreSQL runs as process {pid} and takes no connections",
@@ -294,7 +296,7 @@ class Cluster:
         """Wait until the launched server takes connections; return False if it ended."""
         began = time.monotonic()
         while _is_running(pid):  # while it becomes the server, it has no command line for a moment
-            if self._ping() is Ping.OK:
+            if self._ping() == "OK":
                 return True
             if time.monotonic() - began > _START_TIMEOUT_S:
                 raise DatabaseUnreachable(

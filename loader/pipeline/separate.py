@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from loader.ckan import destination as api
-from loader.copy import destination as copy
 from loader.errors import AircanError
 from loader.options import Options
 from loader.pipeline import portal, rejects_file
@@ -161,6 +160,8 @@ def _withdraw(ckan: Ckan, report: Report, options: Options) -> bool:
     url = None if options.via == "api" else options.datastore_url
     try:
         if report.via == "copy" and url is not None:
+            from loader.copy import destination as copy  # noqa: PLC0415  (CKAN's API needs no psycopg)
+
             return copy.withdraw(url, ckan, report.resource_id)
         return ckan.drop_table(report.resource_id)
     except AircanError as error:

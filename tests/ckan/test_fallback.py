@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -84,6 +87,35 @@ def test_without_a_datastore_url_the_api_is_taken(portal_212: Portal, tmp_path: 
     assert portal_212.search(resource_id)["total"] == 1
     report = load_text_without_database(portal_212, resource_id, tmp_path, None, via="api")
     assert report.warnings == []
+
+
+# An import of either fails.
+WITHOUT_A_DATABASE = (
+    "import sys; sys.modules |= {'psycopg': None, 'sqlalchemy': None};"
+    " from loader.cli.commands import main; main()"
+)
+
+
+@pytest.mark.parametrize("mode", ["replace", "append", "upsert"])
+def test_the_api_needs_no_psycopg(portal_212: Portal, tmp_path: Path, mode: str):
+    resource_id = portal_212.new_resource()["id"]
+    (tmp_path / "data.csv").write_text("a,b\n1,x\n2,y\n")
+    arguments = ["load", "data.csv", "--via", "api", "--resource-id", resource_id, "--mode", mode]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            WITHOUT_A_DATABASE,
+            *arguments,
+            *(["--key", "a"] * (mode != "append")),
+        ],
+        env={**os.environ, **portal_212.environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert portal_212.search(resource_id)["total"] == 2
 
 
 def load_text_without_database(
