@@ -175,6 +175,11 @@ def shorten(value: str) -> str:
     return value if len(value) <= _VALUE_SHOWN else value[: _VALUE_SHOWN - 3] + "..."
 
 
+def loggable(error: Exception) -> str:
+    """Return what a log may say of an error: another's text may hold a URL with a password."""
+    return str(error) if isinstance(error, AircanError) else type(error).__name__
+
+
 class UsageError(AircanError):
     """A wrong option, descriptor or URL: nothing was started."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from loader.errors import AircanError, ArtifactsError
+from loader.errors import ArtifactsError, loggable
 from loader.factory import conf as confs
 from loader.factory import selection, tasks
 from loader.factory.run import REPORT, Run
@@ -59,11 +59,6 @@ def _report_end(run: Run, reason: str) -> None:
     except Exception as error:  # noqa: BLE001  as above
         named = run.conf.resource_id
         _log.warning("CKAN was not told how %s of %s ended: %s", named, run.run_id, loggable(error))
-
-
-def loggable(error: Exception) -> str:
-    """Return what a log may say of an error: the texts of others may hold secrets."""
-    return str(error) if isinstance(error, AircanError) else type(error).__name__
 
 
 def _is_reported(run: Run) -> bool:

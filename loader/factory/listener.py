@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
+from loader.errors import loggable
 from loader.factory.conf import STEPS
 
 _log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def _report_ends(ended: _Ended) -> None:
     try:
         artifacts, settings = on_airflow.artifacts(), on_airflow.settings(ended.dag_id)
     except Exception as error:  # noqa: BLE001  the outermost edge: nobody hears this thread
-        _log.warning("CKAN was not told how %s ended: %s", ended.run_id, ending.loggable(error))
+        _log.warning("CKAN was not told how %s ended: %s", ended.run_id, loggable(error))
         return
     run = Run(ended.dag_id, ended.run_id, artifacts, on_airflow.connection, settings)
     ending.tell(run, ended.conf, ended.reason)

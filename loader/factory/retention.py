@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from loader.errors import AircanError, ArtifactsError
+from loader.errors import ArtifactsError, loggable
 from loader.factory.artifacts import Artifacts, RunFolder
 
 _log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def sweep(  # noqa: PLR0913  (one job, and whose artifacts it may touch)
             if not dry_run:
                 artifacts.delete(run)
         except Exception as error:  # noqa: BLE001  whatever Airflow's client raises: in doubt it stays
-            _note(kept, Kept(run.dag_id, run.run_id, _reason(error)))
+            _note(kept, Kept(run.dag_id, run.run_id, loggable(error)))
         else:
             freed.append(run)
     swept = Swept(dry_run, tuple(freed), tuple(kept))
@@ -133,8 +133,3 @@ def sweep(  # noqa: PLR0913  (one job, and whose artifacts it may touch)
 def _note(kept: list[Kept], run: Kept) -> None:
     kept.append(run)
     _log.warning("%s/%s stays: %s", run.dag_id, run.run_id, run.reason)
-
-
-def _reason(error: Exception) -> str:
-    # Another's message may hold a URL with a password.
-    return str(error) if isinstance(error, AircanError) else type(error).__name__
