@@ -255,6 +255,8 @@ rows_of_a_table = st.integers(2, 4).flatmap(
 @example(rows=[["1", "say\nhi"], ["2", "y"]], ends=["\r"] * 9, blank=0, block_bytes=100)
 @example(rows=[["1", "x"], ["2", "y"]], ends=["\n"] + ["\r"] * 8, blank=0, block_bytes=100)
 @example(rows=[["1", "x"]] * 4, ends=["\r", "\n"] * 4 + ["\n"], blank=9, block_bytes=7)
+@example(rows=[[",\r,1", "1"]], ends=["\r"] + ["\n"] * 8, blank=1, block_bytes=100)
+@example(rows=[[",\r,1", "1"]], ends=["\r"] + ["\n"] * 8, blank=9, block_bytes=7)
 def test_whatever_rows_end_in_and_cells_hold_no_row_is_lost_or_glued(
     rows, ends, blank, block_bytes
 ):
