@@ -21,7 +21,7 @@ ENVIRONMENTS = AIRCAN_TEST_CKAN=$(CURDIR)/$(CKAN) AIRCAN_TEST_AIRFLOW=$(CURDIR)/
 # Of the processes that run tests, each has servers of its own. Those of `make test` wait for a third
 # of their time, for locks and servers that are slow on purpose.
 JOBS ?= 4
-SERVICE_JOBS ?= 2
+SERVICE_JOBS ?= 3
 PYTEST = pytest --durations 10 --dist loadscope --no-loadscope-reorder
 
 # What is run here is about the embedded PostgreSQL, whatever the caller has set.
@@ -57,7 +57,7 @@ test: $(VENV)/dev.stamp ## the tests that need at most PostgreSQL, on 18 and 16:
 	@$(BIN)/python -m $(PYTEST) -n $(JOBS) tests/unit tests/postgres
 
 test-services: $(SERVICES) browser ## the tests in real CKANs, Airflows and a browser: twenty minutes on two cores
-	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) -n $(SERVICE_JOBS) tests/ckan tests/airflow tests/extension
+	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) -n $(SERVICE_JOBS) tests/extension tests/airflow tests/ckan
 
 test-ckan: $(VENV)/dev.stamp $(CKANS) ## of these, those that load into CKAN 2.12 and 2.11
 	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) -n $(SERVICE_JOBS) tests/ckan

@@ -42,7 +42,6 @@ SHARING = {
     "ckan/test_own_ckan.py": "runs",
     "ckan/test_tasks.py": "runs",
     "ckan/test_told_to_own_ckan.py": "runs",
-    "ckan": "loads",
     "extension/test_actions.py": "jobs",
     "extension/test_changes.py": "jobs",
     "extension/test_jobs.py": "jobs",
@@ -60,6 +59,7 @@ LONGEST = [
     "postgres/test_failures.py",
     "postgres/test_names.py",
     "postgres/test_benchmarks.py",
+    "ckan/test_tasks.py",
 ]
 
 
