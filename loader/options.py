@@ -69,6 +69,7 @@ class Options:
         full_text: Which columns ``_full_text`` makes searchable.
         fts_index: The index on it.
         max_bad_rows: How many rows may be set aside.
+        max_bad_share: Which part of all rows they may be, from 0 to 1, if they are more than ten.
         rejects: The file that those rows go to.
         rejects_folder: Without ``rejects``, the folder where they go to
             ``<resource_id>.rejects.csv``, and where a load that has none removes the file of an
@@ -113,6 +114,7 @@ class Options:
     source: SourceSettings = field(default_factory=SourceSettings)
     batches: BatchSettings = field(default_factory=BatchSettings)
     dataset_id: str | None = None
+    max_bad_share: float = 0.05
 
     def __post_init__(self) -> None:
         """Refuse now what a step would fail on after hours of work."""
@@ -121,6 +123,7 @@ class Options:
         for name, (kinds, hint) in _KINDS.items():
             _check_kind(name, getattr(self, name), kinds, hint)
         _check_number("max_bad_rows", self.max_bad_rows, _FROM_0, "a number, 0 or more")
+        _check_share("max_bad_share", self.max_bad_share)
         if self.header_row is not None:
             _check_number("header_row", self.header_row, _FROM_0, "counted from 1; 0 for none")
         if self.lanes is not None:
@@ -206,6 +209,7 @@ class ReloadOptions(ReadOptions, total=False):
     full_text: FullText
     fts_index: FtsIndex
     max_bad_rows: int
+    max_bad_share: float
     rejects: str | os.PathLike[str] | None
     rejects_folder: str | os.PathLike[str] | None
     on_type_error: OnTypeError
@@ -276,6 +280,13 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 def _check_kind(name: str, value: object, kinds: tuple[type, ...], hint: str) -> None:
     if not isinstance(value, kinds):
         raise UsageError(f"{name} cannot be of type {type(value).__name__}", hint=hint, option=name)
+
+
+def _check_share(name: str, value: object) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1:  # type: ignore[operator]  (it is a number then)
+        hint = "a part of all rows, from 0 to 1"
+        raise UsageError(f"{name} cannot be {value!r}", hint=hint, option=name)
 
 
 def _check_number(name: str, value: object, allowed: range, hint: str) -> None:

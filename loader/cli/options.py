@@ -138,6 +138,15 @@ MaxBadRows = Annotated[
     int,
     _value("N", f"Rows that may be set aside. [default: {Options.max_bad_rows}]", at_least=0),
 ]
+MaxBadShare = Annotated[
+    float,
+    _value(
+        "SHARE",
+        f"Their part of all rows, if they are more than ten. [default: {Options.max_bad_share}]",
+        at_least=0,
+        at_most=1,
+    ),
+]
 Rejects = Annotated[Path | None, _value("PATH", "The file they go to. [default: ID.rejects.csv]")]
 OnTypeError = Annotated[
     choices.OnTypeError,

@@ -35,7 +35,8 @@ _VARIABLES = {
 _FLAGS = frozenset(
     (
         *("resource_id", "mode", "key", "via", "lanes", "full_text", "fts_index", "schema"),
-        *("encoding", "delimiter", "header_row", "max_bad_rows", "rejects", "on_type_error"),
+        *("encoding", "delimiter", "header_row", "max_bad_rows", "max_bad_share"),
+        *("rejects", "on_type_error"),
         *("on_concurrent_writes", "max_bytes", "max_ratio", "min_rate"),
     )
 )

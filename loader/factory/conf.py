@@ -44,6 +44,7 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
     "full_text": {"enum": list(get_args(FullText))},
     "fts_index": {"enum": list(get_args(FtsIndex))},
     "max_bad_rows": {"type": "integer", "minimum": 0, "maximum": _LARGEST},
+    "max_bad_share": {"type": "number", "minimum": 0, "maximum": 1},
     "on_type_error": {"enum": list(get_args(OnTypeError))},
     "on_concurrent_writes": {"enum": list(get_args(OnConcurrentWrites))},
     "via": {"enum": list(get_args(Via))},

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from loader.destination import Destination
-from loader.errors import RowsLost, TooManyBadRows, UsageError
+from loader.errors import RowsLost, UsageError
 from loader.net.failures import changed
 from loader.options import Options
 from loader.pipeline import rejects_file
@@ -172,8 +172,7 @@ def _store(intake: Intake, content: Content, reading: Reading, verification: Ver
             f"{scan.rows_read} rows read, {rejects.count} set aside, {stored} stored",
             hint="does a trigger leave rows out? if not, report this file",
         )
-    if rejects.count and not stored:
-        raise _no_row_placed(rejects)
+    rejects.check(scan.rows_read, stored)
     intake.steps.stored = stored
     report.warnings += _warnings(intake.options, content, scan)
     return scan
@@ -196,17 +195,6 @@ def _fill_report(report: Report, scan: Scan, rejects: Rejects) -> None:
         repaired=scan.rows_repaired,
         rejects=str(rejects.path) if rejects.count and rejects.path is not None else None,
         first=[{"row": reject.row, "reason": reject.reason} for reject in rejects.first],
-    )
-
-
-def _no_row_placed(rejects: Rejects) -> TooManyBadRows:
-    """Return the error for a file all of whose rows are set aside: it is no empty table."""
-    first = rejects.first[0]
-    return TooManyBadRows(
-        f"no row can be placed, so nothing is loaded; the first: {first.reason}",
-        row=first.row,
-        hint="mend the file, or name its delimiter, header row or encoding",
-        option="delimiter",
     )
 
 

@@ -38,7 +38,7 @@ def collector(uri: str, options: Options, resource_id: str) -> Rejects:
             rejects.remove_leftovers(path)
         else:
             rejects.check_place(path)
-    return Rejects(path, options.max_bad_rows)
+    return Rejects(path, options.max_bad_rows, options.max_bad_share)
 
 
 def remove_stale(options: Options, report: Report) -> None:

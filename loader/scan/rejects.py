@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ from loader.formats.rows import Reject
 
 _log = logging.getLogger(__name__)
 _FIRST = 10  # how many the report shows
+_FEW = 10  # may be any part of a small file
+_MOST_REASONS = 100  # are counted: a damaged file may have as many as rows
 _HEADER = ("row", "reason", "raw")
 _OWNER_ONLY = 0o600
 PIECE_CHARACTERS = 1 << 20
@@ -71,13 +74,16 @@ class Rejects:
     Args:
         path: Where the file goes; None: there is none, they are only counted.
         limit: How many rejects are accepted.
+        share: Which part of all rows they may be, unless they are few.
     """
 
-    def __init__(self, path: Path | None, limit: int) -> None:
+    def __init__(self, path: Path | None, limit: int, share: float = 1.0) -> None:
         self.path = path
         self.limit = limit
+        self.share = share
         self.count = 0
         self.first: list[Reject] = []
+        self._reasons: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._waiting: dict[int, Sequence[Reject]] = {}
         self._next_block = 0
@@ -97,8 +103,40 @@ class Rejects:
                     self._write(reject)
                 self._next_block += 1
 
+    def check(self, rows: int, stored: int) -> None:
+        """Refuse a file of which too many rows were set aside: it was read in the wrong way.
+
+        Args:
+            rows: Of the file.
+            stored: How many of them can be placed.
+
+        Raises:
+            TooManyBadRows: None can, or more than the share cannot.
+        """
+        if not self.count:
+            return
+        if not stored:
+            raise self._refused("no row can be placed, so nothing is loaded", "delimiter")
+        if self.count > _FEW and self.count > self.share * rows:
+            part = f"{self.count / rows:.0%}"
+            refused = f"{self.count:,} of {rows:,} rows cannot be placed ({part})"
+            raise self._refused(refused, "max_bad_share")
+
+    def _refused(self, message: str, option: str) -> TooManyBadRows:
+        first = self.first[0]
+        reason, count = self._reasons.most_common(1)[0]
+        alike = f"; of all of them: {reason}" if count == self.count > 1 else ""
+        return TooManyBadRows(
+            f"{message}; the first: {first.reason}{alike}",
+            row=first.row,
+            hint="mend the file, or name its delimiter, header row or encoding",
+            option=option,
+        )
+
     def _write(self, reject: Reject) -> None:
         self.count += 1
+        if reject.reason in self._reasons or len(self._reasons) < _MOST_REASONS:
+            self._reasons[reject.reason] += 1
         if len(self.first) < _FIRST:
             self.first.append(reject)
         if self.path is not None:

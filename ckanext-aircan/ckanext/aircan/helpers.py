@@ -170,6 +170,7 @@ def aircan_option(option: str | None) -> str:
         ),
         "min_rate": _("the least speed of servers, which the portal's operators set"),
         "max_bad_rows": _('"max_bad_rows" among the options of aircan_submit'),
+        "max_bad_share": _('"max_bad_share" among the options of aircan_submit'),
         "on_type_error": _('"on_type_error": "widen" among the options of aircan_submit'),
         "via": _('"via": "api" among the options of aircan_submit'),
         "datastore_url": _("Airflow's connection of the DataStore, which the operators set"),

@@ -8,7 +8,7 @@ it, or one record of at most ``max_record_bytes`` if that is more.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -38,6 +38,8 @@ class CsvBlock:
         ends: The offset past each record in ``data``, blank lines included.
         first_row: The first record's place in the file, counted from 1, blank lines included.
         first_id: The ``_id`` of the first filled record.
+        delimiter: What is between cells: a record of delimiters alone is none, as spreadsheets
+            leave them below a table.
     """
 
     number: int
@@ -45,6 +47,7 @@ class CsvBlock:
     ends: Offsets
     first_row: int
     first_id: int
+    delimiter: str = ","
 
     @cached_property
     def starts(self) -> Offsets:
@@ -53,7 +56,10 @@ class CsvBlock:
 
     @cached_property
     def filled(self) -> Offsets:
-        """The positions, among all records, of those that are not blank lines."""
+        """The positions, among all records, of those that are not blank lines.
+
+        Delimiters alone make a blank line, too.
+        """
         if not len(self.ends):
             return np.zeros(0, np.int64)
         octets = np.frombuffer(self.data, np.uint8)
@@ -64,6 +70,12 @@ class CsvBlock:
         for position in np.flatnonzero((first == _CR) & more).tolist():
             record = self.data[self.starts[position] : self.ends[position]]
             blank[position] = not record.strip(b"\r\n")
+        delimiter = self.delimiter.encode()
+        second = octets[np.minimum(self.starts + 1, len(octets) - 1)]
+        empty = (first == delimiter[0]) & np.isin(second, [delimiter[0], _LF, _CR])
+        for position in np.flatnonzero(empty).tolist():
+            record = self.data[self.starts[position] : self.ends[position]]
+            blank[position] = not record.strip(delimiter + b"\r\n")
         return np.flatnonzero(~blank)
 
     @property
@@ -91,6 +103,13 @@ class CsvBlock:
     def row_number(self, index: int) -> int:
         """Return the place in the file of the filled record at ``index``."""
         return self.first_row + int(self.filled[index])
+
+    def records(self, indices: Offsets) -> bytes:
+        """Return some of the filled records, line ends included."""
+        kept = np.zeros(len(self.ends), bool)
+        kept[self.filled[indices]] = True
+        octets = np.frombuffer(self.data, np.uint8)
+        return octets[np.repeat(kept, np.diff(self.ends, prepend=0))].tobytes()
 
     def record(self, index: int) -> bytes:
         """Return the filled record at ``index``, line end included."""
@@ -137,7 +156,9 @@ def cut(  # noqa: PLR0913, PLR0917  (but for two of them, defaults that tests ch
             continue
         above = min(len(ends), max(0, dialect.header_row - row + 1))  # those up to the header's
         begin, end = int(ends[above - 1]) if above else 0, int(ends[-1])
-        block = CsvBlock(number, data[begin:end], ends[above:] - begin, row + above, row_id)
+        block = CsvBlock(
+            number, data[begin:end], ends[above:] - begin, row + above, row_id, dialect.delimiter
+        )
         rest, wanted, row = data[end:], block_bytes, row + len(ends)
         for part in _parts(block, most_records):
             yield part
@@ -201,8 +222,13 @@ def _parts(block: CsvBlock, most_records: int) -> Iterator[CsvBlock]:
     for first in range(0, len(block.ends), most_records):
         begin = int(block.ends[first - 1]) if first else 0
         ends = block.ends[first : first + most_records]
-        part = CsvBlock(
-            number, block.data[begin : ends[-1]], ends - begin, block.first_row + first, row_id
+        part = replace(
+            block,
+            number=number,
+            data=block.data[begin : ends[-1]],
+            ends=ends - begin,
+            first_row=block.first_row + first,
+            first_id=row_id,
         )
         if part.rows:
             yield part

@@ -15,13 +15,14 @@ from loader.formats.csv.blocks import CsvBlock
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.matcher import Matcher
 from loader.formats.csv.table import CsvRows
-from loader.formats.csv.text import TextStream, WithoutDosEnd
+from loader.formats.csv.text import TextStream, WithoutDosEnd, WithoutNuls
 from loader.formats.format import Settings
 from loader.formats.readable import Readable, Rejoined, read_fully
 from loader.formats.rows import Records
 from loader.types.column import Column
 from loader.types.descriptor import check_levels
 
+_BEGIN_BYTES = 4096  # what tells a binary file
 _HEAD_BYTES = 1 << 20  # what the dialect is found in
 _FIRST_TIMES = 2  # the first block is larger: types guessed from more rows are wrong less often
 
@@ -41,9 +42,13 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
     declared = dialect.declare(settings.dialect, settings.delimiter, settings.header_row)
     stream = text.decode(content, settings.encoding)
     whole = WithoutDosEnd(stream)
-    head = read_fully(whole, _HEAD_BYTES)
+    begin = read_fully(whole, _BEGIN_BYTES)
+    if text.is_binary(begin):
+        raise dialect.no_text()
+    stored = WithoutNuls(Rejoined(begin, whole))
+    head = read_fully(stored, _HEAD_BYTES)
     found, headers, preamble = dialect.detect(head, declared, len(head) < _HEAD_BYTES)
-    begun = _Begun(head, stream, whole, found, headers, declared.header_row is not None, settings)
+    begun = _Begun(head, stream, stored, found, headers, declared.header_row is not None, settings)
     return CsvTable(
         headers=headers,
         blocks=rowless.with_values(_blocks(begun), found),
@@ -52,6 +57,7 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
         dialect=found,
         text=stream,
         whole=whole,
+        stored=stored,
         encoding_is_known=settings.encoding is not None,
     )
 
@@ -65,6 +71,7 @@ class CsvTable:
         dialect: How its records and cells are cut.
         text: What it is read from.
         whole: The same without what a file of DOS ends in.
+        stored: And without NULs.
         encoding_is_known: Whether the caller has named the encoding.
     """
 
@@ -75,6 +82,7 @@ class CsvTable:
     dialect: Dialect
     text: TextStream
     whole: WithoutDosEnd
+    stored: WithoutNuls
     encoding_is_known: bool
 
     @property
@@ -128,6 +136,8 @@ class CsvTable:
                 f"the encoding is {self.text.encoding}, as the file's byte order mark says,"
                 f" not {self.text.overruled}"
             )
+        if self.stored.count:
+            found.append(f"NUL characters left out: {self.stored.count}")
         if self.whole.found:
             found.append("left out: the Ctrl-Z at the end, which ends a file of DOS")
         return found
@@ -148,7 +158,7 @@ class _Begun:
 
     head: bytes
     text: TextStream
-    whole: WithoutDosEnd
+    stored: WithoutNuls
     dialect: Dialect
     headers: Sequence[str]
     header_is_known: bool
@@ -158,7 +168,7 @@ class _Begun:
 def _blocks(begun: _Begun) -> Iterator[CsvBlock]:
     """Yield the blocks of a text; if it has no row, its header has to be meant as one."""
     cut = blocks.cut(
-        Rejoined(begun.head, begun.whole),
+        Rejoined(begun.head, begun.stored),
         begun.dialect,
         first_times=_FIRST_TIMES,
         width=len(begun.headers),

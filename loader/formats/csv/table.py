@@ -118,7 +118,9 @@ def parse(
         if len(rejects) <= most_rejects:
             rejects.append(_reject(block, position, reason, undecodable))
     positions = np.delete(np.arange(block.rows), unreadable)
-    data = b"".join(block.record(int(i)) for i in positions) if unreadable else block.data
+    # Arrow leaves blank lines out by itself, but not those of delimiters alone.
+    is_whole = not unreadable and not block.blank_lines
+    data = block.data if is_whole else block.records(positions)
     ragged = _Ragged(
         lambda raw, cells: _repair(raw, cells, dialect, width), most_rejects - len(rejects)
     )
@@ -216,16 +218,14 @@ def _unreadable(
 ) -> Iterator[tuple[int, str, bool]]:
     """Yield what Postgres or the parser cannot take: position, reason, whether undecodable."""
     data = block.data
-    suspicious = b"\0" in data or _odd_byte(data) is not None
+    suspicious = _odd_byte(data) is not None
     if not suspicious and (dialect.universal_newlines or b"\r" not in data):
         return
     if not suspicious and not len(bare_carriage_returns(block)):
         return
     for position in range(block.rows):
         record = block.record(position)
-        if b"\0" in record:
-            yield position, "a NUL character, which Postgres cannot store", False
-        elif (odd := _odd_byte(record)) is not None:
+        if (odd := _odd_byte(record)) is not None:
             yield position, _not_decoded(record, odd, encoding), True
         elif not dialect.universal_newlines and _is_several(record, dialect):
             yield position, "a carriage return outside quotes", False

@@ -28,7 +28,8 @@ _LEAST_NULS = 0.02  # of one parity, in UTF-16: delimiters, digits and line ends
 _MOST_OTHER_NULS = 0.1  # of the other parity, by those of the one: more needs more proof
 _MOST_ODD = 0.05  # of the characters of UTF-16: controls, and what is none
 _LEAST_PLAIN = 0.5  # of the characters of UTF-16, where all bytes but its NULs would be UTF-8 too
-_BINARY_NULS = 4  # in the first 4096 bytes: more is no text
+_FEW_NULS = 4  # in the first 4096 bytes
+_MOST_NULS = 0.1  # of them: more is no text, be there no other control
 _SAMPLE_BYTES = 256 * 1024  # from the first byte past ASCII on
 _HIGH = re.compile(rb"[\x80-\xff]")
 _MARKS = (  # UTF-32 first: its little-endian mark begins like that of UTF-16
@@ -165,7 +166,7 @@ class TextStream:
         rest += more
         line = max(rest.rfind(b"\n", 0, high), rest.rfind(b"\r", 0, high)) + 1
         sample = rest[line : high + _SAMPLE_BYTES]
-        if sample.count(0, 0, _HEAD_BYTES) > _BINARY_NULS:
+        if is_binary(sample):
             raise NotATable(
                 "the source is a binary file, not a CSV table",
                 hint="export it as CSV, or name its encoding",
@@ -279,6 +280,40 @@ class WithoutDosEnd:
         end = _DOS_END.search(held)
         self.found = end is not None
         return held[len(self._before) : end.start() if end else len(held)]
+
+
+def is_binary(data: bytes) -> bool:
+    """Tell whether bytes begin as a binary file does: with NULs, and they are not all that is odd.
+
+    Files of columns of a fixed width have NULs where a cell is empty, in every row.
+    """
+    head = data[:_HEAD_BYTES]
+    nuls = head.count(0)
+    if nuls <= _FEW_NULS:
+        return False
+    return nuls > _MOST_NULS * len(head) or len(_CONTROL.findall(head)) > nuls
+
+
+class WithoutNuls:
+    """A text without its NULs, which Postgres cannot store and nobody reads.
+
+    Attributes:
+        count: How many were left out so far.
+    """
+
+    def __init__(self, text: Readable) -> None:
+        self.count = 0
+        self._text = text
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, as `TextStream.read` does."""
+        while data := self._text.read(size):
+            if b"\0" not in data:
+                return data
+            self.count += data.count(b"\0")
+            if data := data.replace(b"\0", b""):
+                return data
+        return b""
 
 
 def _keeps_ascii(encoding: str) -> bool:
