@@ -423,11 +423,18 @@ def _tried(head: bytes, dialect: Dialect, whole: bool) -> _Tried:
     if by_returns.dialect.width != by_newlines.dialect.width:
         again = _cut_at_newlines(octets, dialect, whole, by_returns.dialect.width)
         by_newlines = max(by_newlines, again, key=lambda tried: tried.consistency)
-    # A blank line ends no row: it does not tell what rows end in.
-    if np.count_nonzero(octets[np.maximum(newlines, 1) - 1] != _LF) > len(bare):
+    if _ending_rows(octets, newlines) > len(bare):
         return by_newlines
     # Cells of several lines each may lack their quotes.
-    return max(by_returns, by_newlines, key=lambda tried: tried.consistency)
+    best = max(by_returns, by_newlines, key=lambda tried: tried.consistency)
+    if len(newlines) > len(bare) and not best.consistency[0]:
+        return by_newlines
+    return best
+
+
+def _ending_rows(octets: quoting.Octets, newlines: quoting.Offsets) -> int:
+    """Count the newlines that end rows: that of a blank line does not tell what rows end in."""
+    return int(np.count_nonzero(octets[np.maximum(newlines, 1) - 1] != _LF))
 
 
 def _cut_at_newlines(
