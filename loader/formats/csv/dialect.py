@@ -194,9 +194,29 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
     else:
         header_row = _find_header(records)
         skipped = sum(1 for record in records[: header_row - 1] if record)
-        found = replace(dialect, header_row=header_row), records[header_row - 1], skipped
+        headers = records[header_row - 1]
+        if _lacks_row_names(headers, records[header_row:], tried):
+            headers = ["", *headers]
+        found = replace(dialect, header_row=header_row), headers, skipped
     _refuse_rows_in_the_header(head, found[0], whole)
     return found
+
+
+def _lacks_row_names(headers: Sequence[str], below: Sequence[Sequence[str]], tried: _Tried) -> bool:
+    """Tell whether a header is R's, which names the columns but not that of the rows' names.
+
+    ``write.table`` puts all of these names into quotes. Without them, a cell too many in each row
+    may as well be a delimiter inside of a text.
+    """
+    rows = [record for record in below if record]
+    if not rows or any(len(record) != len(headers) + 1 for record in rows):
+        return False
+    quote, delimiter = tried.dialect.quote, tried.dialect.delimiter
+    names = [record[0] for record in rows]
+    if not quote or len(set(names)) < len(names):
+        return False
+    are_quoted = all(f"{quote}{name}{quote}" in tried.text for name in headers)
+    return are_quoted and all(f"{quote}{name}{quote}{delimiter}" in tried.text for name in names)
 
 
 def refuse_controls(headers: Sequence[str]) -> None:
