@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loader.errors import EmptySource, NotATable, UsageError
-from loader.formats.csv import quoting, reader
+from loader.formats.csv import other_kinds, quoting, reader
 
 DELIMITERS = (",", ";", "\t", "|")
 _DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
@@ -34,17 +33,6 @@ LONG_CHARACTERS = 4 << 20  # more than a usual block has
 _LF, _CR, _SPACE = b"\n\r "
 # No text has them. ESC is not among them: logs have it before the colours of a terminal.
 _BINARY = re.compile(r"[\x01-\x08\x0e-\x1a]")
-# How PNG, its kin and HDF5 begin, so that a program that changes line ends is found out.
-_SIGNATURE = re.compile(r"[^\x00-\x7f][A-Z]{3}\r\n\x1a\n")
-_MARKUP = (
-    (
-        ("<!doctype html", "<html", "<head", "<body", "<!--"),
-        "an HTML page",
-        "does the link lead to a login or error page?",
-    ),
-    (("<?xml",), "an XML document", "export it as CSV"),
-    (('{"', "{\n", "{\r\n", "[{", "[\n", "[\r\n"), "a JSON document", "export it as CSV"),
-)
 
 
 @dataclass(frozen=True)
@@ -172,7 +160,7 @@ def detect(head: bytes, declared: Declared, whole: bool) -> tuple[Dialect, list[
         NotATable: The text is another kind of document, or rows may stand in its header.
         UsageError: The header row asked for is not there.
     """
-    _refuse_other_kinds(head.decode("utf-8", errors="replace"), whole)
+    other_kinds.refuse(head.decode("utf-8", errors="replace"), whole)
     tried = _find_delimiter(head, declared, whole)
     dialect, records = tried.dialect, tried.records
     if declared.header_row is not None and declared.header_row > _SNIFFED_RECORDS:
@@ -226,7 +214,7 @@ def refuse_controls(headers: Sequence[str]) -> None:
         NotATable: It is a binary file that has line ends by chance.
     """
     if any(map(_BINARY.search, headers)):
-        raise no_text()
+        raise other_kinds.no_text()
 
 
 def _refuse_rows_in_the_header(head: bytes, dialect: Dialect, whole: bool) -> None:
@@ -308,39 +296,6 @@ def _character(value: object, name: str) -> str | None:
             option="dialect",
         )
     return value
-
-
-def _refuse_other_kinds(text: str, whole: bool) -> None:
-    start = text[:256].lstrip().lower()
-    for prefixes, kind, hint in _MARKUP:
-        if start.startswith(prefixes):
-            raise NotATable(f"the source is {kind}, not a CSV table", hint=hint)
-    if whole and is_json(text):
-        raise NotATable("the source is a JSON document, not a CSV table", hint="export it as CSV")
-    if _SIGNATURE.match(text):
-        raise no_text()
-
-
-def no_text() -> NotATable:
-    """Return the error of a binary file."""
-    return NotATable(
-        "the source is a binary file, not a CSV table",
-        hint="export it as CSV, or name its encoding",
-        option="encoding",
-    )
-
-
-def is_json(text: str) -> bool:
-    """Tell whether a text is one JSON object or array, from its first character to its last."""
-    if not text.lstrip().startswith(("{", "[")):
-        return False
-    try:
-        json.loads(text)
-    except RecursionError:  # as deep as that nothing else is
-        return True
-    except ValueError:
-        return False
-    return True
 
 
 def _is_blank(tried: _Tried) -> bool:

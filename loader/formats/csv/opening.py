@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from loader.formats.csv import blocks, dialect, rowless, table, text
+from loader.formats.csv import blocks, dialect, other_kinds, rowless, table, text
 from loader.formats.csv.blocks import CsvBlock
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.matcher import Matcher
@@ -44,7 +44,7 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
     whole = WithoutDosEnd(stream)
     begin = read_fully(whole, _BEGIN_BYTES)
     if text.is_binary(begin):
-        raise dialect.no_text()
+        raise other_kinds.no_text()
     stored = WithoutNuls(Rejoined(begin, whole))
     head = read_fully(stored, _HEAD_BYTES)
     found, headers, preamble = dialect.detect(head, declared, len(head) < _HEAD_BYTES)

@@ -21,7 +21,8 @@ import pyarrow as pa
 from loader.errors import EmptySource, EncodingError, NoRows, NotATable
 from loader.formats.csv import reader
 from loader.formats.csv.blocks import CsvBlock
-from loader.formats.csv.dialect import DELIMITERS, Dialect, is_json, no_text
+from loader.formats.csv.dialect import DELIMITERS, Dialect
+from loader.formats.csv.other_kinds import is_json, no_text
 from loader.types import registry, schema
 
 _WIDE = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
