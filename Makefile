@@ -53,10 +53,10 @@ airflow: $(AIRFLOW)/made.stamp ## Airflow with the DAGs, on http://localhost:808
 	    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS=true AIRFLOW__API__HOST=127.0.0.1 \
 	    AIRCAN_ARTIFACTS="$${AIRCAN_ARTIFACTS:-$$PWD/artifacts}" airflow standalone
 
-test: $(VENV)/dev.stamp ## the tests that need at most PostgreSQL, on 18 and 16: three minutes on two cores
+test: $(VENV)/dev.stamp ## the tests that need at most PostgreSQL, on 18 and 16: six minutes on two cores
 	@$(BIN)/python -m $(PYTEST) -n $(JOBS) tests/unit tests/postgres
 
-test-services: $(SERVICES) browser ## the tests in real CKANs, Airflows and a browser: twenty minutes on two cores
+test-services: $(SERVICES) browser ## the tests in real CKANs, Airflows and a browser: over half an hour on two cores
 	@$(ENVIRONMENTS) $(BIN)/python -m $(PYTEST) -n $(SERVICE_JOBS) tests/extension tests/airflow tests/ckan
 
 test-ckan: $(VENV)/dev.stamp $(CKANS) ## of these, those that load into CKAN 2.12 and 2.11
