@@ -14,6 +14,9 @@ FullText = Literal["all", "text", "none"]
 FtsIndex = Literal["gin", "gist", "none"]
 OnTypeError = Literal["fail", "widen"]
 OnConcurrentWrites = Literal["warn", "keep", "refuse"]
+Types = Literal["auto", "strict"]
+Dates = Literal["auto", "dmy", "mdy", "iso"]
+Missing = Literal["keep", "auto"]
 
 # Which of ``Via`` a load took, once ``auto`` is decided.
 TakenVia = Literal["copy", "api"]

@@ -13,7 +13,17 @@ from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Literal, TypedDict, get_args, get_origin, get_type_hints
 
-from loader.choices import FtsIndex, FullText, Mode, OnConcurrentWrites, OnTypeError, Via
+from loader.choices import (
+    Dates,
+    FtsIndex,
+    FullText,
+    Missing,
+    Mode,
+    OnConcurrentWrites,
+    OnTypeError,
+    Types,
+    Via,
+)
 from loader.ckan.settings import BatchSettings, SendSettings
 from loader.copy.settings import CopySettings
 from loader.errors import UsageError
@@ -22,13 +32,16 @@ from loader.net.settings import SourceSettings
 from loader.net.uri import file_name, mask_uri
 from loader.scan.settings import ReadSettings
 
+DEFAULT_ENCODING = "AIRCAN_DEFAULT_ENCODING"
 _FROM_0 = range(sys.maxsize)
 _TEXT = ((str, NoneType), "a string, or None")
 _PATH = ((str, os.PathLike, NoneType), "a path, or None")
+_SWITCH = ((bool,), "True or False")
 _DESCRIPTOR = ((Mapping, NoneType), "a descriptor, as a dict; json.load reads one from a file")
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("resource_id", "dataset_id", "datastore_url", "encoding", "delimiter"), _TEXT),
-    **dict.fromkeys(("ckan_url", "ckan_token"), _TEXT),
+    **dict.fromkeys(("ckan_url", "ckan_token", "default_encoding"), _TEXT),
+    **dict.fromkeys(("keep_types", "strip"), _SWITCH),
     **dict.fromkeys(("rejects", "rejects_folder"), _PATH),
     **dict.fromkeys(("schema", "dialect"), _DESCRIPTOR),
     "key": ((Sequence,), "a sequence of columns' names"),
@@ -84,6 +97,17 @@ class Options:
         dataset_id: The dataset that the resource is in, as CKAN said when its file was found; by
             default CKAN is asked when the load begins. A resource that has the id in another
             dataset, then or later, is not loaded.
+        default_encoding: The name of a Python codec, which wins over others that may be right too;
+            by default ``AIRCAN_DEFAULT_ENCODING``.
+        types: ``auto`` reads dates and numbers in local forms, such as ``31.12.2020`` and ``1,5``,
+            where every value of the column proves the form; ``strict`` leaves them text.
+        dates: The order of day and month where the values allow both: ``dmy``, ``mdy``, or
+            ``iso``: neither. With ``auto`` such a column stays text.
+        missing: Signs for no value, such as ``N/A``, in a column that has a type without them:
+            ``keep`` them, and the column is text; or with ``auto`` they are NULL.
+        keep_types: Whether a column keeps the type that it has in the table, and the form it was
+            read in, as long as every value fits.
+        strip: Whether spaces around the cells of text are left out.
 
     Raises:
         UsageError: A value that is not allowed, or two that exclude each other.
@@ -115,6 +139,12 @@ class Options:
     batches: BatchSettings = field(default_factory=BatchSettings)
     dataset_id: str | None = None
     max_bad_share: float = 0.05
+    default_encoding: str | None = None
+    types: Types = "auto"
+    dates: Dates = "auto"
+    missing: Missing = "keep"
+    keep_types: bool = False
+    strip: bool = False
 
     def __post_init__(self) -> None:
         """Refuse now what a step would fail on after hours of work."""
@@ -168,6 +198,11 @@ class Options:
             encoding=self.encoding,
             header_row=self.header_row,
             max_bad_rows=self.max_bad_rows,
+            default_encoding=self.default_encoding,
+            types=self.types,
+            dates=self.dates,
+            missing=self.missing,
+            strip=self.strip,
         )
 
 
@@ -192,6 +227,11 @@ class ReadOptions(TypedDict, total=False):
     delimiter: str | None
     header_row: int | None
     source: SourceSettings
+    default_encoding: str | None
+    types: Types
+    dates: Dates
+    missing: Missing
+    strip: bool
 
 
 class ReloadOptions(ReadOptions, total=False):
@@ -215,6 +255,7 @@ class ReloadOptions(ReadOptions, total=False):
     on_type_error: OnTypeError
     on_concurrent_writes: OnConcurrentWrites
     batches: BatchSettings
+    keep_types: bool
 
 
 class LoadOptions(ReloadOptions, total=False):
@@ -249,6 +290,7 @@ def completed(options: Options) -> Options:
         datastore_url=named_datastore(options.datastore_url),
         ckan_url=options.ckan_url or os.environ.get("AIRCAN_CKAN_URL") or None,
         ckan_token=options.ckan_token or os.environ.get("AIRCAN_CKAN_TOKEN") or None,
+        default_encoding=options.default_encoding or os.environ.get(DEFAULT_ENCODING) or None,
     )
 
 

@@ -32,6 +32,7 @@ class Settings:
         header_row: The place of the row that names the columns, counted from 1; 0: there is none;
             None to find it.
         declares: Tells whether the caller's schema names all columns of a header.
+        default_encoding: A codec that wins over others that may be right too.
     """
 
     dialect: Mapping[str, object] | None
@@ -39,6 +40,7 @@ class Settings:
     encoding: str | None
     header_row: int | None
     declares: Callable[[Sequence[str]], bool]
+    default_encoding: str | None = None
 
 
 class Table(Protocol[_Block]):

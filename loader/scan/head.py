@@ -76,6 +76,7 @@ def _asked(settings: ReadSettings, declared: Declared | None) -> Settings:
         encoding=settings.encoding,
         header_row=settings.header_row,
         declares=declared.names_all if declared else lambda _: False,
+        default_encoding=settings.default_encoding,
     )
 
 

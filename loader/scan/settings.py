@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from loader.choices import Dates, Missing, Types
+
 
 @dataclass(frozen=True)
 class ReadSettings:
@@ -17,6 +19,11 @@ class ReadSettings:
         encoding: The name of a Python codec; None to find it.
         header_row: Counted from 1; 0 means none; None to find it.
         max_bad_rows: How many rows may be set aside.
+        default_encoding: A codec that wins over others that may be right too.
+        types: Whether local forms of dates and numbers are read.
+        dates: The order of day and month where the values allow both.
+        missing: Whether signs for no value are NULL.
+        strip: Whether spaces around the cells of text are left out.
     """
 
     schema: Mapping[str, object] | None = None
@@ -25,3 +32,8 @@ class ReadSettings:
     encoding: str | None = None
     header_row: int | None = None
     max_bad_rows: int = 1000
+    default_encoding: str | None = None
+    types: Types = "auto"
+    dates: Dates = "auto"
+    missing: Missing = "keep"
+    strip: bool = False
