@@ -325,8 +325,8 @@ def _check_kind(name: str, value: object, kinds: tuple[type, ...], hint: str) ->
 
 
 def _check_share(name: str, value: object) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= 1:  # type: ignore[operator]  (it is a number then)
+    is_share = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
+    if not is_share:
         hint = "a part of all rows, from 0 to 1"
         raise UsageError(f"{name} cannot be {value!r}", hint=hint, option=name)
 

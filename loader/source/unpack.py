@@ -1,10 +1,11 @@
-"""From a source to its content: gzip, bz2, xz, zstd, or a zip with one file in it.
+"""From a source to its content: gzip, bz2, xz, zstd, or a zip with one file in it, two levels deep.
 
 In: a `Stored`. Out: a stream of the bytes that were packed, or of the source's own if they are
-not. What it is, its first bytes tell; a name can lie. Memory, whatever was packed: two buffers of
-1 MiB and the decompressor's own state, at most 128 MiB with xz and zstd. A zip that cannot be read
-in place (its table of contents is at its end) is spooled to a temporary file without a name;
-everything else is streamed.
+not. What it is, its first bytes tell; a name can lie. Some servers pack what is packed already, so
+that what comes out may be packed once more. Memory at each of the two levels, whatever was packed:
+two buffers of 1 MiB and the decompressor's own state, at most 128 MiB with xz and zstd. A zip that
+cannot be read in place (its table of contents is at its end) is spooled to a temporary file without
+a name; everything else is streamed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _BUFFER_BYTES = 1024 * 1024
 _PIECE_BYTES = 64 * 1024
 _XZ_MEMORY_BYTES = 130 * 1024 * 1024  # xz -9 takes 65 MiB; libzstd's own limit is 128 MiB
+_MOST_LEVELS = 2
 _ZIP_PIECE_BYTES = 1024  # unpacked at once: 1 KiB of bz2 can become 20 MB
 _ZIP_CONTENTS_BYTES = 4 * 1024 * 1024  # 50 bytes a file; zipfile holds ten times that
 _MAGIC_BYTES = 10
@@ -85,39 +87,86 @@ def unpack(source: Stored) -> BinaryIO:
         where the packed data is cut off or damaged, and SourceTooLarge.
 
     Raises:
-        CompressionError: A zip that is damaged, encrypted, or does not hold one file.
+        CompressionError: A zip that is damaged, encrypted, or does not hold one file; packed data
+            whose beginning is damaged, or that is packed a third time.
         SourceTooLarge: A zip whose file has more bytes than the source's limits allow.
         NotATable: A workbook, which is a zip too.
         UsageError: zstd, and the package for it is missing.
     """
-    packed = io.BufferedReader(source, _BUFFER_BYTES)
-    magic = packed.peek(_MAGIC_BYTES)[:_MAGIC_BYTES]
+    level = _Level(source, io.BufferedReader(source, _BUFFER_BYTES))
+    for _ in range(_MOST_LEVELS):
+        inner = _unpacked(level)
+        if inner is None:
+            return level.content
+        level = inner
+    if _unpacked(level) is not None:
+        level.content.close()
+        raise CompressionError(
+            f"{source.uri} is packed more than {_MOST_LEVELS} times over",
+            hint="pack one CSV file alone, once",
+        )
+    return level.content
+
+
+class _Level:
+    """What was unpacked so far.
+
+    Args:
+        source: What it comes from.
+        content: Of this level, at its first byte.
+        packed_bytes: How many of the source's were taken so far; of the source itself, its place.
+        dense: Whether one of the levels is packed in a dense format.
+    """
+
+    def __init__(
+        self,
+        source: Stored,
+        content: BinaryIO,
+        packed_bytes: Callable[[], int] | None = None,
+        *,
+        dense: bool = False,
+    ) -> None:
+        self.source = source
+        self.content = content
+        self.dense = dense
+        # What was read ahead was not unpacked yet.
+        self.packed_bytes = packed_bytes or content.tell
+
+
+def _unpacked(level: _Level) -> _Level | None:
+    """Return the level within one; None if it is not packed.
+
+    Raises:
+        CompressionError, SourceTooLarge, NotATable, UsageError: As ``unpack``.
+    """
+    magic = cast("io.BufferedReader", level.content).peek(_MAGIC_BYTES)[:_MAGIC_BYTES]
     if magic.startswith(_ZIP_MAGICS):
-        return _open_zip(source, packed)
+        return _open_zip(level)
     if magic.startswith(_OLD_WORKBOOK_MAGIC):
-        raise _no_table(source.uri, "an Excel workbook")
+        raise _no_table(level.source.uri, "an Excel workbook")
     if magic.startswith(_GZIP_MAGIC):
-        return _stream(_Streams(packed, _GzipDecompressor), source, packed, dense=False)
+        return _stream(level, _GzipDecompressor, dense=False)
     if magic.startswith(_BZ2_MAGIC) and magic[4:10] in _BZ2_BLOCKS:
-        return _stream(_Streams(packed, bz2.BZ2Decompressor), source, packed)
+        return _stream(level, bz2.BZ2Decompressor)
     if magic.startswith(_XZ_MAGIC):
-        return _stream(_Streams(packed, _xz_decompressor), source, packed)
+        return _stream(level, _xz_decompressor)
     if magic.startswith(_ZSTD_MAGIC) or _ZSTD_SKIPPABLE.match(magic):
-        return _open_zstd(source, packed)
-    return packed
+        return _open_zstd(level)
+    return None
 
 
 def _stream(
-    content: _Readable,
-    source: Stored,
-    packed: BinaryIO,
+    level: _Level,
+    new: Callable[[], _Decompressor],
     damage: tuple[type[Exception], ...] = _DAMAGE,
     *,
     dense: bool = True,
-) -> BinaryIO:
-    # What is read ahead was not unpacked yet.
-    parts = _Parts(content, source, packed.close, packed.tell, damage, dense)
-    return io.BufferedReader(_Unpacked(parts), _BUFFER_BYTES)
+) -> _Level:
+    packed, dense = level.content, dense or level.dense
+    streams = _Streams(packed, new)
+    parts = _Parts(streams, level.source, packed.close, level.packed_bytes, damage, dense)
+    content = io.BufferedReader(_Unpacked(parts), _BUFFER_BYTES)
+    return _Level(level.source, content, level.packed_bytes, dense=dense)
 
 
 class _Readable(Protocol):
@@ -131,7 +180,7 @@ class _Parts:
     content: _Readable
     source: Stored
     release: Callable[[], None]
-    packed_bytes: Callable[[], int]  # how many it has taken so far
+    packed_bytes: Callable[[], int]  # how many of the source's it has taken so far
     damage: tuple[type[Exception], ...]
     dense: bool
 
@@ -276,7 +325,7 @@ def _ours(uri: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
         ) from error
 
 
-def _open_zstd(source: Stored, packed: BinaryIO) -> BinaryIO:
+def _open_zstd(level: _Level) -> _Level:
     try:
         if sys.version_info >= (3, 14):
             from compression import zstd  # noqa: PLC0415  (it may be missing)
@@ -284,18 +333,18 @@ def _open_zstd(source: Stored, packed: BinaryIO) -> BinaryIO:
             from backports import zstd  # noqa: PLC0415  (as above)
     except ImportError:
         raise UsageError(
-            f"{source.uri} is packed with zstd, which needs a package",
+            f"{level.source.uri} is packed with zstd, which needs a package",
             hint="pip install backports.zstd",
             of_machine=True,
         ) from None
-    content = _Streams(packed, zstd.ZstdDecompressor)
-    return _stream(content, source, packed, (*_DAMAGE, zstd.ZstdError))
+    return _stream(level, zstd.ZstdDecompressor, (*_DAMAGE, zstd.ZstdError))
 
 
-def _open_zip(source: Stored, packed: BinaryIO) -> BinaryIO:
+def _open_zip(level: _Level) -> _Level:
+    source, packed = level.source, level.content
     with ExitStack() as resources:
         resources.callback(packed.close)
-        place = packed if source.seekable() else resources.enter_context(_spool(packed, source.uri))
+        place = packed if packed.seekable() else resources.enter_context(_spool(packed, source.uri))
         with _ours(source.uri, _DAMAGE):
             contents = _Contents(place, source.uri)
             archive = resources.enter_context(zipfile.ZipFile(cast("BinaryIO", contents)))
@@ -306,9 +355,14 @@ def _open_zip(source: Stored, packed: BinaryIO) -> BinaryIO:
         source.limits.check_bytes(source.uri, member.file_size, announced=True)
         dense = member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         readable: _Readable = _Pieces(content) if dense else content
+        # One within another format was unpacked whole into its temporary copy.
+        is_outermost = isinstance(packed, io.BufferedReader) and packed.raw is source
+        packed_bytes = (lambda: contents.bytes_read) if is_outermost else level.packed_bytes
+        dense = dense or level.dense
         release = resources.pop_all().close
-        parts = _Parts(readable, source, release, lambda: contents.bytes_read, _DAMAGE, dense)
-        return io.BufferedReader(_Unpacked(parts), _BUFFER_BYTES)
+        parts = _Parts(readable, source, release, packed_bytes, _DAMAGE, dense)
+        unpacked = io.BufferedReader(_Unpacked(parts), _BUFFER_BYTES)
+        return _Level(source, unpacked, packed_bytes, dense=dense)
 
 
 class _Contents:

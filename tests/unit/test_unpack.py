@@ -7,6 +7,8 @@ import lzma
 import tempfile
 import zipfile
 import zlib
+from collections import deque
+from dataclasses import replace
 
 import pytest
 from backports import zstd
@@ -14,7 +16,14 @@ from http_server import HttpServer
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from loader.errors import CompressionError, NotATable, SourceChanged, SourceError
+from loader.errors import (
+    CompressionError,
+    NotATable,
+    SourceChanged,
+    SourceError,
+    SourceTooLarge,
+)
+from loader.net.limits import Limits
 from loader.net.settings import SourceSettings
 from loader.source.stream import open_source
 from loader.source.unpack import unpack
@@ -76,6 +85,45 @@ def test_the_first_bytes_tell_what_it_is_and_the_name_does_not(pack, name, write
 def test_over_http_too(pack):
     with HttpServer(pack(TEXT)) as server:
         assert content_of(server.url) == TEXT
+
+
+@pytest.mark.parametrize("outer", COMPRESSED.values(), ids=COMPRESSED)
+@pytest.mark.parametrize("inner", COMPRESSED.values(), ids=COMPRESSED)
+def test_what_is_packed_twice_is_unpacked_twice(outer, inner, write):
+    packed = outer(inner(TEXT))
+    assert content_of(write(packed)) == TEXT
+    with HttpServer(packed) as server:
+        assert content_of(server.url) == TEXT
+
+
+@pytest.mark.parametrize("outer", COMPRESSED.values(), ids=COMPRESSED)
+def test_what_is_packed_three_times_is_refused(outer, write):
+    with pytest.raises(CompressionError, match="packed more than 2 times over"):
+        content_of(write(outer(gzip.compress(COMPRESSED["zip"](TEXT)))))
+
+
+@pytest.mark.parametrize("outer", COMPRESSED.values(), ids=COMPRESSED)
+def test_an_error_within_what_is_packed_twice_is_the_same(outer, write):
+    members = [("a.csv", b"a\n1\n"), ("b.csv", b"b\n2\n")]
+    with pytest.raises(CompressionError, match=r"holds 2 files \(a.csv, b.csv\), not one"):
+        content_of(write(outer(zipped(*members))))
+    with pytest.raises(NotATable, match="an Excel workbook"):
+        content_of(write(outer(zipped(("[Content_Types].xml", b""), ("xl/workbook.xml", b"")))))
+    with pytest.raises(CompressionError, match="cut off"):
+        content_of(write(outer(gzip.compress(TEXT)[:-9])))
+
+
+@pytest.mark.parametrize("outer", [gzip.compress, bz2.compress, COMPRESSED["zip"]])
+@pytest.mark.parametrize("inner", [gzip.compress, bz2.compress, lzma.compress])
+def test_the_ratio_counts_from_the_outermost_bytes(outer, inner, write):
+    packed = outer(inner(bytes(80 << 20)))  # less than the ratio at each level, and more at both
+    limits = Limits(max_ratio=2000, max_dense_ratio=20_000)
+    with (
+        pytest.raises(SourceTooLarge, match="times its size"),
+        open_source(write(packed), replace(IMPATIENT, limits=limits)) as source,
+        unpack(source) as stream,
+    ):
+        deque(iter(lambda: stream.read(1 << 20), b""), maxlen=0)
 
 
 @pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS.keys())
@@ -149,7 +197,8 @@ def test_streams_come_out_whole_whatever_is_read_at_a_time(texts, kind, size):
         file.write(packed)
         file.flush()
         with open_source(file.name, IMPATIENT) as source, unpack(source) as stream:
-            content = b"".join(iter(lambda: stream.raw.read(size), b""))
+            begin = stream.read(len(stream.peek(1)))  # what was looked at already
+            content = begin + b"".join(iter(lambda: stream.raw.read(size), b""))
     assert content == b"id\n" + b"".join(texts)
 
 

@@ -109,7 +109,8 @@ class CsvBlock:
         kept = np.zeros(len(self.ends), bool)
         kept[self.filled[indices]] = True
         octets = np.frombuffer(self.data, np.uint8)
-        return octets[np.repeat(kept, np.diff(self.ends, prepend=0))].tobytes()
+        records: bytes = octets[np.repeat(kept, np.diff(self.ends, prepend=0))].tobytes()
+        return records
 
     def record(self, index: int) -> bytes:
         """Return the filled record at ``index``, line end included."""

@@ -40,7 +40,9 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
     """
     check_levels(settings.dialect, "the dialect")
     declared = dialect.declare(settings.dialect, settings.delimiter, settings.header_row)
-    stream = text.decode(content, settings.encoding)
+    begin = read_fully(content, _BEGIN_BYTES)
+    other_kinds.refuse_binary(begin)
+    stream = text.decode(Rejoined(begin, content), settings.encoding)
     whole = WithoutDosEnd(stream)
     begin = read_fully(whole, _BEGIN_BYTES)
     if text.is_binary(begin):

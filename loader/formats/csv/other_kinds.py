@@ -1,7 +1,8 @@
 """What is no table -> refused by what it is, with what to do about it.
 
-In: the head of a text, as UTF-8. Out: an error that names the kind, or nothing. A server that has
-lost a file, or asks for a login, sends a page with status 200: it must not replace a table.
+In: the first bytes of a file, and the head of its text. Out: an error that names the kind, or
+nothing. A server that has lost a file, or asks for a login, sends a page with status 200: it must
+not replace a table.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from loader.errors import NotATable
 _HEAD_CHARACTERS = 65536  # in which a tag that begins a page is closed
 _LOGIN = "does the link lead to a login or error page?"
 _EXPORT = "export it as CSV"
+_PACK = "pack one CSV file alone, with gzip or as a zip"
+_LINK = "does the link lead to the table?"
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,29 @@ class _Kind:
     hint: str = _EXPORT
 
 
-# How PNG, its kin and HDF5 begin, so that a program that changes line ends is found out.
-_SIGNATURE = re.compile(r"[^\x00-\x7f][A-Z]{3}\r\n\x1a\n")
-_MAGIC = re.compile(
-    r"PAR1|ARROW1\0\0|Obj\x01|SQLite format 3|PK\x03\x04|Rar!\x1a|7z\ufffd|\x7fELF|MZ\ufffd"
-    r"|GIF8[79]a|RIFF.{4}(?:WEBP|WAVE|AVI )|ID3[\x02-\x04]",
-    re.DOTALL,
+# How binary files begin, what they are, and what to do. Some begin in letters that a header may
+# have too: then a control character tells them, which no text has.
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a]")
+_MAGICS = (
+    (re.compile(rb"PAR1"), "a Parquet file", _EXPORT),
+    (re.compile(rb"ARROW1\0\0|FEA1"), "an Arrow file", _EXPORT),
+    (re.compile(rb"ORC[\x00-\x1f]"), "an ORC file", _EXPORT),
+    (re.compile(rb"Obj\x01"), "an Avro file", _EXPORT),
+    (re.compile(rb"SQLite format 3\0"), "an SQLite database", _EXPORT),
+    (re.compile(rb"\0\x01\0\0Standard (?:Jet|ACE) DB"), "an Access database", _EXPORT),
+    (re.compile(rb"\$FL[23]@\(#\)"), "an SPSS file", _EXPORT),
+    (re.compile(rb"<stata_dta>"), "a Stata file", _EXPORT),
+    (re.compile(rb"\x89HDF\r\n\x1a\n|CDF[\x01\x02]"), "a file of HDF5 or NetCDF", _EXPORT),
+    (re.compile(rb"\0\0\x27\x0a\0{20}"), "a shapefile", _EXPORT),
+    (re.compile(rb"7z\xbc\xaf\x27\x1c"), "a 7z archive", _PACK),
+    (re.compile(rb"Rar!\x1a\x07"), "a RAR archive", _PACK),
+    (re.compile(rb".{257}ustar[\0 ]", re.DOTALL), "a tar archive", _PACK),
+    (re.compile(rb"\x1f[\x9d\xa0]|LZIP|\x04\x22\x4d\x18"), "packed in a rare way", _PACK),
+    (re.compile(rb"\x89PNG\r|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*"), "an image", _LINK),
+    (re.compile(rb"BM.{4}\0{4}|RIFF.{4}WEBP", re.DOTALL), "an image", _LINK),
+    (re.compile(rb"RIFF.{4}WAVE|ID3[\x02-\x04]", re.DOTALL), "a sound", _LINK),
+    (re.compile(rb"RIFF.{4}AVI |.{4}ftyp", re.DOTALL), "a video", _LINK),
+    (re.compile(rb"\x7fELF|MZ.\0.\0\0\0|\xca\xfe\xba\xbe\0", re.DOTALL), "a program", _LINK),
 )
 _TAG = re.compile(r"<(?:!doctype\b|!--|\?xml\b|/?[a-z][\w:.-]*(?=[\s/>]))", re.IGNORECASE)
 _CLOSED = re.compile(r"</[a-z]|/>|<!doctype|<!--|<\?xml", re.IGNORECASE)
@@ -48,7 +68,7 @@ _JSON = re.compile(
 
 
 def _is_markup(text: str) -> bool:
-    """Tell whether a text begins with a tag, and has one that is closed: `<5` and `<n>` are cells."""
+    """Tell whether a text begins with a tag, and has one that is closed: ``<n>`` is a cell."""
     return bool(_TAG.match(text) and _CLOSED.search(text))
 
 
@@ -87,8 +107,22 @@ def refuse(text: str, whole: bool) -> None:
             raise NotATable(f"the source is {kind.name}, not a CSV table", hint=kind.hint)
     if whole and is_json(text):
         raise NotATable("the source is a JSON document, not a CSV table", hint=_EXPORT)
-    if _SIGNATURE.match(text) or _MAGIC.match(text):
-        raise no_text()
+
+
+def refuse_binary(head: bytes) -> None:
+    """Refuse a binary file that shows its kind.
+
+    Args:
+        head: Its first bytes, 512 at least if it has them.
+
+    Raises:
+        NotATable: It is one.
+    """
+    if not _CONTROL.search(head):
+        return
+    for magic, name, hint in _MAGICS:
+        if magic.match(head):
+            raise NotATable(f"the source is {name}, not a CSV table", hint=hint)
 
 
 def no_text() -> NotATable:
