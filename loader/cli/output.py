@@ -184,8 +184,6 @@ def _print_summary(report: Report) -> None:
         f" in {report.timings_s['total']:.1f} s ({report.rows_per_second:,} rows/s)"
     )
     bad = report.bad_rows
-    if bad.repaired:
-        say(f"rows padded or trimmed: {bad.repaired:,}")
     if bad.rejected:
         say(printable.shown(f"rows set aside: {bad.rejected:,}, in {bad.rejects}"))
         for reject in bad.first[:_REJECTS_SHOWN]:

@@ -7,7 +7,7 @@ may hold is verified in one way for all formats. Holds nothing but the block tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -74,8 +74,8 @@ class Rows(Protocol):
         """The records that are not in ``cells``, in the order of the file."""
 
     @property
-    def repaired(self) -> int:
-        """How many of the rows were mended."""
+    def repaired(self) -> Offsets:
+        """The places in the file of the rows that were mended."""
 
     @property
     def first_row(self) -> int:
@@ -120,7 +120,7 @@ class Cells:
             none.
         rejects: The rows that could not be read, in the order of the file.
         blank_lines: How many places between the rows have no row.
-        repaired: How many of the rows were mended.
+        repaired: The places of those of the rows that were mended.
     """
 
     number: int
@@ -129,7 +129,7 @@ class Cells:
     cells: Sequence[pa.StringArray]
     rejects: Sequence[Reject] = ()
     blank_lines: int = 0
-    repaired: int = 0
+    repaired: Offsets = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def rows(self) -> int:

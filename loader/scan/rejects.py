@@ -29,6 +29,7 @@ from loader.formats.rows import Reject
 
 _log = logging.getLogger(__name__)
 _FIRST = 10  # how many the report shows
+_NAMED = 3  # of them, in an error
 _FEW = 10  # may be any part of a small file
 _MOST_REASONS = 100  # are counted: a damaged file may have as many as rows
 _HEADER = ("row", "reason", "raw")
@@ -116,21 +117,26 @@ class Rejects:
         if not self.count:
             return
         if not stored:
-            raise self._refused("no row can be placed, so nothing is loaded", "delimiter")
+            hint = "mend the file, or name its delimiter, header row or encoding"
+            raise self._refused("no row can be placed, so nothing is loaded", hint, "delimiter")
         if self.count > _FEW and self.count > self.share * rows:
-            part = f"{self.count / rows:.0%}"
+            part = f"{self.count / rows:.1%}"
             refused = f"{self.count:,} of {rows:,} rows cannot be placed ({part})"
-            raise self._refused(refused, "max_bad_share")
+            hint = "mend the file, name its delimiter, header row or encoding, or allow more"
+            raise self._refused(refused, hint, "max_bad_share")
 
-    def _refused(self, message: str, option: str) -> TooManyBadRows:
+    def _refused(self, message: str, hint: str, option: str) -> TooManyBadRows:
         first = self.first[0]
+        shown = ", ".join(str(reject.row) for reject in self.first[:_NAMED])
+        rows = f" (rows {shown}{', ...' * (self.count > _NAMED)})" if self.count > 1 else ""
         reason, count = self._reasons.most_common(1)[0]
-        alike = f"; of all of them: {reason}" if count == self.count > 1 else ""
+        which = "all" if count == self.count > 1 else "the first"
+        see = f"see {self.path}; " if self.path is not None else ""
         return TooManyBadRows(
-            f"{message}; the first: {first.reason}{alike}",
+            f"{message}; {which}: {reason if which == 'all' else first.reason}{rows}",
             row=first.row,
-            hint="mend the file, or name its delimiter, header row or encoding",
-            option=option,
+            hint=f"{see}{'name the right encoding, ' if first.undecodable else ''}{hint}",
+            option="encoding" if first.undecodable else option,
         )
 
     def _write(self, reject: Reject) -> None:
@@ -144,15 +150,8 @@ class Rejects:
                 reason, raw = as_text(reject.reason), as_text(reject.raw)
                 _write_row(self._open(self.path), (str(reject.row), reason), raw)
         if self.count > self.limit:
-            first = self.first[0]
-            see = f"see {self.path}; " if self.path is not None else ""
-            encoding = "name the right encoding, " if first.undecodable else ""
-            raise TooManyBadRows(
-                f"more than {self.limit} rows cannot be placed; the first: {first.reason}",
-                row=first.row,
-                hint=f"{see}{encoding}mend the file, or allow more",
-                option="encoding" if first.undecodable else "max_bad_rows",
-            )
+            message = f"more than {self.limit} rows cannot be placed"
+            raise self._refused(message, "mend the file, or allow more", "max_bad_rows")
 
     def _open(self, path: Path) -> TextIO:
         if self._file is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from heapq import nsmallest
 
 from loader.formats.rows import Block
 from loader.scan.reading import Reading
@@ -15,6 +16,8 @@ from loader.scan.rejects import Rejects
 from loader.scan.verified import Verified, VerifiedRows
 from loader.types.column import Column
 from loader.types.verification import Verification
+
+_FIRST = 5  # how many rows a warning names
 
 
 class Scan:
@@ -25,6 +28,7 @@ class Scan:
         rows_read: Rows that the blocks had.
         rows_verified: Rows given out.
         rows_repaired: Rows of those that were padded or trimmed.
+        first_repaired: The places in the file of the first of these.
         blank_lines: Lines left out.
     """
 
@@ -39,6 +43,7 @@ class Scan:
         self.rows_read = 0
         self.rows_verified = 0
         self.rows_repaired = 0
+        self.first_repaired: list[int] = []
         self.blank_lines = 0
         self._verification = verification
         self._copyable = reading.table.copyable(verification.columns, reading.missing)
@@ -75,7 +80,7 @@ class Scan:
         table, records = self.reading.table, self._copyable(block)
         if records is not None:
             self._rejects.add(block.number, [])
-            self._count(rows=block.rows, repaired=0)
+            self._count(block.rows)
             # It fits the types of before, so it widens no column.
             is_of_use = not self._verification.widened
             return Verified(table, block, records) if is_of_use else None
@@ -84,7 +89,7 @@ class Scan:
         cells = self._verification.verify(parsed)
         if cells is None:
             return None
-        self._count(rows=len(parsed.ids), repaired=parsed.repaired)
+        self._count(len(parsed.ids), parsed.repaired.tolist())
         return Verified(table, block, VerifiedRows(parsed.ids, cells, parsed.sizes))
 
     def warnings(self, *, empties: bool) -> list[str]:
@@ -102,12 +107,18 @@ class Scan:
             found.append(f"the file has a header and no rows{': the table is empty' * empties}")
         if self.blank_lines:
             found.append(f"blank lines left out: {self.blank_lines}")
+        if self.rows_repaired:
+            shown = ", ".join(map(str, self.first_repaired))
+            more = ", ..." if self.rows_repaired > len(self.first_repaired) else ""
+            found.append(f"rows padded or trimmed: {self.rows_repaired} (row {shown}{more})")
         found += table.findings()
         if self.reading.header_may_be_data:
             found.append("the first row looks like data: header row 0 loads it as a row")
         return found
 
-    def _count(self, rows: int, repaired: int) -> None:
+    def _count(self, rows: int, repaired: Sequence[int] = ()) -> None:
         with self._lock:
             self.rows_verified += rows
-            self.rows_repaired += repaired
+            self.rows_repaired += len(repaired)
+            if repaired:  # blocks come in any order
+                self.first_repaired = nsmallest(_FIRST, [*self.first_repaired, *repaired])

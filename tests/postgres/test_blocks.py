@@ -79,6 +79,10 @@ RECORDS = {
     "mixed": ("a\rb\nc\r\nd", ANY_NEWLINE, ["a\r", "b\n", "c\r\n", "d"]),
     "no final newline": ("a\nb", LINES, ["a\n", "b"]),
     "blank lines": ("\n\na\n\r\n\nb\n\n", LINES, ["a\n", "b\n"]),
+    "delimiters alone": ("a,b\n,\n,,,\n\"\",\n,c", LINES, ["a,b\n", '"",\n', ",c"]),
+    "delimiters alone, CRLF": (",\r\na,b\r\n,,\r\n,", LINES, ["a,b\r\n"]),
+    "delimiters alone, CR": ("a,b\r,,\r,c\r,", ANY_NEWLINE, ["a,b\r", ",c\r"]),
+    "spaces are cells": ("a,b\n ,\n", LINES, ["a,b\n", " ,\n"]),
     "blank CR lines": ("\r\ra\r\rb", ANY_NEWLINE, ["a\r", "b"]),
     "a line that begins with a CR": ("\ra\nb\n", LINES, ["\ra\n", "b\n"]),
     "two CRs and a LF": ("a\r\r\nb\n\r\r\n", LINES, ["a\r\r\n", "b\n"]),
@@ -138,7 +142,10 @@ def test_blocks_and_pieces_of_any_size_give_the_same_records(
 def test_there_are_as_many_records_as_pythons_csv_reads(dialect, text):
     if isinstance(records_of(text, dialect), tuple):
         text += '"'  # it was open: now it is closed
-    assert len(records_of(text, dialect)) == len(as_csv_reads(text, dialect))
+    wanted = as_csv_reads(text, dialect)
+    # Those of delimiters alone are none; csv does not tell them from empty cells in quotes.
+    empty = [record for record in wanted if len(record) > 1 and not any(record)]
+    assert len(wanted) - len(empty) <= len(records_of(text, dialect)) <= len(wanted)
 
 
 @given(

@@ -131,7 +131,7 @@ def test_every_type_comes_back_as_it_was_written(database, datastore_url, tmp_pa
         'a,"{""a"": 1}","[1,  2]",12345678901234567890\n'
         "-9223372036854775808,-0.5,false,0001-01-01,9999-12-31 23:59:59.999999,"
         '2020-01-02T03:04:05Z,23:59:59.5,"",{},[],1\n'
-        ",,,,,,,,,,\n"
+        '"",,,,,,,,,,\n'
     )
     database.execute("SET TimeZone = 'UTC'")
     report = load(write(tmp_path / "t.csv", text), Options("t", datastore_url))
@@ -263,7 +263,6 @@ def test_a_header_without_rows_is_an_empty_table(database, datastore_url, tmp_pa
 ROWLESS = {
     "all too long": ("a,b\n1,2,3\n4,5,6\n", TooManyBadRows, 2),
     "the only one with a CR": ("a,b\n1\r2,x\n", TooManyBadRows, 2),
-    "all with a NUL": ("a,b\n\0,1\n\0,2\n\0,3\n", TooManyBadRows, 2),
     "a quote in the header takes all": ('a,"b\n1,2\n3,4"\n', NoRows, 1),
     "the same, CR": ('a,"b\r1,2\r3,4"\r', NoRows, 1),
     "the header alone in quotes": ('"a\n1\n2"\n', NoRows, 1),

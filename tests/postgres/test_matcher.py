@@ -212,7 +212,7 @@ def test_both_ways_lead_to_the_same_rows(
             continue
         parsed = table.parse(each, dialect, 2)
         assert not parsed.rejects
-        assert not parsed.repaired
+        assert not len(parsed.repaired)
         converted = Verification(columns(kind, "text"), [""]).verify(parsed)
         assert converted is not None
         long_way = encode.encode(parsed.ids, converted, encode.Form(",", "\n"))

@@ -213,7 +213,6 @@ OTHER_KINDS = {
     "a JSON object over lines": ('{\n  "a": 1\n}', NotATable, "JSON"),
     "a JSON array": ('[{"a": 1}]', NotATable, "JSON"),
     "a JSON array over lines": ('[\n  {"a": 1}\n]', NotATable, "JSON"),
-    "binary": ("GIF89a\0\0\0\0\0\0\0", NotATable, "binary"),
 }
 
 

@@ -186,6 +186,7 @@ def _blocks(begun: _Begun) -> Iterator[CsvBlock]:
                 named_encoding=begun.settings.encoding is not None,
                 named_header=begun.header_is_known,
                 declared=begun.settings.declares(begun.headers),
+                nuls=begun.stored.count > 0,
             )
         )
         return

@@ -48,13 +48,14 @@ _MAGICS = (
     (re.compile(rb"Rar!\x1a\x07"), "a RAR archive", _PACK),
     (re.compile(rb".{257}ustar[\0 ]", re.DOTALL), "a tar archive", _PACK),
     (re.compile(rb"\x1f[\x9d\xa0]|LZIP|\x04\x22\x4d\x18"), "packed in a rare way", _PACK),
-    (re.compile(rb"\x89PNG\r|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*"), "an image", _LINK),
+    (re.compile(rb"[\x89-\x8b][PMJ]NG\r|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*"), "an image", _LINK),
     (re.compile(rb"BM.{4}\0{4}|RIFF.{4}WEBP", re.DOTALL), "an image", _LINK),
     (re.compile(rb"RIFF.{4}WAVE|ID3[\x02-\x04]", re.DOTALL), "a sound", _LINK),
     (re.compile(rb"RIFF.{4}AVI |.{4}ftyp", re.DOTALL), "a video", _LINK),
     (re.compile(rb"\x7fELF|MZ.\0.\0\0\0|\xca\xfe\xba\xbe\0", re.DOTALL), "a program", _LINK),
 )
 _TAG = re.compile(r"<(?:!doctype\b|!--|\?xml\b|/?[a-z][\w:.-]*(?=[\s/>]))", re.IGNORECASE)
+_DOCUMENT = re.compile(r"<(?:!doctype\b|html\b|head\b|body\b|\?xml\b)", re.IGNORECASE)
 _CLOSED = re.compile(r"</[a-z]|/>|<!doctype|<!--|<\?xml", re.IGNORECASE)
 _HTML = re.compile(
     r"<(?:!doctype html|html|head|body|title|meta|link|script|style|div|span|p|br|hr|b|i|h[1-6]"
@@ -68,8 +69,11 @@ _JSON = re.compile(
 
 
 def _is_markup(text: str) -> bool:
-    """Tell whether a text begins with a tag, and has one that is closed: ``<n>`` is a cell."""
-    return bool(_TAG.match(text) and _CLOSED.search(text))
+    """Tell whether a text begins a document, or with a tag and has one that is closed.
+
+    ``<n>`` alone is a cell.
+    """
+    return bool(_DOCUMENT.match(text) or (_TAG.match(text) and _CLOSED.search(text)))
 
 
 def _is_html(text: str) -> bool:

@@ -70,6 +70,7 @@ class Rowless:
         named_encoding: Whether the caller named the encoding.
         named_header: Whether the caller named the header's row.
         declared: Whether the caller's schema names all columns.
+        nuls: Whether NULs were left out of it, which may have ended rows.
     """
 
     head: bytes
@@ -79,6 +80,7 @@ class Rowless:
     named_encoding: bool
     named_header: bool
     declared: bool
+    nuls: bool = False
 
     @property
     def text(self) -> str:
@@ -95,6 +97,7 @@ def check(rowless: Rowless) -> None:
         EmptySource: The header has no name in it.
         NoRows: Its rows seem to be where nobody looks for them, or it may be no header.
     """
+    _refuse_rows_of_nothing(rowless)
     if not rowless.named_encoding:
         _refuse_ebcdic(rowless)
     _refuse_other_encodings(rowless)
@@ -131,19 +134,31 @@ def with_values(blocks: Iterator[CsvBlock], dialect: Dialect) -> Iterator[CsvBlo
 def _up_to_a_value(blocks: Iterator[CsvBlock], dialect: Dialect) -> Iterator[CsvBlock]:
     """Yield blocks up to the first that has a value."""
     nothing = f"{dialect.delimiter}\r\n \t".encode()
-    first_row = rows = 0
+    first_row = 0
     for block in blocks:
         yield block
         if block.data.translate(None, nothing):
             return
         first_row = first_row or block.row_number(0)
-        rows += block.rows
-    if rows:
-        raise NoRows(
-            f"nothing is in the rows below the header ({rows:,}) but delimiters and spaces",
-            row=first_row,
-            hint="was the export complete? Without these rows, the file would empty the table",
-        )
+    if first_row:
+        raise _nothing_in_rows(first_row)
+
+
+def _refuse_rows_of_nothing(rowless: Rowless) -> None:
+    """Refuse rows of delimiters alone, which are counted as blank lines."""
+    row = rowless.dialect.header_row
+    below = itertools.islice(enumerate(_records(rowless), start=1), row, None)
+    empty = [number for number, cells in below if len(cells) > 1 and not any(cells)]
+    if empty:
+        raise _nothing_in_rows(empty[0])
+
+
+def _nothing_in_rows(first: int) -> NoRows:
+    return NoRows(
+        "nothing is in the rows below the header but delimiters and spaces",
+        row=first,
+        hint="was the export complete? Without these rows, the file would empty the table",
+    )
 
 
 def _refuse_ebcdic(rowless: Rowless) -> None:
@@ -298,7 +313,7 @@ def _filled(cells: Sequence[str]) -> int:
 def _refuse_other_kinds(rowless: Rowless) -> None:
     """Refuse binary files, and documents: a header whose names a schema has is none of these."""
     text = rowless.text.replace(rowless.dialect.delimiter, "")
-    if _BINARY.search(text) or (rowless.named_header and "\0" in text):
+    if _BINARY.search(text) or (rowless.named_header and rowless.nuls):
         raise no_text()
     if rowless.declared:
         return
@@ -337,7 +352,7 @@ def _is_like_json(rowless: Rowless) -> bool:
 def _refuse_other_ends(rowless: Rowless) -> None:
     """Refuse a header in which something may end rows."""
     end = _OTHER_END.search(rowless.text.replace(rowless.dialect.delimiter, ""))
-    found = end[0] if end else _separator_of_rows(rowless.text)
+    found = "\0" if rowless.nuls else end[0] if end else _separator_of_rows(rowless.text)
     if found:
         name = f"'{found}'" if found.isprintable() else f"U+{ord(found[0]):04X}"
         raise NoRows(

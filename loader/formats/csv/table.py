@@ -31,14 +31,14 @@ class CsvRows:
         positions: Each row's position among the block's filled records, in ``cells``' order.
         cells: One string array per column, all of the same length.
         rejects: The records that are not in ``cells``.
-        repaired: How many rows were padded or trimmed.
+        repaired: The places in the file of the rows that were padded or trimmed.
     """
 
     block: CsvBlock
     positions: Offsets
     cells: Sequence[pa.StringArray]
     rejects: Sequence[Reject]
-    repaired: int
+    repaired: Offsets
 
     @property
     def ids(self) -> Offsets:
@@ -127,16 +127,17 @@ def parse(
     table = _parse(data, dialect, width, ragged)
     placed = np.delete(positions, ragged.indices)
     misfits = [(int(positions[index]), cells) for index, cells in ragged.misfits]
-    repaired = 0
+    repaired = np.zeros(0, np.int64)
     if ragged.mended:
         mended = positions[[index for index, _ in ragged.mended]]
         data = "".join(f"{row}\n" for _, row in ragged.mended).encode()
         still_ragged = _Ragged(lambda raw, cells: None, most_rejects)
         again = _parse(data, dialect, width, still_ragged, blank_is_row=True)
         misfits += [(int(mended[index]), cells) for index, cells in still_ragged.misfits]
-        repaired = again.num_rows
+        mended = np.delete(mended, still_ragged.indices)
+        repaired = block.first_row + block.filled[mended]
         table = pa.concat_tables([table, again])
-        placed = np.concatenate((placed, np.delete(mended, still_ragged.indices)))
+        placed = np.concatenate((placed, mended))
     rejects += [_reject(block, row, f"{n} cells, {width} columns") for row, n in misfits]
     return CsvRows(
         block,

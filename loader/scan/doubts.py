@@ -1,0 +1,94 @@
+"""The first rows of a table -> what about it may have been found out wrong, for the warnings.
+
+In: the columns, and rows as text. Out: sentences. Holds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from loader.types import registry
+from loader.types.column import Column
+
+_LOOKED_AT = 100  # rows
+_LEAST_BELOW = 3  # rows that make a column of numbers
+_SHOWN = 3  # columns
+
+
+def of_header(columns: Sequence[Column]) -> list[str]:
+    """Return what is doubtful about a header that was guessed.
+
+    Args:
+        columns: With their types, as far as the first rows tell.
+    """
+    found = []
+    if len(columns) == 1:
+        found.append("the table has one column: no delimiter was found that fits all rows")
+    if _may_be_data(columns):
+        found.append("the first row looks like data: header row 0 loads it as a row")
+    return found
+
+
+def of_first_row(
+    columns: Sequence[Column], cells: Sequence[pa.StringArray], place: int
+) -> list[str]:
+    """Return what is doubtful about the row below the header: it may be one of units, or names.
+
+    Args:
+        columns: With their types, as far as the first rows tell.
+        cells: The first rows of each column.
+        place: Of the first of them in the file.
+    """
+    above = [
+        column.name
+        for column, texts in zip(columns, cells, strict=True)
+        if column.declared is None and column.type == registry.TEXT and _is_above_numbers(texts)
+    ]
+    if not above:
+        return []
+    shown = ", ".join(above[:_SHOWN]) + ", ..." * (len(above) > _SHOWN)
+    return [
+        f"row {place} has words above columns of numbers, which are text because of it: {shown};"
+        " is it a second header?"
+    ]
+
+
+def _is_above_numbers(texts: pa.StringArray) -> bool:
+    """Tell whether the first cell alone keeps a column from being one of numbers."""
+    if not len(texts) or not texts[0].as_py() or _is_number(texts[:1]):
+        return False
+    below = pc.drop_null(texts[1:_LOOKED_AT])
+    return len(below) >= _LEAST_BELOW and _is_number(below)
+
+
+def _is_number(texts: pa.StringArray) -> bool:
+    return registry.type_named("numeric").check.fits(texts)
+
+
+def _may_be_data(columns: Sequence[Column]) -> bool:
+    """Tell whether every cell of the header would do as a value of its column, not all being text.
+
+    Years, and other numbers in steps, name columns.
+    """
+    typed = [column for column in columns if column.type != registry.TEXT]
+    if not typed or any(column.declared is not None for column in columns):  # a declared name is one
+        return False
+    if not all(column.header.strip() for column in columns) or not all(map(_fits, typed)):
+        return False
+    return not _are_steps([column.header for column in typed])
+
+
+def _fits(column: Column) -> bool:
+    return column.check.fits(pa.array([column.header]))
+
+
+def _are_steps(headers: Sequence[str]) -> bool:
+    """Tell whether names are whole numbers in equal steps, such as years."""
+    if len(headers) == 1 or not all(header.isdecimal() for header in headers):
+        return False
+    numbers = [int(header) for header in headers]
+    steps = {later - earlier for earlier, later in zip(numbers, numbers[1:], strict=False)}
+    return len(steps) == 1 and steps != {0}
