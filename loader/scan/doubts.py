@@ -6,6 +6,7 @@ In: the columns, and rows as text. Out: sentences. Holds nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -74,7 +75,9 @@ def _may_be_data(columns: Sequence[Column]) -> bool:
     Years, and other numbers in steps, name columns.
     """
     typed = [column for column in columns if column.type != registry.TEXT]
-    if not typed or any(column.declared is not None for column in columns):  # a declared name is one
+    if not typed or any(
+        column.declared is not None for column in columns
+    ):  # a declared name is one
         return False
     if not all(column.header.strip() for column in columns) or not all(map(_fits, typed)):
         return False
@@ -90,5 +93,5 @@ def _are_steps(headers: Sequence[str]) -> bool:
     if len(headers) == 1 or not all(header.isdecimal() for header in headers):
         return False
     numbers = [int(header) for header in headers]
-    steps = {later - earlier for earlier, later in zip(numbers, numbers[1:], strict=False)}
+    steps = {later - earlier for earlier, later in pairwise(numbers)}
     return len(steps) == 1 and steps != {0}

@@ -79,7 +79,7 @@ RECORDS = {
     "mixed": ("a\rb\nc\r\nd", ANY_NEWLINE, ["a\r", "b\n", "c\r\n", "d"]),
     "no final newline": ("a\nb", LINES, ["a\n", "b"]),
     "blank lines": ("\n\na\n\r\n\nb\n\n", LINES, ["a\n", "b\n"]),
-    "delimiters alone": ("a,b\n,\n,,,\n\"\",\n,c", LINES, ["a,b\n", '"",\n', ",c"]),
+    "delimiters alone": ('a,b\n,\n,,,\n"",\n,c', LINES, ["a,b\n", '"",\n', ",c"]),
     "delimiters alone, CRLF": (",\r\na,b\r\n,,\r\n,", LINES, ["a,b\r\n"]),
     "delimiters alone, CR": ("a,b\r,,\r,c\r,", ANY_NEWLINE, ["a,b\r", ",c\r"]),
     "spaces are cells": ("a,b\n ,\n", LINES, ["a,b\n", " ,\n"]),

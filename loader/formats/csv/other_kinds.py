@@ -87,9 +87,9 @@ _KINDS = (
     _Kind("an RTF document", re.compile(r"\{\\rtf\d").match),
     _Kind("a PostScript file", re.compile("%!PS").match),
     _Kind(
-        "a pointer of Git LFS, not the file that it stands for",
+        "a pointer of Git LFS",
         re.compile(r"version https://git-lfs\.github\.com/spec/").match,
-        "publish the file itself: git lfs pull gets it",
+        "publish the file that it stands for: git lfs pull gets it",
     ),
     _Kind("a JSON document", _JSON.match),
 )

@@ -1,0 +1,134 @@
+"""What is left out, mended or refused: nothing is lost by a load that succeeds."""
+
+from pathlib import Path
+
+import pytest
+from datastore import rows_of
+
+from loader.errors import AircanError, TooManyBadRows
+from loader.options import Options
+from loader.pipeline.load import load
+
+ROWS = [(n, f"name {n}") for n in range(1, 31)]
+TEXT = "id,name\n" + "".join(f"{n},{name}\n" for n, name in ROWS)
+
+
+def write(path: Path, text: str) -> str:
+    path.write_bytes(text.encode())
+    return str(path)
+
+
+def written(delimiter: str = ",", end: str = "\n", encoding: str = "utf-8") -> bytes:
+    return TEXT.replace(",", delimiter).replace("\n", end).encode(encoding)
+
+
+# kind: file, what the warnings say
+LEFT_OUT = {
+    "a tail of delimiters": (written() + b",\n" * 500, "blank lines left out: 500"),
+    "a tail of semicolons, CRLF": (written(";", "\r\n") + b";\r\n" * 3, "blank lines left out: 3"),
+    "a tail of tabs, wider": (written("\t") + b"\t\t\t\n" * 2, "blank lines left out: 2"),
+    "a tail without a line end": (written("|") + b"|\n|", "blank lines left out: 2"),
+    "a tail of CRs": (written(",", "\r") + b",\r" * 4, "blank lines left out: 4"),
+    "delimiters between rows": (
+        written().replace(b"\n7,", b"\n,\n,\n7,"),
+        "blank lines left out: 2",
+    ),
+    "delimiters and blank lines": (written() + b",\n\n,\n\n", "blank lines left out: 4"),
+    "a NUL in a cell": (written().replace(b"name 7", b"name\0 7"), "NUL characters left out: 1"),
+    "a NUL in a number": (written(";").replace(b"\n12;", b"\n1\0002;"), "left out: 1"),
+    "a NUL in the header": (written().replace(b"id,", b"i\0d,"), "NUL characters left out: 1"),
+    "NULs around a row": (
+        written("\t", "\r\n").replace(b"\n8", b"\n\0\0008"),
+        "NUL characters left out: 2",
+    ),
+    "NULs that fill": (written() + bytes(20), "NUL characters left out: 20"),
+    "an end of DOS": (written(",", "\r\n") + b"\x1a", "left out: the Ctrl-Z at the end"),
+    "an end of DOS, padded": (written() + b"\x1a" * 100, "left out: the Ctrl-Z at the end"),
+    "short rows": (
+        written().replace(b"name 7", b"name 7").replace(b"\n9,name 9", b"\n9,name 9,"),
+        "row 10",
+    ),
+    "empty surplus": (
+        b"".join(
+            line + b",,\n" if n in {3, 5} else line + b"\n"
+            for n, line in enumerate(written().splitlines())
+        ),
+        r"rows padded or trimmed: 2 \(row 4, 6\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "said"), LEFT_OUT.values(), ids=LEFT_OUT)
+def test_what_is_left_out_or_mended_is_told(database_18, datastore_url_18, tmp_path, data, said):
+    path = tmp_path / "t.csv"
+    path.write_bytes(data)
+    report = load(str(path), Options("t", datastore_url_18))
+    assert rows_of(database_18, "t") == ROWS
+    assert report.bad_rows.rejected == 0
+    with pytest.raises(AssertionError, match=said):
+        raise AssertionError(" | ".join(report.warnings))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", " "])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_names_of_rs_rows_are_a_column(database_18, datastore_url_18, tmp_path, delimiter, end):
+    lines = ['"speed","dist"', '"1",4,2', '"2",4,10', '"3",7,4', '"Mazda, RX4",7,22']
+    text = end.join(lines).replace(",", delimiter).replace(f"Mazda{delimiter}", "Mazda,") + end
+    report = load(write(tmp_path / "t.csv", text), Options("t", datastore_url_18))
+    assert [column["id"] for column in report.columns] == ["column_1", "speed", "dist"]
+    assert rows_of(database_18, "t") == [
+        ("1", 4, 2),
+        ("2", 4, 10),
+        ("3", 7, 4),
+        ("Mazda, RX4", 7, 22),
+    ]
+
+
+def surplus(rows: int, every: int) -> str:
+    return "id,name\n" + "".join(
+        f"{n},name {n}{',x' * (n % every == 0)}\n" for n in range(1, rows + 1)
+    )
+
+
+@pytest.mark.parametrize("mode", ["replace", "append"])
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (surplus(220, 10), {}),
+        (surplus(5000, 2), {"max_bad_rows": 5000}),
+        (surplus(4, 1), {}),
+        (surplus(100_000, 100), {"max_bad_rows": 999}),
+        (surplus(2000, 100), {"max_bad_share": 0.005}),
+    ],
+    ids=["a tenth", "half of more rows", "all", "too many", "more than named"],
+)
+def test_a_file_of_bad_rows_leaves_the_table(
+    database_18, datastore_url_18, tmp_path, mode, text, options
+):
+    old = load(write(tmp_path / "old.csv", TEXT), Options("t", datastore_url_18))
+    assert old.rows == len(ROWS)
+    with pytest.raises(TooManyBadRows) as refused:
+        load(write(tmp_path / "t.csv", text), Options("t", datastore_url_18, mode=mode, **options))
+    assert refused.value.table == "untouched"
+    assert rows_of(database_18, "t") == ROWS
+
+
+def test_as_many_bad_rows_as_are_allowed_are_left_out(database_18, datastore_url_18, tmp_path):
+    for text, options in (
+        (surplus(220, 20), {}),
+        (surplus(220, 10), {"max_bad_share": 0.1}),
+        (surplus(20, 2), {}),
+    ):
+        report = load(
+            write(tmp_path / "t.csv", text),
+            Options("t", datastore_url_18, rejects=tmp_path / "r.csv", **options),
+        )
+        assert report.bad_rows.rejected
+        assert report.rows + report.bad_rows.rejected == text.count("\n") - 1
+    assert len(rows_of(database_18, "t")) == 10
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, "5 %", True, float("nan")])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(AircanError, match="max_bad_share cannot be"):
+        Options("t", max_bad_share=share)
