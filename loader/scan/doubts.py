@@ -17,6 +17,8 @@ from loader.types.column import Column
 _LOOKED_AT = 100  # rows
 _LEAST_BELOW = 3  # rows that make a column of numbers
 _SHOWN = 3  # columns
+_YEARS = range(1700, 2200)
+_LEAST_COUNTED = 3
 
 
 def of_header(columns: Sequence[Column]) -> list[str]:
@@ -72,7 +74,7 @@ def _is_number(texts: pa.StringArray) -> bool:
 def _may_be_data(columns: Sequence[Column]) -> bool:
     """Tell whether every cell of the header would do as a value of its column, not all being text.
 
-    Years, and other numbers in steps, name columns.
+    Years in steps name columns.
     """
     typed = [column for column in columns if column.type != registry.TEXT]
     if not typed or any(
@@ -89,9 +91,11 @@ def _fits(column: Column) -> bool:
 
 
 def _are_steps(headers: Sequence[str]) -> bool:
-    """Tell whether names are whole numbers in equal steps, such as years."""
+    """Tell whether names are years in equal steps, or count the columns as pandas does."""
     if len(headers) == 1 or not all(header.isdecimal() for header in headers):
         return False
     numbers = [int(header) for header in headers]
     steps = {later - earlier for earlier, later in pairwise(numbers)}
-    return len(steps) == 1 and steps != {0}
+    are_years = numbers[0] in _YEARS and numbers[-1] in _YEARS
+    are_counted = numbers[0] in {0, 1} and steps == {1} and len(numbers) >= _LEAST_COUNTED
+    return len(steps) == 1 and steps != {0} and (are_years or are_counted)

@@ -19,9 +19,10 @@ from loader.formats.format import Settings, Table
 from loader.formats.opening import open_table
 from loader.formats.readable import Readable
 from loader.formats.rows import Rows
+from loader.scan import doubts
 from loader.scan.reading import Reading
 from loader.scan.settings import ReadSettings
-from loader.types import registry, schema
+from loader.types import schema
 from loader.types.column import Column
 from loader.types.names import name_columns
 from loader.types.schema import Declared
@@ -57,13 +58,14 @@ def read(
     types = {**_stated(table, declared), **(types or {})}
     columns = _infer(rows, table.headers, declared, types, missing)
     names_all = declared is not None and declared.names_all(table.headers)
+    sample = _sample(rows, len(table.headers))
     return Reading(
         table=table,
         columns=columns,
         missing=missing,
         blocks=itertools.chain([] if first is None else [first], table.blocks),
-        sample=_sample(rows, len(table.headers)),
-        header_may_be_data=not table.header_is_known and _may_be_data(columns),
+        sample=sample,
+        doubts=_doubts(table, columns, rows, sample),
         guessed_rowless=first is None and not table.header_is_known and not names_all,
     )
 
@@ -119,12 +121,13 @@ def _sample(rows: Rows | None, width: int) -> list[pa.StringArray]:
     return [column.take(first) for column in rows.cells]  # a slice would keep all the rest
 
 
-def _may_be_data(columns: Sequence[Column]) -> bool:
-    """Tell whether every cell of the header would do as a value of its column, none being text."""
-    return all(
-        column.declared is None  # a declared name is one
-        and column.type != registry.TEXT
-        and column.header.strip()
-        and column.check.fits(pa.array([column.header]))
-        for column in columns
-    )
+def _doubts(
+    table: Table[Any],
+    columns: Sequence[Column],
+    rows: Rows | None,
+    sample: Sequence[pa.StringArray],
+) -> list[str]:
+    if rows is None or not len(rows.ids):
+        return []
+    found = [] if table.header_is_known else doubts.of_header(columns)
+    return found + doubts.of_first_row(columns, sample, rows.row_number(0))

@@ -25,5 +25,5 @@ class Reading:
     missing: Sequence[str]
     blocks: Iterator[Block]
     sample: Sequence[pa.StringArray]  # the first rows, by column
-    header_may_be_data: bool
+    doubts: Sequence[str]  # what may have been found out wrong
     guessed_rowless: bool  # there is no row, and nobody has said which one the header is

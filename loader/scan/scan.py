@@ -112,9 +112,7 @@ class Scan:
             more = ", ..." if self.rows_repaired > len(self.first_repaired) else ""
             found.append(f"rows padded or trimmed: {self.rows_repaired} (row {shown}{more})")
         found += table.findings()
-        if self.reading.header_may_be_data:
-            found.append("the first row looks like data: header row 0 loads it as a row")
-        return found
+        return [*found, *self.reading.doubts]
 
     def _count(self, rows: int, repaired: Sequence[int] = ()) -> None:
         with self._lock:

@@ -1,5 +1,6 @@
 """What is left out, mended or refused: nothing is lost by a load that succeeds."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,40 @@ def test_as_many_bad_rows_as_are_allowed_are_left_out(database_18, datastore_url
 def test_a_share_that_is_none_is_refused(share):
     with pytest.raises(AircanError, match="max_bad_share cannot be"):
         Options("t", max_bad_share=share)
+
+
+# kind: text, options, what the warnings say; None: nothing
+DOUBTS = {
+    "one column": ("name\na\nb\n", {}, "the table has one column"),
+    "one column, of sentences": ("text\nOne; two\nA, b, c\n", {}, "the table has one column"),
+    "one column, named": ("name\na\nb\n", {"header_row": 1}, None),
+    "a header of numbers": ("1,2\n3,5\n4,6\n", {}, "the first row looks like data"),
+    "a header like the rows": (
+        "Ann,3,2020-01-01\nBob,5,2020-01-02\nCy,6,2020-01-03\n",
+        {},
+        "looks like data",
+    ),
+    "years": ("land,2019,2020,2021\nDE,1,2,3\nFR,4,5,6\n", {}, None),
+    "names": ("id,name\n1,a\n2,b\n", {}, None),
+    "all text": ("a,b\nx,y\nz,w\n", {}, None),
+    "units": ("mass,length\nkg,m\n1,2\n3,4\n5,6\n", {}, "row 2 has words above columns of numbers"),
+    "a second header": (
+        "id,2019,2020\nid,men,women\n1,2,3\n2,3,4\n3,4,5\n",
+        {},
+        "row 2 has words above",
+    ),
+    "a unit of one column": (
+        "name;mass\n-;kg\na;1.5\nb;2\nc;3\n",
+        {},
+        "row 2 has words above .*: mass;",
+    ),
+    "a word further down": ("id,n\n1,2\n3,x\n5,6\n7,8\n", {}, None),
+}
+
+
+@pytest.mark.parametrize(("text", "options", "said"), DOUBTS.values(), ids=DOUBTS)
+def test_doubts_about_a_header_are_told(datastore_url_18, tmp_path, text, options, said):
+    report = load(write(tmp_path / "t.csv", text), Options("t", datastore_url_18, **options))
+    doubts = [w for w in report.warnings if re.search("one column|like data|words above", w)]
+    assert len(doubts) == (said is not None)
+    assert re.search(said or "$", " ".join(doubts))
