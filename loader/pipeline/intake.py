@@ -16,7 +16,7 @@ from loader.net.failures import changed
 from loader.options import Options
 from loader.pipeline import rejects_file
 from loader.report import BadRows, Report
-from loader.scan import rowless
+from loader.scan import familiar
 from loader.scan.head import read
 from loader.scan.reading import Reading
 from loader.scan.rejects import Rejects
@@ -122,10 +122,7 @@ def _read_source(intake: Intake, types: dict[str, str], earlier: _Pass | None) -
         )
         _check_key(options.key, columns)
         destination.check(columns)
-        if reading.guessed_rowless:
-            rowless.check_familiar(
-                reading.columns, destination.replaced(), reading.table.header_row
-            )
+        familiar.check(reading, destination.replaced)
         steps.progress.expect(content.source.size)
         with steps.step("copy", "copying rows"):
             scan = _store(intake, content, reading, verification)

@@ -66,7 +66,8 @@ def read(
         blocks=itertools.chain([] if first is None else [first], table.blocks),
         sample=sample,
         doubts=_doubts(table, columns, rows, sample),
-        guessed_rowless=first is None and not table.header_is_known and not names_all,
+        is_rowless=first is None,
+        header_is_guessed=not table.header_is_known and not names_all,
     )
 
 

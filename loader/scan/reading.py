@@ -26,4 +26,5 @@ class Reading:
     blocks: Iterator[Block]
     sample: Sequence[pa.StringArray]  # the first rows, by column
     doubts: Sequence[str]  # what may have been found out wrong
-    guessed_rowless: bool  # there is no row, and nobody has said which one the header is
+    is_rowless: bool
+    header_is_guessed: bool  # nobody has said which row it is, nor declared all columns

@@ -1,12 +1,13 @@
 """What is left out, mended or refused: nothing is lost by a load that succeeds."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from datastore import rows_of
 
-from loader.errors import AircanError, TooManyBadRows
+from loader.errors import AircanError, NotATable, TooManyBadRows
 from loader.options import Options
 from loader.pipeline.load import load
 
@@ -170,3 +171,33 @@ def test_doubts_about_a_header_are_told(datastore_url_18, tmp_path, text, option
     doubts = [w for w in report.warnings if re.search("one column|like data|words above", w)]
     assert len(doubts) == (said is not None)
     assert re.search(said or "$", " ".join(doubts))
+
+
+MESSAGES = {
+    "of lines": "404 Not Found\n\nThe page is not there.\nTry again later.\n",
+    "a list": "- one\n- two\n- three\n",
+    "YAML": "name: x\nitems:\n  - a\n  - b\n",
+    "base64": "TWFuIGlzIGRpc3Rpbmd1aXNoZWQ\n" * 5,
+    "a calendar": "BEGIN:VCALENDAR\nVERSION:2.0\nEND:VCALENDAR\n",
+}
+
+
+@pytest.mark.parametrize("text", MESSAGES.values(), ids=MESSAGES)
+def test_a_text_of_some_lines_takes_no_tables_place(database_18, datastore_url_18, tmp_path, text):
+    options = Options("t", datastore_url_18)
+    load(write(tmp_path / "old.csv", TEXT), options)
+    path = write(tmp_path / "t.csv", text)
+    with pytest.raises(NotATable, match="one column, which is none of the 2 of the table") as error:
+        load(path, options)
+    assert error.value.option == "header_row"
+    assert rows_of(database_18, "t") == ROWS
+    assert load(path, replace(options, header_row=1)).rows == text.strip().count("\n") - text.count(
+        "\n\n"
+    )
+
+
+def test_one_column_takes_the_place_of_one_and_of_its_own_table(datastore_url_18, tmp_path):
+    for old, new in (("name\na\n", "title\nb\n"), (TEXT, "Name\nb\n"), (TEXT + "\n", "id\n5\n")):
+        options = Options("t", datastore_url_18)
+        load(write(tmp_path / "old.csv", old), replace(options, header_row=1))
+        assert load(write(tmp_path / "t.csv", new), options).rows == 1
