@@ -25,6 +25,9 @@ OPTIONS = {
     "fts_index": choices.FtsIndex,
     "on_type_error": choices.OnTypeError,
     "on_concurrent_writes": choices.OnConcurrentWrites,
+    "types": choices.Types,
+    "dates": choices.Dates,
+    "missing": choices.Missing,
 }
 
 
