@@ -100,6 +100,7 @@ LIMITS = {
     "AIRCAN_ALLOWED_HOSTS",
     "AIRCAN_ARTIFACTS",
     "AIRCAN_CLEANUP_SCHEDULE",
+    "AIRCAN_DEFAULT_ENCODING",
     "AIRCAN_HUGE_BYTES",
     "AIRCAN_LARGE_POOL",
     "AIRCAN_LARGE_QUEUE",
@@ -363,6 +364,14 @@ def test_options_that_a_conf_may_set_lead_nowhere(portal_212, run, theirs, trap)
     assert do_all(asked(run, theirs, options=HARMLESS))["via"] == "api"
     assert rows(portal_212, theirs.resource_id) == ROWS
     assert is_kept(theirs, trap)
+
+
+@pytest.mark.parametrize("given", [{}, {"default_encoding": "cp1255"}], ids=["none", "theirs"])
+def test_the_encoding_of_the_operators_publishers_is_not_theirs(run, theirs, given):
+    run = replace(run, settings=replace(run.settings, default_encoding="cp1250"))
+    inner = asked(run, theirs, options=given)
+    options = tasks._options(inner, inner.ckan(), {"aircan": {"dataset": "d"}})
+    assert options.reading.default_encoding == given.get("default_encoding")
 
 
 @pytest.mark.parametrize("option", [f.name for f in fields(Options) if f.name not in HARMLESS])
