@@ -122,7 +122,7 @@ def infer(source: str | os.PathLike[str], /, **options: Unpack[ReadOptions]) -> 
         AircanError: As ``load`` raises for the source and its header.
     """
     _refuse_others("infer", ReadOptions, options)
-    return describe.infer(source, Options(**options))
+    return describe.infer(source, completed(Options(**options)))
 
 
 def validate(source: str | os.PathLike[str], /, **options: Unpack[ReadOptions]) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def validate(source: str | os.PathLike[str], /, **options: Unpack[ReadOptions]) 
         UsageError: A pattern, a format or another constraint of the schema cannot be used.
     """
     _refuse_others("validate", ReadOptions, options)
-    return describe.validate(source, Options(**options))
+    return describe.validate(source, completed(Options(**options)))
 
 
 def _refuse_others(called: str, kind: type, given: Mapping[str, object]) -> None:

@@ -113,8 +113,33 @@ Lanes = Annotated[
 
 Schema = Annotated[Path | None, _value("FILE", "A Table Schema or Resource descriptor, JSON.")]
 Encoding = Annotated[str | None, _value("NAME", "Such as windows-1252. [default: found]")]
+DefaultEncoding = Annotated[
+    str | None,
+    _value("NAME", "Preferred where several may be right. [default: AIRCAN_DEFAULT_ENCODING]"),
+]
 Delimiter = Annotated[str | None, _value("CHARACTER", "One character, or 'tab'. [default: found]")]
 HeaderRow = Annotated[int | None, _value("N", "Counted from 1; 0 for none. [default: found]")]
+Types = Annotated[
+    choices.Types,
+    _choice(
+        choices.Types,
+        "Dates and numbers such as 31.12.2020 and 1,5: read, or left as text.",
+        Options.types,
+    ),
+]
+Dates = Annotated[
+    choices.Dates,
+    _choice(choices.Dates, "The order in dates such as 01/02/2020.", Options.dates),
+]
+Missing = Annotated[
+    choices.Missing,
+    _choice(choices.Missing, "N/A and the like: kept as text, or NULL.", Options.missing),
+]
+KeepTypes = Annotated[
+    bool,
+    typer.Option("--keep-types", help="Keep the types of the table, as long as all values fit."),
+]
+Strip = Annotated[bool, typer.Option("--strip", help="Leave out the spaces around text.")]
 MaxBytes = Annotated[
     str | None, _value("SIZE", "What SOURCE may have, unpacked: 500MiB, 10GB. [default: 1 TiB]")
 ]

@@ -11,7 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
-from loader.choices import FtsIndex, FullText, Mode, OnConcurrentWrites, OnTypeError, Via
+from loader.choices import (
+    Dates,
+    FtsIndex,
+    FullText,
+    Missing,
+    Mode,
+    OnConcurrentWrites,
+    OnTypeError,
+    Types,
+    Via,
+)
 from loader.errors import UsageError
 from loader.types.descriptor import check_levels, from_json
 
@@ -51,6 +61,12 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
     "encoding": {"type": "string"},
     "delimiter": {"type": "string"},
     "header_row": {"type": "integer", "minimum": 0, "maximum": _LARGEST},
+    "default_encoding": {"type": "string"},
+    "types": {"enum": list(get_args(Types))},
+    "dates": {"enum": list(get_args(Dates))},
+    "missing": {"enum": list(get_args(Missing))},
+    "keep_types": {"type": "boolean"},
+    "strip": {"type": "boolean"},
     # No looser than the factory's own: those are its operators' to set.
     "max_bytes": {"type": ["integer", "string"], "minimum": 1, "maximum": _LARGEST},
     "max_ratio": {"type": ["number", "string"], "minimum": 1, "maximum": _LARGEST},

@@ -7,6 +7,7 @@ variable counts as not set. Holds nothing.
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -126,6 +127,15 @@ def _require_days(expression: str) -> None:
     croniter(expression).get_prev()
 
 
+def _encoding(text: str) -> str:
+    try:
+        "".encode(text)
+        codecs.getincrementaldecoder(text)
+    except LookupError as error:
+        raise ValueError(text) from error
+    return text
+
+
 def _number(name: str, default: int, most: int = _MOST) -> Setting[int]:
     return Setting(name, default, _count(most), f"a whole number from 1 to {most}", default)
 
@@ -195,6 +205,9 @@ ALLOWED_HOSTS = Setting(
     "HOST, HOST:PORT, *.DOMAIN, an IP address or a network like 10.0.0.0/8, with commas between",
     "",
 )
+DEFAULT_ENCODING: Setting[str | None] = Setting(
+    "AIRCAN_DEFAULT_ENCODING", None, _encoding, "an encoding such as windows-1250 or utf-8", None
+)
 # As ``Limits.read`` takes them.
 MAX_BYTES = _limit("AIRCAN_MAX_BYTES", "max_bytes", "a number of bytes, such as 50GB or 500MiB")
 MAX_RATIO = _limit("AIRCAN_MAX_RATIO", "max_ratio", "a number, 1 or more")
@@ -214,6 +227,7 @@ _OF_ALL: tuple[Setting[Any], ...] = (
     MAX_BYTES,
     MAX_RATIO,
     MIN_RATE,
+    DEFAULT_ENCODING,
     REFUSE_API_KEYS,
 )
 _OF_DAG: dict[str, tuple[Setting[Any], ...]] = {

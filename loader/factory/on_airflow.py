@@ -133,6 +133,7 @@ def settings(dag_id: str) -> Settings:
             environment.MAX_RATIO.tolerant(),
             environment.MIN_RATE.tolerant(),
         ),
+        default_encoding=environment.DEFAULT_ENCODING.tolerant(),
         fault=next(environment.faults(dag_id), None),
     )
 

@@ -41,6 +41,7 @@ class Settings:
         max_loads: How many loads a database takes at a time; None for any number.
         huge_bytes: Files from this size on leave one of those to smaller ones.
         limits: What every file has to keep to; a conf may make them tighter.
+        default_encoding: Of files whose encoding is in doubt; a conf may name another.
         fault: What is wrong with the operators' settings; None if nothing is.
     """
 
@@ -49,6 +50,7 @@ class Settings:
     max_loads: int | None = None
     huge_bytes: int = 1 << 30
     limits: Limits = field(default_factory=Limits)
+    default_encoding: str | None = None
     fault: UsageError | None = None
 
     def require_valid(self) -> None:

@@ -669,7 +669,10 @@ def _file(run: Run, uri: str) -> str:
 
 def _options(run: Run, ckan: Ckan, described: Mapping[str, Any]) -> Options:
     """Return how to read the file; the conf's options win over what the resource says."""
+    # One CKAN's publishers do not write as another's.
+    default = None if run.brings_its_ckan() else run.settings.default_encoding
     given = {
+        "default_encoding": default,
         "schema": described.get("schema"),
         "dialect": described.get("dialect"),
         "encoding": described.get("encoding"),

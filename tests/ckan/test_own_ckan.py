@@ -100,6 +100,7 @@ LIMITS = {
     "AIRCAN_ALLOWED_HOSTS",
     "AIRCAN_ARTIFACTS",
     "AIRCAN_CLEANUP_SCHEDULE",
+    "AIRCAN_DEFAULT_ENCODING",
     "AIRCAN_HUGE_BYTES",
     "AIRCAN_LARGE_POOL",
     "AIRCAN_LARGE_QUEUE",
@@ -339,12 +340,19 @@ HARMLESS = {
     "full_text": "text",
     "fts_index": "none",
     "max_bad_rows": 0,
+    "max_bad_share": 0.5,
     "on_type_error": "widen",
     "on_concurrent_writes": "warn",
     "via": "auto",
     "encoding": "utf-8",
     "delimiter": ",",
     "header_row": 1,
+    "default_encoding": "cp1250",
+    "types": "strict",
+    "dates": "dmy",
+    "missing": "auto",
+    "keep_types": True,
+    "strip": True,
     "max_bytes": "10MB",
     "max_ratio": 100,
     "min_rate": "2KiB",
@@ -356,6 +364,14 @@ def test_options_that_a_conf_may_set_lead_nowhere(portal_212, run, theirs, trap)
     assert do_all(asked(run, theirs, options=HARMLESS))["via"] == "api"
     assert rows(portal_212, theirs.resource_id) == ROWS
     assert is_kept(theirs, trap)
+
+
+@pytest.mark.parametrize("given", [{}, {"default_encoding": "cp1255"}], ids=["none", "theirs"])
+def test_the_encoding_of_the_operators_publishers_is_not_theirs(run, theirs, given):
+    run = replace(run, settings=replace(run.settings, default_encoding="cp1250"))
+    inner = asked(run, theirs, options=given)
+    options = tasks._options(inner, inner.ckan(), {"aircan": {"dataset": "d"}})
+    assert options.reading.default_encoding == given.get("default_encoding")
 
 
 @pytest.mark.parametrize("option", [f.name for f in fields(Options) if f.name not in HARMLESS])

@@ -132,6 +132,35 @@ def do_all(run: Run, steps: tuple[str, ...] = STEPS) -> None:
     tasks.report(run)
 
 
+# of the conf and of the operators: what the reader is told
+ENCODINGS = {
+    "nobody names one": ({}, None, None),
+    "the operators": ({}, "cp1250", "cp1250"),
+    "the conf": ({"default_encoding": "cp1255"}, None, "cp1255"),
+    "both": ({"default_encoding": "cp1255"}, "cp1250", "cp1255"),
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "setting", "expected"), ENCODINGS.values(), ids=ENCODINGS.keys()
+)
+def test_the_encoding_for_those_in_doubt(run, options, setting, expected):
+    settings = replace(run.settings, default_encoding=setting)
+    run = replace(run, settings=settings, conf=replace(run.conf, options=options))
+    with run.ckan() as ckan:
+        read = tasks._options(run, ckan, {"aircan": {"dataset": "d"}}).reading
+    assert read.default_encoding == expected
+
+
+def test_what_a_conf_says_of_a_file_comes_to_its_reader(run):
+    said = {"types": "strict", "dates": "dmy", "missing": "auto", "strip": True}
+    run = replace(run, conf=replace(run.conf, options={**said, "keep_types": True}))
+    with run.ckan() as ckan:
+        options = tasks._options(run, ckan, {"aircan": {"dataset": "d"}})
+    assert {name: getattr(options.reading, name) for name in said} == said
+    assert options.keep_types is True
+
+
 def told(front: Unsteady) -> list[dict[str, Any]]:
     return [json.loads(call.body) for call in front.made("aircan_status_update")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -166,6 +167,18 @@ class TestTold:
             (
                 {"report": {"bad_rows": {"rejected": "x", "first": [1]}}},
                 {"report": {"bad_rows": {"rejected": None, "first": []}}},
+            ),
+            (
+                {"report": {"columns": [{"id": "a", "read_as": 1, "missing": "N/A", "odd": 1}]}},
+                {"report": {"columns": [{"id": "a", "read_as": None, "missing": None}]}},
+            ),
+            (
+                {
+                    "report": {
+                        "columns": [{"missing": {"N/A": 2, "-": -1, "": True}, "would_be": []}]
+                    }
+                },
+                {"report": {"columns": [{"missing": {"N/A": 2}, "would_be": None}]}},
             ),
             ({"unknown": 1}, {}),
         ],
@@ -340,6 +353,18 @@ class TestSubmit:
             ({"dag_id": "../dags"}, "dag_id"),
             ({"mode": "merge"}, "mode"),
             ({"options": "all"}, "options"),
+            ({"options": {"types": "guess"}}, "types: Value must be one of"),
+            ({"options": {"dates": "ymd"}}, "dates: Value must be one of"),
+            ({"options": {"missing": ["auto"]}}, "missing: Value must be one of"),
+            ({"options": {"strip": "maybe"}}, "strip: Must be true or false"),
+            ({"options": {"keep_types": 2}}, "keep_types: Must be true or false"),
+            ({"options": {"default_encoding": "klingon"}}, "default_encoding: Is not the name"),
+            ({"options": {"max_bad_share": 5}}, "max_bad_share: Must be a number from 0 to 1"),
+            ({"options": {"max_bad_rows": -1}}, "max_bad_rows: Must be a whole number"),
+            ({"options": {"header_row": "first"}}, "header_row: Must be a whole number"),
+            ({"options": {"dates": [{"a": 1}]}}, "dates"),
+            ({"options": {"dates": {"a": 1}}}, "dates"),
+            ({"options": {"strip": [[]], "types": {}}}, "strip: Must be true or false"),
             ({"dataset": "another"}, "404"),
         ],
     )
@@ -364,6 +389,22 @@ class TestSettings:
             ({"full_text": "some"}, "full_text"),
             ({"on_concurrent_writes": "perhaps"}, "on_concurrent_writes"),
             ({"header_row": 10**30}, "header_row"),
+            ({"default_encoding": "klingon"}, "default_encoding"),
+            ({"default_encoding": "base64"}, "default_encoding"),
+            ({"types": "guess"}, "types"),
+            ({"types": False}, "types"),
+            ({"dates": "ymd"}, "dates"),
+            ({"dates": ["dmy"]}, "dates"),
+            ({"missing": "drop"}, "missing"),
+            ({"strip": "maybe"}, "strip"),
+            ({"strip": []}, "strip"),
+            ({"keep_types": 1.5}, "keep_types"),
+            ({"max_bad_rows": -1}, "max_bad_rows"),
+            ({"max_bad_rows": "many"}, "max_bad_rows"),
+            ({"max_bad_share": 5}, "max_bad_share"),
+            ({"max_bad_share": "5 %"}, "max_bad_share"),
+            ({"max_bad_share": "nan"}, "max_bad_share"),
+            ({"max_bad_share": True}, "max_bad_share"),
             ({"encoding": "unicode_escape"}, "encoding"),
             ({"encoding": "base64"}, "encoding"),
             ({"delimiter": '"'}, "delimiter"),
@@ -378,6 +419,26 @@ class TestSettings:
     def test_no_nonsense(self, factory_portal, resource, told, field):
         with pytest.raises(Refused, match=field):
             factory_portal.action("aircan_settings_update", resource_id=resource["id"], **told)
+
+    @pytest.mark.parametrize(
+        ("told", "kept"),
+        [
+            ({"strip": False, "keep_types": "no"}, {"strip": False, "keep_types": False}),
+            ({"strip": "True", "keep_types": 1}, {"strip": True, "keep_types": True}),
+            ({"max_bad_rows": 0, "max_bad_share": 0}, {"max_bad_rows": 0, "max_bad_share": 0.0}),
+            (
+                {"max_bad_rows": "5", "max_bad_share": ".5"},
+                {"max_bad_rows": 5, "max_bad_share": 0.5},
+            ),
+            ({"header_row": 0}, {"header_row": 0}),
+            (dict.fromkeys(("types", "strip", "max_bad_rows", "default_encoding"), ""), {}),
+            (dict.fromkeys(("dates", "keep_types", "max_bad_share", "missing")), {}),
+        ],
+    )
+    def test_nothing_and_none_are_not_the_same(self, factory_portal, resource, told, kept):
+        name = {"resource_id": resource["id"]}
+        assert factory_portal.action("aircan_settings_update", **name, **told) == kept
+        assert factory_portal.action("aircan_settings_show", **name) == kept
 
     def test_they_are_for_editors(self, factory_portal, resource, people):
         for action in ("aircan_settings_show", "aircan_settings_update"):
@@ -675,6 +736,60 @@ class TestLoads:
         assert ended[0]["info"]["options"] == limits
         assert tighter["info"]["options"] == limits | {"max_bytes": 2}
         assert " 2 are allowed" in tighter["info"]["error"]["message"]
+
+    def test_a_resource_says_more_than_the_portal_and_whoever_submits_it_more(
+        self, factory_portal, jobs
+    ):
+        said = {
+            "default_encoding": "cp1250",
+            "types": "strict",
+            "dates": "dmy",
+            "missing": "auto",
+            "strip": "yes",
+            "keep_types": "true",
+            "max_bad_rows": "7",
+            "max_bad_share": "0.5",
+        }
+        of_portal = said | {
+            "strip": True,
+            "keep_types": True,
+            "max_bad_rows": 7,
+            "max_bad_share": 0.5,
+        }
+        own = {"strip": False, "dates": "mdy", "max_bad_rows": 0}
+        keys = {f"ckanext.aircan.{name}": value for name, value in said.items()}
+        factory_portal.reconfigure(keys)
+        try:
+            resource = factory_portal.new_resource(upload=b"n\n1\n")["id"]
+            first = jobs.ended(resource)[0]
+            factory_portal.action("aircan_settings_update", resource_id=resource, **own)
+            asked = {"dates": "iso", "types": "auto"}
+            factory_portal.action("aircan_submit", resource_id=resource, options=asked)
+            second = jobs.ended(resource, 2)[0]
+        finally:
+            factory_portal.reconfigure(dict.fromkeys(keys, ""))
+        assert [job["status"] for job in (first, second)] == ["DONE", "DONE"]
+        assert first["info"]["options"] == of_portal
+        assert second["info"]["options"] == of_portal | own | asked
+
+    def test_a_portal_that_says_what_cannot_be_does_not_start(self, factory_portal, tmp_path):
+        wrong = {
+            "default_encoding": ("klingon", "Is not the name of an encoding"),
+            "types": ("guess", "Value must be one of"),
+            "dates": ("ymd", "Value must be one of"),
+            "missing": ("drop", "Value must be one of"),
+            "strip": ("perhaps", "Must be true or false"),
+            "keep_types": ("2", "Must be true or false"),
+            "max_bad_rows": ("-1", "Must be a whole number from 0"),
+            "max_bad_share": ("5", "Must be a number from 0 to 1"),
+        }
+        ini = shutil.copy(factory_portal.ini, tmp_path)
+        said = (f"ckanext.aircan.{name}={value}" for name, (value, _) in wrong.items())
+        factory_portal.ckan("config-tool", str(ini), *said)
+        with pytest.raises(AssertionError) as refused:
+            factory_portal.ckan("-c", str(ini), "aircan", "status")
+        for name, (_, why) in wrong.items():
+            assert f"ckanext.aircan.{name}: {why}" in str(refused.value)
 
     def test_a_page_of_each_step_s_log(self, factory_portal, jobs, people):
         resource = factory_portal.new_resource(upload=b"n\n1\n")["id"]

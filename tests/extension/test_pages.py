@@ -50,7 +50,23 @@ REPORT = {
     "rows": 7,
     "rows_per_second": 3500,
     "columns": [
-        {"id": "n", "type": "text", "label": "", "inferred_as": "integer", "widened_from": "bigint"}
+        {
+            "id": "n",
+            "type": "text",
+            "label": "",
+            "inferred_as": "integer",
+            "widened_from": "bigint",
+        },
+        {"id": "day", "type": "date", "inferred_as": "date", "read_as": "%d.%m.%Y"},
+        {
+            "id": "price",
+            "type": "text",
+            "inferred_as": "string",
+            "missing": {"N/A": 2, "k.A.": 1200},
+            "would_be": "numeric",
+        },
+        {"id": "size", "type": "numeric", "inferred_as": "number", "missing": {"-": 3}},
+        {"id": "weight", "type": "text", "inferred_as": "integer", "would_be": "bigint"},
     ],
     "bad_rows": {"rejected": 1, "repaired": 0, "first": [{"row": 3, "reason": "3 cells"}]},
 }
@@ -168,6 +184,20 @@ def run(portal: Portal, job: dict[str, Any], part: str = "") -> str:
 
 def tab(resource: dict[str, Any]) -> str:
     return f"/dataset/{resource['package_id']}/resource/{resource['id']}/datastore"
+
+
+READING_CHOICES = ("types", "dates", "missing", "strip", "keep_types")
+
+
+def chosen(html: str) -> dict[str, str]:
+    """Return what is chosen in each select of a page: the first, if nothing is."""
+    found = {}
+    for name, select in re.findall(
+        r'<select [^>]*name="(\w+)"[^>]*>(.*?)</select>', html, re.DOTALL
+    ):
+        values = re.findall(r'<option value="([^"]*)"( selected)?', select)
+        found[name] = next((value for value, is_chosen in values if is_chosen), values[0][0])
+    return found
 
 
 def plain(html: str) -> str:
@@ -336,6 +366,14 @@ class TestForms:
             "header_row": "2",
             "full_text": "text",
             "on_concurrent_writes": "keep",
+            "types": "strict",
+            "dates": "dmy",
+            "missing": "auto",
+            "strip": "true",
+            "keep_types": "false",
+            "default_encoding": "windows-1250",
+            "max_bad_rows": "0",
+            "max_bad_share": "0.5",
         }
         assert visit.post("editor", tab(resource), **given).status_code == 302
         assert factory_portal.action("aircan_settings_show", resource_id=resource["id"]) == {
@@ -346,13 +384,49 @@ class TestForms:
             "header_row": 2,
             "full_text": "text",
             "on_concurrent_writes": "keep",
+            "types": "strict",
+            "dates": "dmy",
+            "missing": "auto",
+            "strip": True,
+            "keep_types": False,
+            "default_encoding": "windows-1250",
+            "max_bad_rows": 0,
+            "max_bad_share": 0.5,
         }
         shown = visit("editor", tab(resource)).text
         assert "name, first\nyear</textarea>" in shown
         assert 'value="tab"' in shown
+        assert '<details class="aircan-reading" open>' in shown
+        assert chosen(shown).items() >= {name: given[name] for name in READING_CHOICES}.items()
+        for name in ("default_encoding", "max_bad_rows", "max_bad_share"):
+            assert f'name="{name}" value="{given[name]}"' in shown
         assert visit.post("editor", tab(resource), mode="replace").status_code == 302
         shown = factory_portal.action("aircan_settings_show", resource_id=resource["id"])
         assert shown == {"mode": "replace"}
+        shown = visit("editor", tab(resource)).text
+        assert '<details class="aircan-reading">' in shown
+        assert chosen(shown).items() >= dict.fromkeys(READING_CHOICES, "").items()
+
+    def test_what_is_left_open_is_as_in_the_whole_portal(self, factory_portal_212):
+        portal = factory_portal_212
+        resource = portal.new_resource(format="TXT")
+        said = {"dates": "dmy", "strip": "yes", "max_bad_rows": "7", "default_encoding": "cp1250"}
+        keys = {f"ckanext.aircan.{name}": value for name, value in said.items()}
+        portal.reconfigure(keys)
+        try:
+            shown = Visit(portal, {})("sysadmin", tab(resource)).text
+        finally:
+            portal.reconfigure(dict.fromkeys(keys, ""))
+        for text in (
+            "As in the whole portal: Day first",
+            "As in the whole portal: Left out",
+            "As in the whole portal: Found anew in each file",
+            "As in the whole portal: Read, if all values of the column prove the form",
+            'placeholder="7"',
+            'placeholder="0.05"',
+            'placeholder="cp1250"',
+        ):
+            assert text in shown
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -363,6 +437,14 @@ class TestForms:
             ("header_row", "-1"),
             ("full_text", "some"),
             ("on_concurrent_writes", "perhaps"),
+            ("types", HOSTILE),
+            ("dates", "ymd"),
+            ("missing", "drop"),
+            ("strip", "perhaps"),
+            ("keep_types", "perhaps"),
+            ("default_encoding", HOSTILE),
+            ("max_bad_rows", "1.5"),
+            ("max_bad_share", "5"),
         ],
     )
     def test_a_wrong_setting_is_marked_and_kept(
@@ -553,6 +635,10 @@ class TestRun:
             "3,500 rows/s",
             "n: text instead of bigint",
             "was bigint",
+            "date read as %d.%m.%Y",
+            "text would be numeric without k.A. (1,200), N/A (2)",
+            "numeric left empty: - (3)",
+            "text could be bigint",
             "1 row could not be placed",
             "3 cells",
             "Load the rows",
@@ -694,6 +780,7 @@ def test_nothing_of_a_file_a_log_or_a_name_becomes_html(factory_portal, factory,
     resource = factory_portal.new_resource(format="TXT", name=HOSTILE)
     hostile = dict.fromkeys(("type", "message", "hint", "row", "column", "value"), HOSTILE)
     column = dict.fromkeys(("id", "label", "type", "inferred_as", "widened_from"), HOSTILE)
+    column |= {"read_as": HOSTILE, "would_be": HOSTILE, "missing": {HOSTILE: 1}}
     told = {
         "error": hostile,
         "warnings": [HOSTILE],
@@ -863,7 +950,14 @@ OPTIONS = {
     "max_bytes": ("limit of a file", "Grenze für die Größe einer Datei"),
     "max_ratio": ("may unpack to", "ausgepackt"),
     "min_rate": ("least speed", "Mindestgeschwindigkeit"),
-    "max_bad_rows": ("max_bad_rows", "max_bad_rows"),
+    "default_encoding": ("Encoding of files in doubt", "Zeichenkodierung im Zweifel"),
+    "types": ("Dates and numbers in local forms", "Datum und Zahl in landesüblicher Form"),
+    "dates": ("Order of day and month", "Reihenfolge von Tag und Monat"),
+    "missing": ("Signs for no value", "Zeichen für fehlende Werte"),
+    "strip": ("Spaces around text", "Leerzeichen um Text"),
+    "keep_types": ("Types of columns that are there", "Typen von Spalten, die schon da sind"),
+    "max_bad_rows": ("Rows that may be set aside", "Zeilen, die beiseitegelegt werden dürfen"),
+    "max_bad_share": ("Their share of all rows", "Ihr Anteil an allen Zeilen"),
     "on_type_error": ("on_type_error", "on_type_error"),
     "via": ("aircan_submit", "aircan_submit"),
     "datastore_url": ("connection of the DataStore", "Verbindung zum DataStore"),

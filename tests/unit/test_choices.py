@@ -12,6 +12,7 @@ from loader import choices
 from loader.cli import commands, output
 from loader.factory import conf
 from loader.factory.status import Status
+from loader.options import Options
 
 ROOT = Path(__file__).parents[2]
 EXTENSION = ROOT / "ckanext-aircan" / "ckanext" / "aircan"
@@ -25,6 +26,9 @@ OPTIONS = {
     "fts_index": choices.FtsIndex,
     "on_type_error": choices.OnTypeError,
     "on_concurrent_writes": choices.OnConcurrentWrites,
+    "types": choices.Types,
+    "dates": choices.Dates,
+    "missing": choices.Missing,
 }
 
 
@@ -74,11 +78,27 @@ def test_the_extension_takes_the_values_that_the_loader_takes():
     assert lists["MODES"] == list(get_args(choices.Mode))
     assert lists["FULL_TEXT"] == list(get_args(choices.FullText))
     assert lists["ON_CONCURRENT_WRITES"] == list(get_args(choices.OnConcurrentWrites))
+    assert lists["TYPES"] == list(get_args(choices.Types))
+    assert lists["DATES"] == list(get_args(choices.Dates))
+    assert lists["MISSING"] == list(get_args(choices.Missing))
     assert lists["FACTORY_STATUSES"] == list(get_args(Status))
     assert set(lists["STATUSES"]) > set(get_args(Status))
 
 
-@pytest.mark.parametrize("option", ["mode", "full_text", "on_concurrent_writes"])
+def test_the_extension_names_what_the_loader_does_by_default():
+    tree = ast.parse((EXTENSION / "config.py").read_text("utf-8"))
+    (defaults,) = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and node.target.id == "READING"
+    ]
+    assert defaults == {name: getattr(Options(), name) for name in defaults}
+    assert defaults.keys() <= conf.LOAD["options"]["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    "option", ["mode", "full_text", "on_concurrent_writes", "types", "dates", "missing"]
+)
 def test_the_form_of_the_extension_offers_them(option):
     (select,) = re.findall(
         rf"form\.select\('{option}'.*?endcall", FORM.read_text("utf-8"), re.DOTALL

@@ -23,6 +23,7 @@ SPANS = {
 }
 LIMITS = (environment.MAX_BYTES, environment.MAX_RATIO, environment.MIN_RATE)
 SWITCH = environment.REFUSE_API_KEYS
+ENCODING = environment.DEFAULT_ENCODING
 NAMES = (environment.LARGE_QUEUE, environment.LARGE_POOL)
 BAD_NUMBERS = [
     "x",
@@ -72,6 +73,11 @@ def test_what_is_no_limit(setting, text, monkeypatch):
     bad(setting, text, monkeypatch)
 
 
+@pytest.mark.parametrize("text", ["windows-9999", "hex", "undefined", "utf 8 or so", "\x1b[31m"])
+def test_what_is_no_encoding(text, monkeypatch):
+    bad(ENCODING, text, monkeypatch)
+
+
 @pytest.mark.parametrize("text", ["0", "1e-9", "0.0001"])
 def test_a_run_has_some_time(text, monkeypatch):
     bad(environment.TIMEOUT, text, monkeypatch)
@@ -92,7 +98,7 @@ def test_what_is_no_name(setting, text, monkeypatch):
 @pytest.mark.parametrize("text", ["", " ", "\t\n"])
 @pytest.mark.parametrize(
     "setting",
-    [*COUNTS, *SPANS, *LIMITS, SWITCH, *NAMES, environment.CLEANUP_SCHEDULE],
+    [*COUNTS, *SPANS, *LIMITS, SWITCH, *NAMES, ENCODING, environment.CLEANUP_SCHEDULE],
     ids=lambda setting: setting.name,
 )
 def test_an_empty_variable_is_none(setting, text, monkeypatch):
@@ -115,6 +121,9 @@ def test_an_empty_variable_is_none(setting, text, monkeypatch):
         (environment.TIMEOUT, "8760", timedelta(days=365)),
         (SWITCH, "TRUE", True),
         (SWITCH, "no", False),
+        (ENCODING, "windows-1250", "windows-1250"),
+        (ENCODING, " UTF-16\n", "UTF-16"),
+        (ENCODING, "iso8859_8", "iso8859_8"),
         (environment.LARGE_QUEUE, "große Dateien", "große Dateien"),
     ],
     ids=lambda part: part.name if isinstance(part, Setting) else str(part),

@@ -66,6 +66,16 @@ WRONG = {
     "no source": ({"source": None}, "source cannot be of type NoneType", "SourceSettings"),
     "source": ({"source": {}}, "source cannot be of type dict", "SourceSettings"),
     "batches": ({"batches": 3}, "batches cannot be of type int", "BatchSettings"),
+    "types": ({"types": "text"}, "types cannot be 'text'", "auto, strict"),
+    "dates": ({"dates": "ymd"}, "dates cannot be 'ymd'", "auto, dmy, mdy, iso"),
+    "missing": ({"missing": True}, "missing cannot be True", "keep, auto"),
+    "keep_types": ({"keep_types": "no"}, "keep_types cannot be of type str", "True or False"),
+    "strip": ({"strip": 1}, "strip cannot be of type int", "True or False"),
+    "default_encoding": (
+        {"default_encoding": 1252},
+        "default_encoding cannot be of type int",
+        "a string, or None",
+    ),
     "rejects": ({"rejects": 5}, "rejects cannot be of type int", "a path"),
 }
 

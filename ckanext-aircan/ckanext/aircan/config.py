@@ -6,12 +6,27 @@ when they are asked for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from ckan.exceptions import CkanConfigurationException
 from ckan.plugins import plugin_loaded, toolkit
 from ckanext.aircan.airflow import Airflow, AirflowError, AirflowSettings
+from ckanext.aircan.logic import schema
 
 _PREFIX = "ckanext.aircan."
+# What portals and resources may say of how files are read, and what the factory does where neither
+# says so. Of the encoding it may have been told something else.
+READING: Mapping[str, Any] = {
+    "default_encoding": None,
+    "types": "auto",
+    "dates": "auto",
+    "missing": "keep",
+    "strip": False,
+    "keep_types": False,
+    "max_bad_rows": 1000,
+    "max_bad_share": 0.05,
+}
 
 
 def option(name: str) -> Any:  # noqa: ANN401
@@ -44,6 +59,20 @@ def airflow() -> Airflow:
 def api_endpoint() -> str:
     """Return the URL of this CKAN's API, as the factory is to call it."""
     return option("api_endpoint") or f"{toolkit.config['ckan.site_url'].rstrip('/')}/api/"
+
+
+def reading() -> dict[str, Any]:
+    """Return what the portal says of how files are read: options of the factory's conf.
+
+    Raises:
+        CkanConfigurationException: It says what a resource could not.
+    """
+    # Not by validators in the declaration: CKAN looks for those before it knows a plugin's own.
+    said, errors = toolkit.navl_validate({name: option(name) for name in READING}, schema.reading())
+    if errors:
+        wrong = (f"{_PREFIX}{name}: {'; '.join(why)}" for name, why in errors.items())
+        raise CkanConfigurationException(f"Invalid configuration values: {', '.join(wrong)}")
+    return said
 
 
 def is_loadable(format_: str | None, url: str | None, url_type: str | None) -> bool:

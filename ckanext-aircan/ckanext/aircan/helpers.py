@@ -169,8 +169,14 @@ def aircan_option(option: str | None) -> str:
             "the limit of what a packed file may unpack to, which the portal's operators set"
         ),
         "min_rate": _("the least speed of servers, which the portal's operators set"),
-        "max_bad_rows": _('"max_bad_rows" among the options of aircan_submit'),
-        "max_bad_share": _('"max_bad_share" among the options of aircan_submit'),
+        "default_encoding": _('"Encoding of files in doubt" on the DataStore tab'),
+        "types": _('"Dates and numbers in local forms" on the DataStore tab'),
+        "dates": _('"Order of day and month" on the DataStore tab'),
+        "missing": _('"Signs for no value" on the DataStore tab'),
+        "strip": _('"Spaces around text" on the DataStore tab'),
+        "keep_types": _('"Types of columns that are there already" on the DataStore tab'),
+        "max_bad_rows": _('"Rows that may be set aside" on the DataStore tab'),
+        "max_bad_share": _('"Their share of all rows" on the DataStore tab'),
         "on_type_error": _('"on_type_error": "widen" among the options of aircan_submit'),
         "via": _('"via": "api" among the options of aircan_submit'),
         "datastore_url": _("Airflow's connection of the DataStore, which the operators set"),
@@ -178,6 +184,35 @@ def aircan_option(option: str | None) -> str:
         "ckan_token": _("Airflow's connection of CKAN, which the operators set"),
     }
     return places.get(option or "", "")
+
+
+def aircan_reading(name: str) -> Any:  # noqa: ANN401
+    """Return what holds of how a file is read where its resource does not say it."""
+    return config.reading().get(name, config.READING[name])
+
+
+def aircan_is_said(*given: Mapping[str, Any]) -> bool:
+    """Return whether a setting of how files are read is among these."""
+    return any(one.get(name) not in (None, "") for one in given for name in config.READING)
+
+
+def aircan_choices(name: str, choices: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """Return the choices of a setting of how files are read, and before them that of the portal.
+
+    Args:
+        name: The setting.
+        choices: ``value`` and ``text`` of each.
+    """
+    value = str(aircan_reading(name)).lower()
+    text = next((one["text"] for one in choices if one["value"] == value), value)
+    words = _("As in the whole portal: {choice}").format(choice=text)
+    return [{"value": "", "text": words}, *choices]
+
+
+def aircan_signs(column: Mapping[str, Any]) -> str:
+    """Return the signs for no value that a column has, the most frequent first."""
+    signs = sorted((column.get("missing") or {}).items(), key=lambda sign: -sign[1])
+    return ", ".join(f"{sign} ({toolkit.h.localised_number(count)})" for sign, count in signs)
 
 
 def aircan_table(job: Mapping[str, Any], resource: Mapping[str, Any] | None) -> str:

@@ -404,7 +404,8 @@ def _conf(session: Session, job: Job, resource: Mapping[str, Any]) -> dict[str, 
     settings = model.settings_of(session, job.resource) | {
         name: wish[name] for name in _OWN_KEYS if name in wish
     }
-    options = {name: v for name, v in settings.items() if name not in _OWN_KEYS}
+    options = config.reading()
+    options |= {name: v for name, v in settings.items() if name not in _OWN_KEYS}
     options |= wish.get("options", {})
     for name in limits.TIGHTER:
         limit = limits.tighter(name, options.get(name), config.option(name))

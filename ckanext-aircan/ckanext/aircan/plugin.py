@@ -9,6 +9,7 @@ from ckan.common import CKANConfig
 from ckan.lib.plugins import DefaultTranslation
 from ckan.plugins import toolkit
 from ckanext.aircan import changes, cli, helpers, views
+from ckanext.aircan.config import reading
 from ckanext.aircan.logic import action, auth
 
 
@@ -32,7 +33,8 @@ class AircanPlugin(plugins.SingletonPlugin, DefaultTranslation):
         toolkit.add_resource("assets", "ckanext-aircan")
 
     def configure(self, config: CKANConfig) -> None:  # noqa: ARG002
-        """Hear of commits."""
+        """Refuse settings that cannot be, and hear of commits."""
+        reading()
         changes.listen()
 
     def notify(self, entity: Any, operation: str) -> None:  # noqa: ANN401

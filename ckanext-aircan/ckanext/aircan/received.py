@@ -7,6 +7,7 @@ shown to people, and no page may stumble over it.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ TABLES = ("untouched", "replaced", "merged", "partly", "dropped", "unknown")
 
 _LARGEST = 2**63 - 1  # of Postgres, and of what people count
 _TEXT, _LIST = 2_000, 2_000  # characters, members
+_SIGNS = 50  # for "no value", in one column
 _DEEPEST = 50  # levels; what is told has eight, and Python gives up at some hundreds
 
 
@@ -99,7 +101,23 @@ def _texts(value: Any) -> dict[str, str] | None:  # noqa: ANN401
     return {name: part for name, part in value.items() if isinstance(part, str)}
 
 
-_COLUMN = _object(id=_text, label=_text, type=_text, inferred_as=_text, widened_from=_text)
+def _counts(value: Any) -> dict[str, int] | None:  # noqa: ANN401
+    if not isinstance(value, dict):
+        return None
+    few = itertools.islice(value.items(), _SIGNS)
+    return {_text(name): count for name, part in few if (count := _count(part)) is not None}
+
+
+_COLUMN = _object(
+    id=_text,
+    label=_text,
+    type=_text,
+    inferred_as=_text,
+    widened_from=_text,
+    read_as=_text,
+    missing=_counts,
+    would_be=_text,
+)
 _REJECT = _object(row=_count, reason=_text)
 _BAD_ROWS = _object(rejected=_count, repaired=_count, rejects=_text, first=_list_of(_REJECT))
 _REPORT = _object(

@@ -12,7 +12,7 @@ from typing import Any
 
 from ckan.plugins import toolkit
 from ckan.plugins.toolkit import _
-from ckanext.aircan import received, rejects
+from ckanext.aircan import config, received, rejects
 from ckanext.aircan.helpers import aircan_org
 from ckanext.aircan.logic.schema import JOB_TYPES, STATUSES
 from flask import Blueprint, Response, abort, current_app, make_response
@@ -28,6 +28,7 @@ _FILTERS = ("status", "job_type", "resource")
 _SETTINGS = (
     *("mode", "encoding", "delimiter", "header_row"),
     *("full_text", "on_concurrent_writes"),
+    *config.READING,
 )
 
 

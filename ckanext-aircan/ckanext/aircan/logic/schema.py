@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from ckan.plugins import toolkit
-from ckan.types import Schema
+from ckan.types import FlattenDataDict, FlattenErrorDict, FlattenKey, Schema
 
 STATUSES = ["WAITING", "RUNNING", "DONE", "FAILED", "CANCELLED"]
 FACTORY_STATUSES = ["RUNNING", "DONE", "FAILED"]  # of a job, by whoever works on it
@@ -16,12 +16,19 @@ JOB_TYPES = ["HARVEST", "LOAD", "VALIDATE"]
 MODES = ["replace", "append", "upsert"]
 FULL_TEXT = ["all", "text", "none"]
 ON_CONCURRENT_WRITES = ["warn", "keep", "refuse"]
+TYPES = ["auto", "strict"]
+DATES = ["auto", "dmy", "mdy", "iso"]
+MISSING = ["keep", "auto"]
 _PAGE, _LONGEST_PAGE = 20, 100
 _LARGEST = 2**31 - 1
 _LAST_HEADER_ROW = 1_000_000
 _AHEAD_US = 3_600_000_000
 # Codecs of Python's that no file is written in.
 _NO_ENCODINGS = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape")
+_WORDS = {
+    **dict.fromkeys(("true", "yes", "on", "t", "y", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "f", "n", "0"), False),
+}
 _AIRFLOW_NAME = re.compile(r"[A-Za-z0-9_.~:+@-]{1,250}")
 
 
@@ -54,6 +61,7 @@ def _delimiter(value: str) -> str:
 
 
 def _encoding(value: str) -> str:
+    """Take the name of an encoding, as the loader does."""
     try:
         "".encode(value)
         is_valid = codecs.lookup(value).name not in _NO_ENCODINGS
@@ -62,6 +70,25 @@ def _encoding(value: str) -> str:
     if not is_valid:
         raise toolkit.Invalid(toolkit._("Is not the name of an encoding"))
     return value
+
+
+def _switch(value: Any) -> bool:  # noqa: ANN401
+    """Take true, false or a word for it; CKAN's own validator takes any other word for false."""
+    word = str(value).lower() if isinstance(value, (bool, int, str)) else ""
+    if word not in _WORDS:
+        raise toolkit.Invalid(toolkit._("Must be true or false"))
+    return _WORDS[word]
+
+
+def _share(value: Any) -> float:  # noqa: ANN401
+    """Take a part of all rows, from 0 to 1."""
+    try:
+        share = None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        share = None
+    if share is None or not 0 <= share <= 1:  # NaN is in no range
+        raise toolkit.Invalid(toolkit._("Must be a number from 0 to 1"))
+    return share
 
 
 def _truth(value: Any) -> bool:  # noqa: ANN401
@@ -109,15 +136,49 @@ def settings() -> Schema:
         "resource_id": _v("not_empty", "unicode_safe"),
         "mode": [*_v("ignore_empty", "unicode_safe"), _one_of(MODES)],
         "unique_keys": [*_v("ignore_empty"), _strings],
+        **options(),
+    }
+
+
+def options() -> Schema:
+    """Of those options of a load that are settings of a resource, too."""
+    return {
         "encoding": [*_v("ignore_empty", "unicode_safe"), _encoding],
         "delimiter": [*_v("ignore_missing", "unicode_safe"), _delimiter_or_none],
-        "header_row": [*_v("ignore_empty"), _number(0, _LAST_HEADER_ROW)],
+        "header_row": [_if_said, _number(0, _LAST_HEADER_ROW)],
         "full_text": [*_v("ignore_empty", "unicode_safe"), _one_of(FULL_TEXT)],
         "on_concurrent_writes": [
             *_v("ignore_empty", "unicode_safe"),
             _one_of(ON_CONCURRENT_WRITES),
         ],
+        **reading(),
     }
+
+
+def reading() -> Schema:
+    """Of those of them that are settings of the portal, too."""
+    return {
+        "default_encoding": [_if_said, *_v("unicode_safe"), _encoding],
+        "types": [_if_said, *_v("unicode_safe"), _one_of(TYPES)],
+        "dates": [_if_said, *_v("unicode_safe"), _one_of(DATES)],
+        "missing": [_if_said, *_v("unicode_safe"), _one_of(MISSING)],
+        "strip": [_if_said, _switch],
+        "keep_types": [_if_said, _switch],
+        "max_bad_rows": [_if_said, _number(0, _LARGEST)],
+        "max_bad_share": [_if_said, _share],
+    }
+
+
+def _if_said(
+    key: FlattenKey,
+    data: FlattenDataDict,
+    errors: FlattenErrorDict,  # noqa: ARG001
+    context: Any,  # noqa: ANN401, ARG001
+) -> None:
+    """Leave out what nobody says; to CKAN's ignore_empty 0 and False are nothing, too."""
+    if data.get(key) in (toolkit.missing, None, ""):
+        data.pop(key, None)
+        raise toolkit.StopOnError
 
 
 def _delimiter_or_none(value: str) -> str:
@@ -134,10 +195,22 @@ def submit() -> Schema:
         "dag_id": _v("ignore_empty", "unicode_safe"),
         "mode": [*_v("ignore_empty", "unicode_safe"), _one_of(MODES)],
         "unique_keys": [*_v("ignore_empty"), _strings],
-        "options": _v("ignore_empty", "dict_only"),
+        "options": [*_v("ignore_empty"), _valid_options],
         "force": [_default("true"), _truth],
         "trigger": [_default("submit"), *_v("unicode_safe"), _one_of(["submit", "rerun"])],
     }
+
+
+def _valid_options(given: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Take options of a load; those that are no settings are the factory's to refuse."""
+    (is_dict,) = _v("dict_only")
+    is_dict(given)
+    known = {name: checks for name, checks in options().items() if name in given}
+    valid, errors = toolkit.navl_validate({name: given[name] for name in known}, known)
+    if errors:
+        raise toolkit.Invalid("; ".join(f"{name}: {why[0]}" for name, why in errors.items()))
+    others = {name: value for name, value in given.items() if name not in known}
+    return others | {name: valid[name] for name in known if name in valid}
 
 
 def resource() -> Schema:
