@@ -16,6 +16,7 @@ OnTypeError = Literal["fail", "widen"]
 OnConcurrentWrites = Literal["warn", "keep", "refuse"]
 Types = Literal["auto", "strict"]
 Dates = Literal["auto", "dmy", "mdy", "iso"]
+Decimal = Literal["auto", "comma", "point"]
 Missing = Literal["keep", "auto"]
 
 # Which of ``Via`` a load took, once ``auto`` is decided.

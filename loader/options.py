@@ -15,6 +15,7 @@ from typing import Literal, TypedDict, get_args, get_origin, get_type_hints
 
 from loader.choices import (
     Dates,
+    Decimal,
     FtsIndex,
     FullText,
     Missing,
@@ -103,6 +104,8 @@ class Options:
             where every value of the column proves the form; ``strict`` leaves them text.
         dates: The order of day and month where the values allow both: ``dmy``, ``mdy``, or
             ``iso``: neither. With ``auto`` such a column stays text.
+        decimal: What ``1,234`` is in a column where nothing else tells: with ``comma``
+            1.234, with ``point`` 1234. With ``auto`` such a column stays text.
         missing: Signs for no value, such as ``N/A``, in a column that has a type without them:
             ``keep`` them, and the column is text; or with ``auto`` they are NULL.
         keep_types: Whether a column keeps the type that it has in the table, and the form it was
@@ -142,6 +145,7 @@ class Options:
     default_encoding: str | None = None
     types: Types = "auto"
     dates: Dates = "auto"
+    decimal: Decimal = "auto"
     missing: Missing = "keep"
     keep_types: bool = False
     strip: bool = False
@@ -201,6 +205,7 @@ class Options:
             default_encoding=self.default_encoding,
             types=self.types,
             dates=self.dates,
+            decimal=self.decimal,
             missing=self.missing,
             strip=self.strip,
         )
@@ -230,6 +235,7 @@ class ReadOptions(TypedDict, total=False):
     default_encoding: str | None
     types: Types
     dates: Dates
+    decimal: Decimal
     missing: Missing
     strip: bool
 

@@ -131,6 +131,10 @@ Dates = Annotated[
     choices.Dates,
     _choice(choices.Dates, "The order in dates such as 01/02/2020.", Options.dates),
 ]
+Decimal = Annotated[
+    choices.Decimal,
+    _choice(choices.Decimal, "The decimal sign in numbers such as 1,234.", Options.decimal),
+]
 Missing = Annotated[
     choices.Missing,
     _choice(choices.Missing, "N/A and the like: kept as text, or NULL.", Options.missing),

@@ -36,7 +36,7 @@ _FLAGS = frozenset(
     (
         *("resource_id", "mode", "key", "via", "lanes", "full_text", "fts_index", "schema"),
         *("encoding", "delimiter", "header_row", "max_bad_rows", "max_bad_share"),
-        *("default_encoding", "types", "dates", "missing", "keep_types", "strip"),
+        *("default_encoding", "types", "dates", "decimal", "missing", "keep_types", "strip"),
         *("rejects", "on_type_error"),
         *("on_concurrent_writes", "max_bytes", "max_ratio", "min_rate"),
     )

@@ -13,6 +13,7 @@ from typing import Any, cast, get_args
 
 from loader.choices import (
     Dates,
+    Decimal,
     FtsIndex,
     FullText,
     Missing,
@@ -64,6 +65,7 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
     "default_encoding": {"type": "string"},
     "types": {"enum": list(get_args(Types))},
     "dates": {"enum": list(get_args(Dates))},
+    "decimal": {"enum": list(get_args(Decimal))},
     "missing": {"enum": list(get_args(Missing))},
     "keep_types": {"type": "boolean"},
     "strip": {"type": "boolean"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loader.choices import Dates, Missing, Types
+from loader.choices import Dates, Decimal, Missing, Types
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class ReadSettings:
         default_encoding: A codec that wins over others that may be right too.
         types: Whether local forms of dates and numbers are read.
         dates: The order of day and month where the values allow both.
+        decimal: Which sign is the decimal one where the values allow both.
         missing: Whether signs for no value are NULL.
         strip: Whether spaces around the cells of text are left out.
     """
@@ -35,5 +36,6 @@ class ReadSettings:
     default_encoding: str | None = None
     types: Types = "auto"
     dates: Dates = "auto"
+    decimal: Decimal = "auto"
     missing: Missing = "keep"
     strip: bool = False
