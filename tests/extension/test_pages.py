@@ -418,10 +418,10 @@ class TestForms:
         finally:
             portal.reconfigure(dict.fromkeys(keys, ""))
         for text in (
-            "As in the whole portal: Day first",
-            "As in the whole portal: Left out",
-            "As in the whole portal: Found anew in each file",
-            "As in the whole portal: Read, if all values of the column prove the form",
+            "Day first (as in the whole portal)",
+            "Left out (as in the whole portal)",
+            "Found anew in each file (as in the whole portal)",
+            "Read, if all values of the column prove the form (as in the whole portal)",
             'placeholder="7"',
             'placeholder="0.05"',
             'placeholder="cp1250"',
