@@ -716,31 +716,10 @@ class TestLoads:
         assert (job["status"], job["info"]["mode"]) == ("DONE", "upsert")
         assert [row["n"] for row in factory_portal.search(resource)["records"]] == ["b"]
 
-    def test_the_portal_s_limits_bind_every_load(self, factory_portal, jobs):
-        names = ("max_bytes", "max_ratio", "min_rate")
-        limits = dict(zip(names, ("1KB", "30", "2KiB"), strict=True))
-        keys = [f"ckanext.aircan.{name}" for name in names]
-        factory_portal.reconfigure(dict(zip(keys, limits.values(), strict=True)))
-        try:
-            small = factory_portal.new_resource(upload=b"n\n1\n")["id"]
-            large = factory_portal.new_resource(upload=b"n\n" + b"1\n" * 1000)["id"]
-            ended = [jobs.ended(resource)[0] for resource in (small, large)]
-            own = {"max_bytes": 2, "max_ratio": 1000, "min_rate": "1B"}
-            factory_portal.action("aircan_submit", resource_id=small, options=own)
-            tighter = jobs.ended(small)[0]
-        finally:
-            factory_portal.reconfigure(dict.fromkeys(keys, ""))
-        assert [job["status"] for job in ended] == ["DONE", "FAILED"]
-        assert ended[1]["info"]["error"]["type"] == "SourceTooLarge"
-        assert "1,000 are allowed" in ended[1]["info"]["error"]["message"]
-        assert ended[0]["info"]["options"] == limits
-        assert tighter["info"]["options"] == limits | {"max_bytes": 2}
-        assert " 2 are allowed" in tighter["info"]["error"]["message"]
-
-    def test_a_resource_says_more_than_the_portal_and_whoever_submits_it_more(
-        self, factory_portal, jobs
-    ):
-        said = {
+    def test_what_the_portal_says_counts_for_every_load(self, factory_portal, jobs):
+        """Its limits bind; of all else a resource's own settings, and then a caller's, win."""
+        limits = {"max_bytes": "1KB", "max_ratio": "30", "min_rate": "2KiB"}
+        given = limits | {
             "default_encoding": "cp1250",
             "types": "strict",
             "dates": "dmy",
@@ -750,27 +729,46 @@ class TestLoads:
             "max_bad_rows": "7",
             "max_bad_share": "0.5",
         }
-        of_portal = said | {
-            "strip": True,
-            "keep_types": True,
-            "max_bad_rows": 7,
-            "max_bad_share": 0.5,
-        }
-        own = {"strip": False, "dates": "mdy", "max_bad_rows": 0}
-        keys = {f"ckanext.aircan.{name}": value for name, value in said.items()}
-        factory_portal.reconfigure(keys)
+        said = given | {"strip": True, "keep_types": True, "max_bad_rows": 7, "max_bad_share": 0.5}
+        of_resource = {"strip": False, "dates": "mdy", "max_bad_rows": 0}
+        of_caller = {"dates": "iso", "types": "auto"}
+        factory_portal.reconfigure({f"ckanext.aircan.{name}": one for name, one in given.items()})
         try:
-            resource = factory_portal.new_resource(upload=b"n\n1\n")["id"]
-            first = jobs.ended(resource)[0]
-            factory_portal.action("aircan_settings_update", resource_id=resource, **own)
-            asked = {"dates": "iso", "types": "auto"}
-            factory_portal.action("aircan_submit", resource_id=resource, options=asked)
-            second = jobs.ended(resource, 2)[0]
+            small = factory_portal.new_resource(upload=b"n\n1\n")
+            large = factory_portal.new_resource(upload=b"n\n" + b"1\n" * 1000)
+            ended = [jobs.ended(resource["id"])[0] for resource in (small, large)]
+            form = self.form_of(factory_portal, small)
+            named = {"resource_id": small["id"]}
+            factory_portal.action("aircan_settings_update", **named, **of_resource)
+            own = {"max_bytes": 2, "max_ratio": 1000, "min_rate": "1B"} | of_caller
+            factory_portal.action("aircan_submit", **named, options=own)
+            tighter = jobs.ended(small["id"])[0]
         finally:
-            factory_portal.reconfigure(dict.fromkeys(keys, ""))
-        assert [job["status"] for job in (first, second)] == ["DONE", "DONE"]
-        assert first["info"]["options"] == of_portal
-        assert second["info"]["options"] == of_portal | own | asked
+            factory_portal.reconfigure({f"ckanext.aircan.{name}": "" for name in given})
+        assert [job["status"] for job in ended] == ["DONE", "FAILED"]
+        assert ended[1]["info"]["error"]["type"] == "SourceTooLarge"
+        assert "1,000 are allowed" in ended[1]["info"]["error"]["message"]
+        assert ended[0]["info"]["options"] == said
+        assert tighter["info"]["options"] == said | of_resource | of_caller | {"max_bytes": 2}
+        assert " 2 are allowed" in tighter["info"]["error"]["message"]
+        for text in (
+            "Left as text (as in the whole portal)",
+            "Day first (as in the whole portal)",
+            "Left empty (as in the whole portal)",
+            "Left out (as in the whole portal)",
+            "Kept, as long as all values fit (as in the whole portal)",
+            'placeholder="cp1250"',
+            'placeholder="7"',
+            'placeholder="0.5"',
+        ):
+            assert text in form
+
+    def form_of(self, portal: Portal, resource: dict[str, Any]) -> str:
+        """Return the DataStore tab of a resource."""
+        with requests.Session() as session:
+            portal.log_in(session)
+            place = f"{portal.url}/dataset/{resource['package_id']}/resource/{resource['id']}"
+            return session.get(f"{place}/datastore", timeout=60).text
 
     def test_a_portal_that_says_what_cannot_be_does_not_start(self, factory_portal, tmp_path):
         wrong = {

@@ -62,6 +62,9 @@ def test_every_call_works(factory_portal_212: Portal, airflow: Airflow):
         "encoding": "windows-1252",
         "full_text": "text",
         "on_concurrent_writes": "keep",
+        "dates": "dmy",
+        "missing": "auto",
+        "strip": True,
     }
 
 

@@ -406,27 +406,7 @@ class TestForms:
         shown = visit("editor", tab(resource)).text
         assert '<details class="aircan-reading">' in shown
         assert chosen(shown).items() >= dict.fromkeys(READING_CHOICES, "").items()
-
-    def test_what_is_left_open_is_as_in_the_whole_portal(self, factory_portal_212):
-        portal = factory_portal_212
-        resource = portal.new_resource(format="TXT")
-        said = {"dates": "dmy", "strip": "yes", "max_bad_rows": "7", "default_encoding": "cp1250"}
-        keys = {f"ckanext.aircan.{name}": value for name, value in said.items()}
-        portal.reconfigure(keys)
-        try:
-            shown = Visit(portal, {})("sysadmin", tab(resource)).text
-        finally:
-            portal.reconfigure(dict.fromkeys(keys, ""))
-        for text in (
-            "As in the whole portal: Day first",
-            "As in the whole portal: Left out",
-            "As in the whole portal: Found anew in each file",
-            "As in the whole portal: Read, if all values of the column prove the form",
-            'placeholder="7"',
-            'placeholder="0.05"',
-            'placeholder="cp1250"',
-        ):
-            assert text in shown
+        assert "Found anew in each file (as in the whole portal)" in shown
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -870,6 +850,23 @@ class TestInABrowser:
         page.get_by_text("swapping the tables").wait_for()
         assert page.evaluate("document.activeElement.getAttribute('aria-current')") == "true"
 
+    def test_what_is_folded_by_keyboard(self, factory_portal, resource, reader):
+        page = reader
+        page.goto(factory_portal.url + tab(resource))
+        assert not page.get_by_label("Order of day and month").is_visible()
+        page.locator(".aircan-reading summary").focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.type("Month")
+        page.get_by_label("Their share of all rows").focus()
+        page.keyboard.type("0.5")
+        page.keyboard.press("Enter")
+        page.get_by_text("Saved: the next load goes by it").wait_for()
+        assert page.get_by_label("Order of day and month").input_value() == "mdy"
+        shown = factory_portal.action("aircan_settings_show", resource_id=resource["id"])
+        assert (shown["dates"], shown["max_bad_share"]) == ("mdy", 0.5)
+
     def test_on_a_phone_nothing_is_wider_than_the_screen(
         self, factory_portal, factory, resource, reader
     ):
@@ -887,6 +884,7 @@ class TestInABrowser:
         ):
             page.goto(factory_portal.url + path)
             page.wait_for_load_state("networkidle")
+            page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
             wider = page.evaluate(
                 "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             )

@@ -205,7 +205,7 @@ def aircan_choices(name: str, choices: Sequence[Mapping[str, str]]) -> list[Mapp
     """
     value = str(aircan_reading(name)).lower()
     text = next((one["text"] for one in choices if one["value"] == value), value)
-    words = _("As in the whole portal: {choice}").format(choice=text)
+    words = _("{choice} (as in the whole portal)").format(choice=text)
     return [{"value": "", "text": words}, *choices]
 
 
