@@ -40,7 +40,7 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
     """
     check_levels(settings.dialect, "the dialect")
     declared = dialect.declare(settings.dialect, settings.delimiter, settings.header_row)
-    stream = text.decode(content, settings.encoding)
+    stream = text.decode(content, settings.encoding, settings.default_encoding)
     whole = WithoutDosEnd(stream)
     begin = read_fully(whole, _BEGIN_BYTES)
     if text.is_binary(begin):
@@ -130,7 +130,8 @@ class CsvTable:
         """Return what was found of the encoding, and what the end of the text has left out."""
         found = []
         if not self.encoding_is_known and self.text.encoding != "utf-8":
-            found.append(f"the encoding was found to be {self.text.encoding}")
+            why = ", by the default" if self.text.by_default else ""
+            found.append(f"the encoding was found to be {self.text.encoding}{why}")
         if self.text.overruled:
             found.append(
                 f"the encoding is {self.text.encoding}, as the file's byte order mark says,"

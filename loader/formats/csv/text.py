@@ -56,12 +56,13 @@ _RAW_LEAD = re.compile("[\udcc2-\udcf4]")  # bytes that begin a character of UTF
 _OF_EITHER_ORDER = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}  # without a mark: as Windows
 
 
-def decode(stream: Readable, encoding: str | None = None) -> TextStream:
+def decode(stream: Readable, encoding: str | None = None, default: str | None = None) -> TextStream:
     """Return the stream's text as UTF-8.
 
     Args:
         stream: The content, from its first byte; `read(n)` gives b"" only at the end.
         encoding: The name of a Python codec; None to find it out.
+        default: One that wins over others that may be right too.
 
     Returns:
         The text, nothing of it read yet.
@@ -69,10 +70,12 @@ def decode(stream: Readable, encoding: str | None = None) -> TextStream:
     Raises:
         UsageError: An encoding that Python does not know.
     """
-    return TextStream(stream, None if encoding is None else _codec_name(encoding))
+    named = None if encoding is None else _codec_name(encoding, "encoding")
+    wanted = None if default is None else _codec_name(default, "default_encoding")
+    return TextStream(stream, named, wanted)
 
 
-def _codec_name(encoding: str) -> str:
+def _codec_name(encoding: str, option: str) -> str:
     try:
         b" ".decode(encoding)
         codecs.getincrementaldecoder(encoding)
@@ -82,7 +85,7 @@ def _codec_name(encoding: str) -> str:
         raise UsageError(
             f"unknown encoding {encoding!r}",
             hint="give one like utf-8, windows-1252 or utf-16",
-            option="encoding",
+            option=option,
         ) from None
     name = codecs.lookup(encoding).name
     return "utf-8" if name == "utf-8-sig" else name
@@ -94,11 +97,14 @@ class TextStream:
     Attributes:
         encoding: What the input is in; "utf-8" as long as only ASCII was seen.
         overruled: The encoding that was given, if the byte order mark is that of another one.
+        by_default: Whether it is the default that was given, where another one is as likely.
     """
 
-    def __init__(self, stream: Readable, encoding: str | None) -> None:
+    def __init__(self, stream: Readable, encoding: str | None, default: str | None = None) -> None:
         self.encoding = encoding or "utf-8"
         self.overruled: str | None = None
+        self.by_default = False
+        self._default = default
         self._stream = stream
         self._settled = encoding is not None
         self._begun = False
@@ -172,13 +178,14 @@ class TextStream:
                 hint="export it as CSV, or name its encoding",
                 option="encoding",
             )
-        name = guess(sample, cut=len(more) == missing)
-        if name is None:
+        found = guess(sample, cut=len(more) == missing, default=self._default)
+        if found is None:
             raise EncodingError(
                 "no encoding fits the text", hint="name the right one", option="encoding"
             )
         self._ahead = io.BytesIO(rest)
-        self._use(name)
+        self.by_default = found.by_default
+        self._use(found.encoding)
 
     def _use(self, encoding: str) -> None:
         self._settled = True
