@@ -23,6 +23,7 @@ _NO_TEXT = 24.0  # bits of a byte past ASCII, and of one byte more: above it is 
 _DOUBT, _DOUBT_OF_BYTE = 6.0, 2.5
 
 _LINE = re.compile(rb"[^\r\n]+")
+_WORD = re.compile(rb"[^\x00-\x2f]{1,4096}")  # signs below 0x30 are part of no other character
 _PAST_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -77,16 +78,35 @@ def _is_utf8(sample: bytes, *, cut: bool) -> bool:
 
 
 def _telling_lines(sample: bytes, *, cut: bool) -> bytes:
-    """Return the first lines with a byte past ASCII; not the last of a sample that is cut."""
+    """Return the first lines with a byte past ASCII; not the last of a sample that is cut.
+
+    Of a line that is too long, the words: a character of two bytes is never cut between them.
+    """
     if cut:
         sample = sample[: max(sample.rfind(b"\n"), sample.rfind(b"\r")) + 1] or sample
     lines: list[bytes] = []
     size = 0
     for match in _LINE.finditer(sample):
-        if match[0].isascii():
+        line = match[0]
+        if line.isascii():
             continue
-        lines.append(match[0])
-        size += len(match[0])
+        if len(line) > _TELLING_BYTES:
+            line = _telling_words(line)
+        lines.append(line)
+        size += len(line)
         if size >= _TELLING_BYTES:
             break
     return b"\n".join(lines)
+
+
+def _telling_words(line: bytes) -> bytes:
+    words: list[bytes] = []
+    size = 0
+    for match in _WORD.finditer(line):
+        if match[0].isascii():
+            continue
+        words.append(match[0])
+        size += len(match[0])
+        if size >= _TELLING_BYTES:
+            break
+    return b" ".join(words)

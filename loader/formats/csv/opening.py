@@ -15,7 +15,7 @@ from loader.formats.csv.blocks import CsvBlock
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.matcher import Matcher
 from loader.formats.csv.table import CsvRows
-from loader.formats.csv.text import TextStream, WithoutDosEnd, WithoutNuls
+from loader.formats.csv.text import TextStream, WithoutDosEnd, WithoutMarks, WithoutNuls
 from loader.formats.format import Settings
 from loader.formats.readable import Readable, Rejoined, read_fully
 from loader.formats.rows import Records
@@ -41,7 +41,8 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
     check_levels(settings.dialect, "the dialect")
     declared = dialect.declare(settings.dialect, settings.delimiter, settings.header_row)
     stream = text.decode(content, settings.encoding, settings.default_encoding)
-    whole = WithoutDosEnd(stream)
+    unmarked = WithoutMarks(stream)
+    whole = WithoutDosEnd(unmarked)
     begin = read_fully(whole, _BEGIN_BYTES)
     if text.is_binary(begin):
         raise other_kinds.no_text()
@@ -56,6 +57,7 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
         header_is_known=begun.header_is_known,
         dialect=found,
         text=stream,
+        unmarked=unmarked,
         whole=whole,
         stored=stored,
         encoding_is_known=settings.encoding is not None,
@@ -70,6 +72,7 @@ class CsvTable:
         headers: As in ``Table``, and so ``blocks``, ``header_is_known`` and ``preamble``.
         dialect: How its records and cells are cut.
         text: What it is read from.
+        unmarked: The same without the byte order marks of files that were put together.
         whole: The same without what a file of DOS ends in.
         stored: And without NULs.
         encoding_is_known: Whether the caller has named the encoding.
@@ -81,6 +84,7 @@ class CsvTable:
     header_is_known: bool
     dialect: Dialect
     text: TextStream
+    unmarked: WithoutMarks
     whole: WithoutDosEnd
     stored: WithoutNuls
     encoding_is_known: bool
@@ -137,6 +141,8 @@ class CsvTable:
                 f"the encoding is {self.text.encoding}, as the file's byte order mark says,"
                 f" not {self.text.overruled}"
             )
+        if self.unmarked.count:
+            found.append(f"byte order marks left out, at the start of lines: {self.unmarked.count}")
         if self.stored.count:
             found.append(f"NUL characters left out: {self.stored.count}")
         if self.whole.found:

@@ -73,6 +73,8 @@ _OTHER_SCRIPT, _MIXED = 4.0, 6.0
 _ASCII_BYTES = 8 * 1024
 _WORD = re.compile(rb"[A-Za-z]+")
 
+_MAY_BE_CUT = 4096  # of so many bytes the last character may be cut
+
 # UTF-8 with bad bytes: the characters by what they are, and the bytes.
 _UTF8_LETTER, _UTF8_OTHER, _UTF8_BAD = 12.0, 22.0, 20.0
 
@@ -281,7 +283,8 @@ def _bits_of_rare_sign(sign: str) -> float:
 
 def _bits_of_script(lines: bytes, encoding: str, language: str) -> float | None:
     try:
-        text = lines.decode(encoding)
+        is_whole = len(lines) < _MAY_BE_CUT
+        text = codecs.getincrementaldecoder(encoding)().decode(lines, is_whole)
     except UnicodeError:
         return None
     script = scripts()[language]

@@ -24,6 +24,7 @@ from loader.formats.csv.charset import guess
 from loader.formats.readable import Readable, read_fully
 
 _HEAD_BYTES = 4096
+_NULS_BY_CHANCE = 2  # a text of single bytes may have as many
 _LEAST_NULS = 0.02  # of one parity, in UTF-16: delimiters, digits and line ends have them
 _MOST_OTHER_NULS = 0.1  # of the other parity, by those of the one: more needs more proof
 _MOST_ODD = 0.05  # of the characters of UTF-16: controls, and what is none
@@ -39,6 +40,7 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins like that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_MARK_RUN = re.compile(b"(?:" + codecs.BOM_UTF8 + b")+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LINE_END = re.compile("[\r\n]")
 _ODD = {"Cc", "Cn", "Co", "Cs"}  # controls, and what stands for no character that all know
@@ -301,6 +303,58 @@ def is_binary(data: bytes) -> bool:
     return nuls > _MOST_NULS * len(head) or len(_CONTROL.findall(head)) > nuls
 
 
+class WithoutMarks:
+    """A text without byte order marks where its lines begin: files put together have them there.
+
+    The first one, at the very beginning, is not among them: `TextStream` has left it out.
+
+    Attributes:
+        count: How many were left out so far.
+    """
+
+    def __init__(self, text: Readable) -> None:
+        self.count = 0
+        self._text = text
+        self._ready = io.BytesIO()
+        self._held = b""  # what may be the begin of a mark
+        self._begins_line = True
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, as `TextStream.read` does."""
+        while not (piece := self._ready.read(size)):
+            data = self._text.read(size)
+            given = self._without_marks(data) if data else self._last()
+            if not given and not data:
+                return b""
+            if len(given) <= size:
+                if given:
+                    return given
+            else:
+                self._ready = io.BytesIO(given)
+        return piece
+
+    def _without_marks(self, data: bytes) -> bytes:
+        data = self._held + data if self._held else data
+        partial = next((n for n in (2, 1) if data.endswith(codecs.BOM_UTF8[:n])), 0)
+        data, self._held = data[: len(data) - partial], data[len(data) - partial :]
+        if codecs.BOM_UTF8 in data:
+            data = _MARK_RUN.sub(self._left_out, data)
+        if data:
+            self._begins_line = data.endswith((b"\n", b"\r"))
+        return data
+
+    def _left_out(self, run: re.Match[bytes]) -> bytes:
+        before = run.string[max(0, run.start() - 1) : run.start()]
+        if before not in {b"\n", b"\r"} and (before or not self._begins_line):
+            return run[0]
+        self.count += len(run[0]) // len(codecs.BOM_UTF8)
+        return b""
+
+    def _last(self) -> bytes:
+        held, self._held = self._held, b""
+        return held
+
+
 class WithoutNuls:
     """A text without its NULs, which Postgres cannot store and nobody reads.
 
@@ -352,6 +406,8 @@ def _by_nuls(head: bytes) -> str | None:
     character, in its first 4 KiB; as UTF-16 of the other order no such text has a line end.
     """
     nuls = {"utf-16-le": head[1::2].count(0), "utf-16-be": head[0::2].count(0)}
+    if sum(nuls.values()) <= _NULS_BY_CHANCE:
+        return None
     texts = {
         name: codecs.getincrementaldecoder(name)("replace").decode(head)
         for name, count in nuls.items()
