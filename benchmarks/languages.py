@@ -298,6 +298,8 @@ def text_of(name: str) -> str:
     text = f" {'  '.join(texts)} "
     if name == "ro":  # as code pages before Unicode have them
         text += text.replace("ș", "ş").replace("ț", "ţ")
+    if name in {"fa", "ur"}:
+        text += text.replace("ی", "ي")
     return text.replace("ə", "ä") if name == "az" else text
 
 
