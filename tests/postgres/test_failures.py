@@ -406,7 +406,7 @@ def test_cleanup_drops_what_dead_loads_left_and_spares_the_living(
 # Leaves the process so much memory beside what it has when everything is imported.
 SHORT_OF_MEMORY = """
 import re, resource, sys
-import pyarrow.compute, pyarrow.csv, frictionless, charset_normalizer
+import pyarrow.compute, pyarrow.csv, frictionless
 from loader.cli import commands as cli
 from loader.copy import destination
 taken = int(re.search(r"VmSize:\\s+([0-9]+) kB", open("/proc/self/status").read())[1]) << 10

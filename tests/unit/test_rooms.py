@@ -42,7 +42,6 @@ WORDS = {
 }
 OWNERS = {
     "airflow": {"loader.factory"},
-    "charset_normalizer": {"loader.formats.csv"},
     "ckanapi": {"loader.ckan"},
     "frictionless": {"loader.types", "loader.describe"},
     "google": {"loader.source", "loader.factory.stores"},

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from loader.errors import EncodingError, NotATable, UsageError
-from loader.formats.csv.text import WithoutDosEnd, decode
+from loader.formats.csv.text import WithoutDosEnd, WithoutMarks, decode
 from loader.formats.readable import read_fully
 
 GERMAN = "Name;Ort;Straße\nMüller;Köln;Hauptstraße 5\nJäger;Würzburg;Am Bächle 7\n"
@@ -147,6 +147,11 @@ NULS = {
     "as line ends of 5 KB": b"id,name\x00" + b"1,x\x00" * 1200,
     "as line ends, few": b"id,name of it\x00",
     "a short binary file": b"Rar!\x1a\x07\x00\xcf",
+    "two of them": b"id,name\n1,\0x\n2,y\0\n",
+    "two, on one side": b"na\0me,b\0\n",
+    "two, umlauts": "Ort,\0ä\nKöln,\0\n".encode("cp1252"),
+    "one, umlauts": "Köln,\0Ä\n".encode("cp850"),
+    "two, Cyrillic": "Уфа\0,Омск\0\n".encode("cp1251"),
     "before line ends, on both sides": "info °,b\0\nfar,5 m²\0\n8,no.\0\n".encode("cp1252") * 9,
 }
 
@@ -204,7 +209,7 @@ def test_utf16_without_a_mark_is_told_by_its_nuls(encoding, text):
 
 
 @given(
-    st.lists(st.text("山田　一가最ab1 ", max_size=12), max_size=40),
+    st.lists(st.text("山田　一가最ab1 ", max_size=12), min_size=1, max_size=40),
     st.sampled_from([",", ";", "\t"]),
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.sampled_from(["utf-16-le", "utf-16-be"]),
@@ -272,6 +277,44 @@ def test_it_is_the_same_whatever_is_read_at_a_time(text, size, most):
     assert stream.found == whole.found == (left.decode() != text)
     assert text.startswith(left.decode())
     assert set(text[len(left) :]) <= set("\x1a\r\n\0")
+
+
+# Marks of files that were put together.
+
+MARK = "\ufeff"
+# kind: text, what is left of it, marks
+MARKED = {
+    "a second one": (f"{MARK}a,b\n", "a,b\n", 1),
+    "three more": (f"{MARK * 3}a,b\n", "a,b\n", 3),
+    "of a second file": (f"a\n1\n{MARK}a\n2\n", "a\n1\na\n2\n", 1),
+    "the same, CRLF": (f"a\r\n{MARK}a\r\n", "a\r\na\r\n", 1),
+    "the same, CR": (f"a\r{MARK}a\r", "a\ra\r", 1),
+    "of an empty file": (f"a\n{MARK}{MARK}b\n{MARK}", "a\nb\n", 3),
+    "within a line": (f"a{MARK}b\n", f"a{MARK}b\n", 0),
+    "in a cell": (f"1,{MARK}b\n", f"1,{MARK}b\n", 0),
+    "none": ("ａ,\ufebf\n", "ａ,\ufebf\n", 0),
+    "nothing else": (MARK, "", 1),
+}
+
+
+@pytest.mark.parametrize(("text", "left", "count"), MARKED.values(), ids=MARKED)
+@pytest.mark.parametrize(("size", "most"), [(1, 1), (2, 2), (3, 2), (5000, 4), (5000, 5000)])
+def test_a_mark_where_a_line_begins_is_no_text(text, left, count, size, most):
+    stream = WithoutMarks(Trickle(text.encode(), most))
+    pieces = list(iter(lambda: stream.read(size), b""))
+    assert b"".join(pieces).decode() == left
+    assert max(map(len, pieces), default=0) <= size
+    assert stream.count == count
+    assert stream.read(size) == b""
+
+
+@given(st.binary(max_size=30), st.integers(1, 9), st.integers(1, 9))
+@example(b"\xef", 1, 1)
+@example(b"\xef\xbb\n\xef\xbb", 3, 3)
+def test_a_part_of_a_mark_stays(data, size, most):
+    stream = WithoutMarks(Trickle(data, most))
+    left = b"".join(iter(lambda: stream.read(size), b""))
+    assert left == data or codecs.BOM_UTF8 in data
 
 
 # Guessing.

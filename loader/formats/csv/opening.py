@@ -15,7 +15,7 @@ from loader.formats.csv.blocks import CsvBlock
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.matcher import Matcher
 from loader.formats.csv.table import CsvRows
-from loader.formats.csv.text import TextStream, WithoutDosEnd, WithoutNuls
+from loader.formats.csv.text import TextStream, WithoutDosEnd, WithoutMarks, WithoutNuls
 from loader.formats.format import Settings
 from loader.formats.readable import Readable, Rejoined, read_fully
 from loader.formats.rows import Records
@@ -42,8 +42,11 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
     declared = dialect.declare(settings.dialect, settings.delimiter, settings.header_row)
     begin = read_fully(content, _BEGIN_BYTES)
     other_kinds.refuse_binary(begin)
-    stream = text.decode(Rejoined(begin, content), settings.encoding)
-    whole = WithoutDosEnd(stream)
+    stream = text.decode(
+        Rejoined(begin, content), settings.encoding, settings.default_encoding
+    )
+    unmarked = WithoutMarks(stream)
+    whole = WithoutDosEnd(unmarked)
     begin = read_fully(whole, _BEGIN_BYTES)
     if text.is_binary(begin):
         raise other_kinds.no_text()
@@ -58,6 +61,7 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
         header_is_known=begun.header_is_known,
         dialect=found,
         text=stream,
+        unmarked=unmarked,
         whole=whole,
         stored=stored,
         encoding_is_known=settings.encoding is not None,
@@ -72,6 +76,7 @@ class CsvTable:
         headers: As in ``Table``, and so ``blocks``, ``header_is_known`` and ``preamble``.
         dialect: How its records and cells are cut.
         text: What it is read from.
+        unmarked: The same without the byte order marks of files that were put together.
         whole: The same without what a file of DOS ends in.
         stored: And without NULs.
         encoding_is_known: Whether the caller has named the encoding.
@@ -83,6 +88,7 @@ class CsvTable:
     header_is_known: bool
     dialect: Dialect
     text: TextStream
+    unmarked: WithoutMarks
     whole: WithoutDosEnd
     stored: WithoutNuls
     encoding_is_known: bool
@@ -132,12 +138,15 @@ class CsvTable:
         """Return what was found of the encoding, and what the end of the text has left out."""
         found = []
         if not self.encoding_is_known and self.text.encoding != "utf-8":
-            found.append(f"the encoding was found to be {self.text.encoding}")
+            why = ", by the default" if self.text.by_default else ""
+            found.append(f"the encoding was found to be {self.text.encoding}{why}")
         if self.text.overruled:
             found.append(
                 f"the encoding is {self.text.encoding}, as the file's byte order mark says,"
                 f" not {self.text.overruled}"
             )
+        if self.unmarked.count:
+            found.append(f"byte order marks left out, at the start of lines: {self.unmarked.count}")
         if self.stored.count:
             found.append(f"NUL characters left out: {self.stored.count}")
         if self.whole.found:

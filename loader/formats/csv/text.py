@@ -24,6 +24,7 @@ from loader.formats.csv.charset import guess
 from loader.formats.readable import Readable, read_fully
 
 _HEAD_BYTES = 4096
+_NULS_BY_CHANCE = 2  # a text of single bytes may have as many
 _LEAST_NULS = 0.02  # of one parity, in UTF-16: delimiters, digits and line ends have them
 _MOST_OTHER_NULS = 0.1  # of the other parity, by those of the one: more needs more proof
 _MOST_ODD = 0.05  # of the characters of UTF-16: controls, and what is none
@@ -39,6 +40,7 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins like that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_MARK_RUN = re.compile(b"(?:" + codecs.BOM_UTF8 + b")+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LINE_END = re.compile("[\r\n]")
 _ODD = {"Cc", "Cn", "Co", "Cs"}  # controls, and what stands for no character that all know
@@ -56,12 +58,13 @@ _RAW_LEAD = re.compile("[\udcc2-\udcf4]")  # bytes that begin a character of UTF
 _OF_EITHER_ORDER = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}  # without a mark: as Windows
 
 
-def decode(stream: Readable, encoding: str | None = None) -> TextStream:
+def decode(stream: Readable, encoding: str | None = None, default: str | None = None) -> TextStream:
     """Return the stream's text as UTF-8.
 
     Args:
         stream: The content, from its first byte; `read(n)` gives b"" only at the end.
         encoding: The name of a Python codec; None to find it out.
+        default: One that wins over others that may be right too.
 
     Returns:
         The text, nothing of it read yet.
@@ -69,10 +72,12 @@ def decode(stream: Readable, encoding: str | None = None) -> TextStream:
     Raises:
         UsageError: An encoding that Python does not know.
     """
-    return TextStream(stream, None if encoding is None else _codec_name(encoding))
+    named = None if encoding is None else _codec_name(encoding, "encoding")
+    wanted = None if default is None else _codec_name(default, "default_encoding")
+    return TextStream(stream, named, wanted)
 
 
-def _codec_name(encoding: str) -> str:
+def _codec_name(encoding: str, option: str) -> str:
     try:
         b" ".decode(encoding)
         codecs.getincrementaldecoder(encoding)
@@ -82,7 +87,7 @@ def _codec_name(encoding: str) -> str:
         raise UsageError(
             f"unknown encoding {encoding!r}",
             hint="give one like utf-8, windows-1252 or utf-16",
-            option="encoding",
+            option=option,
         ) from None
     name = codecs.lookup(encoding).name
     return "utf-8" if name == "utf-8-sig" else name
@@ -94,11 +99,14 @@ class TextStream:
     Attributes:
         encoding: What the input is in; "utf-8" as long as only ASCII was seen.
         overruled: The encoding that was given, if the byte order mark is that of another one.
+        by_default: Whether it is the default that was given, where another one is as likely.
     """
 
-    def __init__(self, stream: Readable, encoding: str | None) -> None:
+    def __init__(self, stream: Readable, encoding: str | None, default: str | None = None) -> None:
         self.encoding = encoding or "utf-8"
         self.overruled: str | None = None
+        self.by_default = False
+        self._default = default
         self._stream = stream
         self._settled = encoding is not None
         self._begun = False
@@ -172,13 +180,14 @@ class TextStream:
                 hint="export it as CSV, or name its encoding",
                 option="encoding",
             )
-        name = guess(sample, cut=len(more) == missing)
-        if name is None:
+        found = guess(sample, cut=len(more) == missing, default=self._default)
+        if found is None:
             raise EncodingError(
                 "no encoding fits the text", hint="name the right one", option="encoding"
             )
         self._ahead = io.BytesIO(rest)
-        self._use(name)
+        self.by_default = found.by_default
+        self._use(found.encoding)
 
     def _use(self, encoding: str) -> None:
         self._settled = True
@@ -294,6 +303,58 @@ def is_binary(data: bytes) -> bool:
     return nuls > _MOST_NULS * len(head) or len(_CONTROL.findall(head)) > nuls
 
 
+class WithoutMarks:
+    """A text without byte order marks where its lines begin: files put together have them there.
+
+    The first one, at the very beginning, is not among them: `TextStream` has left it out.
+
+    Attributes:
+        count: How many were left out so far.
+    """
+
+    def __init__(self, text: Readable) -> None:
+        self.count = 0
+        self._text = text
+        self._ready = io.BytesIO()
+        self._held = b""  # what may be the begin of a mark
+        self._begins_line = True
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, as `TextStream.read` does."""
+        while not (piece := self._ready.read(size)):
+            data = self._text.read(size)
+            given = self._without_marks(data) if data else self._last()
+            if not given and not data:
+                return b""
+            if len(given) <= size:
+                if given:
+                    return given
+            else:
+                self._ready = io.BytesIO(given)
+        return piece
+
+    def _without_marks(self, data: bytes) -> bytes:
+        data = self._held + data if self._held else data
+        partial = next((n for n in (2, 1) if data.endswith(codecs.BOM_UTF8[:n])), 0)
+        data, self._held = data[: len(data) - partial], data[len(data) - partial :]
+        if codecs.BOM_UTF8 in data:
+            data = _MARK_RUN.sub(self._left_out, data)
+        if data:
+            self._begins_line = data.endswith((b"\n", b"\r"))
+        return data
+
+    def _left_out(self, run: re.Match[bytes]) -> bytes:
+        before = run.string[max(0, run.start() - 1) : run.start()]
+        if before not in {b"\n", b"\r"} and (before or not self._begins_line):
+            return run[0]
+        self.count += len(run[0]) // len(codecs.BOM_UTF8)
+        return b""
+
+    def _last(self) -> bytes:
+        held, self._held = self._held, b""
+        return held
+
+
 class WithoutNuls:
     """A text without its NULs, which Postgres cannot store and nobody reads.
 
@@ -345,6 +406,8 @@ def _by_nuls(head: bytes) -> str | None:
     character, in its first 4 KiB; as UTF-16 of the other order no such text has a line end.
     """
     nuls = {"utf-16-le": head[1::2].count(0), "utf-16-be": head[0::2].count(0)}
+    if sum(nuls.values()) <= _NULS_BY_CHANCE:
+        return None
     texts = {
         name: codecs.getincrementaldecoder(name)("replace").decode(head)
         for name, count in nuls.items()
