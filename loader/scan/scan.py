@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from loader.formats.rows import Block
+from loader.formats.rows import Block, Records
 from loader.scan.reading import Reading
 from loader.scan.rejects import Rejects
 from loader.scan.verified import Verified, VerifiedRows
@@ -41,7 +41,8 @@ class Scan:
         self.rows_repaired = 0
         self.blank_lines = 0
         self._verification = verification
-        self._copyable = reading.table.copyable(verification.columns, reading.missing)
+        copyable = reading.table.copyable(verification.columns, reading.missing)
+        self._copyable = _parsed if verification.looks_at_all else copyable
         self._rejects = rejects
         self._advance = advance
         self._lock = threading.Lock()
@@ -50,6 +51,10 @@ class Scan:
     def columns(self) -> Sequence[Column]:
         """The columns, as far as the rows seen allow them."""
         return self._verification.columns
+
+    def signs(self, index: int) -> dict[str, int]:
+        """Return the signs for no value in a column, and how often each is there."""
+        return self._verification.found.signs(index)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the source's blocks, counting them; in one thread."""
@@ -102,7 +107,7 @@ class Scan:
             found.append(f"the file has a header and no rows{': the table is empty' * empties}")
         if self.blank_lines:
             found.append(f"blank lines left out: {self.blank_lines}")
-        found += table.findings()
+        found += table.findings() + self._verification.warnings()
         if self.reading.header_may_be_data:
             found.append("the first row looks like data: header row 0 loads it as a row")
         return found
@@ -111,3 +116,8 @@ class Scan:
         with self._lock:
             self.rows_verified += rows
             self.rows_repaired += repaired
+
+
+def _parsed(_: Block, /) -> Records | None:
+    """Have a block parsed, since every cell is to be looked at."""
+    return None
