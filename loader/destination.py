@@ -29,7 +29,7 @@ class Destination(Protocol):
         """Return the types that columns shall have, by name, as Postgres or CKAN call them."""
 
     def columns(self) -> Sequence[Column]:
-        """Return the table's columns, with their entries in the Data Dictionary, if there is one."""
+        """Return the table's columns, with their entries in the Data Dictionary."""
 
     def check(self, columns: Sequence[Column]) -> None:
         """Raise SchemaDiffers if the table cannot take these columns."""

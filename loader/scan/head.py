@@ -19,7 +19,7 @@ from loader.formats.format import Settings, Table
 from loader.formats.opening import open_table
 from loader.formats.readable import Readable
 from loader.formats.rows import Rows
-from loader.scan.reading import Known, Reading
+from loader.scan.reading import UNKNOWN, Known, Reading
 from loader.scan.settings import ReadSettings
 from loader.types import local, nulls, registry, schema
 from loader.types.column import Column
@@ -32,9 +32,7 @@ MAX_COLUMNS = 1600 - 2  # Postgres's limit, less _id and _full_text
 _SAMPLED_ROWS = 5000
 
 
-def read(
-    content: Readable, settings: ReadSettings, known: Known = Known()
-) -> Reading:
+def read(content: Readable, settings: ReadSettings, known: Known = UNKNOWN) -> Reading:
     """Find out what the head of a table tells.
 
     Args:

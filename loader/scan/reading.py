@@ -34,6 +34,9 @@ class Known:
     keeps_types: bool = False
 
 
+UNKNOWN = Known()  # where there is no table
+
+
 @dataclass(frozen=True)
 class Reading:
     """A table being read: what its head tells, and its blocks from the first on."""

@@ -1,15 +1,14 @@
 """What verification leaves out of cells, or cannot decide -> warnings, and numbers for the report.
 
-In: the cells of blocks before and after, from several threads at a time. Out: sentences. Holds a few
-numbers for each column.
+In: the cells of blocks before and after, from several threads at a time. Out: sentences. Holds a
+few numbers for each column.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +18,6 @@ from loader.errors import shorten
 from loader.types import nulls, registry
 from loader.types.column import Column
 from loader.types.notation import Habits
-
-if TYPE_CHECKING:
-    from loader.types.verification import Rows
 
 _MOST_LISTED = 10  # columns in one warning
 
@@ -64,24 +60,28 @@ class Findings:
                 signs[one["values"]] += one["counts"]
 
     def add(
-        self, index: int, column: Column, before: pa.StringArray, after: pa.StringArray, rows: Rows
+        self,
+        index: int,
+        column: Column,
+        cells: tuple[pa.StringArray, pa.StringArray],
+        row_number: Callable[[int], int],
     ) -> None:
         """Count what was left out of the cells of a column.
 
         Args:
             index: The column's place.
             column: As it was read.
-            before: The cells of a block.
-            after: The same, as they were taken.
-            rows: The block.
+            cells: Those of a block, and the same as they were taken.
+            row_number: Tells the place in the file of one.
         """
+        before, after = cells
         without = nulls.trimmed(before)
         spaced = np.flatnonzero(np.asarray(nulls.changed(before, without), dtype=bool))
         if column.type != registry.TEXT and self._habits.nulls_signs:
             self.count_signs(index, without, after)
         if not len(spaced):
             return
-        row = rows.row_number(int(spaced[0]))
+        row = row_number(int(spaced[0]))
         with self._lock:
             self._spaces[index] += len(spaced)
             self._first_spaced = min(row, self._first_spaced or row)

@@ -1,7 +1,7 @@
 """Arrow strings -> their bytes as NumPy sees them, and back.
 
-What is done to all bytes of a column at once takes a few nanoseconds a value, where a replacement by
-a regular expression takes 200 to 400. Holds the column once more.
+What is done to all bytes of a column at once takes 20 to 100 ns a value, where a replacement by a
+regular expression takes several hundred. Holds the column once more.
 """
 
 from __future__ import annotations

@@ -21,9 +21,7 @@ from loader.types.verification import Verification
 _SAMPLED = 200  # cells; a column of other text is known by them
 
 
-def read(
-    column: Column, cells: pa.StringArray, habits: Habits, *, looks_for_signs: bool
-) -> Column:
+def read(column: Column, cells: pa.StringArray, habits: Habits, *, looks_for_signs: bool) -> Column:
     """Return an inferred column as it begins.
 
     Args:
@@ -32,13 +30,9 @@ def read(
         habits: What is made of cells that are not written as Postgres writes them.
         looks_for_signs: Whether signs for no value are looked for.
     """
-    if column.type == "bigint":
-        return _compact(column, cells, habits)
     if column.type != registry.TEXT:
-        return column
+        return _compact(column, cells, habits)
     cells = nulls.empty_to_null(nulls.trimmed(cells))
-    if cells.null_count == len(cells):
-        return column
     if form := notation.learn(cells, _header(column)):
         return _written(column, form, cells, habits)
     if not looks_for_signs or not _may_be_typed(column, cells):
@@ -54,8 +48,11 @@ def _header(column: Column) -> str:
 
 
 def _compact(column: Column, cells: pa.StringArray, habits: Habits) -> Column:
-    """Return a column of numbers as one of dates, such as 20201231, if it has a date's name."""
-    if not notation.may_be_compact(_header(column)):
+    """Return a column of numbers as one of dates, such as 20201231, if it has a date's name.
+
+    Any other column is returned as it is.
+    """
+    if column.type != "bigint" or not notation.may_be_compact(_header(column)):
         return column
     cells = nulls.empty_to_null(nulls.trimmed(cells))
     form = notation.learn(cells, _header(column))

@@ -1,9 +1,9 @@
 """Dates and times as people write them -> how a column's are written, and their values.
 
-``31.12.2020``, ``12/31/2020 1:05 PM``, ``31 de diciembre de 2020``: day, month and year in some order,
-the month as a number or by its name, with a time of day or without one. In: cells. Out: the one
-notation that has all of them, as far as they prove one; then the values as Postgres writes them.
-Holds the block's cells once more.
+``31.12.2020``, ``12/31/2020 1:05 PM``, ``31 de diciembre de 2020``: day, month and year in some
+order, the month as a number or by its name, with a time of day or without one. In: cells. Out: the
+one notation that has all of them, as far as they prove one; then the values as Postgres writes
+them. Holds the block's cells once more.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 _MAX_CHARACTERS = 60
 _MARKS = (("AM", "PM"), ("am", "pm"), ("a.m.", "p.m."), ("A.M.", "P.M."), ("a. m.", "p. m."))
-_SPACES = ("", " ", "\u00a0", "\u202f")
+_MARK = "|".join(re.escape(mark) for pair in _MARKS for mark in pair)
 _CLOCK = (
-    r"(?P<before>, | |T)(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:\.(?P<f>[0-9]{1,6}))?)?"
-    rf"(?:(?P<space>[ \u00a0\u202f]?)(?P<mark>{'|'.join(re.escape(m) for pair in _MARKS for m in pair)}))?"
+    r"(?P<before>, | |T)(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})"
+    r"(?::(?P<S>[0-9]{2})(?:\.(?P<f>[0-9]{1,6}))?)?"
+    rf"(?:(?P<space>[ \u00a0\u202f]?)(?P<mark>{_MARK}))?"
 )
 _NAME = r"(?P<b>[^\W\d_]+\.?)"
 # In each the groups are the date's parts, in their order, and what stands between them.
@@ -39,7 +40,8 @@ _DATES = tuple(
     for date in (
         r"(?P<x>[0-9]{1,2})(?P<one>[/.-])(?P<y>[0-9]{1,2})(?P<two>(?P=one))(?P<Y>[0-9]{4})",
         r"(?P<Y>[0-9]{4})(?P<one>[/.-])(?P<x>[0-9]{1,2})(?P<two>(?P=one))(?P<y>[0-9]{1,2})",
-        rf"(?P<x>[0-9]{{1,2}})(?P<one> de |\. |[ ./-]|){_NAME}(?P<two> del? |, |[ ./-]|)(?P<Y>[0-9]{{4}})",
+        r"(?P<x>[0-9]{1,2})(?P<one> de |\. |[ ./-]|)"
+        rf"{_NAME}(?P<two> del? |, |[ ./-]|)(?P<Y>[0-9]{{4}})",
         rf"{_NAME}(?P<one>[ -])(?P<x>[0-9]{{1,2}})(?P<two>, |[ ,-])(?P<Y>[0-9]{{4}})",
         rf"(?P<Y>[0-9]{{4}})(?P<one>[ -]){_NAME}(?P<two>[ -])(?P<x>[0-9]{{1,2}})",
     )
@@ -342,14 +344,16 @@ class _Numbers:
         ends = self._last[:, 0] if self._count == 1 else self._last[:, place]
         if self._count == 1:  # 20201231
             ends = ends - 4
-        return self._values.data[ends[:, None] + np.arange(1 - count, 1)]
+        digits: Bytes = self._values.data[ends[:, None] + np.arange(1 - count, 1)]
+        return digits
 
     def two_digits(self, place: int) -> Bytes:
         """Return a number of one or two digits, with a zero before one of one."""
         data = self._values.data
         if self._count == 1:
             ends = self._last[:, 0] - 4 + 2 * place
-            return data[ends[:, None] + np.arange(-1, 1)]
+            digits: Bytes = data[ends[:, None] + np.arange(-1, 1)]
+            return digits
         ends = self._last[:, place]
         begins = ends - 1
         has_two = (begins >= self._values.offsets[:-1]) & self._is_digit[begins]
@@ -399,9 +403,7 @@ def _of(found: re.Match[str]) -> MomentNotation | None:
     if found["before"] and clock is None:
         return None
     between = (found["one"], found["two"])
-    places = sorted(
-        (part for part in "xybY" if part in found.re.groupindex), key=lambda part: found.start(part)
-    )
+    places = sorted((part for part in "xybY" if part in found.re.groupindex), key=found.start)
     if "b" in places:
         names = months.spellings_of(found["b"])
         order = "".join({"x": "d", "b": "m", "Y": "y"}[part] for part in places)
@@ -482,9 +484,7 @@ def parse(read_as: str) -> MomentNotation | None:
     return MomentNotation((order,), between, padded, names, clock)
 
 
-def _parsed_clock(
-    texts: list[str], directives: list[str], marks: tuple[str, str]
-) -> Clock | None:
+def _parsed_clock(texts: list[str], directives: list[str], marks: tuple[str, str]) -> Clock | None:
     kinds = "".join(directive[-1] for directive in directives)
     if not re.fullmatch(r"HM(Sf?)?|IM(Sf?)?p", kinds):
         return None

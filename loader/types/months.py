@@ -6,7 +6,7 @@ case, and either with a full stop behind shortened names or without. Holds the t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -31,7 +31,6 @@ es short ene feb mar abr may jun jul ago sep oct nov dic
 es short ene feb mar abr may jun jul ago sept oct nov dic
 it full  gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre
 it short gen feb mar apr mag giu lug ago set ott nov dic
-it short genn febbr mar apr magg giugno luglio ag sett ott nov dic
 pt full  janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro
 pt full  janeiro fevereiro marco abril maio junho julho agosto setembro outubro novembro dezembro
 pt short jan fev mar abr mai jun jul ago set out nov dez
@@ -39,6 +38,13 @@ nl full  januari februari maart april mei juni juli augustus september oktober n
 nl short jan feb mrt apr mei jun jul aug sep okt nov dec
 nl short jan feb mrt apr mei juni juli aug sept okt nov dec
 """  # noqa: E501  (a table)
+
+_CASES: dict[str, Callable[[str], str]] = {
+    "": str,
+    " title": str.title,
+    " lower": str.lower,
+    " upper": str.upper,
+}
 
 
 @dataclass(frozen=True)
@@ -66,15 +72,16 @@ def spellings() -> tuple[Spelling, ...]:
     found: dict[tuple[str, ...], Spelling] = {}
     tags: set[tuple[str, str]] = set()
     for language, directive, words in _with_stops():
-        for case in (lambda word: word, str.title, str.lower, str.upper):
-            cased = tuple(map(case, words))
+        for case, to_case in _CASES.items():
+            cased = tuple(map(to_case, words))
             if cased in found:
                 continue
             # The first of a directive is English, as strftime writes it.
-            tag, number = language if any(d == directive for d, _ in tags) else "", 1
+            is_first = all(known != directive for known, _ in tags)
+            tag, number = "" if is_first else language + case, 1
             while (directive, tag) in tags:
                 number += 1
-                tag = f"{language}{number}"
+                tag = f"{language}{case} {number}"
             tags.add((directive, tag))
             found[cased] = Spelling(cased, directive, tag)
     return tuple(found.values())

@@ -2,14 +2,15 @@
 
 What people write otherwise than Postgres does: dates (``moment_notation``) and numbers
 (``number_notation``). A notation grows with the cells seen: two are joined to the one that has the
-cells of both. It may leave open what they mean, as 01/02/2020 does; then nothing is read by it, until
-a value excludes all readings but one. In: cells. Out: notations. Holds a block's distinct cells.
+cells of both. It may leave open what they mean, as 01/02/2020 does; then nothing is read by it,
+until a value excludes all readings but one. In: cells. Out: notations. Holds a block's distinct
+cells.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -20,15 +21,15 @@ from loader.types import moment_notation, number_notation
 
 _SAMPLED = 20  # distinct cells that a column has to show before all are looked at
 # Words in the names of columns of dates, in the languages of ``months``; 20201231 is one there.
-_DATE_WORDS = frozenset(
-    "date dates day datum tag data dag jour fecha dia día giorno dt ymd yyyymmdd".split()
-)
+_DATES = "date dates day datum tag data dag jour fecha dia día giorno dt ymd yyyymmdd"
+_DATE_WORDS = frozenset(_DATES.split())
 # In those of numbers that nobody adds up.
-_CODE_WORDS = frozenset(
-    "phone tel telephone telefon telefono teléfono telefone téléphone telefoon mobile mobil fax"
-    " handy cell cellulare number nr no num numero número numéro nummer id code kod zip plz postcode"
-    " postal cap cep cp siren siret nip nif cif iban konto account".split()
-)
+_CODES = """
+    phone tel telephone telefon telefono teléfono telefone téléphone telefoon mobile mobil fax handy
+    cell cellulare number nr no num numero número numéro nummer id code kod zip plz postcode postal
+    cap cep cp siren siret nip nif cif iban konto account
+"""
+_CODE_WORDS = frozenset(_CODES.split())
 _WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])")
 
 
@@ -58,7 +59,7 @@ class Notation(Protocol):
     def join(self, other: object, /) -> Notation | None:
         """Return the notation that has the values of both; None if there is none."""
 
-    def readings(self, dates: Dates, /) -> list[Notation]:
+    def readings(self, dates: Dates, /) -> Sequence[Notation]:
         """Return what the values may be, each a notation with one reading."""
 
     def decided(self, dates: Dates, /) -> Notation | None:

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 # What people write where there is no value; a column of text keeps them as they are.
-SIGNS = pa.array(
-    "N/A n/a N/a NA na #N/A #n/a #NA N.A. n.a. - -- --- \u2013 \u2014 . .. ... NULL null Null NaN nan NAN"
-    " k.A. K.A. k.a. n.d. N.D. nd ND s/d S/D".split(),
-    pa.string(),
-)
+_SIGNS = """
+    N/A n/a N/a NA na #N/A #n/a #NA N.A. n.a. - -- --- \u2013 \u2014 . .. ... NULL null Null
+    NaN nan NAN k.A. K.A. k.a. n.d. N.D. nd ND s/d S/D
+"""
+SIGNS = pa.array(_SIGNS.split(), pa.string())
 
 
 def empty_to_null(cells: pa.StringArray) -> pa.StringArray:

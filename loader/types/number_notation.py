@@ -1,9 +1,9 @@
 """Numbers as people write them -> how a column's are written, and their values.
 
-``1.234,56 €``, ``(12 %)``, ``50,00-``: a decimal comma or point, groups of three digits, one currency
-sign or per cent sign, and a sign for negative numbers. In: cells. Out: the one notation that has all
-of them, as far as they prove one; then the values as Postgres writes them. Holds the block's cells
-once more.
+``1.234,56 €``, ``(12 %)``, ``50,00-``: a decimal comma or point, groups of three digits, one
+currency sign or per cent sign, and a sign for negative numbers. In: cells. Out: the one notation
+that has all of them, as far as they prove one; then the values as Postgres writes them. Holds the
+block's cells once more.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -30,12 +31,13 @@ _PARTS = re.compile(
     r"([^0-9]{0,12})([0-9](?:[0-9.,'\u2019 \u00a0\u202f]*[0-9])?)([^0-9]{0,12})", re.DOTALL
 )
 _ADDRESS_PARTS = 4  # 192.168.100.200 is an internet address
-_UNITS = frozenset(
-    "% EUR USD GBP CHF JPY CNY SEK NOK DKK ISK PLN CZK HUF RON BGN HRK RSD TRY RUB UAH AUD NZD CAD"
-    " BRL MXN ARS CLP COP PEN INR IDR MYR THB VND PHP KRW HKD SGD TWD ZAR ILS AED SAR EGP MAD KES"
-    " NGN Euro euro Fr. Fr SFr. CHF. kr kr. Kr Kr. zł Kč Ft R$ US$ U$S A$ AU$ C$ CA$ NZ$ HK$ S$ NT$"
-    " MX$ Rs Rs. лв лв. руб руб. р. грн TL lei Lei din din. дин. kn RM Rp S/ S/.".split()
-)
+_WORDS = """
+    % EUR USD GBP CHF JPY CNY SEK NOK DKK ISK PLN CZK HUF RON BGN HRK RSD TRY RUB UAH AUD NZD CAD
+    BRL MXN ARS CLP COP PEN INR IDR MYR THB VND PHP KRW HKD SGD TWD ZAR ILS AED SAR EGP MAD KES
+    NGN Euro euro Fr. Fr SFr. CHF. kr kr. Kr Kr. zł Kč Ft R$ US$ U$S A$ AU$ C$ CA$ NZ$ HK$ S$ NT$
+    MX$ Rs Rs. лв лв. руб руб. р. грн TL lei Lei din din. дин. kn RM Rp S/ S/.
+"""  # noqa: RUF001  (they are Cyrillic)
+_UNITS = frozenset(_WORDS.split())
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,11 @@ class NumberNotation:
         is_mixed = self.either is not None and self.decimal is None and self.group == ""
         if len(readings) > 1 or is_mixed:
             return None
-        return readings[0] if readings[0]._proves else None
+        return readings[0] if readings[0].proves else None
 
     @property
-    def _proves(self) -> bool:
+    def proves(self) -> bool:
+        """Whether it is not how Postgres writes numbers, nor how people write codes."""
         has_unit = bool(self.prefix or self.suffix)
         if self.decimal is None and self.group and not has_unit:
             # A phone number, or a postcode: 601 123 456 in every row.
@@ -250,11 +253,14 @@ class NumberNotation:
         return properties
 
 
+_Part = TypeVar("_Part", str, Negative)
+
+
 class _DifferError(Exception):
     """Two columns are written differently."""
 
 
-def _same(one: object, other: object) -> object:  # type: ignore[misc]
+def _same(one: _Part | None, other: _Part | None) -> _Part | None:
     if one is None or other is None or one == other:
         return other if one is None else one
     raise _DifferError
@@ -346,23 +352,22 @@ def _separators(body: str) -> NumberNotation | None:
         if body[0] == "0" and len(body) > 1:
             return None
         return NumberNotation(group="" if len(body) > 3 else None, digits=len(body))
-    last = marks[-1]
-    whole, _, places = body.rpartition(last)
     if len(marks) == 1:
-        return _one_mark(whole, last, places)
-    group, others = marks[0], set(marks[:-1])
-    if len(others) > 1:
-        return None
-    if last == group:
-        if not _is_grouped(body, group):
-            return None
+        return _one_mark(*body.partition(marks[0]))
+    return _several_marks(body, marks)
+
+
+def _several_marks(body: str, marks: list[str]) -> NumberNotation | None:
+    group, last = marks[0], marks[-1]
+    whole = body.rpartition(last)[0]
+    if set(marks) == {group} and _is_grouped(body, group):
         parts = body.split(group)
         is_address = len(parts) == _ADDRESS_PARTS and group == "." and _are_bytes(parts)
         digits = len(body) - len(marks)
         return NumberNotation(group=group, digits=digits, is_address=is_address)
-    if last not in _POINTS or not _is_grouped(whole, group):
-        return None
-    return NumberNotation(decimal=last, group=group)
+    if last in _POINTS and last != group and _is_grouped(whole, group):
+        return NumberNotation(decimal=last, group=group)
+    return None
 
 
 def _one_mark(whole: str, mark: str, places: str) -> NumberNotation | None:
@@ -382,8 +387,9 @@ def _is_grouped(text: str, mark: str) -> bool:
     return (
         mark in _GROUPS
         and 1 <= len(first) <= 3
+        and first.isdecimal()
         and first[0] != "0"
-        and all(len(part) == 3 for part in others)
+        and all(len(part) == 3 and part.isdecimal() for part in others)
     )
 
 

@@ -307,9 +307,11 @@ def is_number(name: str) -> bool:
 
 def holds(name: str, other: str) -> bool:
     """Tell whether a type that loads make has the values of another one, or some of them."""
-    return name == other or type_named(name).wider == other != TEXT or type_named(
-        other
-    ).wider == name != TEXT
+    return (
+        name == other
+        or type_named(name).wider == other != TEXT
+        or type_named(other).wider == name != TEXT
+    )
 
 
 def keeps_text(name: str) -> bool:

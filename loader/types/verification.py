@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
@@ -144,7 +145,7 @@ class Verification:
         if column.is_watched:
             self._watch(index, cells, rows)
         if fitted.plain is not cells:
-            self.found.add(index, column, cells, fitted.plain, rows)
+            self.found.add(index, column, (cells, fitted.plain), rows.row_number)
         return fitted.values
 
     # Cells as values of a column
@@ -174,7 +175,7 @@ class Verification:
         if written is not None:
             read = written.read(cells)
             if read is None:
-                misfit = _first(lambda some: all_match(some, written.pattern), cells)
+                misfit = _first(partial(all_match, pattern=written.pattern), cells)
             else:
                 values = read
         elif column.declared is not None and column.is_in_own_form:
@@ -280,9 +281,9 @@ class Verification:
         changed = widening.written_as(column, form, self._habits.dates)
         self._set(index, changed)
         if changed.notation is not None:
-            others = [r for r in readings if r.read_as != changed.notation.read_as]
+            others = [other for other in readings if other.read_as != changed.read_as]
             place = min(
-                (_first(lambda some, r=r: all_match(some, r.pattern), cells) for r in others),
+                (_first(partial(all_match, pattern=other.pattern), cells) for other in others),
                 default=0,
             )
             reason = _Reason(rows.row_number(place), cells[place].as_py(), _described(changed))

@@ -31,7 +31,8 @@ def widen(column: Column, name: str) -> Column:
     """Return the column with another type, remembering the one it began with."""
     if name == column.type:
         return column
-    return replace(column, type=name, notation=None, widened_from=column.widened_from or column.type)
+    began = column.widened_from or column.type
+    return replace(column, type=name, notation=None, widened_from=began)
 
 
 def as_text(column: Column) -> Column:
