@@ -29,7 +29,7 @@ from loader.report import TableChange, TableState
 from loader.scan.keys import Keys, duplicate_warnings
 from loader.scan.scan import Scan
 from loader.steps import Steps
-from loader.types import registry
+from loader.types import notation, registry
 from loader.types.column import Column
 from loader.types.compare import check_columns
 from loader.types.precision import Limit, limit_of
@@ -231,7 +231,12 @@ class Batching:
             rows: The lines that were written.
         """
         named = [
-            Column(str(column["id"]), str(column["type"]), header=str(column["label"]))
+            Column(
+                str(column["id"]),
+                str(column["type"]),
+                header=str(column["label"]),
+                notation=notation.parse(column.get("read_as")),
+            )
             for column in columns
         ]
         self.check(named)

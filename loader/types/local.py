@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.types import notation, nulls, registry, widening
+from loader.types import notation, nulls, registry, told, widening
 from loader.types.column import Column
 from loader.types.notation import Habits, Notation
 from loader.types.verification import Verification
@@ -134,9 +134,9 @@ def as_in_table(column: Column, live: Column) -> Column:
         live: Of the table.
     """
     kind = registry.verified_as(live.type)
-    form = notation.parse(live.info.get("read_as"))
-    if form is not None and not registry.holds(kind, form.type):
-        form = None
+    told_form = told.reading(live.info)
+    fits = told_form is not None and registry.holds(kind, told_form.type)
+    form = told_form.loosened() if told_form and fits else None
     return replace(column, type=kind, form=form, notation=form)
 
 

@@ -181,6 +181,13 @@ class MomentNotation:
         readings = self.readings(dates)
         return readings[0] if len(readings) == 1 else None
 
+    def loosened(self) -> MomentNotation:
+        """Return the same for another file, whose days may be padded otherwise."""
+        if self.fallback == "bigint":
+            return self
+        clock = self.clock and replace(self.clock, padded=None)
+        return replace(self, padded=(None, None), clock=clock)
+
     def keeps(self, other: object) -> bool:
         """Tell whether the values of another reading are the same if read by this one."""
         return isinstance(other, MomentNotation) and self.orders == other.orders
@@ -448,7 +455,7 @@ def _clock(found: re.Match[str]) -> Clock | None:
     )
 
 
-_DIRECTIVES = re.compile(r"%-?([dmYbBHI]|\d?f|[MSp])")
+_DIRECTIVES = re.compile(r"%(-?)([dmYbBHI]|\d?f|[MSp])")
 
 
 def parse(read_as: str) -> MomentNotation | None:
@@ -456,7 +463,7 @@ def parse(read_as: str) -> MomentNotation | None:
     form, *tags = re.split(r" \[([^]]*)\]", read_as)
     tags = [tag for tag in tags if tag]
     found = _DIRECTIVES.split(form)
-    texts, directives = found[0::2], found[1::2]
+    texts, dashes, directives = found[0::3], found[1::3], found[2::3]
     parts = [d for d in directives if d in "dmYbB"]
     if len(parts) != 3 or directives[:3] != parts or texts[0]:
         return None
@@ -474,17 +481,19 @@ def parse(read_as: str) -> MomentNotation | None:
     order = "".join({"Y": "y", "b": "m", "B": "m"}.get(part, part) for part in parts)
     if order not in ("dmy", "mdy", "ymd"):
         return None
-    clock = _parsed_clock(texts[3:], directives[3:], marks)
+    clock = _parsed_clock(texts[3:], dashes[3:], directives[3:], marks)
     if clock is None and (len(directives) > 3 or texts[3]):
         return None
     between = (texts[1], texts[2])
-    is_compact = between == ("", "") and names is None
-    # Padding is seen in values.
-    padded = (True, True) if is_compact else (None, None)
-    return MomentNotation((order,), between, padded, names, clock)
+    dated = zip(dashes[:3], parts, strict=True)
+    padded = [dash == "" for dash, part in dated if part in "dm"]
+    second = padded[1] if len(padded) > 1 else None
+    return MomentNotation((order,), between, (padded[0], second), names, clock)
 
 
-def _parsed_clock(texts: list[str], directives: list[str], marks: tuple[str, str]) -> Clock | None:
+def _parsed_clock(
+    texts: list[str], dashes: list[str], directives: list[str], marks: tuple[str, str]
+) -> Clock | None:
     kinds = "".join(directive[-1] for directive in directives)
     if not re.fullmatch(r"HM(Sf?)?|IM(Sf?)?p", kinds):
         return None
@@ -492,7 +501,7 @@ def _parsed_clock(texts: list[str], directives: list[str], marks: tuple[str, str
     halves = kinds.endswith("p")
     return Clock(
         before=texts[0],
-        padded=None,
+        padded=dashes[0] == "",
         seconds="S" in kinds,
         places=places,
         space=texts[len(directives) - 1] if halves else "",

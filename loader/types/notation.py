@@ -65,6 +65,9 @@ class Notation(Protocol):
     def decided(self, dates: Dates, /) -> Notation | None:
         """Return the one reading that is proven; None if there is none."""
 
+    def loosened(self) -> Notation:
+        """Return the same for another file: what changes no value may be otherwise there."""
+
     def keeps(self, other: object, /) -> bool:
         """Tell whether the values of another reading are the same if read by this one."""
 
@@ -160,10 +163,7 @@ def plain(kind: str) -> Notation | None:
 
 
 def parse(read_as: object) -> Notation | None:
-    """Return the reading that ``read_as`` tells; None if it is none.
-
-    It tells the order, the separators and the unit; how days are padded, values have to tell.
-    """
+    """Return the reading that ``read_as`` tells; None if it is none."""
     if not isinstance(read_as, str):
         return None
     if "%Y" in read_as:

@@ -150,6 +150,10 @@ class NumberNotation:
         is_plain = self.decimal in (None, ".") and not self.group
         return has_unit or not is_plain or self.negative not in (None, _IN_FRONT)
 
+    def loosened(self) -> NumberNotation:
+        """Return the same for another file, with negative numbers in a style of its own."""
+        return replace(self, negative=None)
+
     def keeps(self, other: object) -> bool:  # noqa: ARG002  (a separator has one meaning)
         """Tell whether the values of another reading are the same if read by this one."""
         return True
