@@ -76,6 +76,7 @@ def read(content: Readable, settings: ReadSettings, known: Known = UNKNOWN) -> R
 def _habits(settings: ReadSettings) -> Habits:
     return Habits(
         is_lenient=settings.types == "auto",
+        is_notating=settings.types == "auto",
         dates=settings.dates,
         nulls_signs=settings.missing == "auto",
         strips=settings.strip,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -18,11 +18,13 @@ from frictionless import Detector, Schema
 from frictionless.exception import FrictionlessException
 
 from loader.errors import UsageError
-from loader.types import field_formats, nulls, plugins, registry
+from loader.types import field_formats, notation, nulls, plugins, registry
 from loader.types.column import Column
 from loader.types.descriptor import check_levels
 from loader.types.names import name_columns
 
+# A property of fields: how values are written that frictionless has no properties for.
+READ_AS = "readAs"
 _SAMPLED_VALUES = 100  # distinct ones of each column; every row is checked afterwards
 _SAMPLED_CELLS = 20_000  # frictionless takes 25 us a cell: a table of 1,000 columns has fewer rows
 
@@ -135,8 +137,21 @@ def infer(
             kind = field["type"] if field else guessed[name]
             inferred_as = None if field else _shown(kind, cells)
             column = Column(name, _initial_type(kind, cells), header, inferred_as, field)
+            if field and READ_AS in field:
+                column = _written_as(column, field[READ_AS])
         columns.append(column)
     return columns
+
+
+def _written_as(column: Column, read_as: object) -> Column:
+    """Return a declared column whose values are written as a property of ours says."""
+    written = notation.parse(read_as)
+    if written is None or not registry.holds(column.type, written.type):
+        raise UsageError(
+            f"the schema's {READ_AS} {read_as!r} is none of the type {column.type}",
+            hint="such as %d.%m.%Y for a date or 1.234,56 EUR for a number",
+        )
+    return replace(column, form=written.loosened(), notation=written.loosened())
 
 
 def _of_type(name: str, field: Mapping[str, Any] | None, postgres: str) -> Mapping[str, Any]:
@@ -211,8 +226,10 @@ def _described(column: Column) -> dict[str, object]:
     if column.declared:
         return {**column.declared, "name": column.name}
     title = {"title": column.header} if column.header != column.name else {}
-    written = column.notation.field() if column.notation else None
-    return {"name": column.name, **(written or {"type": _frictionless_type(column)}), **title}
+    described: dict[str, object] = {"name": column.name, "type": _frictionless_type(column)}
+    if column.notation is not None:
+        described |= column.notation.field() or {READ_AS: column.read_as}
+    return {**described, **title}
 
 
 def _frictionless_type(column: Column) -> str:

@@ -192,7 +192,7 @@ class Verification:
             Whether that is all that these cells ask for.
         """
         now = self.columns[index]
-        if not self._habits.is_notating:
+        if not self._habits.is_notating and now.notation is None:
             return False
         fitted = self._fit(now, cells)
         if fitted.fits:
@@ -202,6 +202,9 @@ class Verification:
         if not is_other and now.form is None and self._began[index].form is None:
             return False
         if now.declared is not None and (changed.type != now.type or changed.notation is None):
+            if now.notation is not None and not self._widen_declared:
+                place = _first(partial(self._would_fit, now), cells)
+                raise _does_not_fit(now, cells[place].as_py(), rows.row_number(place))
             return False
         if changed.type != now.type or not _means_the_same(now, changed):
             place = self._first_misfit(now, cells)
@@ -224,8 +227,10 @@ class Verification:
                 return settled
         if form is not None and form != column.form:
             changed = widening.written_as(column, form, self._habits.dates)
-            # A declared column, such as a timestamp of dates, keeps its type.
-            return replace(changed, type=column.type) if column.declared else changed
+            if column.declared:  # such as a timestamp of dates: it keeps its type
+                changed = replace(changed, type=column.type)
+            if changed.notation is None or self._fit(changed, cells).fits:
+                return changed
         if column.form is not None and column.form.fallback != registry.TEXT:
             bare = replace(column, form=None, type=column.form.fallback)
             settled = widening.settle(replace(bare, notation=None), cells)
@@ -233,6 +238,11 @@ class Verification:
                 return replace(settled, widened_from=column.widened_from or column.type)
         without = None if len(self._missing) else self._without_signs(column, cells)
         return replace(widening.as_text(column), form=None, notation=None, would_be=without)
+
+    def _would_fit(self, column: Column, cells: pa.StringArray) -> bool:
+        """Tell whether a column has these cells, or may have them beside those of before."""
+        fitted = self._fit(column, cells)
+        return fitted.fits or self._next(column, fitted).type == column.type
 
     def _without_signs(self, column: Column, cells: pa.StringArray) -> Column | None:
         """Return the column as it would be without signs for no value; None if it were text."""

@@ -37,7 +37,8 @@ LATE = {
     "a number that decides": ("1,234", "0,5", "numeric", "1,5", "1.234", "0.5"),
     "groups that decide": ("1,234", "1,234,567", "numeric", "1,234,567", "1234", "1234567"),
     "a comma among integers": ("7", "1,5", "numeric", "1,5", "7", "1.5"),
-    "brackets among numbers": ("7.5", "(1.50)", "numeric", "(1.5)", "7.5", "-1.50"),
+    # There may have been a minus before.
+    "brackets among numbers": ("7.5", "(1.50)", "text", None, "7.5", "(1.50)"),
     "a negative number": ("7,5", "-1,5", "numeric", "1,5", "7.5", "-1.5"),
     "groups after a comma": ("7,5", "1.234,5", "numeric", "1.234,56", "7.5", "1234.5"),
     "an unpadded day": ("31.12.2020", "1.12.2020", "date", "%-d.%m.%Y", "2020-12-31", "2020-12-01"),
