@@ -58,7 +58,7 @@ def validate(uri: str | os.PathLike[str], options: Options = Options()) -> dict[
     with memory_ours(), open_content(uri, options.source) as content:
         reading = read(content.stream, options.reading)
         lost: list[Exception] = []
-        constraints = Constraints(_schema(reading, options))
+        constraints = Constraints(_known_to_frictionless(_schema(reading, options)))
         resource = Resource(
             name=_name(uri),
             data=lambda: _keeping_errors(constraints.records(_records(reading)), lost),
@@ -82,6 +82,15 @@ def _name(uri: str) -> str:
 def _schema(reading: Reading, options: Options) -> dict[str, Any]:
     declared = {k: v for k, v in (options.schema or {}).items() if k in _SCHEMA_PROPERTIES}
     return declared | schema.describe(reading.columns)
+
+
+def _known_to_frictionless(descriptor: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema in which values are text that frictionless could not read."""
+    fields = [
+        {**field, "type": "string"} if schema.READ_AS in field else field
+        for field in descriptor["fields"]
+    ]
+    return {**descriptor, "fields": fields}
 
 
 def _rows_of_the_file(reading: Reading) -> Dialect:

@@ -18,6 +18,7 @@ class Destination(Protocol):
 
     existed: bool  # whether there was a table before
     has_begun: bool  # whether a try was made to change the table that readers see
+    merges: bool  # whether the rows are added to those of the table
     settled: bool  # whether the table has all that readers can do without for a while
 
     @property
@@ -26,6 +27,9 @@ class Destination(Protocol):
 
     def declared(self) -> Mapping[str, str]:
         """Return the types that columns shall have, by name, as Postgres or CKAN call them."""
+
+    def columns(self) -> Sequence[Column]:
+        """Return the table's columns, with their entries in the Data Dictionary."""
 
     def check(self, columns: Sequence[Column]) -> None:
         """Raise SchemaDiffers if the table cannot take these columns."""

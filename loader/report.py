@@ -94,7 +94,9 @@ class Report:
         rows: Rows in the table.
         bytes: Bytes read from the source, compressed as they came.
         columns: ``id``, Postgres ``type``, ``label``, ``inferred_as`` and ``widened_from`` of each
-            column; the label is '' where the header is the name.
+            column; the label is '' where the header is the name. ``read_as``: how its values are
+            written in the file; ``missing``: its signs for no value, and how often each is there;
+            ``would_be``: its type without them, or if its type were not kept.
         hash: MD5 of the file, if it was loaded into a CKAN and nothing is left to do.
         timings_s: Seconds of each step; ``total`` is all of it.
         error: What stopped the load; None after a success.

@@ -13,7 +13,7 @@ from typing import Any
 
 from loader.ckan.actions import Actions, Table
 from loader.errors import AircanError, CkanRefused, DependentObjects, KeyViolated, UsageError
-from loader.types import registry
+from loader.types import registry, told
 from loader.types.column import Column
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Change:
         """Tell whether the table lacks anything that the file has."""
         had = {column.name: column for column in self.old.columns}
         return bool(self.anew or self.gone) or any(
-            column.name not in had or (column.label and not had[column.name].info)
+            column.name not in had or _entry(column, had[column.name].info) != had[column.name].info
             for column in self.columns
         )
 
@@ -113,7 +113,10 @@ def _restore(
     """Give a table its old columns again: the Data Dictionary is the publisher's work."""
     infos = _infos(change.old)
     try:
-        fields = _fields(change.old.columns, infos, anew=list(infos))
+        fields = [
+            {"id": old.name, "type": registry.created_as(old.type), "info": infos[old.name]}
+            for old in change.old.columns
+        ]
         _create(ckan, resource_id, fields)
     except AircanError as second:  # must not hide the first
         lost = f"columns and their entries in the Data Dictionary may be lost ({second})"
@@ -143,13 +146,18 @@ def _fields(
     for column in columns:
         field: dict[str, Any] = {"id": column.name, "type": registry.created_as(column.type)}
         info = infos.get(column.name)
+        entry = _entry(column, info or {})
         # Of the others CKAN keeps what it has: an editor may be at work.
-        if column.name in anew:
-            field["info"] = info
-        if column.label and not info:
-            field["info"] = {"label": column.label}
+        if column.name in anew or entry != (info or {}):
+            field["info"] = entry
         fields.append(field)
     return fields
+
+
+def _entry(column: Column, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a column's entry in the Data Dictionary, with what the file tells of it."""
+    label = {"label": column.label} if column.label and not info else {}
+    return told.with_reading(info or label, column.read_as)
 
 
 def _create(ckan: Actions, resource_id: str, fields: list[dict[str, Any]]) -> None:

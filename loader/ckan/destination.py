@@ -29,7 +29,7 @@ from loader.report import TableChange, TableState
 from loader.scan.keys import Keys, duplicate_warnings
 from loader.scan.scan import Scan
 from loader.steps import Steps
-from loader.types import registry
+from loader.types import notation, registry
 from loader.types.column import Column
 from loader.types.compare import check_columns
 from loader.types.precision import Limit, limit_of
@@ -104,8 +104,8 @@ class Batching:
         self.has_begun = False
         self._change = TableChange()
         self.settled = True  # CKAN indexes the rows as they come
-        self._merges = self.existed and settings.mode != "replace"
-        if self._merges and settings.mode == "upsert" and not settings.key:
+        self.merges = self.existed and settings.mode != "replace"
+        if self.merges and settings.mode == "upsert" and not settings.key:
             raise UsageError(
                 "CKAN's API does not tell a table's unique key",
                 hint="name its columns",
@@ -120,19 +120,23 @@ class Batching:
     def declared(self) -> Mapping[str, str]:
         """Return the table's types for a merge, else those of its Data Dictionary."""
         columns = self.table.columns if self.table else ()
-        if self._merges:
+        if self.merges:
             return {column.name: registry.verified_as(column.type) for column in columns}
         return {column.name: column.type_override for column in columns if column.type_override}
 
+    def columns(self) -> Sequence[Column]:
+        """Return the table's columns."""
+        return self.table.columns if self.table else ()
+
     def check(self, columns: Sequence[Column]) -> None:
         """Refuse a file whose columns are not those of the table it is merged into."""
-        if self.table and self._merges:
+        if self.table and self.merges:
             check_columns(self.table.columns, columns)
             _refuse_nested(self.table)
 
     def replaced(self) -> Sequence[str]:
         """Return the columns of the table whose rows the new ones replace, if it has any."""
-        if self.table is None or self._merges or not self.table.rows:
+        if self.table is None or self.merges or not self.table.rows:
             return []
         return [column.name for column in self.table.columns]
 
@@ -173,7 +177,7 @@ class Batching:
 
     def _limits(self, columns: Sequence[Column]) -> list[tuple[int, Limit]]:
         """Return the columns whose type in the table may change a value."""
-        if not (self.table and self._merges):
+        if not (self.table and self.merges):
             return []
         types = {column.name: column.type for column in self.table.columns}
         limits = [
@@ -215,7 +219,7 @@ class Batching:
         if table is not None or self._settings.mode == "replace":
             self.table = table
             self.existed = table is not None
-            self._merges = self.existed and self._settings.mode != "replace"
+            self.merges = self.existed and self._settings.mode != "replace"
 
     def send(
         self, columns: Sequence[Mapping[str, object]], rows: Iterator[bytes]
@@ -227,7 +231,12 @@ class Batching:
             rows: The lines that were written.
         """
         named = [
-            Column(str(column["id"]), str(column["type"]), header=str(column["label"]))
+            Column(
+                str(column["id"]),
+                str(column["type"]),
+                header=str(column["label"]),
+                notation=notation.parse(column.get("read_as")),
+            )
             for column in columns
         ]
         self.check(named)
@@ -253,7 +262,7 @@ class Batching:
         with _ours("written"):  # what was still buffered
             self._steps.progress.expect(self._spool.seek(0, os.SEEK_END))
             self._spool.seek(0)
-        if not self._merges:
+        if not self.merges:
             before = partial(self._ask, columns)
             return batches.replace(
                 *to, self._settings.key, on_sent=self._advance, before=before, change=self._change

@@ -178,16 +178,16 @@ class Copying:
         self._change = TableChange()
         # Where there is no old table to read, the rows are shown first, and indexed then.
         self.settled = self.existed
-        self._merges = self.existed and settings.mode != "replace"
+        self.merges = self.existed and settings.mode != "replace"
         self._computed = self._look_at_columns()
         # The columns that take the file's values.
         self._live = live and [column for column in live if column.name not in self._computed]
         # Of the table that readers see in the end: the live one, or the shadow, once there is one.
-        self._oid = gone.oid_of(relation.connection, relation.name) if self._merges else None
+        self._oid = gone.oid_of(relation.connection, relation.name) if self.merges else None
         self._key = self._merge_key()
         self._others = self._look_at_others()
         self._overrides: Mapping[str, str] = {}
-        self._storing = Storing(relation, url, self._settings, merges=self._merges)
+        self._storing = Storing(relation, url, self._settings, merges=self.merges)
 
     @property
     def table_state(self) -> TableState:
@@ -196,7 +196,7 @@ class Copying:
 
     def _look_at_columns(self) -> frozenset[str]:
         """Return what the table that rows are added to computes itself; see if it numbers them."""
-        if not self._merges:
+        if not self.merges:
             return frozenset()
         appends = self._settings.mode == "append"
         numbering.check(self._relation, appends=appends)
@@ -206,31 +206,35 @@ class Copying:
         return computed
 
     def _merge_key(self) -> Sequence[str]:
-        if self._merges and self._settings.mode == "upsert":
+        if self.merges and self._settings.mode == "upsert":
             return unique_key.find(self._relation, self._settings.key)
         return self._settings.key
 
     def _look_at_others(self) -> changes.Others | None:
-        if self._merges:  # rows come among those of others
+        if self.merges:  # rows come among those of others
             return None
         before = concurrent_writes.remember(self._relation)
         return changes.Others(self._settings.on_concurrent_writes, before)
 
     def declared(self) -> Mapping[str, str]:
         """Return the live table's types for a merge, else those of its Data Dictionary."""
-        if self._merges:
+        if self.merges:
             return {column.name: registry.verified_as(column.type) for column in self._live or ()}
         self._overrides = dictionary.overrides(self._relation)
         return self._overrides
 
+    def columns(self) -> Sequence[Column]:
+        """Return the live table's columns, without those that it computes."""
+        return self._live or ()
+
     def check(self, columns: Sequence[Column]) -> None:
         """Refuse a file whose columns are not those of the table it is merged into."""
-        if self._live is not None and self._merges:
+        if self._live is not None and self.merges:
             check_columns(self._live, columns, self._computed)
 
     def replaced(self) -> Sequence[str]:
         """Return the columns of the table whose rows the new ones replace, if it has any."""
-        if self._live is None or self._merges:
+        if self._live is None or self.merges:
             return []
         has_rows = locks.retry(
             self._relation.connection,
@@ -246,12 +250,12 @@ class Copying:
         try:
             return self._storing.store(scan, self._order(scan.columns), self._create)
         except ValueDoesNotFit as error:
-            raise _differs(error) if self._merges else error from None
+            raise _differs(error) if self.merges else error from None
 
     def _order(self, columns: Sequence[Column]) -> list[int]:
         """Return the columns' places in the file, in the table's order: lexemes depend on it."""
         places = {column.name: i for i, column in enumerate(columns)}
-        if self._live and self._merges:
+        if self._live and self.merges:
             return [places[column.name] for column in self._live]
         return list(places.values())
 
@@ -260,10 +264,10 @@ class Copying:
             self._relation,
             columns,
             full_text,
-            unlogged=self._merges,
+            unlogged=self.merges,
             comment=self._mark,
         )
-        if not self._merges:
+        if not self.merges:
             self._oid = gone.oid_of(self._relation.connection, self._relation.names.shadow)
             prepare_columns(self._relation)
             views.check(self._relation)
@@ -271,7 +275,7 @@ class Copying:
 
     def finish(self, scan: Scan) -> tuple[int, list[str]]:
         """Finish the shadow and swap it in, or merge it into the live table."""
-        if self._merges:
+        if self.merges:
             return self._merge(scan, self._storing.fill_long_rows(scan.columns))
         rows, warnings = scan.rows_verified, []
         with self._steps.step("primary_key", "adding the primary key"):

@@ -8,15 +8,17 @@ line per column, or per table.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from loader.copy import locks
 from loader.copy.database import ours
 from loader.copy.relation import Relation, qualified
-from loader.types import registry
+from loader.types import registry, told
 from loader.types.column import Column
 
 
@@ -81,6 +83,71 @@ def _info(comment: str) -> dict[str, Any]:
     if not comment.startswith("{") and isinstance(said, dict):
         said = said.get("_info")
     return said if isinstance(said, dict) else {}
+
+
+def readings(connection: psycopg.Connection[TupleRow], table: str) -> dict[str, str | None]:
+    """Return how each column of a table is written in its file, as its entry says.
+
+    Args:
+        connection: To the database.
+        table: It is there.
+    """
+    return {column.name: column.info.get("read_as") for column in columns(connection, table) or ()}
+
+
+def write_readings(
+    connection: psycopg.Connection[TupleRow], table: str, read_as: Mapping[str, str | None]
+) -> None:
+    """Write how columns are written in the file into their entries, whatever else these say.
+
+    A comment that is no entry stays as it is: it is an administrator's remark.
+
+    Args:
+        connection: In the swap's transaction.
+        table: It is there.
+        read_as: By column; None: as Postgres writes the values.
+    """
+    for name, comment in _comments(connection, table):
+        written = _comment_with(comment, read_as.get(name))
+        if written is not None and written != comment:
+            connection.execute(
+                sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(
+                    qualified(table), sql.Identifier(name), sql.Literal(written)
+                )
+            )
+
+
+def _comments(connection: psycopg.Connection[TupleRow], table: str) -> list[tuple[str, str]]:
+    rows = connection.execute(
+        "SELECT attname, coalesce(col_description(attrelid, attnum), '') FROM pg_attribute"
+        " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+        (qualified(table).as_string(None),),
+    ).fetchall()
+    return [(row[0], row[1]) for row in rows]
+
+
+def _comment_with(comment: str, read_as: str | None) -> str | None:
+    """Return a comment that says how the column is written; None for a remark."""
+    info = _info(comment)
+    entry = told.with_reading(info, read_as)
+    if entry == info:
+        return comment
+    if not comment:
+        return entry_comment(entry)
+    try:
+        said = json.loads(comment)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict):
+        return None
+    if comment.startswith("{"):
+        return json.dumps(entry, ensure_ascii=False)
+    return " " + json.dumps({**said, "_info": entry}, ensure_ascii=False)
+
+
+def entry_comment(info: Mapping[str, Any]) -> str:
+    """Return a column's entry as CKAN 2.11 and later write it: JSON behind a space."""
+    return " " + json.dumps({"_info": dict(info)}, ensure_ascii=False)
 
 
 def computed(connection: psycopg.Connection[TupleRow], table: str) -> frozenset[str]:

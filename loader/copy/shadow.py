@@ -8,7 +8,6 @@ knows that every other shadow of that resource is an orphan. Holds one line for 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from psycopg.rows import TupleRow
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.schema import CreateTable
 
-from loader.copy import locks, resource_lock
+from loader.copy import dictionary, locks, resource_lock
 from loader.copy.database import DDL_DIALECT, ours
 from loader.copy.relation import (
     SCHEMA,
@@ -32,6 +31,7 @@ from loader.copy.relation import (
     qualified,
 )
 from loader.errors import TableBusy
+from loader.types import told
 from loader.types.column import Column
 from loader.types.registry import type_named
 
@@ -172,14 +172,16 @@ def _alter(
 
 
 def label(relation: Relation, columns: Iterable[Column]) -> None:
-    """Write original headers into the labels of CKAN's Data Dictionary, for renamed columns.
+    """Write into CKAN's Data Dictionary what the file tells of the columns.
 
-    The comments have the form of CKAN 2.11 and later: JSON behind a space.
+    The original headers of renamed ones, and how values are written that were written anew.
     """
     for column in columns:
-        if not column.label:
+        info = {"label": column.label} if column.label else {}
+        info = told.with_reading(info, column.read_as)
+        if not info:
             continue
-        comment = " " + json.dumps({"_info": {"label": column.label}}, ensure_ascii=False)
+        comment = dictionary.entry_comment(info)
         statement = sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(
             relation.shadow, sql.Identifier(column.name), sql.Literal(comment)
         )

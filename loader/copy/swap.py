@@ -27,6 +27,7 @@ from loader.copy import (
     commit,
     concurrent_rows,
     concurrent_writes,
+    dictionary,
     indexes,
     live_table,
     locks,
@@ -290,7 +291,9 @@ def _replace(relation: Relation, live: int, found: list[views.View]) -> None:
         )
     _rename(relation.connection, "TABLE", relation.name, f"{relation.names.shadow}_old")
     _rename(relation.connection, "TABLE", relation.names.shadow, relation.name)
+    read_as = dictionary.readings(relation.connection, relation.name)
     _carry(relation.connection, live, relation.name)
+    dictionary.write_readings(relation.connection, relation.name, read_as)
     sequence = find_oid(relation.connection, relation.names.sequence)
     if sequence is not None:
         _carry(relation.connection, sequence, relation.names.shadow_sequence)

@@ -242,7 +242,14 @@ _MORE_OF_LOAD = {
     "via": TEXT,
     "mode": TEXT,
     "bytes": COUNT,
-    "columns": list_of(object_of({"id": TEXT, "type": TEXT, "label": TEXT})),
+    "columns": list_of(
+        object_of(
+            {"id": TEXT, "type": TEXT, "label": TEXT},
+            read_as=nullable(TEXT),  # which older versions did not say, nor the others
+            missing=OBJECT,
+            would_be=nullable(TEXT),
+        )
+    ),
     "timings_s": object_of(dict.fromkeys(STEPS, SECONDS)),
     "hash": nullable(TEXT),
 }

@@ -18,7 +18,7 @@ from loader.pipeline import rejects_file
 from loader.report import BadRows, Report
 from loader.scan import familiar
 from loader.scan.head import read
-from loader.scan.reading import Reading
+from loader.scan.reading import Known, Reading
 from loader.scan.rejects import Rejects
 from loader.scan.scan import Scan
 from loader.source.content import Content, open_content
@@ -78,14 +78,25 @@ def take_in(intake: Intake) -> tuple[Scan, str]:
         AircanError: The source cannot be read or stored, is not the same a second time, or has
             columns that the options or the table do not allow.
     """
-    types = _declared(intake)
+    known = _known(intake)
     earlier: _Pass | None = None
     while True:
-        this = _read_source(intake, types, earlier)
+        this = _read_source(intake, known, earlier)
         intake.steps.report.warnings += this.verification.reasons
         if not this.verification.widened:
             return this.scan, this.md5 if intake.hashed else ""
         earlier = this
+
+
+def _known(intake: Intake) -> Known:
+    """Return what is known of the columns of the table that the rows go to."""
+    destination = intake.destination
+    return Known(
+        types=_declared(intake),
+        columns=destination.columns(),
+        merges=destination.merges,
+        keeps_types=intake.options.keep_types,
+    )
 
 
 def _declared(intake: Intake) -> dict[str, str]:
@@ -100,7 +111,7 @@ def _declared(intake: Intake) -> dict[str, str]:
     return types
 
 
-def _read_source(intake: Intake, types: dict[str, str], earlier: _Pass | None) -> _Pass:
+def _read_source(intake: Intake, known: Known, earlier: _Pass | None) -> _Pass:
     """Read the source with the guessed types, or with those that the earlier pass has found."""
     options, steps, destination = intake.options, intake.steps, intake.destination
     with ExitStack() as stack:
@@ -110,7 +121,7 @@ def _read_source(intake: Intake, types: dict[str, str], earlier: _Pass | None) -
             content = stack.enter_context(
                 open_content(intake.uri, options.source, expected, hashed=intake.hashed)
             )
-            reading = read(content.stream, options.reading, types)
+            reading = read(content.stream, options.reading, known)
             steps.report.bytes = content.source.bytes_read
         columns = earlier.verification.columns if earlier else reading.columns
         if _headers(columns) != _headers(reading.columns):
@@ -118,7 +129,10 @@ def _read_source(intake: Intake, types: dict[str, str], earlier: _Pass | None) -
             raise changed(content.source.uri)
         identity = content.source.identity
         verification = Verification(
-            columns, reading.missing, widen_declared=options.on_type_error == "widen"
+            columns,
+            reading.missing,
+            widen_declared=options.on_type_error == "widen",
+            habits=reading.habits,
         )
         _check_key(options.key, columns)
         destination.check(columns)
@@ -184,8 +198,11 @@ def _fill_report(report: Report, scan: Scan, rejects: Rejects) -> None:
             "label": column.label,
             "inferred_as": column.inferred_as,
             "widened_from": column.widened_from,
+            "read_as": column.read_as,
+            "missing": scan.signs(index),
+            "would_be": column.would_be.type if column.would_be else None,
         }
-        for column in scan.columns
+        for index, column in enumerate(scan.columns)
     ]
     report.bad_rows = BadRows(
         rejected=rejects.count,

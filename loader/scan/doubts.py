@@ -87,7 +87,9 @@ def _may_be_data(columns: Sequence[Column]) -> bool:
 
 
 def _fits(column: Column) -> bool:
-    return column.check.fits(pa.array([column.header]))
+    cells = pa.array([column.header])
+    values = column.notation.read(cells) if column.notation else cells
+    return values is not None and column.check.fits(values)
 
 
 def _are_steps(headers: Sequence[str]) -> bool:

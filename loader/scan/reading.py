@@ -5,8 +5,8 @@ Holds the first rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +14,27 @@ import pyarrow as pa
 from loader.formats.format import Table
 from loader.formats.rows import Block
 from loader.types.column import Column
+from loader.types.notation import STRICT, Habits
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the columns of the table that the rows go to.
+
+    Attributes:
+        types: The Postgres types that columns must have, by name: they win over the schema.
+        columns: The table's, with their entries in the Data Dictionary.
+        merges: Whether the rows are added to the table, and read as it was read.
+        keeps_types: Whether a column keeps the table's type as long as every value fits.
+    """
+
+    types: Mapping[str, str] = field(default_factory=dict)
+    columns: Sequence[Column] = ()
+    merges: bool = False
+    keeps_types: bool = False
+
+
+UNKNOWN = Known()  # where there is no table
 
 
 @dataclass(frozen=True)
@@ -28,3 +49,4 @@ class Reading:
     doubts: Sequence[str]  # what may have been found out wrong
     is_rowless: bool
     header_is_guessed: bool  # nobody has said which row it is, nor declared all columns
+    habits: Habits = STRICT

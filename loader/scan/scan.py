@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from heapq import nsmallest
 
-from loader.formats.rows import Block
+from loader.formats.rows import Block, Records
 from loader.scan.reading import Reading
 from loader.scan.rejects import Rejects
 from loader.scan.verified import Verified, VerifiedRows
@@ -46,7 +46,8 @@ class Scan:
         self.first_repaired: list[int] = []
         self.blank_lines = 0
         self._verification = verification
-        self._copyable = reading.table.copyable(verification.columns, reading.missing)
+        copyable = reading.table.copyable(verification.columns, reading.missing)
+        self._copyable = _parsed if verification.looks_at_all else copyable
         self._rejects = rejects
         self._advance = advance
         self._lock = threading.Lock()
@@ -55,6 +56,10 @@ class Scan:
     def columns(self) -> Sequence[Column]:
         """The columns, as far as the rows seen allow them."""
         return self._verification.columns
+
+    def signs(self, index: int) -> dict[str, int]:
+        """Return the signs for no value in a column, and how often each is there."""
+        return self._verification.found.signs(index)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the source's blocks, counting them; in one thread."""
@@ -111,8 +116,12 @@ class Scan:
             shown = ", ".join(map(str, self.first_repaired))
             more = ", ..." if self.rows_repaired > len(self.first_repaired) else ""
             found.append(f"rows padded or trimmed: {self.rows_repaired} (row {shown}{more})")
-        found += table.findings()
-        return [*found, *self.reading.doubts]
+        return [
+            *found,
+            *table.findings(),
+            *self._verification.warnings(),
+            *self.reading.doubts,
+        ]
 
     def _count(self, rows: int, repaired: Sequence[int] = ()) -> None:
         with self._lock:
@@ -120,3 +129,8 @@ class Scan:
             self.rows_repaired += len(repaired)
             if repaired:  # blocks come in any order
                 self.first_repaired = nsmallest(_FIRST, [*self.first_repaired, *repaired])
+
+
+def _parsed(_: Block, /) -> Records | None:
+    """Have a block parsed, since every cell is to be looked at."""
+    return None

@@ -11,6 +11,7 @@ from typing import Any
 
 from loader.types import registry
 from loader.types.checks import Check
+from loader.types.notation import Notation
 
 # Properties that give a declared field's values a form of their own.
 _FORMS = ("decimalChar", "groupChar", "bareNumber", "trueValues", "falseValues")
@@ -28,6 +29,11 @@ class Column:
         declared: The descriptor of the declared field; None when inferred.
         widened_from: The Postgres type it had before a value did not fit.
         info: Its entry in the Data Dictionary: label, notes, type_override.
+        form: How its values are written, if otherwise than Postgres writes them, as far as those
+            seen tell; of a column of text, what is not decided yet.
+        notation: The one reading of it that is proven; the values are written anew.
+        would_be: What the column would be without its signs for no value, or if its type were not
+            kept, as far as the rows seen allow it.
     """
 
     name: str
@@ -37,6 +43,9 @@ class Column:
     declared: Mapping[str, Any] | None = None
     widened_from: str | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    form: Notation | None = None
+    notation: Notation | None = None
+    would_be: Column | None = None
 
     @property
     def check(self) -> Check:
@@ -59,7 +68,22 @@ class Column:
         return word if isinstance(word, str) and word else None
 
     @property
+    def read_as(self) -> str | None:
+        """How its values are written; None: as Postgres writes them, or as the schema says."""
+        return self.notation.read_as if self.notation else None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether every row is to be looked at, though its type holds them all."""
+        return self.would_be is not None or (self.form is not None and self.notation is None)
+
+    @property
     def is_converted(self) -> bool:
+        """Whether its values are written anew, as Postgres does."""
+        return self.notation is not None or self.is_in_own_form
+
+    @property
+    def is_in_own_form(self) -> bool:
         """Whether frictionless reads its values, and they are written anew as Postgres does."""
         when = registry.type_named(self.type).converted
         if self.declared is None or when == "never":

@@ -305,6 +305,15 @@ def is_number(name: str) -> bool:
     return type_named(verified_as(name)).lexemes is Lexemes.NUMBER
 
 
+def holds(name: str, other: str) -> bool:
+    """Tell whether a type that loads make has the values of another one, or some of them."""
+    return (
+        name == other
+        or type_named(name).wider == other != TEXT
+        or type_named(other).wider == name != TEXT
+    )
+
+
 def keeps_text(name: str) -> bool:
     """Tell whether a column's type prints values as the type does that they are copied as."""
     found = _found(bare(name))

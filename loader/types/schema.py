@@ -7,8 +7,9 @@ it (``widening``). Holds the distinct values of the sample.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,11 +18,13 @@ from frictionless import Detector, Schema
 from frictionless.exception import FrictionlessException
 
 from loader.errors import UsageError
-from loader.types import field_formats, nulls, plugins, registry
+from loader.types import field_formats, notation, nulls, plugins, registry
 from loader.types.column import Column
 from loader.types.descriptor import check_levels
 from loader.types.names import name_columns
 
+# A property of fields: how values are written that frictionless has no properties for.
+READ_AS = "readAs"
 _SAMPLED_VALUES = 100  # distinct ones of each column; every row is checked afterwards
 _SAMPLED_CELLS = 20_000  # frictionless takes 25 us a cell: a table of 1,000 columns has fewer rows
 
@@ -102,6 +105,8 @@ def infer(
     sample: Sequence[pa.StringArray],
     declared: Declared | None,
     types: Mapping[str, str] = MappingProxyType({}),
+    *,
+    trims: bool = False,
 ) -> list[Column]:
     """Return the columns: declared where the schema says so, guessed for the rest.
 
@@ -111,6 +116,7 @@ def infer(
         declared: The caller's schema; it need not name every column.
         types: Postgres types that win over the schema's, by the column's name; it may name
             columns that the file does not have.
+        trims: Whether spaces around a value do not count.
 
     Raises:
         UsageError: The schema declares a field that the header does not have.
@@ -119,6 +125,8 @@ def infer(
     names = name_columns(headers)
     fields = _declared_fields(headers, names, declared)
     sample = [_without_missing(cells, declared) for cells in sample]
+    if trims:
+        sample = [_trimmed(cells) for cells in sample]
     guessed = _guess(names, sample)
     columns = []
     for name, header, cells in zip(names, headers, sample, strict=True):
@@ -127,10 +135,23 @@ def infer(
             column = Column(name, types[name], header, declared=_of_type(name, field, types[name]))
         else:
             kind = field["type"] if field else guessed[name]
-            inferred_as = None if field else kind
+            inferred_as = None if field else _shown(kind, cells)
             column = Column(name, _initial_type(kind, cells), header, inferred_as, field)
+            if field and READ_AS in field:
+                column = _written_as(column, field[READ_AS])
         columns.append(column)
     return columns
+
+
+def _written_as(column: Column, read_as: object) -> Column:
+    """Return a declared column whose values are written as a property of ours says."""
+    written = notation.parse(read_as)
+    if written is None or not registry.holds(column.type, written.type):
+        raise UsageError(
+            f"the schema's {READ_AS} {read_as!r} is none of the type {column.type}",
+            hint="such as %d.%m.%Y for a date or 1.234,56 EUR for a number",
+        )
+    return replace(column, form=written.loosened(), notation=written.loosened())
 
 
 def _of_type(name: str, field: Mapping[str, Any] | None, postgres: str) -> Mapping[str, Any]:
@@ -161,6 +182,22 @@ def _without_missing(cells: pa.StringArray, declared: Declared | None) -> pa.Str
     return nulls.missing_to_null(cells, missing)
 
 
+def _trimmed(cells: pa.StringArray) -> pa.StringArray:
+    """Return the first rows without spaces around the cells, if a cell has any."""
+    few = cells[:_SAMPLED_VALUES]
+    trimmed = nulls.trimmed(few)
+    return nulls.trimmed(cells) if not trimmed.equals(few) else cells
+
+
+def _shown(kind: str, cells: pa.StringArray) -> str:
+    """Return a guess of frictionless as it is shown: a price such as 1,5 is no coordinate."""
+    if kind == "geopoint":
+        sample = filter(None, cells.unique().to_pylist())
+        pairs = [text.split(",") for text in itertools.islice(sample, _SAMPLED_VALUES)]
+        return kind if all("." in part for pair in pairs for part in pair) else "string"
+    return kind
+
+
 def _guess(names: Sequence[str], sample: Sequence[pa.StringArray]) -> dict[str, str]:
     """Return frictionless's guess for each column, from distinct values of its sample."""
     limit = max(5, min(_SAMPLED_VALUES, _SAMPLED_CELLS // max(len(names), 1)))
@@ -189,7 +226,10 @@ def _described(column: Column) -> dict[str, object]:
     if column.declared:
         return {**column.declared, "name": column.name}
     title = {"title": column.header} if column.header != column.name else {}
-    return {"name": column.name, "type": _frictionless_type(column), **title}
+    described: dict[str, object] = {"name": column.name, "type": _frictionless_type(column)}
+    if column.notation is not None:
+        described |= column.notation.field() or {READ_AS: column.read_as}
+    return {**described, **title}
 
 
 def _frictionless_type(column: Column) -> str:

@@ -13,7 +13,9 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from loader.choices import Dates
 from loader.types.column import Column
+from loader.types.notation import Notation
 from loader.types.registry import TEXT, type_named
 
 
@@ -29,12 +31,20 @@ def widen(column: Column, name: str) -> Column:
     """Return the column with another type, remembering the one it began with."""
     if name == column.type:
         return column
-    return replace(column, type=name, widened_from=column.widened_from or column.type)
+    began = column.widened_from or column.type
+    return replace(column, type=name, notation=None, widened_from=began)
 
 
 def as_text(column: Column) -> Column:
     """Return the column as text, which holds everything."""
     return widen(column, TEXT)
+
+
+def written_as(column: Column, form: Notation, dates: Dates) -> Column:
+    """Return the column with the type of a notation; as text as long as that is not decided."""
+    notation = form.decided(dates)
+    kind = notation.type if notation else TEXT
+    return replace(widen(column, kind), form=form, notation=notation)
 
 
 def before(began: Column, now: Column) -> str:

@@ -147,6 +147,29 @@ def test_the_types_page_has_a_table():
     assert len(type_examples()) > 25
 
 
+def as_people_write() -> list[tuple[list[str], str, str, list[str]]]:
+    """Return values, type, ``read_as`` and what comes back, of each line of that table."""
+    heading = "## Dates and numbers as people write them"
+    section = text("docs/types.md").split(heading)[1].split("\n## ")[0]
+    lines = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    return [
+        (quoted(values), quoted(kind)[0], quoted(read_as)[0], quoted(back))
+        for values, kind, read_as, back in lines
+    ]
+
+
+@pytest.mark.parametrize(("values", "kind", "read_as", "back"), as_people_write(), ids=str)
+def test_values_are_read_as_the_docs_say(
+    folder, datastore_url_18, database_18, values, kind, read_as, back
+):
+    with (folder / "a.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["v", "k"], *([value, "k"] for value in values)])
+    report = load("a.csv", datastore_url=datastore_url_18, resource_id="a")
+    assert (report.columns[0]["type"], report.columns[0]["read_as"]) == (kind, read_as)
+    rows = database_18.execute("SELECT v::text FROM a ORDER BY _id").fetchall()
+    assert [row[0] for row in rows] == back
+
+
 def written_otherwise() -> list[list[str]]:
     """Return type, value and what comes back, of each line of the table of types.md."""
     section = (

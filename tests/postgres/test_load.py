@@ -97,7 +97,9 @@ def test_a_late_value_widens_its_column_and_comes_back_as_it_is(
     assert report.columns[1]["widened_from"] == before
     assert report.columns[0]["widened_from"] is None
     assert report.rows == 2500
-    assert report.warnings == [f"value: {after} instead of {before}, for {late!r} in row 2501"]
+    told = f"value: {after} instead of {before}, for {late!r} in row 2501"
+    assert report.warnings[0] == told
+    assert len(report.warnings) == 1 + (late in {"N/A", "NaN"})
     shown = as_text(database_18, "t", "value")
     if after == "timestamp":
         values = [value if " " in value else f"{value} 00:00:00" for value in values]
@@ -816,9 +818,10 @@ def test_the_report(datastore_url_18, tmp_path):
     assert report["source"] == path
     assert (report["via"], report["mode"]) == ("copy", "replace")
     assert (report["rows"], report["bytes"]) == (2, 12)
+    unchanged = {"widened_from": None, "read_as": None, "missing": {}, "would_be": None}
     assert report["columns"] == [
-        {"id": "a", "type": "bigint", "label": "", "inferred_as": "integer", "widened_from": None},
-        {"id": "b", "type": "text", "label": "", "inferred_as": "string", "widened_from": None},
+        {"id": "a", "type": "bigint", "label": "", "inferred_as": "integer", **unchanged},
+        {"id": "b", "type": "text", "label": "", "inferred_as": "string", **unchanged},
     ]
     assert report["error"] is None
     timings = report["timings_s"]

@@ -48,7 +48,7 @@ def test_a_descriptor_names_all_that_was_found():
         "schema": {
             "fields": [
                 {"name": "name", "type": "string"},
-                {"name": "größe", "type": "string"},
+                {"name": "größe", "type": "number", "decimalChar": ","},
                 {"name": "name_2", "type": "string", "title": "name"},
             ]
         },

@@ -42,9 +42,7 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
     declared = dialect.declare(settings.dialect, settings.delimiter, settings.header_row)
     begin = read_fully(content, _BEGIN_BYTES)
     other_kinds.refuse_binary(begin)
-    stream = text.decode(
-        Rejoined(begin, content), settings.encoding, settings.default_encoding
-    )
+    stream = text.decode(Rejoined(begin, content), settings.encoding, settings.default_encoding)
     unmarked = WithoutMarks(stream)
     whole = WithoutDosEnd(unmarked)
     begin = read_fully(whole, _BEGIN_BYTES)
