@@ -22,7 +22,7 @@ from loader.formats.rows import Rows
 from loader.scan import doubts
 from loader.scan.reading import UNKNOWN, Known, Reading
 from loader.scan.settings import ReadSettings
-from loader.types import local, nulls, schema
+from loader.types import local, nulls, registry, schema
 from loader.types.column import Column
 from loader.types.names import name_columns
 from loader.types.notation import Habits
