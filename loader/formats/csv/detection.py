@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loader.errors import EmptySource, NotATable, UsageError
-from loader.formats.csv import cutting, header, other_kinds, plain, quoting, sniffing
+from loader.formats.csv import cutting, header, other_kinds, plain, quoting, sniffing, stray
 from loader.formats.csv.cutting import Cut
 from loader.formats.csv.declared import Declared
 from loader.formats.csv.dialect import Dialect
@@ -115,6 +115,9 @@ def _with_header(cut: Cut, declared: Declared) -> Detected:
     """Find the header's row, or that there is none."""
     dialect, records = cut.dialect, cut.records
     found = header.find(records, dialect.width)
+    mended = _mended(cut, found.row) if found.row else None
+    if mended is not None:
+        return mended
     preamble = sum(1 for record in records[: found.above - (found.row > 0)] if record)
     preamble += _comments_above(cut, found.above)
     doubts = []
@@ -131,6 +134,30 @@ def _with_header(cut: Cut, declared: Declared) -> Detected:
     if found.row:
         dialect = replace(dialect, above=0)
     return Detected(dialect, headers, preamble, doubts)
+
+
+def _mended(cut: Cut, row: int) -> Detected | None:
+    """Read a header of which a stray quote has taken rows: it ends with its first line."""
+    dialect, quote = cut.dialect, cut.dialect.quote
+    begin, end = cut.begin(row - 1), cut.begin(row)
+    record = cut.octets[begin:end]
+    if not quote or dialect.width <= 1 or not stray.has_taken_rows(record, dialect):
+        return None
+    line = record.splitlines(keepends=True)[0]
+    text = line.decode("utf-8", errors="replace")
+    names = next(replace(dialect, quote=None).records(text), [])
+    if len(names) != dialect.width:
+        return None
+    headers = [_unquoted(name, quote) for name in names]
+    preamble = sum(1 for record in cut.records[: row - 1] if record)
+    doubts = [f"a quote in the header, row {row}, is never closed: it was taken as text"]
+    dialect = replace(dialect, header_row=row, begin=begin + len(line))
+    return Detected(dialect, headers, preamble, doubts)
+
+
+def _unquoted(name: str, quote: str) -> str:
+    is_quoted = len(name) > 1 and name.startswith(quote) and name.endswith(quote)
+    return name[1:-1].replace(quote * 2, quote) if is_quoted else name
 
 
 def _comments_above(cut: Cut, records: int) -> int:

@@ -88,9 +88,8 @@ def _is_literal(dialect: Dialect, read: _Evidence, unread: _Evidence) -> bool:
     """Tell whether the quotes are part of the text."""
     if read.needed > read.faults or read.names or unread.ragged > read.ragged:
         return False
-    if any(quoted and quoted + read.faults >= filled for quoted, filled in read.by_column):
-        # All cells of a column are in quotes, but for those in the rows at fault.
-        return False
+    if any(quoted and quoted >= filled - 1 for quoted, filled in read.by_column):
+        return False  # all cells of a column are in quotes, but for its name
     return dialect.delimiter == "\t" or read.faults >= _ENOUGH_FAULTS * read.quoted
 
 
@@ -123,7 +122,9 @@ def _with_escape(text: str, dialect: Dialect) -> Dialect:
 
 def _evidence(text: str, dialect: Dialect) -> _Evidence:
     """Read a text line by line, as a dialect has it."""
-    rows = [row for row in _rows(text, dialect) if row.lines]
+    rows = list(_rows(text, dialect))
+    if rows and rows[-1].is_fault:
+        rows.pop()  # it may as well be cut off
     sound = [row for row in rows if not row.is_fault]
     filled = [row for row in sound if any(row.cells)]
     width = Counter(len(row.cells) for row in filled).most_common(1)[0][0] if filled else 0

@@ -23,6 +23,8 @@ from loader.formats.csv.header import Header
 from loader.formats.csv.kinds import TEXT, kind_of
 from loader.formats.csv.plain import WIDE
 
+# The delimiter of a table of one column, in whose text all others stand: no text has it.
+NONE = "\x1f"
 _UNUSUAL = (" ", "#", ":", "^", "~")
 _COMMENTS = ("#", "%", "//", ";")
 _SAMPLE_BYTES = 1 << 16  # has 100 records of most tables
@@ -146,7 +148,7 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
     tried = [_read(sample, dialect, whole) for dialect in _candidates(sample, declared)]
     if declared.delimiter is not None:
         return max(tried, key=_with_comments_last)
-    usual = [one for one in tried if one.cut.dialect.delimiter in DELIMITERS]
+    usual = [one for one in tried if _is_usual(one.cut.dialect)]
     unusual = [one for one in tried if _is_good_unusual(one, sample)]
     good = [one for one in usual if _is_good(one, sample)]
     if good:
@@ -155,10 +157,18 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
         return max(better, key=_rank) if better and best.width < _FEW else best
     if unusual:
         return max(unusual, key=_rank)
-    return max(usual, key=lambda one: (one.width <= 1, _with_comments_last(one)))
+    alone = [one for one in usual if one.width <= 1]
+    if alone:
+        return max(alone, key=_with_comments_last)
+    base = replace(usual[0].cut.dialect, delimiter=NONE, comment=None, skip_initial_space=False)
+    return _read(sample, base, whole)
 
 
 _HANDICAP = 0.7
+
+
+def _is_usual(dialect: Dialect) -> bool:
+    return dialect.delimiter in DELIMITERS and not dialect.wide
 
 
 def _with_comments_last(one: Reading) -> tuple[float, bool, bool]:
@@ -274,7 +284,7 @@ def _is_one_column(one: Reading) -> bool:
 def _is_good_unusual(one: Reading, sample: bytes) -> bool:
     """Tell whether a delimiter that texts have too makes a table without an exception."""
     delimiter = one.cut.dialect.delimiter
-    if delimiter in DELIMITERS and not one.cut.dialect.wide:
+    if _is_usual(one.cut.dialect):
         return False
     rows = sum(map(bool, one.cut.records[one.header.above :]))
     if one.width <= 1 or one.regular < 1 or not one.is_full or rows < 1:

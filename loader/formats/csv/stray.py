@@ -114,6 +114,28 @@ def fault(record: bytes, dialect: Dialect) -> str | None:
     return _UNCLOSED if place == len(record) else _BEHIND_QUOTE
 
 
+def has_taken_rows(record: bytes, dialect: Dialect) -> bool:
+    """Tell whether a record of several lines is several rows.
+
+    What closes its quote is at the beginning of a cell, with text behind it: so it opens one. Or
+    the record has not the cells of a row, and each of its lines has.
+
+    Args:
+        record: With its line end.
+        dialect: Its width tells how many cells a row has.
+    """
+    quote, between = (dialect.quote or "").encode(), dialect.delimiter.encode()
+    place = _fault(record, dialect)
+    if place is not None and place < len(record):
+        before = record[:place].removesuffix(quote)
+        return (
+            before.endswith((b"\n", b"\r", between))
+            and _LINE_END.search(record, 0, place) is not None
+        )
+    cells = next(iter(dialect.read([record.decode("latin-1")])), [])
+    return place is None and len(cells) != dialect.width and _are_rows(record, dialect)
+
+
 def cell(dialect: Dialect) -> re.Pattern[str]:
     """Return what matches one cell as written, and what is behind it; linear on any text."""
     return _cell(dialect.delimiter, dialect.quote, dialect.double_quote, dialect.escape)
@@ -151,29 +173,11 @@ def _first_stray(data: bytes, ends: Offsets, is_open: bool, dialect: Dialect) ->
     for place in several.tolist():
         start = int(ends[place - 1]) if place else 0
         if place < len(ends):
-            if _has_taken_rows(data[start : int(ends[place])], dialect):
+            if has_taken_rows(data[start : int(ends[place])], dialect):
                 return place
         elif is_open and _has_taken_the_rest(data[start:], dialect):
             return place
     return None
-
-
-def _has_taken_rows(record: bytes, dialect: Dialect) -> bool:
-    """Tell whether a record of several lines is several rows.
-
-    What closes its quote is at the beginning of a cell, with text behind it: so it opens one. Or
-    the record has not the cells of a row, and each of its lines has.
-    """
-    quote, between = (dialect.quote or "").encode(), dialect.delimiter.encode()
-    place = _fault(record, dialect)
-    if place is not None and place < len(record):
-        before = record[:place].removesuffix(quote)
-        return (
-            before.endswith((b"\n", b"\r", between))
-            and _LINE_END.search(record, 0, place) is not None
-        )
-    cells = next(iter(dialect.read([record.decode("latin-1")])), [])
-    return place is None and len(cells) != dialect.width and _are_rows(record, dialect)
 
 
 def _has_taken_the_rest(data: bytes, dialect: Dialect) -> bool:
