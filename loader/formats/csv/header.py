@@ -140,7 +140,8 @@ def _without(records: Records, header: Header, width: int) -> Header:
 def _signs_of_data(cells: Sequence[str]) -> int:
     """Count what speaks against names: years, and numbers in their order, may be names."""
     numbers = [cell for cell in cells if kind_of(cell) == NUMBER]
-    signs = len(cells) - len(numbers) + (len(set(numbers)) < len(numbers))
+    # A date above dates is hardly the name of their column.
+    signs = _STRONG * (len(cells) - len(numbers)) + (len(set(numbers)) < len(numbers))
     if not _ascend(numbers):
         signs += sum(1 for cell in numbers if not _INTEGER.fullmatch(cell.strip()))
     return signs

@@ -20,7 +20,7 @@ from loader.formats.csv.dialect import Dialect
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _ENOUGH_FAULTS = 0.1  # of the cells in quotes, for the rest of them to have literal quotes
 _ESCAPE = "\\"
-_LITERAL = "'"
+SINGLE = "'"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class _Evidence:
         ragged: How many others have not the usual number of cells.
         quoted: How many cells are in quotes.
         needed: How many of these have a delimiter, a line end or a quote in them.
+        doubled: How many of them have a doubled quote.
         by_column: How many of the cells of each column are in quotes, and how many are filled.
         names: Whether the first row has a cell in quotes.
     """
@@ -55,6 +56,7 @@ class _Evidence:
     ragged: int
     quoted: int
     needed: int
+    doubled: int
     by_column: list[tuple[int, int]]
     names: bool
 
@@ -95,9 +97,9 @@ def _is_literal(dialect: Dialect, read: _Evidence, unread: _Evidence) -> bool:
 
 def _with_single_quotes(text: str, dialect: Dialect) -> Dialect:
     """Return the dialect with single quotes, if these are around cells and there are no others."""
-    if dialect.quote is None or dialect.quote in text or text.count(_LITERAL) < 4:
+    if dialect.quote is None or dialect.quote in text or text.count(SINGLE) < 4:
         return dialect
-    single = replace(dialect, quote=_LITERAL)
+    single = replace(dialect, quote=SINGLE)
     read = _evidence(text, single)
     if read.faults or not read.quoted:
         return dialect
@@ -116,8 +118,12 @@ def _with_escape(text: str, dialect: Dialect) -> Dialect:
         return dialect
     escaped = replace(dialect, escape=_ESCAPE)
     read, unread = _evidence(text, escaped), _evidence(text, dialect)
+    if (read.faults, read.ragged) > (unread.faults, unread.ragged):
+        return dialect
     is_better = (read.faults, read.ragged) < (unread.faults, unread.ragged)
-    return escaped if is_better else dialect
+    # Where quotes within quotes are doubled, a backslash before one is text.
+    is_sign = f"{_ESCAPE}{dialect.quote}" in text and not unread.doubled
+    return escaped if is_better or is_sign else dialect
 
 
 def _evidence(text: str, dialect: Dialect) -> _Evidence:
@@ -130,7 +136,7 @@ def _evidence(text: str, dialect: Dialect) -> _Evidence:
     width = Counter(len(row.cells) for row in filled).most_common(1)[0][0] if filled else 0
     quote = dialect.quote
     columns = [[0, 0] for _ in range(width)]
-    quoted = needed = 0
+    quoted = needed = doubled = 0
     for row in filled:
         for place, cell in enumerate(row.cells):
             if place < width and cell:
@@ -138,6 +144,7 @@ def _evidence(text: str, dialect: Dialect) -> _Evidence:
             if quote and cell.startswith(quote):
                 quoted += 1
                 needed += _is_needed(cell[1:-1], dialect)
+                doubled += quote * 2 in cell[1:-1]
                 if place < width:
                     columns[place][0] += 1
     return _Evidence(
@@ -145,6 +152,7 @@ def _evidence(text: str, dialect: Dialect) -> _Evidence:
         sum(1 for row in filled if len(row.cells) != width),
         quoted,
         needed,
+        doubled,
         [(quoted, filled) for quoted, filled in columns],
         bool(quote and filled and any(cell.startswith(quote) for cell in filled[0].cells)),
     )

@@ -31,8 +31,9 @@ _SAMPLE_BYTES = 1 << 16  # has 100 records of most tables
 _SAMPLE_LINES = 2 * cutting.SNIFFED_RECORDS
 _REGULAR = 0.5  # of the records, of a usual delimiter; the others are ragged
 _SPACED = 0.9  # of the delimiters have a space behind them: as in a sentence
+_NEARLY_ALL = 0.9
 _VALUES = 0.9  # of the lines are values, each as a whole
-_TYPED = 0.3  # of the cells, for a space to be a delimiter
+_TYPED = 0.5  # of two columns, for a space to be a delimiter; of more, one
 _FEW = 3
 # Colons in times, and in addresses of the web, are no delimiters.
 _NO_COLON = re.compile(r"(?<=[0-9]):(?=[0-9]{2})|:(?=//)|:(?= )")
@@ -62,13 +63,23 @@ class Reading:
     @property
     def names(self) -> Sequence[str]:
         """The header's cells, or those of the first row."""
-        place = max(0, self.header.above - (self.header.row > 0))
-        return self.cut.records[place] if place < len(self.cut.records) else []
+        return self.cut.records[self.place] if self.place < len(self.cut.records) else []
+
+    @property
+    def place(self) -> int:
+        """Where the header is among the records, or the first row."""
+        return self.header.above - (self.header.row > 0)
 
     @property
     def is_full(self) -> bool:
         """Whether the header has a name for every column."""
         return len(self.names) == self.width and all(map(str.strip, self.names))
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a delimiter that texts have too may be the right one."""
+        has_note = any(self.cut.records[: self.place]) and not self.header.is_proven
+        return has_note or not self.is_full or self.regular < _NEARLY_ALL
 
     @property
     def quality(self) -> float:
@@ -77,7 +88,7 @@ class Reading:
         score = self.regular * (1 + found.typed + 0.2 * (1 - self.spaced))
         if not self.is_full:
             score *= 0.8
-        filled_above = sum(1 for record in self.cut.records[: max(0, found.row - 1)] if record)
+        filled_above = sum(1 for record in self.cut.records[: self.place] if record)
         if filled_above and not found.is_proven:
             score *= 0.6
         return score
@@ -95,7 +106,10 @@ def sniff(head: bytes, declared: Declared, whole: bool) -> Cut:
         The head as the dialect found cuts it.
     """
     sample, is_all = _sample(head, whole)
-    dialect = _best(sample, declared, is_all).cut.dialect
+    best_reading = _best(sample, declared, is_all)
+    dialect = best_reading.cut.dialect
+    if declared.skip_initial_space is None and _are_all_spaced(best_reading):
+        dialect = replace(dialect, skip_initial_space=True)
     dialect = replace(dialect, universal_newlines=False, width=0)
     if not declared.quoting_is_known:
         dialect = quotes.choose(head, dialect, whole)
@@ -153,18 +167,20 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
     good = [one for one in usual if _is_good(one, sample)]
     if good:
         best = max(good, key=_rank)
-        better = [one for one in unusual if one.quality * _HANDICAP > best.quality]
-        return max(better, key=_rank) if better and best.width < _FEW else best
+        better = [one for one in unusual if one.quality > best.quality]
+        return max(better, key=_rank) if better and best.is_doubtful else best
     if unusual:
         return max(unusual, key=_rank)
-    alone = [one for one in usual if one.width <= 1]
+    alone = [one for one in usual if one.width <= 1 and one.regular == 1]
     if alone:
         return max(alone, key=_with_comments_last)
     base = replace(usual[0].cut.dialect, delimiter=NONE, comment=None, skip_initial_space=False)
     return _read(sample, base, whole)
 
 
-_HANDICAP = 0.7
+def _are_all_spaced(one: Reading) -> bool:
+    """Tell whether a space is behind every delimiter, as a part of it."""
+    return one.spaced == 1 and one.width > 1 and sum(map(bool, one.cut.records)) >= _FEW
 
 
 def _is_usual(dialect: Dialect) -> bool:
@@ -180,7 +196,8 @@ def _rank(one: Reading) -> tuple[bool, float, int, bool]:
     well = (
         cutting.falls_well(one.cut.text, dialect, len(one.cut.records)) if dialect.quote else True
     )
-    return well, round(one.quality, 6), one.width, dialect.comment is None
+    usual = dialect.comment is None and dialect.quote != quotes.SINGLE
+    return well, round(one.quality, 6), one.width, usual
 
 
 def _read(sample: bytes, dialect: Dialect, whole: bool) -> Reading:
@@ -225,6 +242,8 @@ def _delimited(sample: bytes, declared: Declared, base: Dialect) -> Iterator[Dia
         dialect = replace(base, delimiter=delimiter)
         if delimiter == "," or delimiter.encode() in sample or declared.delimiter:
             yield dialect
+        if not declared.quoting_is_known and _has_single_quotes(sample, delimiter):
+            yield replace(dialect, quote=quotes.SINGLE)
         if declared.skip_initial_space is None and _has_spaced_quotes(sample, dialect):
             yield replace(dialect, skip_initial_space=True)
     if declared.delimiter is not None:
@@ -236,6 +255,20 @@ def _delimited(sample: bytes, declared: Declared, base: Dialect) -> Iterator[Dia
         yield replace(base, delimiter=" ", skip_initial_space=True)
         if b"\t" not in sample:
             yield replace(base, delimiter=WIDE, wide=True)
+
+
+def _has_single_quotes(sample: bytes, delimiter: str) -> bool:
+    """Tell whether a cell in single quotes seems to have a delimiter in it."""
+    between = re.escape(delimiter).encode()
+    quoted = (
+        rb"(?:^|[\r\n]|"
+        + between
+        + rb")'[^'\r\n]*"
+        + between
+        + rb"[^'\r\n]*'(?:$|[\r\n]|"
+        + between
+    )
+    return b"'" in sample and re.search(quoted + b")", sample) is not None
 
 
 def _has_spaced_quotes(sample: bytes, dialect: Dialect) -> bool:
@@ -281,6 +314,14 @@ def _is_one_column(one: Reading) -> bool:
     return one.header.typed == 0 and len(above[0][0].split()) == 1
 
 
+def _are_values(one: Reading) -> bool:
+    """Tell whether every line is a value, if it is not cut: a moment, a number of thousands."""
+    rows = [record for record in one.cut.records[one.place :] if record]
+    between = one.cut.dialect.delimiter
+    values = sum(1 for record in rows if kind_of(between.join(record)) not in ("", TEXT))
+    return values >= _VALUES * len(rows)
+
+
 def _is_good_unusual(one: Reading, sample: bytes) -> bool:
     """Tell whether a delimiter that texts have too makes a table without an exception."""
     delimiter = one.cut.dialect.delimiter
@@ -289,17 +330,30 @@ def _is_good_unusual(one: Reading, sample: bytes) -> bool:
     rows = sum(map(bool, one.cut.records[one.header.above :]))
     if one.width <= 1 or one.regular < 1 or not one.is_full or rows < 1:
         return False
-    if one.header.row == 0 and one.header.typed < 1:
+    if one.header.row == 0 and (one.header.typed < 1 or _are_values(one)):
         return False
-    if any(one.cut.records[: max(0, one.header.row - 1)]) and not one.header.is_proven:
+    if any(one.cut.records[: one.place]) and not one.header.is_proven:
         return False
     if not _comments_are_none_of_its_rows(one, sample):
         return False
     if delimiter == " " or one.cut.dialect.wide:
-        return one.header.typed >= _TYPED and (one.header.is_proven or one.header.row == 0)
+        if _has_quoted_spaces(one):
+            return True
+        is_typed = one.header.typed >= (_TYPED if one.width < _FEW else 1 / one.width)
+        return is_typed and (one.header.is_proven or one.header.row == 0)
     if delimiter == ":":
         return one.width >= _FEW and not _NO_COLON.search(one.cut.text)
     return len(set(one.names)) == one.width
+
+
+def _has_quoted_spaces(one: Reading) -> bool:
+    """Tell whether spaces within a cell are in quotes, and all quotes fall well."""
+    quote = one.cut.dialect.quote
+    rows = [record for record in one.cut.records[one.place :] if record]
+    if not quote or len(rows) < _FEW:
+        return False
+    quoted = f" {quote}" in one.cut.text and any(" " in cell for row in rows for cell in row)
+    return quoted and cutting.falls_well(one.cut.text, one.cut.dialect, len(one.cut.records))
 
 
 def _comments_are_none_of_its_rows(one: Reading, sample: bytes) -> bool:
@@ -319,6 +373,9 @@ def _comments_are_none_of_its_rows(one: Reading, sample: bytes) -> bool:
     if any(len(plain.records[place]) == one.width for place in between):
         return False
     top = [place for place in marked if place < first_row]
-    if top and len(plain.records[top[-1]]) == one.width and one.width > 1:
-        return one.header.is_proven
+    last = plain.records[top[-1]] if top else []
+    if len(last) == one.width > 1:
+        # It may name the columns; but not with the spaces of a sentence.
+        is_sentence = one.spaced == 0 and any(cell.startswith(" ") for cell in last[1:])
+        return one.header.is_proven or is_sentence
     return bool(top) or one.width > 1

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from loader.errors import UnclosedQuote
 from loader.formats.csv import quoting, reader
-from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.dialect import Dialect, lines
 from loader.formats.csv.quoting import Octets, Offsets
 
 _LF, _CR = 0x0A, 0x0D
@@ -28,6 +28,8 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 # Each is followed by another walk through what is behind it: the rest is left for rows to be set
 # aside as they are, of several lines each.
 _MOST_STRAY = 1000
+# So few lines of so few cells may as well be the text of a cell that is cut off.
+_FEW = 3
 _BEHIND_QUOTE = "text after a closing quote"
 _UNCLOSED = "a quote opens and is never closed"
 _ESCAPES_NOTHING = "a backslash that escapes neither a delimiter nor a quote"
@@ -132,7 +134,7 @@ def has_taken_rows(record: bytes, dialect: Dialect) -> bool:
             before.endswith((b"\n", b"\r", between))
             and _LINE_END.search(record, 0, place) is not None
         )
-    cells = next(iter(dialect.read([record.decode("latin-1")])), [])
+    cells = next(iter(dialect.read(lines(record.decode("latin-1")))), [])
     return place is None and len(cells) != dialect.width and _are_rows(record, dialect)
 
 
@@ -182,8 +184,8 @@ def _first_stray(data: bytes, ends: Offsets, is_open: bool, dialect: Dialect) ->
 
 def _has_taken_the_rest(data: bytes, dialect: Dialect) -> bool:
     """Tell whether what is behind a quote that never closes are rows, and enough of them."""
-    lines = sum(1 for line in _LINE_END.split(data) if line)
-    return (lines > 3 or dialect.width > 3) and lines > 1 and _are_rows(data, dialect)
+    rows = sum(1 for line in _LINE_END.split(data) if line)
+    return rows > 1 and max(rows, dialect.width) > _FEW and _are_rows(data, dialect)
 
 
 def _are_rows(record: bytes, dialect: Dialect) -> bool:
