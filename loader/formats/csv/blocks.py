@@ -41,6 +41,8 @@ class CsvBlock:
         delimiter: What is between cells: a record of delimiters alone is none, as spreadsheets
             leave them below a table.
         comments: How many of the blank lines were lines of comment; of all parts of a block.
+        is_torn: Whether a stray quote opens one of the records: it ends with its line, but read
+            together with those behind it, it would not.
     """
 
     number: int
@@ -50,6 +52,7 @@ class CsvBlock:
     first_id: int
     delimiter: str = ","
     comments: int = 0
+    is_torn: bool = False
 
     @cached_property
     def starts(self) -> Offsets:
@@ -156,7 +159,7 @@ def cut(  # noqa: PLR0913, PLR0917  (but for two of them, defaults that tests ch
         at_end = len(piece) < wanted - len(rest)
         data, comments = rewriter.rewrite(rest + piece, at_end)
         is_longest = len(data) >= max_record_bytes
-        ends = stray.record_ends(data, dialect, at_end, row, is_longest)
+        ends, is_torn = stray.record_ends(data, dialect, at_end, row, is_longest)
         if not len(ends):
             if is_longest:
                 raise stray.unclosed(row, f"a record is longer than {max_record_bytes >> 20} MiB")
@@ -173,6 +176,7 @@ def cut(  # noqa: PLR0913, PLR0917  (but for two of them, defaults that tests ch
             row_id,
             dialect.delimiter,
             comments,
+            is_torn,
         )
         rest, wanted, row = data[end:], block_bytes, row + len(ends)
         for part in _parts(block, most_records):

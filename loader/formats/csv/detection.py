@@ -23,6 +23,7 @@ from loader.formats.csv.kinds import TEXT, kind_of, kind_of_column
 _BINARY = re.compile(r"[\x01-\x08\x0e-\x1a]")
 # What Excel takes for the delimiter, and writes into the first line for its own kind.
 _INSTRUCTION = re.compile(rb'\s*"?sep=(\\t|[^\r\n"])"?[^\S\r\n]*(?=[\r\n]|\Z)', re.IGNORECASE)
+_SPACE = 0x20  # what a bare CR became
 _FEWEST_ROWS = 3  # of words and numbers, to tell a second header from them
 
 
@@ -64,10 +65,10 @@ def detect(head: bytes, declared: Declared, whole: bool) -> Detected:
         cut = cutting.cut(head, cut.dialect, whole, declared.header_row)
     _refuse_nothing(head, cut, whole)
     if declared.header_row is None:
-        found = _with_header(cut, declared)
+        found = _with_header(cut)
     else:
         found = _with_given_header(cut, declared)
-    _refuse_rows_in_the_header(head, found.dialect, whole)
+    _refuse_rows_in_the_header(head, cut, found.dialect.header_row)
     if not instruction:
         return found
     begin = (found.dialect.begin or 0) + instruction
@@ -111,7 +112,7 @@ def _is_blank(cut: Cut) -> bool:
     return not written.replace(cut.dialect.quote or "\n", "").strip()
 
 
-def _with_header(cut: Cut, declared: Declared) -> Detected:
+def _with_header(cut: Cut) -> Detected:
     """Find the header's row, or that there is none."""
     dialect, records = cut.dialect, cut.records
     found = header.find(records, dialect.width)
@@ -213,25 +214,22 @@ def refuse_controls(headers: Sequence[str]) -> None:
         raise other_kinds.no_text()
 
 
-def _refuse_rows_in_the_header(head: bytes, dialect: Dialect, whole: bool) -> None:
+def _refuse_rows_in_the_header(head: bytes, cut: Cut, row: int) -> None:
     """Refuse a header with a CR that ends no record: rows may stand behind it.
 
     Of any other row, ``table`` finds that out.
     """
-    if dialect.universal_newlines or not dialect.header_row or b"\r" not in head:
+    if cut.dialect.universal_newlines or not row or b"\r" not in head:
         return
+    start, stop = cut.begin(row - 1), cut.begin(row)
     octets = np.frombuffer(head, np.uint8)
-    newlines = quoting.Walk(octets, dialect).all(quoting.newlines)
-    ending = quoting.ending_returns(octets, dialect, newlines, whole)
-    ends = np.sort(np.concatenate((newlines, ending)))[: dialect.header_row]
-    start = ends[dialect.header_row - 2] + 1 if dialect.header_row > 1 else 0
-    stop = ends[dialect.header_row - 1] if len(ends) >= dialect.header_row else len(octets)
-    returns = quoting.Walk(octets, dialect).all(quoting.returns)
-    bare = np.setdiff1d(returns[quoting.is_bare(octets, returns)], ending)
-    if ((bare >= start) & (bare < stop)).any():
+    returns = quoting.Walk(octets, cut.dialect).all(quoting.returns)
+    bare = returns[quoting.is_bare(octets, returns)]
+    of_header = bare[(bare >= start) & (bare < stop - 1)]
+    if (np.frombuffer(cut.octets, np.uint8)[of_header] == _SPACE).any():
         raise NotATable(
             "the header has a carriage return outside quotes, behind which rows may stand",
-            row=dialect.header_row,
+            row=row,
             hint="let all rows end in the same way, or put the cell into quotes",
         )
 

@@ -50,36 +50,27 @@ def find(records: Records, width: int) -> Header:
         width: How many cells most of those of the table have.
     """
     first = _first_wide(records, width)
-    header = _at(records, first, width)
+    header = at(records, first, width)
     for place in range(first + 1, min(len(records), PREAMBLE_RECORDS)):
         above = _trimmed(records[place - 1])
         if above and not _may_be_note(above, width):
             break
         if len(_trimmed(records[place])) == width and all(map(str.strip, records[place][:width])):
-            below = _at(records, place, width)
+            below = at(records, place, width)
             if below.is_proven and below.typed > header.typed:
                 header = below
             break
     return _without(records, header, width)
 
 
-def _first_wide(records: Records, width: int) -> int:
-    """Return the place, from 0, of the first record that fills half the table's width."""
-    for place, record in enumerate(records[:PREAMBLE_RECORDS]):
-        filled = _filled(record)
-        # Half is enough for an unnamed column beside a named one, not for a title above two.
-        if 2 * filled > width or (2 * filled == width and len(record) >= width):
-            return place
-    return next((place for place, record in enumerate(records) if record), 0)
+def at(records: Records, place: int, width: int) -> Header:
+    """Return what is known of a header at a place.
 
-
-def _may_be_note(record: Sequence[str], width: int) -> bool:
-    """Tell whether a record may be a title, a note, or a label with its value."""
-    return len(record) > width or _filled(record) < width
-
-
-def _at(records: Records, place: int, width: int) -> Header:
-    """Return what is known of a header at a place, counted from 0."""
+    Args:
+        records: The first ones.
+        place: Counted from 0.
+        width: How many cells most of those of the table have.
+    """
     rows = [record for record in records[place + 1 :] if record]
     columns = [
         kind_of_column([row[column] for row in rows if column < len(row)])
@@ -99,6 +90,21 @@ def _at(records: Records, place: int, width: int) -> Header:
         kinds,
         sum(shares) / len(shares) if shares else 0.0,
     )
+
+
+def _first_wide(records: Records, width: int) -> int:
+    """Return the place, from 0, of the first record that fills half the table's width."""
+    for place, record in enumerate(records[:PREAMBLE_RECORDS]):
+        filled = _filled(record)
+        # Half is enough for an unnamed column beside a named one, not for a title above two.
+        if 2 * filled > width or (2 * filled == width and len(record) >= width):
+            return place
+    return next((place for place, record in enumerate(records) if record), 0)
+
+
+def _may_be_note(record: Sequence[str], width: int) -> bool:
+    """Tell whether a record may be a title, a note, or a label with its value."""
+    return len(record) > width or _filled(record) < width
 
 
 def _fits_any(cells: Sequence[str], kinds: Sequence[str]) -> bool:

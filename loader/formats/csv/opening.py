@@ -133,7 +133,7 @@ class CsvTable:
 
     def records(self, block: CsvBlock) -> Iterator[list[str]]:
         """Yield the cells of every record, those that cannot be decoded too."""
-        if stray.is_in_order(block.data, self.dialect):
+        if not block.is_torn:
             return self.dialect.records(block.data.decode(errors="backslashreplace"))
         starts, ends = block.starts.tolist(), block.ends.tolist()
         return (

@@ -48,12 +48,14 @@ class Reading:
         header: The row of the names.
         regular: The share of records from the header on that have the usual width.
         spaced: The share of cells, but for each record's first, that begin with a space.
+        is_given: Whether the caller has named the header's row.
     """
 
     cut: Cut
     header: Header
     regular: float
     spaced: float
+    is_given: bool
 
     @property
     def width(self) -> int:
@@ -79,6 +81,7 @@ class Reading:
     def is_doubtful(self) -> bool:
         """Whether a delimiter that texts have too may be the right one."""
         has_note = any(self.cut.records[: self.place]) and not self.header.is_proven
+        has_note = has_note and not self.is_given
         return has_note or not self.is_full or self.regular < _NEARLY_ALL
 
     @property
@@ -89,7 +92,7 @@ class Reading:
         if not self.is_full:
             score *= 0.8
         filled_above = sum(1 for record in self.cut.records[: self.place] if record)
-        if filled_above and not found.is_proven:
+        if filled_above and not (found.is_proven or self.is_given):
             score *= 0.6
         return score
 
@@ -116,11 +119,16 @@ def sniff(head: bytes, declared: Declared, whole: bool) -> Cut:
     best = cutting.cut(head, dialect, whole)
     if not dialect.comment and not any(best.records):
         return best
-    width = table_width(best.records) if not best.dialect.universal_newlines else best.dialect.width
+    place = max(0, (declared.header_row or 0) - 1)
+    width = (
+        table_width(best.records[place:])
+        if not best.dialect.universal_newlines
+        else best.dialect.width
+    )
     return replace(
         best,
         dialect=replace(
-            best.dialect, width=width, line_end=cutting.usual_end(best.octets, best.dialect)
+            best.dialect, width=width, line_end=cutting.usual_end(head, best.dialect)
         ),
     )
 
@@ -159,7 +167,8 @@ def table_width(records: Sequence[Sequence[str]]) -> int:
 
 def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
     """Return the best reading of a sample."""
-    tried = [_read(sample, dialect, whole) for dialect in _candidates(sample, declared)]
+    row = declared.header_row
+    tried = [_read(sample, dialect, whole, row) for dialect in _candidates(sample, declared)]
     if declared.delimiter is not None:
         return max(tried, key=_with_comments_last)
     usual = [one for one in tried if _is_usual(one.cut.dialect)]
@@ -175,7 +184,7 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
     if alone:
         return max(alone, key=_with_comments_last)
     base = replace(usual[0].cut.dialect, delimiter=NONE, comment=None, skip_initial_space=False)
-    return _read(sample, base, whole)
+    return _read(sample, base, whole, row)
 
 
 def _are_all_spaced(one: Reading) -> bool:
@@ -200,12 +209,17 @@ def _rank(one: Reading) -> tuple[bool, float, int, bool]:
     return well, round(one.quality, 6), one.width, usual
 
 
-def _read(sample: bytes, dialect: Dialect, whole: bool) -> Reading:
+def _read(sample: bytes, dialect: Dialect, whole: bool, row: int | None) -> Reading:
+    """Cut a sample, and find the header, or take the row that is the header's."""
     cut = cutting.cut(sample, dialect, whole)
-    width = table_width(cut.records)
+    place = row - 1 if row and row <= len(cut.records) else 0
+    width = table_width(cut.records[place:])
     if not cut.dialect.universal_newlines:
         cut = replace(cut, dialect=replace(cut.dialect, width=width))
-    found = header.find(cut.records, cut.dialect.width)
+    if place or row == 1:
+        found = header.at(cut.records, place, cut.dialect.width)
+    else:
+        found = header.find(cut.records, cut.dialect.width)
     below = [record for record in cut.records[max(0, found.above - (found.row > 0)) :] if record]
     others = [cell for record in below for cell in record[1:] if cell]
     return Reading(
@@ -213,6 +227,7 @@ def _read(sample: bytes, dialect: Dialect, whole: bool) -> Reading:
         found,
         sum(1 for record in below if len(record) == cut.dialect.width) / max(1, len(below)),
         sum(1 for cell in others if cell[0] == " ") / max(1, len(others)),
+        row is not None,
     )
 
 
@@ -295,7 +310,7 @@ def _is_good(one: Reading, sample: bytes) -> bool:
         return False
     if one.regular < _REGULAR and one.spaced >= _SPACED:
         return False
-    return not _is_one_column(one)
+    return one.is_given or not _is_one_column(one)
 
 
 def _is_one_column(one: Reading) -> bool:

@@ -37,7 +37,7 @@ _ESCAPES_NOTHING = "a backslash that escapes neither a delimiter nor a quote"
 
 def record_ends(
     data: bytes, dialect: Dialect, at_end: bool, first_row: int, is_longest: bool = False
-) -> Offsets:
+) -> tuple[Offsets, bool]:
     """Return the offset past each record that is whole in ``data``, which starts a record.
 
     Args:
@@ -46,6 +46,10 @@ def record_ends(
         at_end: Whether the text ends with ``data``: then a last record needs no line end.
         first_row: The place of the first record, for the error.
         is_longest: Whether no record may be longer than ``data``.
+
+    Returns:
+        The offsets, and whether a stray quote has opened one of the records: read together they
+        would be cut elsewhere.
 
     Raises:
         UnclosedQuote: A quote is still open at the end of the text, or an escape.
@@ -75,7 +79,7 @@ def record_ends(
         )
     if at_end and len(rest) and (not len(ends) or ends[-1] < len(rest)):
         ends = np.append(ends, len(rest))
-    return np.concatenate((*before, begin + ends)) if before else ends
+    return (np.concatenate((*before, begin + ends)), True) if before else (ends, False)
 
 
 def unclosed(row: int, message: str) -> UnclosedQuote:

@@ -221,10 +221,10 @@ def _unreadable(
     data = block.data
     suspicious = _odd_byte(data) is not None
     has_returns = not dialect.universal_newlines and b"\r" in data
-    breaks_rules = not stray.is_in_order(data, dialect)
-    if not (suspicious or breaks_rules):
-        if not has_returns or not len(bare_carriage_returns(block)):
-            return
+    breaks_rules = block.is_torn or not stray.is_in_order(data, dialect)
+    has_returns = has_returns and len(bare_carriage_returns(block)) > 0
+    if not (suspicious or breaks_rules or has_returns):
+        return
     for position in range(block.rows):
         record = block.record(position)
         if (odd := _odd_byte(record)) is not None:
