@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from loader.errors import EmptySource, NotATable, UsageError
 from loader.formats.csv import dialect, reader
-from loader.formats.csv.dialect import DELIMITERS, Declared, Dialect, declare, detect
+from loader.formats.csv.declared import Declared, declare
+from loader.formats.csv.detection import detect
+from loader.formats.csv.dialect import DELIMITERS, Dialect
 
 ROWS = "1,2\n3,4\n"
 
@@ -19,7 +21,8 @@ NOTHING = Declared()
 
 
 def found(text: str, declared: Declared = NOTHING, whole: bool = True):
-    return detect(text.encode(), declared, whole)
+    detected = detect(text.encode(), declared, whole)
+    return detected.dialect, detected.headers, detected.preamble
 
 
 # name: text, delimiter, header's cells
@@ -238,7 +241,7 @@ def test_a_record_cut_by_the_heads_end_does_not_count():
 
 def test_a_head_cut_within_a_character_does_not_matter():
     head = "a,b\n1,2\n3,ß".encode()[:-1]
-    assert detect(head, Declared(), whole=False)[1] == ["a", "b"]
+    assert detect(head, Declared(), whole=False).headers == ["a", "b"]
 
 
 def test_a_header_longer_than_the_head_is_an_error():

@@ -17,7 +17,9 @@ from loader import describe, options, printable
 from loader.errors import AddressRefused, UsageError
 from loader.formats.csv import charset, table
 from loader.formats.csv.blocks import cut
-from loader.formats.csv.dialect import Declared, Dialect, detect
+from loader.formats.csv.declared import Declared
+from loader.formats.csv.detection import detect
+from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.table import parse
 from loader.net import session, uri
 from loader.net.guard import Guard

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from loader.errors import UnclosedQuote
 from loader.formats.csv.blocks import cut
-from loader.formats.csv.dialect import Declared, Dialect, detect
+from loader.formats.csv.declared import Declared
+from loader.formats.csv.detection import detect
+from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.table import CsvRows, parse
 
 WITH_HEADER = Dialect(header_row=1)
@@ -259,7 +261,7 @@ def test_whatever_rows_end_in_and_cells_hold_no_row_is_lost_or_glued(
     for row, end in zip([["x"] * len(rows[0]), *rows], ends, strict=False):
         csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator=end).writerow(row)
     data = text.getvalue().encode() + b"\n" * blank
-    dialect, _, _ = detect(data, Declared(), whole=True)
+    dialect = detect(data, Declared(), whole=True).dialect
     loaded = []
     for block in cut(io.BytesIO(data), dialect, block_bytes):
         parsed = parse(block, dialect, len(rows[0]))

@@ -14,9 +14,9 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from loader.errors import UnclosedQuote
-from loader.formats.csv import quoting
+from loader.formats.csv import quoting, stray
 from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.plain import Rewriter
 from loader.formats.csv.quoting import Offsets
 from loader.formats.readable import Readable, read_fully
 from loader.formats.rows import Records
@@ -40,6 +40,9 @@ class CsvBlock:
         first_id: The ``_id`` of the first filled record.
         delimiter: What is between cells: a record of delimiters alone is none, as spreadsheets
             leave them below a table.
+        comments: How many of the blank lines were lines of comment; of all parts of a block.
+        is_torn: Whether a stray quote opens one of the records: it ends with its line, but read
+            together with those behind it, it would not.
     """
 
     number: int
@@ -48,6 +51,8 @@ class CsvBlock:
     first_row: int
     first_id: int
     delimiter: str = ","
+    comments: int = 0
+    is_torn: bool = False
 
     @cached_property
     def starts(self) -> Offsets:
@@ -85,8 +90,8 @@ class CsvBlock:
 
     @property
     def blank_lines(self) -> int:
-        """How many records are blank lines."""
-        return len(self.ends) - self.rows
+        """How many records are blank lines, comments aside."""
+        return len(self.ends) - self.rows - self.comments
 
     @property
     def sizes(self) -> Offsets:
@@ -125,6 +130,7 @@ def cut(  # noqa: PLR0913, PLR0917  (but for two of them, defaults that tests ch
     max_record_bytes: int = MAX_RECORD_BYTES,
     first_times: int = 1,
     width: int = 1,
+    rewriter: Rewriter | None = None,
 ) -> Iterator[CsvBlock]:
     """Cut the text into blocks, leaving out everything up to the header row.
 
@@ -136,73 +142,47 @@ def cut(  # noqa: PLR0913, PLR0917  (but for two of them, defaults that tests ch
         first_times: How many times as much goes into the first block.
         width: The columns of the table. Rows that lack most of their cells are padded: there are
             no more of them in a block than have ``MOST_CELLS``.
+        rewriter: What makes an unusual dialect a usual one, and counts the comments.
 
     Raises:
         UnclosedQuote: A record longer than ``max_record_bytes``, or a quote still open at the
             end of the text; the row is the one that the quote opens in.
     """
+    rewriter = rewriter or Rewriter(dialect)
     number, row, row_id, rest = 0, 1, 1, b""
+    if dialect.begin is not None:
+        read_fully(text, dialect.begin)
+        row = 1 + max(dialect.header_row, dialect.above)
     most_records = max(1, MOST_CELLS // max(1, width))
     wanted, at_end = block_bytes * first_times, False
     while not at_end:
         piece = read_fully(text, wanted - len(rest))
         at_end = len(piece) < wanted - len(rest)
-        data = rest + piece
-        ends = record_ends(data, dialect, at_end, row)
+        data, comments = rewriter.rewrite(rest + piece, at_end)
+        is_longest = len(data) >= max_record_bytes
+        ends, is_torn = stray.record_ends(data, dialect, at_end, row, is_longest)
         if not len(ends):
-            if len(data) >= max_record_bytes:
-                raise _unclosed(row, f"a record is longer than {max_record_bytes >> 20} MiB")
+            if is_longest:
+                raise stray.unclosed(row, f"a record is longer than {max_record_bytes >> 20} MiB")
             # Twice as much each time: scanning again from the record's start stays linear.
             rest, wanted = data, min(2 * wanted, max_record_bytes)
             continue
         above = min(len(ends), max(0, dialect.header_row - row + 1))  # those up to the header's
         begin, end = int(ends[above - 1]) if above else 0, int(ends[-1])
         block = CsvBlock(
-            number, data[begin:end], ends[above:] - begin, row + above, row_id, dialect.delimiter
+            number,
+            data[begin:end],
+            ends[above:] - begin,
+            row + above,
+            row_id,
+            dialect.delimiter,
+            comments,
+            is_torn,
         )
         rest, wanted, row = data[end:], block_bytes, row + len(ends)
         for part in _parts(block, most_records):
             yield part
             number, row_id = part.number + 1, part.first_id + part.rows
-
-
-def record_ends(data: bytes, dialect: Dialect, at_end: bool, first_row: int) -> Offsets:
-    """Return the offset past each record that is whole in ``data``, which starts a record.
-
-    Args:
-        data: UTF-8 bytes.
-        dialect: The quote, delimiter, escape and kind of line end.
-        at_end: Whether the text ends with ``data``: then a last record needs no line end.
-        first_row: The place of the first record, for the error.
-
-    Raises:
-        UnclosedQuote: A quote is still open at the end of the text, or an escape.
-    """
-    octets = np.frombuffer(data, np.uint8)
-    walk = quoting.Walk(octets, dialect)
-    last = walk.all(quoting.any_newlines if dialect.universal_newlines else quoting.newlines)
-    if dialect.universal_newlines and not at_end and len(last) and last[-1] == len(data) - 1:
-        last = last[: -1 if data.endswith(b"\r") else None]  # its LF may be in the next piece
-    if b"\r" in data and not dialect.universal_newlines:
-        returns = quoting.ending_returns(octets, dialect, last, at_end)
-        last = np.sort(np.concatenate((last, returns))) if len(returns) else last
-    if walk.is_open and at_end:
-        raise _unclosed(first_row + len(last), "a quote opens and is never closed")
-    if at_end and dialect.escape and _ends_in(data, dialect.escape.encode()):
-        raise UnclosedQuote(
-            f"the file ends in {dialect.escape}, behind which an escaped character is to come",
-            row=first_row + len(last),
-            hint="was the export complete?",
-        )
-    ends = last + 1
-    if at_end and len(data) and (not len(ends) or ends[-1] < len(data)):
-        ends = np.append(ends, len(data))
-    return ends
-
-
-def _ends_in(data: bytes, escape: bytes) -> bool:
-    """Tell whether the last character is an escape that is not escaped itself."""
-    return (len(data) - len(data.rstrip(escape))) // len(escape) % 2 == 1
 
 
 def bare_carriage_returns(block: CsvBlock) -> Offsets:
@@ -233,13 +213,5 @@ def _parts(block: CsvBlock, most_records: int) -> Iterator[CsvBlock]:
         )
         if part.rows:
             yield part
+            block = replace(block, comments=0)
             number, row_id = number + 1, row_id + part.rows
-
-
-def _unclosed(row: int, message: str) -> UnclosedQuote:
-    return UnclosedQuote(
-        message,
-        row=row,
-        hint="mend the quotes in this row, or name another quote character in the dialect",
-        option="dialect",
-    )

@@ -51,7 +51,7 @@ class Matcher:
         Args:
             block: Whole records.
         """
-        if self._expression is None or len(block.ends) != block.rows:
+        if self._expression is None or block.is_torn or len(block.ends) != block.rows:
             return False
         ends = np.array([0, len(block.data)], np.int32)
         buffers = pa.py_buffer(ends), pa.py_buffer(block.data)

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from loader.formats.csv import blocks, dialect, other_kinds, rowless, table, text
+from loader.formats.csv import blocks, declared, detection, other_kinds, rowless, stray, table, text
 from loader.formats.csv.blocks import CsvBlock
+from loader.formats.csv.detection import Detected
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.matcher import Matcher
+from loader.formats.csv.plain import Rewriter
 from loader.formats.csv.table import CsvRows
 from loader.formats.csv.text import TextStream, WithoutDosEnd, WithoutMarks, WithoutNuls
 from loader.formats.format import Settings
@@ -39,7 +41,7 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
         SourceError, TableError, UsageError: As ``Format.open_table``.
     """
     check_levels(settings.dialect, "the dialect")
-    declared = dialect.declare(settings.dialect, settings.delimiter, settings.header_row)
+    given = declared.declare(settings.dialect, settings.delimiter, settings.header_row)
     begin = read_fully(content, _BEGIN_BYTES)
     other_kinds.refuse_binary(begin)
     stream = text.decode(Rejoined(begin, content), settings.encoding, settings.default_encoding)
@@ -50,14 +52,17 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
         raise other_kinds.no_text()
     stored = WithoutNuls(Rejoined(begin, whole))
     head = read_fully(stored, _HEAD_BYTES)
-    found, headers, preamble = dialect.detect(head, declared, len(head) < _HEAD_BYTES)
-    begun = _Begun(head, stream, stored, found, headers, declared.header_row is not None, settings)
+    found = detection.detect(head, given, len(head) < _HEAD_BYTES)
+    rewriter = Rewriter(found.dialect)
+    begun = _Begun(head, stream, stored, found, rewriter, given.header_row is not None, settings)
     return CsvTable(
-        headers=headers,
-        blocks=rowless.with_values(_blocks(begun), found),
-        preamble=preamble,
+        headers=found.headers,
+        blocks=rowless.with_values(_blocks(begun), found.dialect),
+        preamble=found.preamble,
         header_is_known=begun.header_is_known,
-        dialect=found,
+        dialect=found.dialect,
+        doubts=found.doubts,
+        rewriter=rewriter,
         text=stream,
         unmarked=unmarked,
         whole=whole,
@@ -73,6 +78,8 @@ class CsvTable:
     Attributes:
         headers: As in ``Table``, and so ``blocks``, ``header_is_known`` and ``preamble``.
         dialect: How its records and cells are cut.
+        doubts: What was decided of them, and may be wrong.
+        rewriter: What has left out lines of comment.
         text: What it is read from.
         unmarked: The same without the byte order marks of files that were put together.
         whole: The same without what a file of DOS ends in.
@@ -85,6 +92,8 @@ class CsvTable:
     preamble: int
     header_is_known: bool
     dialect: Dialect
+    doubts: Sequence[str]
+    rewriter: Rewriter
     text: TextStream
     unmarked: WithoutMarks
     whole: WithoutDosEnd
@@ -130,11 +139,19 @@ class CsvTable:
 
     def records(self, block: CsvBlock) -> Iterator[list[str]]:
         """Yield the cells of every record, those that cannot be decoded too."""
-        return self.dialect.records(block.data.decode(errors="backslashreplace"))
+        if not block.is_torn:
+            return self.dialect.records(block.data.decode(errors="backslashreplace"))
+        starts, ends = block.starts.tolist(), block.ends.tolist()
+        return (
+            next(self.dialect.records(block.data[start:end].decode(errors="backslashreplace")), [])
+            for start, end in zip(starts, ends, strict=True)
+        )
 
     def findings(self) -> list[str]:
         """Return what was found of the encoding, and what the end of the text has left out."""
-        found = []
+        found = list(self.doubts)
+        if self.rewriter.comments:
+            found.append(f"lines of comment left out: {self.rewriter.comments}")
         if not self.encoding_is_known and self.text.encoding != "utf-8":
             why = ", by the default" if self.text.by_default else ""
             found.append(f"the encoding was found to be {self.text.encoding}{why}")
@@ -168,8 +185,8 @@ class _Begun:
     head: bytes
     text: TextStream
     stored: WithoutNuls
-    dialect: Dialect
-    headers: Sequence[str]
+    found: Detected
+    rewriter: Rewriter
     header_is_known: bool
     settings: Settings
 
@@ -178,9 +195,10 @@ def _blocks(begun: _Begun) -> Iterator[CsvBlock]:
     """Yield the blocks of a text; if it has no row, its header has to be meant as one."""
     cut = blocks.cut(
         Rejoined(begun.head, begun.stored),
-        begun.dialect,
+        begun.found.dialect,
         first_times=_FIRST_TIMES,
-        width=len(begun.headers),
+        width=len(begun.found.headers),
+        rewriter=begun.rewriter,
     )
     first = next(cut, None)
     if first is None:
@@ -188,16 +206,16 @@ def _blocks(begun: _Begun) -> Iterator[CsvBlock]:
             rowless.Rowless(
                 head=begun.head,
                 encoding=begun.text.encoding,
-                dialect=begun.dialect,
-                headers=begun.headers,
+                dialect=begun.found.dialect,
+                headers=begun.found.headers,
                 named_encoding=begun.settings.encoding is not None,
                 named_header=begun.header_is_known,
-                declared=begun.settings.declares(begun.headers),
+                declared=begun.settings.declares(begun.found.headers),
                 nuls=begun.stored.count > 0,
             )
         )
         return
-    dialect.refuse_controls(begun.headers)
+    detection.refuse_controls(begun.found.headers)
     del begun  # the generator would hold the head, a megabyte, as long as the load lasts
     yield first
     del first

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
+from loader.formats.csv import stray
 from loader.formats.csv.blocks import CsvBlock, bare_carriage_returns
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.quoting import Offsets
@@ -119,7 +120,7 @@ def parse(
             rejects.append(_reject(block, position, reason, undecodable))
     positions = np.delete(np.arange(block.rows), unreadable)
     # Arrow leaves blank lines out by itself, but not those of delimiters alone.
-    is_whole = not unreadable and not block.blank_lines
+    is_whole = not unreadable and len(block.ends) == block.rows
     data = block.data if is_whole else block.records(positions)
     ragged = _Ragged(
         lambda raw, cells: _repair(raw, cells, dialect, width), most_rejects - len(rejects)
@@ -220,16 +221,19 @@ def _unreadable(
     """Yield what Postgres or the parser cannot take: position, reason, whether undecodable."""
     data = block.data
     suspicious = _odd_byte(data) is not None
-    if not suspicious and (dialect.universal_newlines or b"\r" not in data):
-        return
-    if not suspicious and not len(bare_carriage_returns(block)):
+    has_returns = not dialect.universal_newlines and b"\r" in data
+    breaks_rules = block.is_torn or not stray.is_in_order(data, dialect)
+    has_returns = has_returns and len(bare_carriage_returns(block)) > 0
+    if not (suspicious or breaks_rules or has_returns):
         return
     for position in range(block.rows):
         record = block.record(position)
         if (odd := _odd_byte(record)) is not None:
             yield position, _not_decoded(record, odd, encoding), True
-        elif not dialect.universal_newlines and _is_several(record, dialect):
+        elif has_returns and _is_several(record, dialect):
             yield position, "a carriage return outside quotes", False
+        elif breaks_rules and (fault := stray.fault(record, dialect)) is not None:
+            yield position, fault, False
 
 
 def _odd_byte(data: bytes) -> int | None:

@@ -1,0 +1,252 @@
+"""The head of the text -> a Dialect and the header's cells.
+
+In: the first bytes of the UTF-8 text, and what the caller declared. Out: a frozen Dialect that every
+later step reads, the header's cells, and what is worth a warning. Holds nothing but the head.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from loader.errors import EmptySource, NotATable, UsageError
+from loader.formats.csv import cutting, header, other_kinds, plain, quoting, sniffing, stray
+from loader.formats.csv.cutting import Cut
+from loader.formats.csv.declared import Declared
+from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.kinds import TEXT, kind_of, kind_of_column
+
+# No text has them. ESC is not among them: logs have it before the colours of a terminal.
+_BINARY = re.compile(r"[\x01-\x08\x0e-\x1a]")
+# What Excel takes for the delimiter, and writes into the first line for its own kind.
+_INSTRUCTION = re.compile(rb'\s*"?sep=(\\t|[^\r\n"])"?[^\S\r\n]*(?=[\r\n]|\Z)', re.IGNORECASE)
+_SPACE = 0x20  # what a bare CR became
+_FEWEST_ROWS = 3  # of words and numbers, to tell a second header from them
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What the head of a text tells.
+
+    Attributes:
+        dialect: How its records and cells are cut.
+        headers: The header's cells as written; without a header as many empty ones as the table
+            has columns.
+        preamble: How many filled records above the header, or the first row, are left out.
+        doubts: What was decided, and may be wrong.
+    """
+
+    dialect: Dialect
+    headers: list[str]
+    preamble: int
+    doubts: list[str]
+
+
+def detect(head: bytes, declared: Declared, whole: bool) -> Detected:
+    """Find the dialect and read the header.
+
+    Args:
+        head: The first bytes of the text, UTF-8.
+        declared: What the caller knows already.
+        whole: Whether the head is the whole text; if not, its last record may be cut.
+
+    Raises:
+        EmptySource: There is no record at all, or none with anything in it.
+        NotATable: The text is another kind of document, or rows may stand in its header.
+        UsageError: The header row asked for is not there.
+    """
+    other_kinds.refuse(head.decode("utf-8", errors="replace"), whole)
+    head, declared, instruction = _without_instruction(head, declared)
+    cut = sniffing.sniff(head, declared, whole)
+    if declared.header_row is not None and declared.header_row > cutting.SNIFFED_RECORDS:
+        cut = cutting.cut(head, cut.dialect, whole, declared.header_row)
+    _refuse_nothing(head, cut, whole)
+    if declared.header_row is None:
+        found = _with_header(cut)
+    else:
+        found = _with_given_header(cut, declared)
+    _refuse_rows_in_the_header(head, cut, found.dialect.header_row)
+    if not instruction:
+        return found
+    begin = (found.dialect.begin or 0) + instruction
+    above = max(1, found.dialect.above) if not found.dialect.header_row else 0
+    dialect = replace(found.dialect, begin=begin, above=above)
+    return replace(found, dialect=dialect, preamble=found.preamble + 1)
+
+
+def _without_instruction(head: bytes, declared: Declared) -> tuple[bytes, Declared, int]:
+    """Take Excel's instruction out of the first line, which stays as a blank one."""
+    found = _INSTRUCTION.match(head)
+    if found is None:
+        return head, declared, 0
+    if declared.delimiter is None:
+        delimiter = "\t" if found[1] == rb"\t" else found[1].decode()
+        declared = replace(declared, delimiter=delimiter)
+    return head[found.end() :], declared, found.end()
+
+
+def _refuse_nothing(head: bytes, cut: Cut, whole: bool) -> None:
+    """Refuse a text without a record."""
+    if not any(cut.records) and not whole:
+        raise NotATable(
+            f"the first row is longer than {len(head) >> 10} KiB",
+            hint="is it a CSV table, and does each row end in a newline?",
+        )
+    if not any(cut.records):
+        raise EmptySource("the file is empty", hint="was the upload or export complete?")
+    if _is_blank(cut):
+        raise EmptySource(
+            "the file has nothing in it but delimiters, quotes and spaces",
+            hint="was the upload or export complete?",
+        )
+
+
+def _is_blank(cut: Cut) -> bool:
+    """Tell whether no cell has anything in it, be it one of spaces."""
+    if any(cell.strip() for record in cut.records for cell in record):
+        return False
+    written = cut.text.replace(cut.dialect.delimiter, "")
+    return not written.replace(cut.dialect.quote or "\n", "").strip()
+
+
+def _with_header(cut: Cut) -> Detected:
+    """Find the header's row, or that there is none."""
+    dialect, records = cut.dialect, cut.records
+    found = header.find(records, dialect.width)
+    mended = _mended(cut, found.row) if found.row else None
+    if mended is not None:
+        return mended
+    preamble = sum(1 for record in records[: found.above - (found.row > 0)] if record)
+    preamble += _comments_above(cut, found.above)
+    doubts = []
+    if found.row == 0:
+        headers = [""] * dialect.width
+        doubts.append("no header was found: the first row is one of values, as those below it")
+    else:
+        headers = records[found.row - 1]
+        if _lacks_row_names(headers, records[found.row :], cut):
+            headers = ["", *headers]
+        doubts += _words_above_numbers(cut, found.row, len(headers))
+    begin = cut.begin(found.above)
+    dialect = replace(dialect, header_row=found.row, above=found.above, begin=begin)
+    if found.row:
+        dialect = replace(dialect, above=0)
+    return Detected(dialect, headers, preamble, doubts)
+
+
+def _mended(cut: Cut, row: int) -> Detected | None:
+    """Read a header of which a stray quote has taken rows: it ends with its first line."""
+    dialect, quote = cut.dialect, cut.dialect.quote
+    begin, end = cut.begin(row - 1), cut.begin(row)
+    record = cut.octets[begin:end]
+    if not quote or dialect.width <= 1 or not stray.has_taken_rows(record, dialect):
+        return None
+    line = record.splitlines(keepends=True)[0]
+    text = line.decode("utf-8", errors="replace")
+    names = next(replace(dialect, quote=None).records(text), [])
+    if len(names) != dialect.width:
+        return None
+    headers = [_unquoted(name, quote) for name in names]
+    preamble = sum(1 for record in cut.records[: row - 1] if record)
+    doubts = [f"a quote in the header, row {row}, is never closed: it was taken as text"]
+    dialect = replace(dialect, header_row=row, begin=begin + len(line))
+    return Detected(dialect, headers, preamble, doubts)
+
+
+def _unquoted(name: str, quote: str) -> str:
+    is_quoted = len(name) > 1 and name.startswith(quote) and name.endswith(quote)
+    return name[1:-1].replace(quote * 2, quote) if is_quoted else name
+
+
+def _comments_above(cut: Cut, records: int) -> int:
+    """Count the lines of comment above a record: they are rows left out, and no blank lines."""
+    if not cut.dialect.comment or not records:
+        return 0
+    above = cut.octets[: cut.begin(records)]
+    _, comments = plain.rewrite(above, replace(cut.dialect, universal_newlines=True))
+    return comments
+
+
+def _words_above_numbers(cut: Cut, row: int, width: int) -> list[str]:
+    """Tell of a row of words above columns of values: of units, or the second part of a header."""
+    rows = [record for record in cut.records[row:] if record]
+    if len(rows) <= _FEWEST_ROWS or len(rows[0]) != width:
+        return []
+    kinds = [
+        kind_of_column([other[column] for other in rows[1:] if column < len(other)])[0]
+        for column in range(width)
+    ]
+    above = [cell for cell, kind in zip(rows[0], kinds, strict=True) if kind not in ("", TEXT)]
+    words = [cell for cell in above if cell.strip()]
+    if not words or any(kind_of(cell) != TEXT for cell in words):
+        return []
+    place = next(i for i, record in enumerate(cut.records) if i >= row and record) + 1
+    return [f"row {place} has words above columns of values: is it a part of the header?"]
+
+
+def _lacks_row_names(headers: Sequence[str], below: Sequence[Sequence[str]], cut: Cut) -> bool:
+    """Tell whether a header is R's, which names the columns but not that of the rows' names.
+
+    ``write.table`` puts all of these names into quotes. Without them, a cell too many in each row
+    may as well be a delimiter inside of a text.
+    """
+    rows = [record for record in below if record]
+    if not rows or any(len(record) != len(headers) + 1 for record in rows):
+        return False
+    quote, delimiter = cut.dialect.quote, cut.dialect.delimiter
+    names = [record[0] for record in rows]
+    if not quote or len(set(names)) < len(names):
+        return False
+    are_quoted = all(f"{quote}{name}{quote}" in cut.text for name in headers)
+    return are_quoted and all(f"{quote}{name}{quote}{delimiter}" in cut.text for name in names)
+
+
+def refuse_controls(headers: Sequence[str]) -> None:
+    """Refuse a header with control characters that no text has, ESC aside.
+
+    Raises:
+        NotATable: It is a binary file that has line ends by chance.
+    """
+    if any(map(_BINARY.search, headers)):
+        raise other_kinds.no_text()
+
+
+def _refuse_rows_in_the_header(head: bytes, cut: Cut, row: int) -> None:
+    """Refuse a header with a CR that ends no record: rows may stand behind it.
+
+    Of any other row, ``table`` finds that out.
+    """
+    if cut.dialect.universal_newlines or not row or b"\r" not in head:
+        return
+    start, stop = cut.begin(row - 1), cut.begin(row)
+    octets = np.frombuffer(head, np.uint8)
+    returns = quoting.Walk(octets, cut.dialect).all(quoting.returns)
+    bare = returns[quoting.is_bare(octets, returns)]
+    of_header = bare[(bare >= start) & (bare < stop - 1)]
+    if (np.frombuffer(cut.octets, np.uint8)[of_header] == _SPACE).any():
+        raise NotATable(
+            "the header has a carriage return outside quotes, behind which rows may stand",
+            row=row,
+            hint="let all rows end in the same way, or put the cell into quotes",
+        )
+
+
+def _with_given_header(cut: Cut, declared: Declared) -> Detected:
+    """Take the row that the caller has named."""
+    dialect, records, row = cut.dialect, cut.records, declared.header_row or 0
+    if row == 0:
+        width = cutting.usual_width(records[declared.above :] or records)
+        above = declared.above
+        dialect = replace(dialect, header_row=0, above=above, begin=cut.begin(above))
+        return Detected(dialect, [""] * width, sum(map(bool, records[:above])), [])
+    if row > len(records) or not records[row - 1]:
+        raise UsageError(
+            f"the header row {row} is not there or is blank",
+            hint="rows are counted from 1, blank lines included",
+            option="header_row",
+        )
+    dialect = replace(dialect, header_row=row, begin=cut.begin(row))
+    return Detected(dialect, records[row - 1], 0, [])
