@@ -47,13 +47,13 @@ _EASTERN = {
 }
 
 _NO_LETTERS = frozenset("ªºµ")  # though Unicode says so
-_BETWEEN = frozenset("’·\xa0\xad-")  # noqa: RUF001  (signs that may stand between two letters)
-_BEFORE = _BETWEEN | frozenset("–“„«¿¡£€°§")  # noqa: RUF001  (or before one)
-_BEHIND = _BETWEEN | frozenset("–”“»²³°®™…ªº½€")  # noqa: RUF001  (or behind one)
+_BETWEEN = frozenset("’·\xad-")  # noqa: RUF001  (signs that may stand between two letters)
+_BEFORE = _BETWEEN | frozenset("–“„«¿¡£°§\xa0")  # noqa: RUF001  (or before one)
+_BEHIND = _BETWEEN | frozenset("–”“»²³°®™…ªº½\xa0")  # noqa: RUF001  (or behind one)
 _SIGNS = {
     "€": 7.0,
-    **dict.fromkeys("’°²³\xa0", 10.0),  # noqa: RUF001
-    **dict.fromkeys("–”“«»½·£§ºª", 12.0),  # noqa: RUF001
+    **dict.fromkeys("’°", 10.0),  # noqa: RUF001
+    **dict.fromkeys("–”“«»½·£§ºª²³\xa0", 12.0),  # noqa: RUF001
     **dict.fromkeys("…—„®×±µ¿¡™№¼¾\xad״׳،؟", 14.0),  # noqa: RUF001
 }
 _BITS_OF_OTHER_SIGN, _BITS_OF_BOX, _BITS_OF_NONE = 17.0, 19.0, 22.0
@@ -68,8 +68,8 @@ _BESIDE_ASCII = re.compile("[A-Za-z](?=[^\x00-\x7f])|[^\x00-\x7f](?=[A-Za-z])")
 
 # What the letters of ASCII say of the language: a fraction, as a table may be English but for some
 # names, and at most so many bits.
-_WEIGHT_OF_ASCII, _MOST_OF_ASCII = 0.3, 8.0
-_OTHER_SCRIPT, _MIXED = 4.0, 6.0
+_WEIGHT_OF_ASCII, _MOST_OF_ASCII = 0.3, 12.0
+_OTHER_SCRIPT, _MIXED = 9.0, 9.0
 _ASCII_BYTES = 8 * 1024
 _WORD = re.compile(rb"[A-Za-z]+")
 
