@@ -2,7 +2,7 @@
 
 The first is the language's code, then the code pages that are tried; the names follow.
 """
-# ruff: noqa: RUF001  (letters of other scripts are what this is about)
+# ruff: noqa: E501, RUF001  (letters of other scripts are what this is about, and wide)
 
 from __future__ import annotations
 

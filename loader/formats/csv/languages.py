@@ -36,7 +36,8 @@ _RARE_IN = {
 _EASTERN = [
     (frozenset("　、。・「」（），：；－ー．／＆々〇"), 8.0),  # noqa: RUF001
     (frozenset(map(chr, range(0xFF00, 0xFF61))), 11.0),  # letters of ASCII in full width
-    (frozenset(map(chr, range(0xFF61, 0xFFA0))), 12.0),  # kana in half width
+    (frozenset(map(chr, range(0xFF61, 0xFF66))), 14.0),  # signs in half width
+    (frozenset(map(chr, range(0xFF66, 0xFFA0))), 7.0),  # kana in half width
     # Of private use: the codec's way to say "none".
     (frozenset(map(chr, range(0xE000, 0xF900))), 24.0),
 ]

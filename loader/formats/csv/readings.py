@@ -14,7 +14,7 @@ import codecs
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -47,13 +47,13 @@ _EASTERN = {
 }
 
 _NO_LETTERS = frozenset("ªºµ")  # though Unicode says so
-_BETWEEN = frozenset("’·\xa0\xad-")  # noqa: RUF001  (signs that may stand between two letters)
-_BEFORE = _BETWEEN | frozenset("–“„«¿¡£€°§")  # noqa: RUF001  (or before one)
-_BEHIND = _BETWEEN | frozenset("–”“»²³°®™…ªº½€")  # noqa: RUF001  (or behind one)
+_BETWEEN = frozenset("’·\xad-")  # noqa: RUF001  (signs that may stand between two letters)
+_BEFORE = _BETWEEN | frozenset("–“„«¿¡£°§\xa0")  # noqa: RUF001  (or before one)
+_BEHIND = _BETWEEN | frozenset("–”“»²³°®™…ªº½\xa0")  # noqa: RUF001  (or behind one)
 _SIGNS = {
     "€": 7.0,
-    **dict.fromkeys("’°²³\xa0", 10.0),  # noqa: RUF001
-    **dict.fromkeys("–”“«»½·£§ºª", 12.0),  # noqa: RUF001
+    **dict.fromkeys("’°", 10.0),  # noqa: RUF001
+    **dict.fromkeys("–”“«»½·£§ºª²³\xa0", 12.0),  # noqa: RUF001
     **dict.fromkeys("…—„®×±µ¿¡™№¼¾\xad״׳،؟", 14.0),  # noqa: RUF001
 }
 _BITS_OF_OTHER_SIGN, _BITS_OF_BOX, _BITS_OF_NONE = 17.0, 19.0, 22.0
@@ -68,15 +68,18 @@ _BESIDE_ASCII = re.compile("[A-Za-z](?=[^\x00-\x7f])|[^\x00-\x7f](?=[A-Za-z])")
 
 # What the letters of ASCII say of the language: a fraction, as a table may be English but for some
 # names, and at most so many bits.
-_WEIGHT_OF_ASCII, _MOST_OF_ASCII = 0.3, 8.0
-_OTHER_SCRIPT, _MIXED = 4.0, 6.0
+_WEIGHT_OF_ASCII, _MOST_OF_ASCII = 0.3, 12.0
+_OTHER_SCRIPT, _MIXED = 9.0, 9.0
 _ASCII_BYTES = 8 * 1024
 _WORD = re.compile(rb"[A-Za-z]+")
 
+# An encoding in which the first lines cost so much more than in another one is not tried on all.
+_HEAD_BYTES, _HOPELESS = 1024, 60.0
 _MAY_BE_CUT = 4096  # of so many bytes the last character may be cut
 
-# UTF-8 with bad bytes: the characters by what they are, and the bytes.
-_UTF8_LETTER, _UTF8_OTHER, _UTF8_BAD = 12.0, 22.0, 20.0
+# UTF-8 with bad bytes: the characters by what they are, and the bytes. Accents of Latin are rarer
+# than letters of another alphabet.
+_UTF8_LATIN, _UTF8_LETTER, _UTF8_OTHER, _UTF8_BAD = 12.0, 8.0, 22.0, 20.0
 
 
 @dataclass(frozen=True, order=True)
@@ -95,20 +98,37 @@ def likeliest(lines: bytes, sample: bytes) -> Reading:
         sample: What they are from; its words of ASCII tell something of the language.
     """
     likely = _by_ascii(sample)
-    found = [
-        Reading(bits + rarity, encoding)
-        for encoding, (language, rarity) in _EASTERN.items()
-        if (bits := _bits_of_script(lines, encoding, language)) is not None
-    ]
-    if (bits := _bits_of_utf8(lines)) is not None:
-        found.append(Reading(bits, "utf-8"))
-    best = min(found, default=Reading(math.inf, ""))
+    head = lines[: lines.rfind(b"\n", 0, _HEAD_BYTES) + 1]
+    encodings = [*(one for one in _EASTERN if _decoded(lines, one) is not None), *_PAGES]
+    if head and len(head) < len(lines):
+        rough = _compare(head, encodings, likely)
+        least = min(one.bits for one in rough)
+        encodings = [one.encoding for one in rough if one.bits < least + _HOPELESS]
+    return min(_compare(lines, [*encodings, "utf-8"], likely))
+
+
+def _compare(lines: bytes, encodings: Sequence[str], likely: Mapping[str, float]) -> list[Reading]:
+    """Return what a text costs in each encoding that it can be in, if it may be the likeliest."""
+    found: list[Reading] = []
     threes = _threes(lines)
-    for page, rarity in _PAGES.items():
-        letters = _letters(threes, _page(page))
-        if letters.bits + rarity < best.bits:  # what its signs cost alone may be too much
-            best = min(best, Reading(_bits_of_letters(letters, likely) + rarity, page))
-    return best
+    best = math.inf
+    for encoding in encodings:
+        bits: float | None
+        rarity = 0.0
+        if encoding in _PAGES:
+            letters, rarity = _letters(threes, _page(encoding)), _PAGES[encoding]
+            # What its signs cost alone may be too much.
+            is_hopeless = letters.bits + rarity > best + _HOPELESS
+            bits = None if is_hopeless else _bits_of_letters(letters, likely)
+        elif encoding in _EASTERN:
+            language, rarity = _EASTERN[encoding]
+            bits = _bits_of_script(lines, encoding, language)
+        else:
+            bits = _bits_of_utf8(lines)
+        if bits is not None:
+            found.append(Reading(bits + rarity, encoding))
+            best = min(best, bits + rarity)
+    return found
 
 
 def reading(lines: bytes, sample: bytes, encoding: str) -> Reading | None:
@@ -281,11 +301,17 @@ def _bits_of_rare_sign(sign: str) -> float:
     return _BITS_OF_ACCENT if sign in _ACCENTS else _BITS_OF_OTHER_SIGN
 
 
-def _bits_of_script(lines: bytes, encoding: str, language: str) -> float | None:
+def _decoded(lines: bytes, encoding: str) -> str | None:
     try:
         is_whole = len(lines) < _MAY_BE_CUT
-        text = codecs.getincrementaldecoder(encoding)().decode(lines, is_whole)
+        return codecs.getincrementaldecoder(encoding)().decode(lines, is_whole)
     except UnicodeError:
+        return None
+
+
+def _bits_of_script(lines: bytes, encoding: str, language: str) -> float | None:
+    text = _decoded(lines, encoding)
+    if text is None:
         return None
     script = scripts()[language]
     counted = Counter(text)
@@ -301,14 +327,16 @@ def _bits_of_utf8(lines: bytes) -> float | None:
             bits += count * _UTF8_BAD
         elif not character.isascii():
             good += count
-            bits += count * (_UTF8_LETTER if _is_usual(character) else _UTF8_OTHER)
+            bits += count * _bits_in_utf8(character)
     return bits if good else None
 
 
 @cache
-def _is_usual(character: str) -> bool:
-    return (
-        _lower(character) in all_letters()
-        or character in _SIGNS
-        or any(script.bits(character) < _UTF8_OTHER - 4 for script in scripts().values())
-    )
+def _bits_in_utf8(character: str) -> float:
+    if _lower(character) in all_letters():
+        return _UTF8_LATIN if character < "\u0370" else _UTF8_LETTER
+    if character in _SIGNS or any(
+        script.bits(character) < _BITS_OF_OTHER_SIGN for script in scripts().values()
+    ):
+        return _UTF8_LATIN
+    return _UTF8_OTHER
