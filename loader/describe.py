@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from loader.options import Options, default_resource_id
 from loader.scan.head import read
 from loader.scan.reading import Reading
 from loader.source.content import open_content
-from loader.types import schema
+from loader.types import nulls, registry, schema
 from loader.types.constraints import Constraints
 
 _MOST_ERRORS = 1000
@@ -104,10 +104,32 @@ def _records(reading: Reading) -> Iterator[list[list[str]]]:
     if header_row := reading.table.header_row:
         yield [[] for _ in range(header_row - 1)]
         yield [[column.name for column in reading.columns]]
+    as_read = _as_read(reading)
     for block in reading.blocks:
-        rows = reading.table.records(block)
+        rows = map(as_read, reading.table.records(block))
         while some := list(itertools.islice(rows, _ROWS_AT_A_TIME)):
             yield some
+
+
+def _as_read(reading: Reading) -> Callable[[list[str]], list[str]]:
+    """Return a function that leaves out of a row's cells what a load leaves out."""
+    typed = [i for i, column in enumerate(reading.columns) if column.type != registry.TEXT]
+    habits = reading.habits
+    is_sign = habits.nulls_signs and not any(reading.missing)
+    signs = set(nulls.SIGNS.to_pylist()) if is_sign else set()
+
+    def without(row: list[str]) -> list[str]:
+        for place in typed:
+            if place < len(row):
+                cell = row[place].strip()
+                row[place] = "" if cell in signs else cell
+        return row
+
+    return without if habits.is_lenient else _unchanged
+
+
+def _unchanged(row: list[str]) -> list[str]:
+    return row
 
 
 @contextmanager

@@ -94,7 +94,8 @@ _CHANGING = frozenset(
         trn tn trillion trillions lakh lakhs lac lacs crore crores
         тыс тысяч тысячи млн миллион миллионов млрд миллиард миллиардов χιλ εκατ δισ
         ألف الف مليون مليار אלף מיליון
-        cr dr debit credit soll haben minus negative negativ neg moins menos meno минус
+        cr dr debit credit deb cred debet kredit debe haber dare avere débit crédit doit avoir
+        soll haben minus negative negativ neg moins menos meno минус
         """,
     )
 )
@@ -102,7 +103,9 @@ _CURRENCIES = frozenset(
     re.findall(r"\w+", "eur euro euros usd dollar dollars gbp chf jpy cny inr cad aud sek nok dkk")
 )
 _CHANGING_BEFORE_CURRENCY = ("k", "t", "m", "mn", "mio", "mrd", "bn")  # TEUR
-_CHANGING_CAPITALS = frozenset({"M", "MM", "B", "G", "T"})
+# Multiples; and debit and credit, as Brazilian (C, D) and German (S, H) accounts have them.
+_CHANGING_CAPITALS = frozenset({"M", "MM", "B", "G", "T", "C", "D", "S", "H"})
+_DEGREES = re.compile(r"°\s?[CF]")
 # With a currency, as in $5m, they are multiples; without one, units such as metres and tonnes.
 _CHANGING_MONEY = frozenset("mbt")
 _CHANGING_DIRECTLY = tuple("十百千万萬億亿兆십백천만억조")
@@ -412,7 +415,7 @@ def may_stand_around(before: str, behind: str, marks: str) -> bool:
         is_known = kind[0] in "LM" or kind == "Sc" or letter in _OF_UNITS or letter == "0"
         if not letter.isspace() and (letter in marks or not is_known):
             return False
-    words = set(_WORDS.findall(around))
+    words = set(_WORDS.findall(_DEGREES.sub("°", around)))
     is_money = any(kind == "Sc" for _, kind in kinds) or not _CURRENCIES.isdisjoint(
         word.lower() for word in words
     )

@@ -18,10 +18,11 @@ from frictionless import Detector, Schema
 from frictionless.exception import FrictionlessException
 
 from loader.errors import UsageError
-from loader.types import field_formats, notation, nulls, plugins, registry
+from loader.types import convert, field_formats, notation, nulls, plugins, registry
 from loader.types.column import Column
 from loader.types.descriptor import check_levels
 from loader.types.names import name_columns
+from loader.types.notation import Notation
 
 # A property of fields: how values are written that frictionless has no properties for.
 READ_AS = "readAs"
@@ -228,8 +229,18 @@ def _described(column: Column) -> dict[str, object]:
     title = {"title": column.header} if column.header != column.name else {}
     described: dict[str, object] = {"name": column.name, "type": _frictionless_type(column)}
     if column.notation is not None:
-        described |= column.notation.field() or {READ_AS: column.read_as}
+        described |= _said(column.notation) or {READ_AS: column.read_as}
     return {**described, **title}
+
+
+def _said(written: Notation) -> dict[str, object] | None:
+    """Return the properties of a field that is read like a column; None if there are none."""
+    said = written.field()
+    if said and said.get("bareNumber") is False:
+        marks = f"{said.get('groupChar', '')}{said.get('decimalChar', '')}"
+        if not convert.bare_number(written.read_as, marks):
+            return None  # such as S/ 5, whose slash might belong to the number
+    return said
 
 
 def _frictionless_type(column: Column) -> str:

@@ -388,3 +388,33 @@ def test_every_type_and_format_is_validated(field, value):
     schema = {"fields": [{"name": "a", **field}]}
     report = describe.validate(source, Options(schema=schema))
     assert (report["valid"], report["errors"]) == (True, [])
+
+
+# What a load reads as people write it, frictionless finds no fault in.
+WRITTEN = {
+    "dates": "a|b\n31.12.2020|x\n1.1.2021|y\n",
+    "spaces": "a|b\n 5|x\n6 | y\n",
+    "spaces around dates": "a|b\n 31.12.2020|x\n01.01.2021|y\n",
+    "German months": "a|b\n31. Dezember 2020|x\n1. Mai 2021|y\n",
+    "halves of the day": "a|b\n12/31/2020 1:05 PM|x\n",
+    "numbers": "a|b\n1.234,50|x\n-5,00|y\n",
+    "brackets": "a|b\n$1,234.50|x\n($5.00)|y\n",
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN.values(), ids=WRITTEN)
+def test_what_a_load_reads_is_valid(text):
+    assert describe.validate(write(text))["valid"]
+    assert describe.infer(write(text))["schema"]["fields"][0]["type"] != "string"
+
+
+@pytest.mark.parametrize("missing", ["keep", "auto"])
+def test_signs_for_no_value_are_valid_where_a_load_reads_none(missing):
+    source = write("a|b\n5|x\nN/A|N/A\n")
+    assert describe.validate(source, Options(missing=missing))["valid"]
+
+
+def test_a_value_that_does_not_fit_is_still_found():
+    schema = {"fields": [{"name": "a", "type": "integer"}]}
+    report = describe.validate(write("a|b\n5|x\nN/A|N/A\n"), Options(schema=schema))
+    assert [error["rowNumber"] for error in report["tasks"][0]["errors"]] == [3]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from loader.types import local, months, notation, registry
+from loader.types import convert, local, months, notation, number_notation, registry, schema
 from loader.types.column import Column
 from loader.types.moment_notation import Clock, MomentNotation
 from loader.types.notation import Habits, Notation
@@ -368,3 +368,20 @@ def test_a_word_is_one_month_in_all_languages():
             assert not any(word in other for other in others), (word, spelling)
     tags = [(spelling.directive, spelling.tag) for spelling in months.spellings()]
     assert len(set(tags)) == len(tags)
+
+
+@pytest.mark.parametrize("unit", sorted(number_notation._UNITS) + ["€", "$", "£", "¥", "₹", "₺"])
+@pytest.mark.parametrize("form", ["{unit} 1.234,50", "{unit}1.234,50", "1.234,50 {unit}"])
+def test_a_field_with_a_unit_is_read_as_the_column_was(unit, form):
+    cells = [form.format(unit=unit)]
+    column = column_of(cells)
+    assert values_of(column, cells) == ["1234.50"]
+    (field,) = schema.describe([column])["fields"]
+    declared = schema.read_descriptor({"fields": [field]})
+    (again,) = schema.infer(["a"], [strings()], declared)
+    assert again.is_converted
+    if again.notation is not None:
+        assert values_of(again, cells) == ["1234.50"]
+    else:
+        converted, misfit = convert.convert(strings(*cells), field)
+        assert (converted.to_pylist(), misfit) == (["1234.50"], None)
