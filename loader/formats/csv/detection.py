@@ -1,7 +1,7 @@
 """The head of the text -> a Dialect and the header's cells.
 
-In: the first bytes of the UTF-8 text, and what the caller declared. Out: a frozen Dialect that every
-later step reads, the header's cells, and what is worth a warning. Holds nothing but the head.
+In: the first bytes of the UTF-8 text, and what the caller declared. Out: a frozen Dialect that
+every later step reads, the header's cells, and what is worth a warning. Holds nothing but the head.
 """
 
 from __future__ import annotations
@@ -64,10 +64,8 @@ def detect(head: bytes, declared: Declared, whole: bool) -> Detected:
     if declared.header_row is not None and declared.header_row > cutting.SNIFFED_RECORDS:
         cut = cutting.cut(head, cut.dialect, whole, declared.header_row)
     _refuse_nothing(head, cut, whole)
-    if declared.header_row is None:
-        found = _with_header(cut)
-    else:
-        found = _with_given_header(cut, declared)
+    is_given = declared.header_row is not None
+    found = _with_given_header(cut, declared) if is_given else _with_header(cut)
     _refuse_rows_in_the_header(head, cut, found.dialect.header_row)
     if not instruction:
         return found

@@ -9,9 +9,10 @@ In: the first records, and how many cells most have. Out: a Header. Holds nothin
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loader.formats.csv.kinds import NUMBER, TEXT, kind_of, kind_of_column
 
@@ -140,7 +141,7 @@ def _without(records: Records, header: Header, width: int) -> Header:
         if kind_of(cell) == TEXT and any(row[column] == cell for row in rows)
     )
     strong = _signs_of_data(fitting) + repeated
-    return replace_row(header) if strong >= _STRONG else header
+    return _headless(header) if strong >= _STRONG else header
 
 
 def _signs_of_data(cells: Sequence[str]) -> int:
@@ -155,7 +156,7 @@ def _signs_of_data(cells: Sequence[str]) -> int:
 
 def _ascend(numbers: Sequence[str]) -> bool:
     values = [float(cell) if _is_plain(cell) else float("nan") for cell in numbers]
-    return len(values) > 1 and all(one < other for one, other in zip(values, values[1:]))
+    return len(values) > 1 and all(one < other for one, other in itertools.pairwise(values))
 
 
 def _is_plain(cell: str) -> bool:
@@ -172,9 +173,9 @@ def _is_year(cell: str) -> bool:
     )
 
 
-def replace_row(header: Header) -> Header:
+def _headless(header: Header) -> Header:
     """Return the same table without a header: its row is the first of the data."""
-    return Header(0, header.above - 1, False, header.kinds, header.typed)
+    return replace(header, row=0, above=header.above - 1, is_proven=False)
 
 
 def _filled(record: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ head once more for each dialect, one at a time.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -127,9 +128,7 @@ def sniff(head: bytes, declared: Declared, whole: bool) -> Cut:
     )
     return replace(
         best,
-        dialect=replace(
-            best.dialect, width=width, line_end=cutting.usual_end(head, best.dialect)
-        ),
+        dialect=replace(best.dialect, width=width, line_end=cutting.usual_end(head, best.dialect)),
     )
 
 
@@ -153,9 +152,7 @@ def table_width(records: Sequence[Sequence[str]]) -> int:
     usual = Counter(widths).most_common(1)[0][0]
     if usual > 1:
         return usual
-    neighbours = Counter(
-        one for one, other in zip(widths, widths[1:], strict=False) if one == other > 1
-    )
+    neighbours = Counter(one for one, other in itertools.pairwise(widths) if one == other > 1)
     if not neighbours:
         return usual
     wide, count = neighbours.most_common(1)[0]
@@ -180,7 +177,11 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
         return max(better, key=_rank) if better and best.is_doubtful else best
     if unusual:
         return max(unusual, key=_rank)
-    alone = [one for one in usual if one.width <= 1 and one.regular == 1]
+    alone = [
+        one
+        for one in usual
+        if one.width <= 1 and one.regular == 1 and _comments_are_none_of_its_rows(one, sample)
+    ]
     if alone:
         return max(alone, key=_with_comments_last)
     base = replace(usual[0].cut.dialect, delimiter=NONE, comment=None, skip_initial_space=False)
@@ -340,14 +341,7 @@ def _are_values(one: Reading) -> bool:
 def _is_good_unusual(one: Reading, sample: bytes) -> bool:
     """Tell whether a delimiter that texts have too makes a table without an exception."""
     delimiter = one.cut.dialect.delimiter
-    if _is_usual(one.cut.dialect):
-        return False
-    rows = sum(map(bool, one.cut.records[one.header.above :]))
-    if one.width <= 1 or one.regular < 1 or not one.is_full or rows < 1:
-        return False
-    if one.header.row == 0 and (one.header.typed < 1 or _are_values(one)):
-        return False
-    if any(one.cut.records[: one.place]) and not one.header.is_proven:
+    if _is_usual(one.cut.dialect) or not _is_without_exception(one):
         return False
     if not _comments_are_none_of_its_rows(one, sample):
         return False
@@ -361,6 +355,17 @@ def _is_good_unusual(one: Reading, sample: bytes) -> bool:
     return len(set(one.names)) == one.width
 
 
+def _is_without_exception(one: Reading) -> bool:
+    """Tell whether all rows are as wide as their header, and nothing is above it that may be it."""
+    rows = sum(map(bool, one.cut.records[one.header.above :]))
+    if one.width <= 1 or one.regular < 1 or not one.is_full or rows < 1:
+        return False
+    if one.header.row == 0:
+        is_rare = one.cut.dialect.delimiter != " " and not one.cut.dialect.wide
+        return (one.header.typed == 1 or is_rare) and not _are_values(one)
+    return one.header.is_proven or not any(one.cut.records[: one.place])
+
+
 def _has_quoted_spaces(one: Reading) -> bool:
     """Tell whether spaces within a cell are in quotes, and all quotes fall well."""
     quote = one.cut.dialect.quote
@@ -371,13 +376,22 @@ def _has_quoted_spaces(one: Reading) -> bool:
     return quoted and cutting.falls_well(one.cut.text, one.cut.dialect, len(one.cut.records))
 
 
+def _are_no_values(marked: Sequence[Sequence[str]], one: Reading) -> bool:
+    """Tell whether comments, as wide as rows, cannot be rows: the first column has numbers, say."""
+    sign = len(one.cut.dialect.comment or "")
+    is_typed = bool(one.header.kinds) and one.header.kinds[0] not in ("", TEXT)
+    return is_typed and not any(kind_of(record[0][sign:]) != TEXT for record in marked)
+
+
 def _comments_are_none_of_its_rows(one: Reading, sample: bytes) -> bool:
     """Tell whether the lines that were taken for comments are neither rows nor the header."""
     dialect = one.cut.dialect
     if dialect.comment is None:
         return True
     sign = dialect.comment
-    plain = cutting.cut(sample, replace(dialect, comment=None, universal_newlines=False), False)
+    plain = cutting.cut(
+        sample, replace(dialect, comment=None, universal_newlines=False), whole=False
+    )
     marked = [
         place for place, record in enumerate(plain.records) if record and record[0].startswith(sign)
     ]
@@ -385,7 +399,8 @@ def _comments_are_none_of_its_rows(one: Reading, sample: bytes) -> bool:
         return False
     first_row = one.header.above
     between = [place for place in marked if place >= first_row]
-    if any(len(plain.records[place]) == one.width for place in between):
+    alike = [plain.records[place] for place in between if len(plain.records[place]) == one.width]
+    if alike and not _are_no_values(alike, one):
         return False
     top = [place for place in marked if place < first_row]
     last = plain.records[top[-1]] if top else []
