@@ -152,6 +152,12 @@ def table_width(records: Sequence[Sequence[str]]) -> int:
     usual = Counter(widths).most_common(1)[0][0]
     if usual > 1:
         return usual
+    first_record = next(record for record in records if record)
+    is_list = all(map(str.strip, first_record)) and not any(
+        cell.startswith(" ") for cell in first_record
+    )
+    if is_list and len(first_record) >= _FEW and widths.count(len(first_record)) > 1:
+        return len(first_record)  # a header, below which most rows are in pieces
     neighbours = Counter(one for one, other in itertools.pairwise(widths) if one == other > 1)
     if not neighbours:
         return usual
@@ -276,14 +282,8 @@ def _delimited(sample: bytes, declared: Declared, base: Dialect) -> Iterator[Dia
 def _has_single_quotes(sample: bytes, delimiter: str) -> bool:
     """Tell whether a cell in single quotes seems to have a delimiter in it."""
     between = re.escape(delimiter).encode()
-    quoted = (
-        rb"(?:^|[\r\n]|"
-        + between
-        + rb")'[^'\r\n]*"
-        + between
-        + rb"[^'\r\n]*'(?:$|[\r\n]|"
-        + between
-    )
+    text = rb"[^']*" + between + rb"[^']*"
+    quoted = rb"(?:^|[\r\n]|" + between + rb")'" + text + rb"'(?:$|[\r\n]|" + between
     return b"'" in sample and re.search(quoted + b")", sample) is not None
 
 
@@ -346,19 +346,22 @@ def _is_good_unusual(one: Reading, sample: bytes) -> bool:
     if not _comments_are_none_of_its_rows(one, sample):
         return False
     if delimiter == " " or one.cut.dialect.wide:
-        if _has_quoted_spaces(one):
+        if _has_quoted_spaces(one) or (one.cut.dialect.wide and _rows(one) >= _FEW):
             return True
         is_typed = one.header.typed >= (_TYPED if one.width < _FEW else 1 / one.width)
         return is_typed and (one.header.is_proven or one.header.row == 0)
     if delimiter == ":":
         return one.width >= _FEW and not _NO_COLON.search(one.cut.text)
-    return len(set(one.names)) == one.width
+    return len(set(one.names)) == one.width and one.spaced < _SPACED
+
+
+def _rows(one: Reading) -> int:
+    return sum(map(bool, one.cut.records[one.header.above :]))
 
 
 def _is_without_exception(one: Reading) -> bool:
     """Tell whether all rows are as wide as their header, and nothing is above it that may be it."""
-    rows = sum(map(bool, one.cut.records[one.header.above :]))
-    if one.width <= 1 or one.regular < 1 or not one.is_full or rows < 1:
+    if one.width <= 1 or one.regular < 1 or not one.is_full or not _rows(one):
         return False
     if one.header.row == 0:
         is_rare = one.cut.dialect.delimiter != " " and not one.cut.dialect.wide
@@ -372,8 +375,13 @@ def _has_quoted_spaces(one: Reading) -> bool:
     rows = [record for record in one.cut.records[one.place :] if record]
     if not quote or len(rows) < _FEW:
         return False
-    quoted = f" {quote}" in one.cut.text and any(" " in cell for row in rows for cell in row)
-    return quoted and cutting.falls_well(one.cut.text, one.cut.dialect, len(one.cut.records))
+    is_quoted = re.search(rf"(?:^|[ \r\n]){re.escape(quote)}", one.cut.text) is not None
+    has_spaces = any(" " in cell for row in rows for cell in row)
+    return (
+        is_quoted
+        and has_spaces
+        and cutting.falls_well(one.cut.text, one.cut.dialect, len(one.cut.records))
+    )
 
 
 def _are_no_values(marked: Sequence[Sequence[str]], one: Reading) -> bool:
