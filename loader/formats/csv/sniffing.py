@@ -173,7 +173,8 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
     row = declared.header_row
     tried = [_read(sample, dialect, whole, row) for dialect in _candidates(sample, declared)]
     if declared.delimiter is not None:
-        return max(tried, key=_with_comments_last)
+        likely = [one for one in tried if _comments_are_none_of_its_rows(one, sample)]
+        return max(likely or tried, key=_with_comments)
     usual = [one for one in tried if _is_usual(one.cut.dialect)]
     unusual = [one for one in tried if _is_good_unusual(one, sample)]
     good = [one for one in usual if _is_good(one, sample)]
@@ -189,7 +190,7 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
         if one.width <= 1 and one.regular == 1 and _comments_are_none_of_its_rows(one, sample)
     ]
     if alone:
-        return max(alone, key=_with_comments_last)
+        return max(alone, key=_with_comments)
     base = replace(usual[0].cut.dialect, delimiter=NONE, comment=None, skip_initial_space=False)
     return _read(sample, base, whole, row)
 
@@ -203,16 +204,17 @@ def _is_usual(dialect: Dialect) -> bool:
     return dialect.delimiter in DELIMITERS and not dialect.wide
 
 
-def _with_comments_last(one: Reading) -> tuple[float, bool, bool]:
-    return (round(one.quality, 6), one.cut.dialect.comment is None, not one.cut.dialect.wide)
+def _with_comments(one: Reading) -> tuple[float, bool, bool]:
+    return round(one.quality, 6), one.cut.dialect.comment is not None, not one.cut.dialect.wide
 
 
-def _rank(one: Reading) -> tuple[bool, float, int, bool]:
+def _rank(one: Reading) -> tuple[bool, float, int, tuple[bool, bool]]:
     dialect = one.cut.dialect
     well = (
         cutting.falls_well(one.cut.text, dialect, len(one.cut.records)) if dialect.quote else True
     )
-    usual = dialect.comment is None and dialect.quote != quotes.SINGLE
+    # What is a comment above the header is one between the rows behind the sample, too.
+    usual = dialect.quote != quotes.SINGLE, dialect.comment is not None
     return well, round(one.quality, 6), one.width, usual
 
 
