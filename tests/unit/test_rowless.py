@@ -224,10 +224,10 @@ def test_what_is_no_header_alone_is_refused(place, text, error, said, encoding):
 # kind: text, error: though the header's row is named
 NO_HEADER = {
     "a stray quote": ('id,"name\n1,x\n2,y"\n', NoRows),
-    "a stray quote, semicolons, CRLF": ('id;"name\r\n1;x\r\n2;"y\r\n', NoRows),
+    "a stray quote, semicolons, CRLF": ('id;"name\r\n1;x\r\n2;y"\r\n', NoRows),
     "a quote around all": ('"id,name\n1,x\n2,y"\n', NoRows),
     "a quote around a column": ('"name\nx\ny"\n', NoRows),
-    "a row, and a sign of inches": ('id,"name\n7" x,y\n', NoRows),
+    "a quote around all, semicolons": ('"id;name\n1;x\n2;y"\n', NoRows),
     "JSON in a call": ('show({"a":1,"b":[2]});\n', NotATable),
     "an element": ("<error code='4'>a, b</error>\n", NotATable),
     "the end of one": ("</p>,a\n", NotATable),

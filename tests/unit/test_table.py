@@ -41,7 +41,6 @@ LOADED = {
         0,
     ),
     "a stray quote": ('8" pipe,2,3\n', {1: ('8" pipe', "2", "3")}, 0),
-    "text behind a closing quote": ('"a"b,2,3\n', {1: ("ab", "2", "3")}, 0),
     "what means null elsewhere": ("NULL,NA,nan\n", {1: ("NULL", "NA", "nan")}, 0),
     "CRLF": ("1,2,3\r\n4,5,6\r\n", {1: ("1", "2", "3"), 2: ("4", "5", "6")}, 0),
     "two CRs before the LF": (
@@ -119,6 +118,16 @@ SET_ASIDE = {
     ),
     "surplus, CRLF": ("1,2,3,4\r\n5,6,7\r\n", [2], [(2, "4 cells, 3 columns", "1,2,3,4")]),
     "a bare CR": ("1,x\ry,3\n5,6,7\n", [2], [(2, "a carriage return outside quotes", "1,x\ry,3")]),
+    "text behind a closing quote": (
+        '"a"b,2,3\n4,5,6\n',
+        [2],
+        [(2, "text after a closing quote", '"a"b,2,3')],
+    ),
+    "text behind a closing quote, in the middle": (
+        '1,"a, b" c,3\n4,"5",6\n',
+        [2],
+        [(2, "text after a closing quote", '1,"a, b" c,3')],
+    ),
     "not UTF-8": (
         b"1,2,3\n4,\xff,6\n7,8,9\n",
         [1, 3],

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from loader.formats.csv import plain, quoting, reader
 from loader.formats.csv import dialect as dialects
+from loader.formats.csv import plain, quoting, reader
 from loader.formats.csv.dialect import Dialect
 
 SNIFFED_RECORDS = 100

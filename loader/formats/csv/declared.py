@@ -1,6 +1,7 @@
 """What the caller says of the dialect: options and a frictionless Dialect descriptor -> Declared.
 
-In: what people write. Out: a frozen Declared, or the error that names what cannot be. Holds nothing.
+In: what people write. Out: a frozen Declared, or the error that names what cannot be. Holds
+nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The head of the text -> a Dialect and the header's cells.
 
-In: the first bytes of the UTF-8 text, and what the caller declared. Out: a frozen Dialect that every
-later step reads, the header's cells, and what is worth a warning. Holds nothing but the head.
+In: the first bytes of the UTF-8 text, and what the caller declared. Out: a frozen Dialect that
+every later step reads, the header's cells, and what is worth a warning. Holds nothing but the head.
 """
 
 from __future__ import annotations
@@ -64,10 +64,8 @@ def detect(head: bytes, declared: Declared, whole: bool) -> Detected:
     if declared.header_row is not None and declared.header_row > cutting.SNIFFED_RECORDS:
         cut = cutting.cut(head, cut.dialect, whole, declared.header_row)
     _refuse_nothing(head, cut, whole)
-    if declared.header_row is None:
-        found = _with_header(cut)
-    else:
-        found = _with_given_header(cut, declared)
+    is_given = declared.header_row is not None
+    found = _with_given_header(cut, declared) if is_given else _with_header(cut, whole)
     _refuse_rows_in_the_header(head, cut, found.dialect.header_row)
     if not instruction:
         return found
@@ -112,11 +110,11 @@ def _is_blank(cut: Cut) -> bool:
     return not written.replace(cut.dialect.quote or "\n", "").strip()
 
 
-def _with_header(cut: Cut) -> Detected:
+def _with_header(cut: Cut, whole: bool) -> Detected:
     """Find the header's row, or that there is none."""
     dialect, records = cut.dialect, cut.records
     found = header.find(records, dialect.width)
-    mended = _mended(cut, found.row) if found.row else None
+    mended = _mended(cut, found.row, whole) if found.row else None
     if mended is not None:
         return mended
     preamble = sum(1 for record in records[: found.above - (found.row > 0)] if record)
@@ -137,7 +135,7 @@ def _with_header(cut: Cut) -> Detected:
     return Detected(dialect, headers, preamble, doubts)
 
 
-def _mended(cut: Cut, row: int) -> Detected | None:
+def _mended(cut: Cut, row: int, whole: bool) -> Detected | None:
     """Read a header of which a stray quote has taken rows: it ends with its first line."""
     dialect, quote = cut.dialect, cut.dialect.quote
     begin, end = cut.begin(row - 1), cut.begin(row)
@@ -145,6 +143,8 @@ def _mended(cut: Cut, row: int) -> Detected | None:
     if not quote or dialect.width <= 1 or not stray.has_taken_rows(record, dialect):
         return None
     line = record.splitlines(keepends=True)[0]
+    below = cutting.cut(cut.octets[begin + len(line) :], dialect, whole)
+    dialect = replace(dialect, width=sniffing.table_width(below.records))
     text = line.decode("utf-8", errors="replace")
     names = next(replace(dialect, quote=None).records(text), [])
     if len(names) != dialect.width:

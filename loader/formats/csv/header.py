@@ -9,9 +9,10 @@ In: the first records, and how many cells most have. Out: a Header. Holds nothin
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loader.formats.csv.kinds import NUMBER, TEXT, kind_of, kind_of_column
 
@@ -125,11 +126,12 @@ def _without(records: Records, header: Header, width: int) -> Header:
     typed = [
         cell for cell, kind in zip(cells, header.kinds, strict=False) if kind not in ("", TEXT)
     ]
-    fitting = [
-        cell
-        for cell, kind in zip(cells, header.kinds, strict=False)
+    places = [
+        place
+        for place, (cell, kind) in enumerate(zip(cells, header.kinds, strict=False))
         if kind not in ("", TEXT) and kind_of(cell) == kind
     ]
+    fitting = [cells[place] for place in places]
     if not fitting or any(kind_of(cell) == TEXT or not cell.strip() for cell in typed):
         return header
     if len(fitting) < len(typed):  # an integer above dates, a date above numbers: a name
@@ -139,23 +141,30 @@ def _without(records: Records, header: Header, width: int) -> Header:
         for column, cell in enumerate(cells)
         if kind_of(cell) == TEXT and any(row[column] == cell for row in rows)
     )
-    strong = _signs_of_data(fitting) + repeated
-    return replace_row(header) if strong >= _STRONG else header
+    is_run = places == list(range(places[0], places[0] + len(places)))
+    strong = _signs_of_data(fitting, is_run) + repeated
+    strong += len(fitting) == len(cells) and strong > 0
+    return _headless(header) if strong >= _STRONG else header
 
 
-def _signs_of_data(cells: Sequence[str]) -> int:
-    """Count what speaks against names: years, and numbers in their order, may be names."""
+def _signs_of_data(cells: Sequence[str], is_run: bool) -> int:
+    """Count what speaks against names: years, and numbers in their order, may be names.
+
+    Args:
+        cells: Those that would do as values of their columns.
+        is_run: Whether they are side by side.
+    """
     numbers = [cell for cell in cells if kind_of(cell) == NUMBER]
     # A date above dates is hardly the name of their column.
     signs = _STRONG * (len(cells) - len(numbers)) + (len(set(numbers)) < len(numbers))
-    if not _ascend(numbers):
+    if not (is_run and _ascend(numbers)):
         signs += sum(1 for cell in numbers if not _INTEGER.fullmatch(cell.strip()))
     return signs
 
 
 def _ascend(numbers: Sequence[str]) -> bool:
     values = [float(cell) if _is_plain(cell) else float("nan") for cell in numbers]
-    return len(values) > 1 and all(one < other for one, other in zip(values, values[1:]))
+    return len(values) > 1 and all(one < other for one, other in itertools.pairwise(values))
 
 
 def _is_plain(cell: str) -> bool:
@@ -172,9 +181,9 @@ def _is_year(cell: str) -> bool:
     )
 
 
-def replace_row(header: Header) -> Header:
+def _headless(header: Header) -> Header:
     """Return the same table without a header: its row is the first of the data."""
-    return Header(0, header.above - 1, False, header.kinds, header.typed)
+    return replace(header, row=0, above=header.above - 1, is_proven=False)
 
 
 def _filled(record: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from loader.formats.csv import blocks, declared, detection, other_kinds, rowless, stray, table, text
+from loader.formats.csv import blocks, declared, detection, other_kinds, rowless, table, text
 from loader.formats.csv.blocks import CsvBlock
 from loader.formats.csv.detection import Detected
 from loader.formats.csv.dialect import Dialect

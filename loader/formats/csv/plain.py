@@ -19,8 +19,7 @@ from typing import Protocol
 
 # A run of spaces that is one delimiter becomes this: single spaces stay in the cells.
 WIDE = "\t"
-_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
-_ANY_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 class Unusual(Protocol):
@@ -125,15 +124,17 @@ def rewrite(data: bytes, dialect: Unusual, at_end: bool = True) -> tuple[bytes, 
     patterns = _patterns(
         dialect.delimiter, dialect.quote, dialect.escape, dialect.skip_initial_space, dialect.wide
     )
-    is_open = False
-    for line in _lines(data, dialect):
+    is_open, begins = False, True
+    for line in _lines(data):
         if not (at_end or line.endswith((b"\n", b"\r"))):
             pieces.append(line)
-        elif not is_open and sign and line.startswith(sign):
+        elif begins and not is_open and sign and line.startswith(sign):
             pieces.append(line[len(line.rstrip(b"\r\n")) :])
             comments += 1
         else:
             is_open = _rewrite_line(line, patterns, is_open, pieces)
+        # A CR may end no record here; then what is behind it is no comment.
+        begins = dialect.universal_newlines or line.endswith(b"\n")
     return b"".join(pieces), comments
 
 
@@ -145,9 +146,8 @@ def _concerns(data: bytes, dialect: Unusual) -> bool:
     return bool(sign) and (data.startswith(sign) or b"\n" + sign in data or b"\r" + sign in data)
 
 
-def _lines(data: bytes, dialect: Unusual) -> Iterator[bytes]:
-    pattern = _ANY_LINE if dialect.universal_newlines else _LINE
-    return (line[0] for line in pattern.finditer(data))
+def _lines(data: bytes) -> Iterator[bytes]:
+    return (line[0] for line in _LINE.finditer(data))
 
 
 def _rewrite_line(line: bytes, patterns: _Patterns, is_open: bool, pieces: list[bytes]) -> bool:
@@ -193,7 +193,10 @@ def _spaced(piece: bytes, patterns: _Patterns, is_first: bool) -> bytes:
 def _patterns(
     delimiter: str, quote: str | None, escape: str | None, skips: bool, wide: bool
 ) -> _Patterns:
-    between = re.escape(delimiter).encode()
+    mark = re.escape(escape or "").encode()
+    # A delimiter that is escaped is none.
+    is_real = b"(?<!" + mark + b")(?:" + mark * 2 + b")*" if mark else b""
+    between = is_real + re.escape(delimiter).encode()
     opening, inside = None, re.compile(b"")
     lead = b"(?:^ *|  +|" + between + b" *)" if wide else b"(?:^|" + between + b")"
     if skips and not wide:
@@ -201,10 +204,7 @@ def _patterns(
     if quote:
         sign = re.escape(quote).encode()
         opening = re.compile(lead + sign)
-        body = b"[^" + sign + b"]+|" + sign + sign
-        if escape:
-            mark = re.escape(escape).encode()
-            body = b"[^" + sign + mark + b"]+|" + sign + sign + b"|" + mark + b"."
+        body = b"[^" + sign + mark + b"]+|" + sign * 2 + (b"|" + mark + b"." if mark else b"")
         inside = re.compile(b"(?:" + body + b")*", re.DOTALL)
     spaces = None
     if wide:

@@ -177,18 +177,18 @@ def _rows(text: str, dialect: Dialect) -> Iterator[_Row]:
         if found is None:
             line_end = _LINE_END.search(text, begin)
             position = begin = line_end.end() if line_end else end
-            yield _Row([], 1, True)
+            yield _Row([], 1, is_fault=True)
             cells = []
             continue
         cells.append(found[1])
         position = found.end()
         if found[2] == dialect.delimiter and position < end:
             continue
-        row = _Row(cells, len(_LINE_END.findall(text, begin, position)) or 1, False)
+        row = _Row(cells, len(_LINE_END.findall(text, begin, position)) or 1, is_fault=False)
         if row.lines > 1 and _is_swallowed(text[begin:position], row, dialect):
             line_end = _LINE_END.search(text, begin)
             position = line_end.end() if line_end else end
-            row = _Row([], 1, True)
+            row = _Row([], 1, is_fault=True)
         yield row
         begin, cells = position, []
 

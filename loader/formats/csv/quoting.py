@@ -88,10 +88,12 @@ class Walk:
 
     Attributes:
         is_open: At the walk's end, whether a quote is still open.
+        inside: How many marked octets were inside quotes, or escaped.
     """
 
     def __init__(self, octets: Octets, cutting: Cutting, window_bytes: int = _WINDOW_BYTES) -> None:
         self.is_open = False
+        self.inside = 0
         self._octets = octets
         self._cutting = cutting
         self._window_bytes = window_bytes
@@ -109,10 +111,12 @@ class Walk:
         """Yield the same, window by window."""
         for start in range(0, len(self._octets), self._window_bytes):
             stop = min(start + self._window_bytes, len(self._octets))
-            yield start + self._outside(mark(self._octets, start, stop), start, stop)
+            found = np.flatnonzero(mark(self._octets, start, stop))
+            outside = self._outside(found, start, stop)
+            self.inside += len(found) - len(outside)
+            yield start + outside
 
-    def _outside(self, marked: Flags, start: int, stop: int) -> Offsets:
-        found = np.flatnonzero(marked)
+    def _outside(self, found: Offsets, start: int, stop: int) -> Offsets:
         if not (self._cutting.quote or self._cutting.escape):
             return found
         window = self._octets[start:stop]

@@ -10,6 +10,7 @@ head once more for each dialect, one at a time.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -151,9 +152,13 @@ def table_width(records: Sequence[Sequence[str]]) -> int:
     usual = Counter(widths).most_common(1)[0][0]
     if usual > 1:
         return usual
-    neighbours = Counter(
-        one for one, other in zip(widths, widths[1:], strict=False) if one == other > 1
+    first_record = next(record for record in records if record)
+    is_list = all(map(str.strip, first_record)) and not any(
+        cell.startswith(" ") for cell in first_record
     )
+    if is_list and len(first_record) >= _FEW and widths.count(len(first_record)) > 1:
+        return len(first_record)  # a header, below which most rows are in pieces
+    neighbours = Counter(one for one, other in itertools.pairwise(widths) if one == other > 1)
     if not neighbours:
         return usual
     wide, count = neighbours.most_common(1)[0]
@@ -168,7 +173,8 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
     row = declared.header_row
     tried = [_read(sample, dialect, whole, row) for dialect in _candidates(sample, declared)]
     if declared.delimiter is not None:
-        return max(tried, key=_with_comments_last)
+        likely = [one for one in tried if _comments_are_none_of_its_rows(one, sample)]
+        return max(likely or tried, key=_with_comments)
     usual = [one for one in tried if _is_usual(one.cut.dialect)]
     unusual = [one for one in tried if _is_good_unusual(one, sample)]
     good = [one for one in usual if _is_good(one, sample)]
@@ -178,9 +184,13 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
         return max(better, key=_rank) if better and best.is_doubtful else best
     if unusual:
         return max(unusual, key=_rank)
-    alone = [one for one in usual if one.width <= 1 and one.regular == 1]
+    alone = [
+        one
+        for one in usual
+        if one.width <= 1 and one.regular == 1 and _comments_are_none_of_its_rows(one, sample)
+    ]
     if alone:
-        return max(alone, key=_with_comments_last)
+        return max(alone, key=_with_comments)
     base = replace(usual[0].cut.dialect, delimiter=NONE, comment=None, skip_initial_space=False)
     return _read(sample, base, whole, row)
 
@@ -194,16 +204,17 @@ def _is_usual(dialect: Dialect) -> bool:
     return dialect.delimiter in DELIMITERS and not dialect.wide
 
 
-def _with_comments_last(one: Reading) -> tuple[float, bool, bool]:
-    return (round(one.quality, 6), one.cut.dialect.comment is None, not one.cut.dialect.wide)
+def _with_comments(one: Reading) -> tuple[float, bool, bool]:
+    return round(one.quality, 6), one.cut.dialect.comment is not None, not one.cut.dialect.wide
 
 
-def _rank(one: Reading) -> tuple[bool, float, int, bool]:
+def _rank(one: Reading) -> tuple[bool, float, int, tuple[bool, bool]]:
     dialect = one.cut.dialect
     well = (
         cutting.falls_well(one.cut.text, dialect, len(one.cut.records)) if dialect.quote else True
     )
-    usual = dialect.comment is None and dialect.quote != quotes.SINGLE
+    # What is a comment above the header is one between the rows behind the sample, too.
+    usual = dialect.quote != quotes.SINGLE, dialect.comment is not None
     return well, round(one.quality, 6), one.width, usual
 
 
@@ -273,14 +284,8 @@ def _delimited(sample: bytes, declared: Declared, base: Dialect) -> Iterator[Dia
 def _has_single_quotes(sample: bytes, delimiter: str) -> bool:
     """Tell whether a cell in single quotes seems to have a delimiter in it."""
     between = re.escape(delimiter).encode()
-    quoted = (
-        rb"(?:^|[\r\n]|"
-        + between
-        + rb")'[^'\r\n]*"
-        + between
-        + rb"[^'\r\n]*'(?:$|[\r\n]|"
-        + between
-    )
+    text = rb"[^']*" + between + rb"[^']*"
+    quoted = rb"(?:^|[\r\n]|" + between + rb")'" + text + rb"'(?:$|[\r\n]|" + between
     return b"'" in sample and re.search(quoted + b")", sample) is not None
 
 
@@ -338,25 +343,32 @@ def _are_values(one: Reading) -> bool:
 def _is_good_unusual(one: Reading, sample: bytes) -> bool:
     """Tell whether a delimiter that texts have too makes a table without an exception."""
     delimiter = one.cut.dialect.delimiter
-    if _is_usual(one.cut.dialect):
-        return False
-    rows = sum(map(bool, one.cut.records[one.header.above :]))
-    if one.width <= 1 or one.regular < 1 or not one.is_full or rows < 1:
-        return False
-    if one.header.row == 0 and (one.header.typed < 1 or _are_values(one)):
-        return False
-    if any(one.cut.records[: one.place]) and not one.header.is_proven:
+    if _is_usual(one.cut.dialect) or not _is_without_exception(one):
         return False
     if not _comments_are_none_of_its_rows(one, sample):
         return False
     if delimiter == " " or one.cut.dialect.wide:
-        if _has_quoted_spaces(one):
+        if _has_quoted_spaces(one) or (one.cut.dialect.wide and _rows(one) >= _FEW):
             return True
         is_typed = one.header.typed >= (_TYPED if one.width < _FEW else 1 / one.width)
         return is_typed and (one.header.is_proven or one.header.row == 0)
     if delimiter == ":":
         return one.width >= _FEW and not _NO_COLON.search(one.cut.text)
-    return len(set(one.names)) == one.width
+    return len(set(one.names)) == one.width and one.spaced < _SPACED
+
+
+def _rows(one: Reading) -> int:
+    return sum(map(bool, one.cut.records[one.header.above :]))
+
+
+def _is_without_exception(one: Reading) -> bool:
+    """Tell whether all rows are as wide as their header, and nothing is above it that may be it."""
+    if one.width <= 1 or one.regular < 1 or not one.is_full or not _rows(one):
+        return False
+    if one.header.row == 0:
+        is_rare = one.cut.dialect.delimiter != " " and not one.cut.dialect.wide
+        return (one.header.typed == 1 or is_rare) and not _are_values(one)
+    return one.header.is_proven or not any(one.cut.records[: one.place])
 
 
 def _has_quoted_spaces(one: Reading) -> bool:
@@ -365,8 +377,20 @@ def _has_quoted_spaces(one: Reading) -> bool:
     rows = [record for record in one.cut.records[one.place :] if record]
     if not quote or len(rows) < _FEW:
         return False
-    quoted = f" {quote}" in one.cut.text and any(" " in cell for row in rows for cell in row)
-    return quoted and cutting.falls_well(one.cut.text, one.cut.dialect, len(one.cut.records))
+    is_quoted = re.search(rf"(?:^|[ \r\n]){re.escape(quote)}", one.cut.text) is not None
+    has_spaces = any(" " in cell for row in rows for cell in row)
+    return (
+        is_quoted
+        and has_spaces
+        and cutting.falls_well(one.cut.text, one.cut.dialect, len(one.cut.records))
+    )
+
+
+def _are_no_values(marked: Sequence[Sequence[str]], one: Reading) -> bool:
+    """Tell whether comments, as wide as rows, cannot be rows: the first column has numbers, say."""
+    sign = len(one.cut.dialect.comment or "")
+    is_typed = bool(one.header.kinds) and one.header.kinds[0] not in ("", TEXT)
+    return is_typed and not any(kind_of(record[0][sign:]) != TEXT for record in marked)
 
 
 def _comments_are_none_of_its_rows(one: Reading, sample: bytes) -> bool:
@@ -375,7 +399,9 @@ def _comments_are_none_of_its_rows(one: Reading, sample: bytes) -> bool:
     if dialect.comment is None:
         return True
     sign = dialect.comment
-    plain = cutting.cut(sample, replace(dialect, comment=None, universal_newlines=False), False)
+    plain = cutting.cut(
+        sample, replace(dialect, comment=None, universal_newlines=False), whole=False
+    )
     marked = [
         place for place, record in enumerate(plain.records) if record and record[0].startswith(sign)
     ]
@@ -383,7 +409,8 @@ def _comments_are_none_of_its_rows(one: Reading, sample: bytes) -> bool:
         return False
     first_row = one.header.above
     between = [place for place in marked if place >= first_row]
-    if any(len(plain.records[place]) == one.width for place in between):
+    alike = [plain.records[place] for place in between if len(plain.records[place]) == one.width]
+    if alike and not _are_no_values(alike, one):
         return False
     top = [place for place in marked if place < first_row]
     last = plain.records[top[-1]] if top else []

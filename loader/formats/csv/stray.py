@@ -12,6 +12,7 @@ offset for each record.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -57,19 +58,23 @@ def record_ends(
     before: list[Offsets] = []
     begin = count = 0
     rest = data
-    for _ in range(_MOST_STRAY):
-        ends, is_open = _ends(rest, dialect, at_end)
-        place = _first_stray(rest, ends, is_open and (at_end or is_longest), dialect)
+    walked = _walked(rest, dialect, at_end)
+    while count < _MOST_STRAY and walked.has_several:
+        place = _first_stray(rest, walked, at_end or is_longest, dialect)
         if place is None:
             break
+        ends = walked.ends
         start = int(ends[place - 1]) if place else 0
         line_end = _LINE_END.search(rest, start)
         stop = line_end.end() if line_end else len(rest)
         before.append(begin + np.append(ends[:place], stop))
-        begin, count, rest = begin + stop, count + place + 1, rest[stop:]
-    ends, is_open = _ends(rest, dialect, at_end)
+        begin, rest = begin + stop, rest[stop:]
+        count += 1
+        walked = _walked(rest, dialect, at_end)
+    ends = walked.ends
+    count = sum(map(len, before))
     row = first_row + count + len(ends)
-    if is_open and at_end:
+    if walked.is_open and at_end:
         raise unclosed(row, _UNCLOSED)
     if at_end and dialect.escape and _ends_in(rest, dialect.escape.encode()):
         raise UnclosedQuote(
@@ -147,8 +152,22 @@ def cell(dialect: Dialect) -> re.Pattern[str]:
     return _cell(dialect.delimiter, dialect.quote, dialect.double_quote, dialect.escape)
 
 
-def _ends(data: bytes, dialect: Dialect, at_end: bool) -> tuple[Offsets, bool]:
-    """Return the offset past each line end that ends a record, and whether a quote is open."""
+@dataclass(frozen=True)
+class _Walked:
+    """Where records end.
+
+    Attributes:
+        ends: The offset past each line end that ends one.
+        is_open: Whether a quote is open behind the last.
+        has_several: Whether there are line ends that end none.
+    """
+
+    ends: Offsets
+    is_open: bool
+    has_several: bool
+
+
+def _walked(data: bytes, dialect: Dialect, at_end: bool) -> _Walked:
     octets = np.frombuffer(data, np.uint8)
     walk = quoting.Walk(octets, dialect)
     last = walk.all(quoting.any_newlines if dialect.universal_newlines else quoting.newlines)
@@ -157,7 +176,7 @@ def _ends(data: bytes, dialect: Dialect, at_end: bool) -> tuple[Offsets, bool]:
     if b"\r" in data and not dialect.universal_newlines:
         returns = quoting.ending_returns(octets, dialect, last, at_end)
         last = np.sort(np.concatenate((last, returns))) if len(returns) else last
-    return last + 1, walk.is_open
+    return _Walked(last + 1, walk.is_open, walk.inside > 0)
 
 
 def _ends_in(data: bytes, escape: bytes) -> bool:
@@ -165,15 +184,14 @@ def _ends_in(data: bytes, escape: bytes) -> bool:
     return (len(data) - len(data.rstrip(escape))) // len(escape) % 2 == 1
 
 
-def _first_stray(data: bytes, ends: Offsets, is_open: bool, dialect: Dialect) -> int | None:
+def _first_stray(data: bytes, walked: _Walked, is_all: bool, dialect: Dialect) -> int | None:
     """Return the first record in which a stray quote has taken lines that are rows."""
     if not dialect.quote or dialect.width <= 1:
         return None
-    octets = np.frombuffer(data, np.uint8)
+    ends, is_open = walked.ends, walked.is_open and is_all
     stop = len(data) if is_open else int(ends[-1]) if len(ends) else 0
+    octets = np.frombuffer(data, np.uint8)
     newlines = np.flatnonzero(octets[:stop] == (_LF if b"\n" in data else _CR))
-    if len(newlines) <= len(ends) and not is_open:
-        return None
     records = np.searchsorted(ends, newlines, side="right")
     several = np.flatnonzero(np.bincount(records, minlength=len(ends)) > 1)
     for place in several.tolist():
@@ -208,9 +226,7 @@ def _are_rows(record: bytes, dialect: Dialect) -> bool:
 
 
 def _fault(record: bytes, dialect: Dialect) -> int | None:
-    """Return the offset behind the closing quote that has text behind it, the record's end if none
-    closes, or None.
-    """
+    """Return the offset of the text behind a closing quote; the record's end if none closes."""
     text = record.decode("latin-1")  # a character for each byte
     known = cell(dialect)
     quoted = _quoted(dialect.quote or "", dialect.double_quote, dialect.escape)
@@ -271,7 +287,7 @@ def _quoted(quote: str, double_quote: bool, escape: str | None) -> re.Pattern[st
 
 
 def _in_quotes(quote: str, double_quote: bool, escape: str | None) -> str:
-    """Return the expression of a cell in quotes, unrolled so that it is linear where none closes."""
+    """Return the expression of a cell in quotes; unrolled, it is linear where none closes."""
     quote, mark = re.escape(quote), re.escape(escape or "")
     within = f"[^{quote}{mark}]*"
     marks = [f"{mark}."] * bool(mark) + [quote * 2] * double_quote
