@@ -401,6 +401,8 @@ class TestSettings:
             ({"keep_types": 1.5}, "keep_types"),
             ({"max_bad_rows": -1}, "max_bad_rows"),
             ({"max_bad_rows": "many"}, "max_bad_rows"),
+            ({"max_bad_rows": 1.5}, "max_bad_rows"),
+            ({"max_bad_rows": True}, "max_bad_rows"),
             ({"max_bad_share": 5}, "max_bad_share"),
             ({"max_bad_share": "5 %"}, "max_bad_share"),
             ({"max_bad_share": "nan"}, "max_bad_share"),

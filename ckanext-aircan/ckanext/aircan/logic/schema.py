@@ -106,8 +106,8 @@ def _number(smallest: int, largest: int) -> Any:  # noqa: ANN401
 
     def take(value: Any) -> int:  # noqa: ANN401
         try:
-            number = int(value)
-        except (TypeError, ValueError):
+            number = int(str(value))  # 1.5 and True are none
+        except ValueError:
             number = None
         if number is None or not smallest <= number <= largest:
             why = toolkit._("Must be a whole number from {smallest} to {largest}")
