@@ -69,12 +69,12 @@ LANGUAGES = {
     "ko": (("KR",), ("cp949",)),
 }
 SCRIPTS = {
-    **dict.fromkeys(("ru", "bg", "uk", "be", "sr", "mk"), {"CYRILLIC"}),
+    **dict.fromkeys(("ru", "bg", "uk", "be", "sr", "mk"), frozenset({"CYRILLIC"})),
     "el": {"GREEK"},
     "he": {"HEBREW"},
-    **dict.fromkeys(("ar", "fa"), {"ARABIC"}),
+    **dict.fromkeys(("ar", "fa"), frozenset({"ARABIC"})),
     "th": {"THAI"},
-    **dict.fromkeys(("zh", "zh_Hant"), {"CJK"}),
+    **dict.fromkeys(("zh", "zh_Hant"), frozenset({"CJK"})),
     "ja": {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"},
     "ko": {"HANGUL"},
 }
