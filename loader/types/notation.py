@@ -16,8 +16,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from loader.choices import Dates
 from loader.types import moment_notation, number_notation
+from loader.types.deciding import AUTO, Deciding
 
 _SAMPLED = 20  # distinct cells that a column has to show before all are looked at
 # Words in the names of columns of dates, in the languages of ``months``; 20201231 is one there.
@@ -59,10 +59,10 @@ class Notation(Protocol):
     def join(self, other: object, /) -> Notation | None:
         """Return the notation that has the values of both; None if there is none."""
 
-    def readings(self, dates: Dates, /) -> Sequence[Notation]:
+    def readings(self, deciding: Deciding, /) -> Sequence[Notation]:
         """Return what the values may be, each a notation with one reading."""
 
-    def decided(self, dates: Dates, /) -> Notation | None:
+    def decided(self, deciding: Deciding, /) -> Notation | None:
         """Return the one reading that is proven; None if there is none."""
 
     def loosened(self) -> Notation:
@@ -103,14 +103,14 @@ class Habits:
     Attributes:
         is_lenient: Whether spaces around values are left out.
         is_notating: Whether notations are read.
-        dates: The order of day and month where the values allow both.
+        deciding: What decides where the values allow more than one reading.
         nulls_signs: Whether signs for no value are NULL.
         strips: Whether spaces around text are left out.
     """
 
     is_lenient: bool = True
     is_notating: bool = True
-    dates: Dates = "auto"
+    deciding: Deciding = AUTO
     nulls_signs: bool = False
     strips: bool = False
 
@@ -169,4 +169,4 @@ def parse(read_as: object) -> Notation | None:
     if "%Y" in read_as:
         return moment_notation.parse(read_as)
     number = number_notation.learn(read_as)
-    return replace(number, digits=0).decided("auto") if number else None
+    return replace(number, digits=0).decided(AUTO) if number else None

@@ -18,13 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.choices import Dates
+from loader.types.deciding import AUTO, Deciding
 from loader.types.checks import all_match
 from loader.types.flat import Flat, flat, strings
 
 _SPACES = (" ", "\u00a0", "\u202f")
 _POINTS = (".", ",")
 _GROUPS = (*_POINTS, *_SPACES, "'", "\u2019")
+_DECIMALS = {"comma": ",", "point": "."}
 _MINUSES = ("-", "\u2212")
 _MAX_CHARACTERS = 100  # of a number from which a notation is learnt
 _PARTS = re.compile(
@@ -120,7 +121,7 @@ class NumberNotation:
         other = self.either not in (None, self.decimal, self.group)
         return not (other and self.decimal is not None and self.group is not None)
 
-    def readings(self, dates: Dates) -> list[NumberNotation]:  # noqa: ARG002  (it has none)
+    def readings(self, deciding: Deciding) -> list[NumberNotation]:
         """Return what the values may be, each with its separators known."""
         mark = self.either
         if mark is None or mark in (self.decimal, self.group):
@@ -129,11 +130,15 @@ class NumberNotation:
         as_decimal = replace(self, either=None, decimal=mark)
         if self.decimal is not None:
             return [as_group]
-        return [as_decimal] if self.group is not None else [as_decimal, as_group]
+        if self.group is not None:
+            return [as_decimal]
+        if deciding.decimal != "auto":
+            return [as_decimal if mark == _DECIMALS[deciding.decimal] else as_group]
+        return [as_decimal, as_group]
 
-    def decided(self, dates: Dates) -> NumberNotation | None:
+    def decided(self, deciding: Deciding) -> NumberNotation | None:
         """Return the one reading that the values prove; None if they do not."""
-        readings = self.readings(dates)
+        readings = self.readings(deciding)
         is_mixed = self.either is not None and self.decimal is None and self.group == ""
         if len(readings) > 1 or is_mixed:
             return None
@@ -161,10 +166,10 @@ class NumberNotation:
     @property
     def is_doubtful(self) -> bool:
         """Whether the values allow more than one reading."""
-        return self.either is not None and self.decided("auto") is None
+        return self.either is not None and self.decided(AUTO) is None
 
     doubt = "may have decimal places or groups of digits"
-    hint = "a schema's decimalChar or groupChar decides"
+    hint = "decimal=comma or point decides"
 
     @cached_property
     def pattern(self) -> str:

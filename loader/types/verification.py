@@ -226,7 +226,7 @@ class Verification:
             if settled.type != registry.TEXT:
                 return settled
         if form is not None and form != column.form:
-            changed = widening.written_as(column, form, self._habits.dates)
+            changed = widening.written_as(column, form, self._habits.deciding)
             if column.declared:  # such as a timestamp of dates: it keeps its type
                 changed = replace(changed, type=column.type)
             if changed.notation is None or self._fit(changed, cells).fits:
@@ -280,7 +280,7 @@ class Verification:
         if column.form is None or cells.null_count == len(cells):
             return
         self.found.example(index, cells)
-        readings = column.form.readings(self._habits.dates)
+        readings = column.form.readings(self._habits.deciding)
         if readings and all(all_match(cells, reading.pattern) for reading in readings):
             return
         form = notation.learn(cells, column.header or column.name, column.form)
@@ -288,7 +288,7 @@ class Verification:
             without = None if len(self._missing) else self._without_signs(column, cells)
             self._set(index, replace(column, form=None, would_be=without))
             return
-        changed = widening.written_as(column, form, self._habits.dates)
+        changed = widening.written_as(column, form, self._habits.deciding)
         self._set(index, changed)
         if changed.notation is not None:
             others = [other for other in readings if other.read_as != changed.read_as]

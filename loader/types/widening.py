@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from loader.choices import Dates
 from loader.types.column import Column
+from loader.types.deciding import Deciding
 from loader.types.notation import Notation
 from loader.types.registry import TEXT, type_named
 
@@ -40,9 +40,9 @@ def as_text(column: Column) -> Column:
     return widen(column, TEXT)
 
 
-def written_as(column: Column, form: Notation, dates: Dates) -> Column:
+def written_as(column: Column, form: Notation, deciding: Deciding) -> Column:
     """Return the column with the type of a notation; as text as long as that is not decided."""
-    notation = form.decided(dates)
+    notation = form.decided(deciding)
     kind = notation.type if notation else TEXT
     return replace(widen(column, kind), form=form, notation=notation)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import fields
 from datetime import datetime, timedelta
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from loader import Options, errors, load
 from loader.cli import commands as cli
+from loader.formats.csv.text import decode
+from loader.formats.readable import read_fully
 from loader.options import Options as AllOptions
 from loader.report import TABLE_STATES, Report
 from loader.scan.head import read
@@ -212,6 +214,41 @@ def test_the_schema_of_the_types_page_loads_what_it_says(folder, datastore_url_1
     load("a.csv", datastore_url=datastore_url_18, schema=schema, resource_id="a")
     rows = [[None if v is None else str(v) for v in row] for row in rows_of(database_18, "a")]
     assert rows == [["2020-12-31", "1234.50", "True", None], [None, None, "False", "7"]]
+
+
+# Encodings
+
+
+def encoded() -> list[list[str]]:
+    """Return the text, bytes and encoding of each line of the first table of encodings.md."""
+    lines = text("docs/encodings.md").splitlines()
+    return [quoted(line)[:3] for line in lines if re.match(r"\| `.*` \| `[0-9a-f]{2} ", line)]
+
+
+@pytest.mark.parametrize(("words", "data", "encoding"), encoded(), ids=str)
+def test_bytes_are_read_as_the_docs_say(words, data, encoding):
+    stream = decode(BytesIO(b"id,v\n1," + bytes.fromhex(data) + b"\n"))
+    assert read_fully(stream, 100).decode() == f"id,v\n1,{words}\n"
+    assert stream.encoding == encoding
+
+
+def test_the_encodings_page_has_a_table():
+    assert len(encoded()) > 7
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "default"),
+    [("\u05d7\u05d5\u05dc\u05d5\u05df", "cp1255", None), ("Cefalù", "mac_roman", "mac_roman")],
+)
+def test_the_encoding_found_is_told_as_the_docs_say(
+    folder, datastore_url_18, name, encoding, default
+):
+    (folder / "a.csv").write_bytes(f"id,v\n1,{name}\n".encode(encoding))
+    report = load(
+        "a.csv", datastore_url=datastore_url_18, resource_id="a", default_encoding=default
+    )
+    (told,) = [one for one in report.warnings if "encoding" in one]
+    assert f"`{told}`" in text("docs/encodings.md")
 
 
 # Errors

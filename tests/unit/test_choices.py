@@ -28,6 +28,7 @@ OPTIONS = {
     "on_concurrent_writes": choices.OnConcurrentWrites,
     "types": choices.Types,
     "dates": choices.Dates,
+    "decimal": choices.Decimal,
     "missing": choices.Missing,
 }
 

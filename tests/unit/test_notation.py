@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from loader.types import convert, local, months, notation, number_notation, registry, schema
 from loader.types.column import Column
 from loader.types.moment_notation import Clock, MomentNotation
+from loader.types.deciding import AUTO, Deciding
 from loader.types.notation import Habits, Notation
 from loader.types.number_notation import Negative, NumberNotation
 
@@ -167,8 +168,36 @@ def test_what_is_not_proven_stays_text(cells):
 @pytest.mark.parametrize("mark", "/.-")
 def test_an_option_decides_between_two_readings(dates, values, mark):
     cells = [f"01{mark}02{mark}2020"]
-    column = column_of(cells, dates=dates)
+    column = column_of(cells, deciding=Deciding(dates=dates))
     assert (values_of(column, cells) if column.notation else None) == values
+
+
+@pytest.mark.parametrize("prefix", ["", "€ ", "-"])
+@pytest.mark.parametrize(
+    ("decimal", "values"), [("comma", ["1.234", "12"]), ("point", ["1234", "12"])]
+)
+def test_what_a_comma_is_may_be_said(prefix, decimal, values):
+    cells = [f"{prefix}1,234", f"{prefix}12"]
+    assert column_of(cells).type == "text"
+    column = column_of(cells, deciding=Deciding(decimal=decimal))
+    assert column.type == "numeric"
+    minus = "-" * (prefix == "-")
+    assert column.notation.read(strings(*cells)).to_pylist() == [minus + value for value in values]
+
+
+@pytest.mark.parametrize("decimal", ["comma", "point"])
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["1,234", "1,5"], ["1.234", "1.5"]),
+        (["1,234", "1,234,567"], ["1234", "1234567"]),
+        (["1,234", "1,234.5"], ["1234", "1234.5"]),
+        (["1.234,5", "1,5"], ["1234.5", "1.5"]),
+    ],
+)
+def test_what_the_values_prove_is_not_said_otherwise(decimal, cells, values):
+    column = column_of(cells, deciding=Deciding(decimal=decimal))
+    assert column.notation.read(strings(*cells)).to_pylist() == values
 
 
 @pytest.mark.parametrize("dates", ["dmy", "mdy"])
@@ -176,7 +205,7 @@ def test_an_option_decides_between_two_readings(dates, values, mark):
     ("cell", "read_as"), [("31/12/2020", "%d/%m/%Y"), ("12/31/2020", "%m/%d/%Y")]
 )
 def test_an_option_decides_nothing_that_is_proven(cell, read_as, dates):
-    assert column_of([cell], dates=dates).read_as == read_as
+    assert column_of([cell], deciding=Deciding(dates=dates)).read_as == read_as
 
 
 # name: header, cells, type
@@ -295,7 +324,7 @@ def given_back(form: Notation, values: list[str], header: str = "a") -> None:
     assert again is not None
     joined = notation.learn(strings(*cells), header, again)
     assert joined is not None
-    assert joined.decided("auto").read(strings(*cells)).to_pylist() == values
+    assert joined.decided(AUTO).read(strings(*cells)).to_pylist() == values
 
 
 @given(numbers | outer, values_of_numbers)

@@ -68,6 +68,7 @@ WRONG = {
     "batches": ({"batches": 3}, "batches cannot be of type int", "BatchSettings"),
     "types": ({"types": "text"}, "types cannot be 'text'", "auto, strict"),
     "dates": ({"dates": "ymd"}, "dates cannot be 'ymd'", "auto, dmy, mdy, iso"),
+    "decimal": ({"decimal": ","}, "decimal cannot be ','", "auto, comma, point"),
     "missing": ({"missing": True}, "missing cannot be True", "keep, auto"),
     "keep_types": ({"keep_types": "no"}, "keep_types cannot be of type str", "True or False"),
     "strip": ({"strip": 1}, "strip cannot be of type int", "True or False"),

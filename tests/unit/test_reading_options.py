@@ -22,6 +22,7 @@ SAID: dict[str, tuple[list[str], dict[str, Any]]] = {
     "days first": (["--dates", "dmy"], {"dates": "dmy"}),
     "months first": (["--dates", "mdy"], {"dates": "mdy"}),
     "no order": (["--dates", "iso"], {"dates": "iso"}),
+    "a decimal comma": (["--decimal", "comma"], {"decimal": "comma"}),
     "missing": (["--missing", "auto"], {"missing": "auto"}),
     "spaces": (["--strip"], {"strip": True}),
     "several": (

@@ -2,9 +2,9 @@
 
 Valid UTF-8 is proof enough: in a text of single bytes the signs that follow a letter as in "Ã©"
 make no words. All else is judged by how likely the text would be in each encoding: see
-``formats.csv.readings``. Libraries were measured on lists of 30 names of places, in 25 languages
-and all their code pages: charset-normalizer with what was here before finds 73 of 100, chardet 7
-finds 92, cchardet 63, this 98: see docs/encodings.md. Memory: a few copies of the sample.
+``formats.csv.readings``. Of lists of 30 names of places, in 39 languages and their code pages, that
+finds 99 of 100; chardet 7 finds 93, cchardet 64, charset-normalizer with the alphabets of Latin
+languages 73: see docs/encodings.md. Memory: a few copies of the sample.
 """
 
 from __future__ import annotations
