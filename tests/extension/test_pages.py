@@ -186,7 +186,7 @@ def tab(resource: dict[str, Any]) -> str:
     return f"/dataset/{resource['package_id']}/resource/{resource['id']}/datastore"
 
 
-READING_CHOICES = ("types", "dates", "missing", "strip", "keep_types")
+READING_CHOICES = ("types", "dates", "decimal", "missing", "strip", "keep_types")
 
 
 def chosen(html: str) -> dict[str, str]:
@@ -368,6 +368,7 @@ class TestForms:
             "on_concurrent_writes": "keep",
             "types": "strict",
             "dates": "dmy",
+            "decimal": "comma",
             "missing": "auto",
             "strip": "true",
             "keep_types": "false",
@@ -386,6 +387,7 @@ class TestForms:
             "on_concurrent_writes": "keep",
             "types": "strict",
             "dates": "dmy",
+            "decimal": "comma",
             "missing": "auto",
             "strip": True,
             "keep_types": False,
@@ -419,6 +421,7 @@ class TestForms:
             ("on_concurrent_writes", "perhaps"),
             ("types", HOSTILE),
             ("dates", "ymd"),
+            ("decimal", ","),
             ("missing", "drop"),
             ("strip", "perhaps"),
             ("keep_types", "perhaps"),
@@ -951,6 +954,7 @@ OPTIONS = {
     "default_encoding": ("Encoding of files in doubt", "Zeichenkodierung im Zweifel"),
     "types": ("Dates and numbers in local forms", "Datum und Zahl in landesüblicher Form"),
     "dates": ("Order of day and month", "Reihenfolge von Tag und Monat"),
+    "decimal": ("Decimal sign", "Dezimalzeichen"),
     "missing": ("Signs for no value", "Zeichen für fehlende Werte"),
     "strip": ("Spaces around text", "Leerzeichen um Text"),
     "keep_types": ("Types of columns that are there", "Typen von Spalten, die schon da sind"),

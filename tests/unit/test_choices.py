@@ -98,7 +98,7 @@ def test_the_extension_names_what_the_loader_does_by_default():
 
 
 @pytest.mark.parametrize(
-    "option", ["mode", "full_text", "on_concurrent_writes", "types", "dates", "missing"]
+    "option", ["mode", "full_text", "on_concurrent_writes", "types", "dates", "decimal", "missing"]
 )
 def test_the_form_of_the_extension_offers_them(option):
     (select,) = re.findall(

@@ -21,6 +21,7 @@ READING: Mapping[str, Any] = {
     "default_encoding": None,
     "types": "auto",
     "dates": "auto",
+    "decimal": "auto",
     "missing": "keep",
     "strip": False,
     "keep_types": False,

@@ -172,6 +172,7 @@ def aircan_option(option: str | None) -> str:
         "default_encoding": _('"Encoding of files in doubt" on the DataStore tab'),
         "types": _('"Dates and numbers in local forms" on the DataStore tab'),
         "dates": _('"Order of day and month" on the DataStore tab'),
+        "decimal": _('"Decimal sign" on the DataStore tab'),
         "missing": _('"Signs for no value" on the DataStore tab'),
         "strip": _('"Spaces around text" on the DataStore tab'),
         "keep_types": _('"Types of columns that are there already" on the DataStore tab'),

@@ -18,6 +18,7 @@ FULL_TEXT = ["all", "text", "none"]
 ON_CONCURRENT_WRITES = ["warn", "keep", "refuse"]
 TYPES = ["auto", "strict"]
 DATES = ["auto", "dmy", "mdy", "iso"]
+DECIMALS = ["auto", "comma", "point"]
 MISSING = ["keep", "auto"]
 _PAGE, _LONGEST_PAGE = 20, 100
 _LARGEST = 2**31 - 1
@@ -161,6 +162,7 @@ def reading() -> Schema:
         "default_encoding": [_if_said, *_v("unicode_safe"), _encoding],
         "types": [_if_said, *_v("unicode_safe"), _one_of(TYPES)],
         "dates": [_if_said, *_v("unicode_safe"), _one_of(DATES)],
+        "decimal": [_if_said, *_v("unicode_safe"), _one_of(DECIMALS)],
         "missing": [_if_said, *_v("unicode_safe"), _one_of(MISSING)],
         "strip": [_if_said, _switch],
         "keep_types": [_if_said, _switch],
