@@ -159,6 +159,12 @@ class NumberNotation:
         return True
 
     @property
+    def needs_every_cell(self) -> bool:
+        """Whether a cell may tell something that its pattern does not show."""
+        is_grouped = self.decimal is None and bool(self.group)
+        return is_grouped and (self.digits > 0 or self.is_address)
+
+    @property
     def is_doubtful(self) -> bool:
         """Whether the values allow more than one reading."""
         return self.either is not None and self.decided("auto") is None
