@@ -193,6 +193,8 @@ class MomentNotation:
         """Tell whether the values of another reading are the same if read by this one."""
         return isinstance(other, MomentNotation) and self.orders == other.orders
 
+    needs_every_cell = False
+
     @property
     def is_doubtful(self) -> bool:
         """Whether the values allow more than one reading."""

@@ -12,11 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from loader.types import moment_notation, number_notation
+from loader.types.checks import all_match
 from loader.types.deciding import AUTO, Deciding
 
 _SAMPLED = 20  # distinct cells that a column has to show before all are looked at
@@ -70,6 +73,10 @@ class Notation(Protocol):
 
     def keeps(self, other: object, /) -> bool:
         """Tell whether the values of another reading are the same if read by this one."""
+
+    @property
+    def needs_every_cell(self) -> bool:
+        """Whether a cell may tell something that its pattern does not show."""
 
     @property
     def is_doubtful(self) -> bool:
@@ -126,10 +133,30 @@ def learn(cells: pa.StringArray, header: str, seed: Notation | None = None) -> N
         header: The name of the column.
         seed: That of the cells before.
     """
-    few = [text for text in cells[: 10 * _SAMPLED].unique().to_pylist() if text][:_SAMPLED]
-    if not few or _of_all(few, header, seed) is None:
-        return None
-    return _of_all(filter(None, cells.unique().to_pylist()), header, seed)
+    cells = cells.drop_null()
+    found = _of_all(_few(cells[: 10 * _SAMPLED]), header, seed)
+    # A cell takes 10 us here, and 0.1 us where it is only seen whether it tells anything new.
+    while found is not None and len(cells := _new_to(found, cells)):
+        few = _few(cells)
+        found = _of_all(few, header, found)
+        cells = cells.filter(pc.invert(pc.is_in(cells, value_set=pa.array(few, pa.string()))))
+    return found
+
+
+def _few(cells: pa.StringArray) -> list[str]:
+    few: list[str] = cells.unique()[:_SAMPLED].to_pylist()
+    return few
+
+
+def _new_to(found: Notation, cells: pa.StringArray) -> pa.StringArray:
+    """Return the cells that may tell more of a notation than those that it was learnt from."""
+    readings = found.readings("auto")
+    if found.needs_every_cell or not readings:
+        return cells
+    if all(all_match(cells, reading.pattern) for reading in readings):
+        return cells[:0]
+    matched = (pc.match_substring_regex(cells, f"^(?:{reading.pattern})$") for reading in readings)
+    return cells.filter(pc.invert(reduce(pc.and_, matched)))
 
 
 def _of_all(cells: Iterable[str], header: str, seed: Notation | None) -> Notation | None:

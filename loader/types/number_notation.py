@@ -139,8 +139,7 @@ class NumberNotation:
     def decided(self, deciding: Deciding) -> NumberNotation | None:
         """Return the one reading that the values prove; None if they do not."""
         readings = self.readings(deciding)
-        is_mixed = self.either is not None and self.decimal is None and self.group == ""
-        if len(readings) > 1 or is_mixed:
+        if len(readings) > 1 or self._is_mixed:
             return None
         return readings[0] if readings[0].proves else None
 
@@ -162,6 +161,19 @@ class NumberNotation:
     def keeps(self, other: object) -> bool:  # noqa: ARG002  (a separator has one meaning)
         """Tell whether the values of another reading are the same if read by this one."""
         return True
+
+    @property
+    def needs_every_cell(self) -> bool:
+        """Whether a cell may tell something that its pattern does not show."""
+        if self.decimal is not None:
+            return False
+        is_code = bool(self.group) and (self.digits > 0 or self.is_address)
+        return is_code or self._is_mixed
+
+    @property
+    def _is_mixed(self) -> bool:
+        """Whether 1,234 is beside 1234: it has no group, but whether it has decimal places?"""
+        return self.either is not None and self.decimal is None and self.group == ""
 
     @property
     def is_doubtful(self) -> bool:

@@ -281,7 +281,8 @@ class Verification:
             return
         self.found.example(index, cells)
         readings = column.form.readings(self._habits.deciding)
-        if readings and all(all_match(cells, reading.pattern) for reading in readings):
+        tells_nothing = all(all_match(cells, reading.pattern) for reading in readings)
+        if tells_nothing and not column.form.needs_every_cell:
             return
         form = notation.learn(cells, column.header or column.name, column.form)
         if form is None:
@@ -289,6 +290,9 @@ class Verification:
             self._set(index, replace(column, form=None, would_be=without))
             return
         changed = widening.written_as(column, form, self._habits.deciding)
+        if changed.notation is not None and not self._fit(changed, cells).fits:
+            self._set(index, replace(column, form=None))  # such as 31/02/2020
+            return
         self._set(index, changed)
         if changed.notation is not None:
             others = [other for other in readings if other.read_as != changed.read_as]

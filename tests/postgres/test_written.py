@@ -1,18 +1,25 @@
 """Dates and numbers as people write them, through a whole load, and into the table again."""
 
 import json
-from contextlib import closing
+from functools import partial
 
 import psycopg
 import pytest
 from datastore import install_ckan
-from test_load import as_text, small_blocks, types, write  # noqa: F401  (a fixture)
+from test_load import as_text, types, write
 
 from loader import describe, errors
+from loader.formats.csv import blocks
 from loader.options import Options
 from loader.pipeline.load import load
 
 MANY = 2500  # rows of several blocks
+
+
+@pytest.fixture
+def small_blocks(monkeypatch) -> None:
+    """Blocks of some hundred rows, so that a small file has many."""
+    monkeypatch.setattr(blocks, "cut", partial(blocks.cut, block_bytes=4096))
 
 
 def info(connection: psycopg.Connection, table: str, column: str) -> dict[str, object]:
@@ -31,9 +38,21 @@ def column_file(tmp_path, cells: list[str], name: str = "a", file: str = "t.csv"
 # name: the usual cell, the late one, type, read_as, a usual and the late value; None: as text
 LATE = {
     "a day that decides": (
-        "01/02/2020", "31/12/2020", "date", "%d/%m/%Y", "2020-02-01", "2020-12-31"),
+        "01/02/2020",
+        "31/12/2020",
+        "date",
+        "%d/%m/%Y",
+        "2020-02-01",
+        "2020-12-31",
+    ),
     "a month that decides": (
-        "01/02/2020", "12/31/2020", "date", "%m/%d/%Y", "2020-01-02", "2020-12-31"),
+        "01/02/2020",
+        "12/31/2020",
+        "date",
+        "%m/%d/%Y",
+        "2020-01-02",
+        "2020-12-31",
+    ),
     "a number that decides": ("1,234", "0,5", "numeric", "1,5", "1.234", "0.5"),
     "groups that decide": ("1,234", "1,234,567", "numeric", "1,234,567", "1234", "1234567"),
     "a comma among integers": ("7", "1,5", "numeric", "1,5", "7", "1.5"),
@@ -49,7 +68,7 @@ LATE = {
     "a word after doubt": ("01/02/2020", "none", "text", None, "01/02/2020", "none"),
     "a group among longer integers": ("1234", "1.234,5", "text", None, "1234", "1.234,5"),
     "another currency": ("1,50 €", "1,50 $", "text", None, "1,50 €", "1,50 $"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +84,7 @@ def test_a_late_value_decides(
     kind,
     read_as,
     value,
-    late_value,  # noqa: F811, E501
+    late_value,
 ):
     path = column_file(tmp_path, [usual] * MANY + [late])
     report = load(path, Options("t", datastore_url_18, lanes=2))
@@ -73,7 +92,7 @@ def test_a_late_value_decides(
     assert as_text(database_18, "t", "a") == [value] * MANY + [late_value]
 
 
-def test_a_late_word_makes_text_of_them_all(database_18, datastore_url_18, tmp_path, small_blocks):  # noqa: F811
+def test_a_late_word_makes_text_of_them_all(database_18, datastore_url_18, tmp_path, small_blocks):
     cells = ["31.12.2020", "1.234,50 €"] * MANY
     rows = [f"{cells[0]};{cells[1]};{i}" for i in range(MANY)]
     rows[-1] = "31.12.2020x;1.234,50;x"
@@ -131,7 +150,7 @@ def test_signs_for_no_value(
     kind,
     signs,
     would_be,
-    where,  # noqa: F811, E501
+    where,
 ):
     if where == "late":
         cells = [cells[0]] * MANY + cells[1:]
@@ -217,14 +236,18 @@ def test_the_dictionary_says_how_a_column_was_written(database_18, datastore_url
 
 
 ENTRIES = {
-    "2.11": (' {"_info": {"label": "L", "notes": ""}, "x": {"y": 1}}', {"label": "L", "notes": NOTE}),
+    "2.11": (
+        ' {"_info": {"label": "L", "notes": ""}, "x": {"y": 1}}',
+        {"label": "L", "notes": NOTE},
+    ),
     "2.11, with notes": (' {"_info": {"notes": "by hand"}}', {"notes": "by hand"}),
     "2.10": ('{"label": "L"}', {"label": "L", "notes": NOTE}),
     "an earlier reading": (
-        ' {"_info": {"read_as": "%d/%m/%Y", "notes": "Written as 31/12/2020 (%d/%m/%Y) in the file."}}',
+        ' {"_info": {"read_as": "%d/%m/%Y",'
+        ' "notes": "Written as 31/12/2020 (%d/%m/%Y) in the file."}}',
         {"notes": NOTE},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("comment", "entry"), ENTRIES.values(), ids=ENTRIES)
@@ -288,7 +311,13 @@ KEPT = {
     "integers stay numbers": (["1.5"], ["1", "2"], "numeric", None, ["1", "2"], "bigint"),
     "numbers stay text": (["x"], ["1", "2"], "text", None, ["1", "2"], "bigint"),
     "days that may be months": (
-        ["31/12/2020"], ["01/02/2020"], "date", "%d/%m/%Y", ["2020-02-01"], None),
+        ["31/12/2020"],
+        ["01/02/2020"],
+        "date",
+        "%d/%m/%Y",
+        ["2020-02-01"],
+        None,
+    ),
     "months first": (["12/31/2020"], ["01/02/2020"], "date", "%m/%d/%Y", ["2020-01-02"], None),
     "unpadded days": (["31/12/2020"], ["1/2/2020"], "date", "%-d/%-m/%Y", ["2020-02-01"], None),
     "commas": (["1,5"], ["1,234"], "numeric", "1,5", ["1.234"], None),
@@ -296,7 +325,7 @@ KEPT = {
     "what does not fit": (["31/12/2020"], ["12/31/2020"], "date", "%m/%d/%Y", ["2020-12-31"], None),
     "a word": (["1"], ["x"], "text", None, ["x"], None),
     "wider numbers": (["1"], ["1.5"], "numeric", None, ["1.5"], None),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -318,7 +347,7 @@ def test_types_are_kept(
 
 def test_a_kept_type_gives_way_to_a_late_value(
     database_18, datastore_url_18, tmp_path, small_blocks
-):  # noqa: F811
+):
     load(column_file(tmp_path, ["31/12/2020"]), Options("t", datastore_url_18))
     path = column_file(tmp_path, ["01/02/2020"] * MANY + ["12/31/2020"])
     report = load(path, Options("t", datastore_url_18, keep_types=True))

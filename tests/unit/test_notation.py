@@ -1,6 +1,7 @@
 """Dates and numbers as people write them: found where the column proves them, and given back."""
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 
 import pyarrow as pa
@@ -38,33 +39,108 @@ def values_of(column: Column, cells: list[str]) -> list[str]:
 
 # name: cells, type, read_as, values
 READ = {
-    "dmy, slashes": (["31/12/2020", "01/02/2020"], "date", "%d/%m/%Y", ["2020-12-31", "2020-02-01"]),
-    "mdy, slashes": (["12/31/2020", "01/02/2020"], "date", "%m/%d/%Y", ["2020-12-31", "2020-01-02"]),
+    "dmy, slashes": (
+        ["31/12/2020", "01/02/2020"],
+        "date",
+        "%d/%m/%Y",
+        ["2020-12-31", "2020-02-01"],
+    ),
+    "mdy, slashes": (
+        ["12/31/2020", "01/02/2020"],
+        "date",
+        "%m/%d/%Y",
+        ["2020-12-31", "2020-01-02"],
+    ),
     "dots": (["31.12.2020"], "date", "%d.%m.%Y", ["2020-12-31"]),
     "dashes": (["31-12-2020"], "date", "%d-%m-%Y", ["2020-12-31"]),
     "unpadded": (["1.2.2020", "13.10.2020"], "date", "%-d.%-m.%Y", ["2020-02-01", "2020-10-13"]),
-    "unpadded months": (["01/2/2020", "31/1/2020"], "date", "%d/%-m/%Y", ["2020-02-01", "2020-01-31"]),
-    "year first, slashes": (["2020/12/31", "2020/01/02"], "date", "%Y/%m/%d", ["2020-12-31", "2020-01-02"]),
+    "unpadded months": (
+        ["01/2/2020", "31/1/2020"],
+        "date",
+        "%d/%-m/%Y",
+        ["2020-02-01", "2020-01-31"],
+    ),
+    "year first, slashes": (
+        ["2020/12/31", "2020/01/02"],
+        "date",
+        "%Y/%m/%d",
+        ["2020-12-31", "2020-01-02"],
+    ),
     "year first, dots": (["2020.01.02"], "date", "%Y.%m.%d", ["2020-01-02"]),
     "year first, unpadded": (["2020-1-2"], "date", "%Y-%-m-%-d", ["2020-01-02"]),
     "leap day": (["29/02/2020"], "date", "%d/%m/%Y", ["2020-02-29"]),
-    "English, short": (["31-Dec-2020", "01-May-2021"], "date", "%d-%b-%Y", ["2020-12-31", "2021-05-01"]),
-    "English, capitals": (["31-DEC-2020", "01-JUN-2021"], "date", "%d-%b-%Y [en upper]", ["2020-12-31", "2021-06-01"]),
+    "English, short": (
+        ["31-Dec-2020", "01-May-2021"],
+        "date",
+        "%d-%b-%Y",
+        ["2020-12-31", "2021-05-01"],
+    ),
+    "English, capitals": (
+        ["31-DEC-2020", "01-JUN-2021"],
+        "date",
+        "%d-%b-%Y [en upper]",
+        ["2020-12-31", "2021-06-01"],
+    ),
     "English, nothing between": (["31Dec2020"], "date", "%d%b%Y", ["2020-12-31"]),
     "English": (["31 December 2020"], "date", "%d %B %Y", ["2020-12-31"]),
-    "English, month first": (["December 31, 2020", "May 1, 2021"], "date", "%B %-d, %Y", ["2020-12-31", "2021-05-01"]),
-    "German": (["31. Dezember 2020", "1. März 2021"], "date", "%-d. %B %Y [de]", ["2020-12-31", "2021-03-01"]),
+    "English, month first": (
+        ["December 31, 2020", "May 1, 2021"],
+        "date",
+        "%B %-d, %Y",
+        ["2020-12-31", "2021-05-01"],
+    ),
+    "German": (
+        ["31. Dezember 2020", "1. März 2021"],
+        "date",
+        "%-d. %B %Y [de]",
+        ["2020-12-31", "2021-03-01"],
+    ),
     "Spanish": (["31 de diciembre de 2020"], "date", "%d de %B de %Y [es]", ["2020-12-31"]),
-    "French": (["31 décembre 2020", "1 août 2021"], "date", "%-d %B %Y [fr]", ["2020-12-31", "2021-08-01"]),
+    "French": (
+        ["31 décembre 2020", "1 août 2021"],
+        "date",
+        "%-d %B %Y [fr]",
+        ["2020-12-31", "2021-08-01"],
+    ),
     "Italian": (["31 dicembre 2020"], "date", "%d %B %Y [it]", ["2020-12-31"]),
     "Portuguese": (["31 de dezembro de 2020"], "date", "%d de %B de %Y [pt]", ["2020-12-31"]),
-    "Dutch": (["31 december 2020", "01 maart 2020"], "date", "%d %B %Y [nl]", ["2020-12-31", "2020-03-01"]),
-    "hour and minute": (["31/12/2020 10:15"], "timestamp", "%d/%m/%Y %H:%M", ["2020-12-31 10:15:00"]),
+    "Dutch": (
+        ["31 december 2020", "01 maart 2020"],
+        "date",
+        "%d %B %Y [nl]",
+        ["2020-12-31", "2020-03-01"],
+    ),
+    "hour and minute": (
+        ["31/12/2020 10:15"],
+        "timestamp",
+        "%d/%m/%Y %H:%M",
+        ["2020-12-31 10:15:00"],
+    ),
     "seconds": (["31.12.2020 08:15:30"], "timestamp", "%d.%m.%Y %H:%M:%S", ["2020-12-31 08:15:30"]),
-    "parts of a second": (["31.12.2020 10:15:30.5"], "timestamp", "%d.%m.%Y %H:%M:%S.%1f", ["2020-12-31 10:15:30.5"]),
-    "unpadded hours": (["4/13/2014 0:11:00", "4/1/2014 10:11:00"], "timestamp", "%-m/%-d/%Y %-H:%M:%S", ["2014-04-13 00:11:00", "2014-04-01 10:11:00"]),
-    "halves of the day": (["12/31/2020 12:05 AM", "12/31/2020 1:05 PM"], "timestamp", "%m/%d/%Y %-I:%M %p", ["2020-12-31 00:05:00", "2020-12-31 13:05:00"]),
-    "halves, dotted": (["31/12/2020 12:05 p.m."], "timestamp", "%d/%m/%Y %I:%M %p [a.m.]", ["2020-12-31 12:05:00"]),
+    "parts of a second": (
+        ["31.12.2020 10:15:30.5"],
+        "timestamp",
+        "%d.%m.%Y %H:%M:%S.%1f",
+        ["2020-12-31 10:15:30.5"],
+    ),
+    "unpadded hours": (
+        ["4/13/2014 0:11:00", "4/1/2014 10:11:00"],
+        "timestamp",
+        "%-m/%-d/%Y %-H:%M:%S",
+        ["2014-04-13 00:11:00", "2014-04-01 10:11:00"],
+    ),
+    "halves of the day": (
+        ["12/31/2020 12:05 AM", "12/31/2020 1:05 PM"],
+        "timestamp",
+        "%m/%d/%Y %-I:%M %p",
+        ["2020-12-31 00:05:00", "2020-12-31 13:05:00"],
+    ),
+    "halves, dotted": (
+        ["31/12/2020 12:05 p.m."],
+        "timestamp",
+        "%d/%m/%Y %I:%M %p [a.m.]",
+        ["2020-12-31 12:05:00"],
+    ),
     "year first, without seconds": (["2020-12-31 10:15"], "timestamp", None, None),
     "decimal comma": (["1,5", "-2,50", "1234,0"], "numeric", "1,5", ["1.5", "-2.50", "1234.0"]),
     "comma behind a zero": (["0,125", "1,250"], "numeric", "1,5", ["0.125", "1.250"]),
@@ -91,7 +167,7 @@ READ = {
     "brackets": (["(987.65)", "1.00"], "numeric", "(1.5)", ["-987.65", "1.00"]),
     "brackets around dollars": (["($987.65)", "$1.00"], "numeric", "($1.5)", ["-987.65", "1.00"]),
     "a true minus": ([f"{MINUS}5,5", "1"], "numeric", f"{MINUS}1,5", ["-5.5", "1"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("cells", "kind", "read_as", "values"), READ.values(), ids=READ)
@@ -150,7 +226,7 @@ LEFT = {
     "a range": ["1,5-2,5"],
     "a coordinate": ["50.1,7.2"],
     "both separators in two roles": ["1.234,5", "1,234.5"],
-    "other digits": ["١٢٫٥"],
+    "other digits": ["\u0661\u0662\u066b\u0665"],
     "words": ["Berlin", "1,5"],
 }
 
@@ -246,7 +322,7 @@ numbers = st.builds(
             Negative(before=MINUS),
             Negative(behind="-"),
             Negative(before="(", behind=")"),
-        ]  # fmt: skip
+        ]
     ),
     prefix=st.just(""),
     suffix=st.sampled_from(["", "%", " %", " €", f"{NB}€", " EUR", " kr.", "€"]),
@@ -262,7 +338,7 @@ outer = st.builds(
             Negative(before="-"),
             Negative("(", "", ")", ""),
             Negative(behind="-"),
-        ]  # fmt: skip
+        ]
     ),
     prefix=st.sampled_from(["$", "€ ", "R$ ", "Fr. ", "£"]),
 )
@@ -277,20 +353,22 @@ moments = st.builds(
         Clock,
         before=st.sampled_from([" ", ", ", "T"]),
         padded=st.booleans(),
-        seconds=st.just(True),
+        seconds=st.just(value=True),
         places=st.integers(0, 6),
         space=st.sampled_from(["", " ", NNB]),
         marks=st.none() | st.sampled_from([("AM", "PM"), ("a.m.", "p.m.")]),
-    ).map(
-        lambda clock: (
-            clock if clock.marks else Clock(*[clock.before, clock.padded, True, clock.places])
-        )
-    ),
+    ).map(lambda clock: clock if clock.marks else replace(clock, space="")),
 )
 LAYOUTS = [
-    ("dmy", " ", " "), ("dmy", "-", "-"), ("dmy", ". ", " "), ("dmy", " de ", " de "), ("dmy", "", ""),
-    ("mdy", " ", ", "), ("ymd", "-", "-"), ("dmy", "/", "/"),
-]  # fmt: skip
+    ("dmy", " ", " "),
+    ("dmy", "-", "-"),
+    ("dmy", ". ", " "),
+    ("dmy", " de ", " de "),
+    ("dmy", "", ""),
+    ("mdy", " ", ", "),
+    ("ymd", "-", "-"),
+    ("dmy", "/", "/"),
+]
 named = st.builds(
     lambda layout, padded, place: MomentNotation(
         (layout[0],), layout[1:], (padded, None), frozenset({place})
@@ -305,12 +383,13 @@ def written_number(value: Decimal) -> str:
     return f"{value:f}"
 
 
+FIRST, LAST, PROOF = (
+    dt.datetime.fromisoformat(text) for text in ("1000-01-01", "9999-12-31", "2020-12-31T01:00")
+)
 values_of_numbers = st.lists(
     st.decimals(-(10**9), 10**9, places=2, allow_nan=False).filter(bool), min_size=1, max_size=20
 )
-values_of_moments = st.lists(
-    st.datetimes(dt.datetime(1000, 1, 1), dt.datetime(9999, 12, 31)), min_size=1, max_size=20
-)
+values_of_moments = st.lists(st.datetimes(FIRST, LAST), min_size=1, max_size=20)
 
 
 def given_back(form: Notation, values: list[str], header: str = "a") -> None:
@@ -338,7 +417,7 @@ def test_a_number_written_in_a_form_is_read_as_it_was(form, values):
 @given(moments, values_of_moments)
 @settings(max_examples=400)
 def test_a_moment_written_in_a_form_is_read_as_it_was(form, values):
-    values = [*values, dt.datetime(2020, 12, 31, 1)]  # proves the order
+    values = [*values, PROOF]  # proves the order
     places = form.clock.places if form.clock else 0
     unit = 10 ** (6 - places)
     texts = []
@@ -368,7 +447,7 @@ alike = st.sampled_from(
         r"\(?[0-9]{1,3}\.[0-9]{3},[0-9]{2}\)?",
         r"[0-9]{1,3} [0-9]{3}",
         r"[0-9.,]{1,9}-?",
-    ]  # fmt: skip
+    ]
 ).flatmap(lambda form: st.lists(st.from_regex(form, fullmatch=True), min_size=1, max_size=6))
 
 
@@ -399,7 +478,7 @@ def test_a_word_is_one_month_in_all_languages():
     assert len(set(tags)) == len(tags)
 
 
-@pytest.mark.parametrize("unit", sorted(number_notation._UNITS) + ["€", "$", "£", "¥", "₹", "₺"])
+@pytest.mark.parametrize("unit", [*sorted(number_notation._UNITS), "€", "$", "£", "¥", "₹"])
 @pytest.mark.parametrize("form", ["{unit} 1.234,50", "{unit}1.234,50", "1.234,50 {unit}"])
 def test_a_field_with_a_unit_is_read_as_the_column_was(unit, form):
     cells = [form.format(unit=unit)]
