@@ -300,10 +300,11 @@ def _has_spaced_quotes(sample: bytes, dialect: Dialect) -> bool:
 
 def _comments(sample: bytes) -> list[str]:
     """Return the signs that lines begin with, and may make them comments."""
+    signs = [(sign, sign.encode()) for sign in _COMMENTS]
     return [
         sign
-        for sign in _COMMENTS
-        if re.search(rb"(?:^|[\r\n])" + re.escape(sign).encode(), sample) is not None
+        for sign, octets in signs
+        if sample.startswith(octets) or b"\n" + octets in sample or b"\r" + octets in sample
     ]
 
 
