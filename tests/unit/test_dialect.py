@@ -5,7 +5,7 @@ import io
 
 import pytest
 from frictionless import Dialect as FrictionlessDialect
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loader.errors import EmptySource, NotATable, UsageError
@@ -262,6 +262,15 @@ DESCRIPTORS = {
     "no doubled quotes": ({"csv": {"doubleQuote": False}}, Declared(double_quote=False)),
     "no header": ({"header": False}, Declared(header_row=0)),
     "header row": ({"headerRows": [3]}, Declared(header_row=3)),
+    "spaces": ({"csv": {"skipInitialSpace": True}}, Declared(skip_initial_space=True)),
+    "spaces that stay": ({"skipInitialSpace": False}, Declared(skip_initial_space=False)),
+    "two spaces": ({"delimiter": "  "}, Declared(delimiter="\t", wide=True)),
+    "comments": ({"commentChar": "#"}, Declared(comment="#")),
+    "comments of two signs": ({"commentChar": "//"}, Declared(comment="//")),
+    "rows above the first": (
+        {"header": False, "commentRows": [1, 2]},
+        Declared(header_row=0, above=2),
+    ),
     "annotations": ({"type": "x", "title": "y", "csv": {"lineTerminator": "\r\n"}}, Declared()),
 }
 
@@ -301,6 +310,16 @@ WRONG = {
     "header is no boolean": ({"header": "no"}, None, None, "true or false"),
     "several header rows": ({"headerRows": [1, 2]}, None, None, "one row"),
     "header row 0 in a descriptor": ({"headerRows": [0]}, None, None, "one row"),
+    "a letter as comment": ({"commentChar": "x"}, None, None, "commentChar"),
+    "a quote as comment": ({"commentChar": '"'}, None, None, "commentChar"),
+    "rows left out elsewhere": (
+        {"header": False, "commentRows": [2]},
+        None,
+        None,
+        "the first rows",
+    ),
+    "rows left out below a header": ({"commentRows": [1]}, None, None, "no header"),
+    "skipInitialSpace is no boolean": ({"skipInitialSpace": "no"}, None, None, "true or false"),
     "negative header row": (None, None, -1, "counted from 1"),
 }
 
@@ -319,8 +338,12 @@ def test_what_cannot_be_is_wrong_usage(descriptor, delimiter, row, said):
         double_quote=st.booleans(),
         escape=st.sampled_from([None, "\\"]),
         header_row=st.integers(0, 9),
+        skip_initial_space=st.booleans(),
+        comment=st.sampled_from([None, "#", "//"]),
+        above=st.integers(0, 3),
     )
 )
+@example(Dialect(delimiter="\t", wide=True))
 def test_the_descriptor_that_comes_out_is_valid_and_goes_in_again(dialect):
     descriptor = dialect.to_descriptor()
     assert FrictionlessDialect.from_descriptor(descriptor).to_descriptor() == descriptor
@@ -328,6 +351,9 @@ def test_the_descriptor_that_comes_out_is_valid_and_goes_in_again(dialect):
     assert declared.header_row == (None if dialect.header_row == 1 else dialect.header_row)
     assert (declared.delimiter, declared.quote) == (dialect.delimiter, dialect.quote)
     assert (declared.double_quote, declared.escape) == (dialect.double_quote, dialect.escape)
+    assert bool(declared.skip_initial_space) == dialect.skip_initial_space
+    assert (declared.wide, declared.comment) == (dialect.wide, dialect.comment)
+    assert declared.above == (0 if dialect.header_row else dialect.above)
 
 
 # A text whose header would swallow what stands behind a CR.

@@ -58,7 +58,9 @@ def marks(dialect: Dialect) -> quoting.Mark:
 @example(text='"""""\n,""",\n', window_bytes=3)
 def test_all_that_stands_outside_quotes_is_found(dialect, text, window_bytes):
     walk = quoting.Walk(np.frombuffer(text.encode(), np.uint8), dialect, window_bytes)
-    assert (walk.all(marks(dialect)).tolist(), walk.is_open) == one_by_one(text, dialect)
+    found, is_open = one_by_one(text, dialect)
+    assert (walk.all(marks(dialect)).tolist(), walk.is_open) == (found, is_open)
+    assert walk.inside == sum(map(text.count, {"\r", "\n", dialect.delimiter})) - len(found)
 
 
 # name: 4 MiB of a record

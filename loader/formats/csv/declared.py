@@ -80,7 +80,7 @@ def declare(
         skip_initial_space=_boolean(properties, "skipInitialSpace", default=None),
         wide=wide,
         comment=_comment(descriptor),
-        above=_rows_left_out(descriptor) if header_row == 0 else 0,
+        above=_rows_left_out(descriptor, header_row),
         quoting_is_known=not _QUOTING.isdisjoint(properties),
     )
     if declared.delimiter is not None and declared.delimiter in (quote, escape):
@@ -131,8 +131,14 @@ def _comment(descriptor: Mapping[str, object]) -> str | None:
     return sign
 
 
-def _rows_left_out(descriptor: Mapping[str, object]) -> int:
+def _rows_left_out(descriptor: Mapping[str, object], header_row: int | None) -> int:
     rows = descriptor.get("commentRows") or []
+    if rows and header_row != 0:
+        raise UsageError(
+            "the dialect's 'commentRows' are understood where there is no header",
+            hint="'headerRows' names the header's row: what is above it is left out",
+            option="dialect",
+        )
     if not isinstance(rows, list) or rows != list(range(1, len(rows) + 1)):
         raise UsageError(
             "the dialect's 'commentRows' must be the first rows, counted from 1", option="dialect"

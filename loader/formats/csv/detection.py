@@ -24,6 +24,7 @@ _BINARY = re.compile(r"[\x01-\x08\x0e-\x1a]")
 # What Excel takes for the delimiter, and writes into the first line for its own kind.
 _INSTRUCTION = re.compile(rb'\s*"?sep=(\\t|[^\r\n"])"?[^\S\r\n]*(?=[\r\n]|\Z)', re.IGNORECASE)
 _SPACE = 0x20  # what a bare CR became
+_MOST_ROWS = 20  # that the kinds of columns are taken from: wide tables have many cells
 _FEWEST_ROWS = 3  # of words and numbers, to tell a second header from them
 
 
@@ -175,8 +176,10 @@ def _words_above_numbers(cut: Cut, row: int, width: int) -> list[str]:
     rows = [record for record in cut.records[row:] if record]
     if len(rows) <= _FEWEST_ROWS or len(rows[0]) != width:
         return []
+    if not any(cell.strip() and kind_of(cell) == TEXT for cell in rows[0]):
+        return []
     kinds = [
-        kind_of_column([other[column] for other in rows[1:] if column < len(other)])[0]
+        kind_of_column([other[column] for other in rows[1:_MOST_ROWS] if column < len(other)])[0]
         for column in range(width)
     ]
     above = [cell for cell, kind in zip(rows[0], kinds, strict=True) if kind not in ("", TEXT)]

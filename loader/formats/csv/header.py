@@ -18,6 +18,8 @@ from loader.formats.csv.kinds import NUMBER, TEXT, kind_of, kind_of_column
 
 # A preamble is looked for in this many records only: after them the table has begun.
 PREAMBLE_RECORDS = 30
+# In this many cells, and rows at least, the kinds of the columns are looked for: 20 ms.
+_MOST_CELLS, _LEAST_ROWS = 5000, 5
 _STRONG = 2  # signs that a first row is data: one may be chance
 _FIRST_YEAR, _LAST_YEAR = 1800, 2100
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -72,7 +74,8 @@ def at(records: Records, place: int, width: int) -> Header:
         place: Counted from 0.
         width: How many cells most of those of the table have.
     """
-    rows = [record for record in records[place + 1 :] if record]
+    most = max(_LEAST_ROWS, _MOST_CELLS // max(1, width))
+    rows = [record for record in records[place + 1 :] if record][:most]
     columns = [
         kind_of_column([row[column] for row in rows if column < len(row)])
         for column in range(width)

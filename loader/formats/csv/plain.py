@@ -19,6 +19,7 @@ from typing import Protocol
 
 # A run of spaces that is one delimiter becomes this: single spaces stay in the cells.
 WIDE = "\t"
+_BESIDE = re.compile(b" ?\t ?")  # no more spaces are left beside one
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
@@ -186,7 +187,8 @@ def _spaced(piece: bytes, patterns: _Patterns, is_first: bool) -> bytes:
         return piece
     if is_first:
         piece = patterns.first_spaces.sub(b"", piece)
-    return patterns.spaces.sub(patterns.by, piece)
+    piece = patterns.spaces.sub(patterns.by, piece)
+    return _BESIDE.sub(patterns.by, piece) if patterns.by == WIDE.encode() else piece
 
 
 @lru_cache(maxsize=64)
@@ -198,9 +200,13 @@ def _patterns(
     is_real = b"(?<!" + mark + b")(?:" + mark * 2 + b")*" if mark else b""
     between = is_real + re.escape(delimiter).encode()
     opening, inside = None, re.compile(b"")
-    lead = b"(?:^ *|  +|" + between + b" *)" if wide else b"(?:^|" + between + b")"
-    if skips and not wide:
-        lead += b" *"
+    # A run of spaces is looked at from its beginning only: else a long one takes for ever.
+    if wide:
+        lead = b"(?:^ *|(?<! )  +|" + between + b" ?)"
+    elif skips and delimiter == " ":
+        lead = b"(?:^ *|(?<! ) +)"
+    else:
+        lead = b"(?:^|" + between + b")" + b" *" * skips
     if quote:
         sign = re.escape(quote).encode()
         opening = re.compile(lead + sign)
@@ -208,7 +214,7 @@ def _patterns(
         inside = re.compile(b"(?:" + body + b")*", re.DOTALL)
     spaces = None
     if wide:
-        spaces = re.compile(b" *" + between + b" *|  +")
+        spaces = re.compile(b"  +")
     elif skips:
         spaces = re.compile(b"(" + between + b") +")
     by = WIDE.encode() if wide else rb"\1"

@@ -284,9 +284,8 @@ def _delimited(sample: bytes, declared: Declared, base: Dialect) -> Iterator[Dia
 def _has_single_quotes(sample: bytes, delimiter: str) -> bool:
     """Tell whether a cell in single quotes seems to have a delimiter in it."""
     between = re.escape(delimiter).encode()
-    text = rb"[^']*" + between + rb"[^']*"
-    quoted = rb"(?:^|[\r\n]|" + between + rb")'" + text + rb"'(?:$|[\r\n]|" + between
-    return b"'" in sample and re.search(quoted + b")", sample) is not None
+    cell = re.compile(rb"(?:^|[\r\n]|" + between + rb")'([^']*)'(?=$|[\r\n]|" + between + b")")
+    return any(delimiter.encode() in found[1] for found in cell.finditer(sample))
 
 
 def _has_spaced_quotes(sample: bytes, dialect: Dialect) -> bool:
@@ -300,10 +299,11 @@ def _has_spaced_quotes(sample: bytes, dialect: Dialect) -> bool:
 
 def _comments(sample: bytes) -> list[str]:
     """Return the signs that lines begin with, and may make them comments."""
+    signs = [(sign, sign.encode()) for sign in _COMMENTS]
     return [
         sign
-        for sign in _COMMENTS
-        if re.search(rb"(?:^|[\r\n])" + re.escape(sign).encode(), sample) is not None
+        for sign, octets in signs
+        if sample.startswith(octets) or b"\n" + octets in sample or b"\r" + octets in sample
     ]
 
 

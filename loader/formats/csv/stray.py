@@ -28,7 +28,7 @@ _LF, _CR = 0x0A, 0x0D
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 # Each is followed by another walk through what is behind it: the rest is left for rows to be set
 # aside as they are, of several lines each.
-_MOST_STRAY = 1000
+_MOST_STRAY = 50
 # So few lines of so few cells may as well be the text of a cell that is cut off.
 _FEW = 3
 _BEHIND_QUOTE = "text after a closing quote"
