@@ -150,7 +150,7 @@ def _few(cells: pa.StringArray) -> list[str]:
 
 def _new_to(found: Notation, cells: pa.StringArray) -> pa.StringArray:
     """Return the cells that may tell more of a notation than those that it was learnt from."""
-    readings = found.readings("auto")
+    readings = found.readings(AUTO)
     if found.needs_every_cell or not readings:
         return cells
     if all(all_match(cells, reading.pattern) for reading in readings):
