@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from loader.choices import Deciding
 from loader.errors import TooManyColumns
 from loader.formats.format import Settings, Table
 from loader.formats.opening import open_table
@@ -24,7 +25,6 @@ from loader.scan.reading import UNKNOWN, Known, Reading
 from loader.scan.settings import ReadSettings
 from loader.types import local, nulls, registry, schema
 from loader.types.column import Column
-from loader.types.deciding import Deciding
 from loader.types.names import name_columns
 from loader.types.notation import Habits
 from loader.types.schema import Declared

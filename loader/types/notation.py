@@ -18,9 +18,9 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from loader.choices import Deciding
 from loader.types import moment_notation, number_notation
 from loader.types.checks import all_match
-from loader.types.deciding import AUTO, Deciding
 
 _SAMPLED = 20  # distinct cells that a column has to show before all are looked at
 # Words in the names of columns of dates, in the languages of ``months``; 20201231 is one there.
@@ -117,7 +117,7 @@ class Habits:
 
     is_lenient: bool = True
     is_notating: bool = True
-    deciding: Deciding = AUTO
+    deciding: Deciding = Deciding()
     nulls_signs: bool = False
     strips: bool = False
 
@@ -150,7 +150,7 @@ def _few(cells: pa.StringArray) -> list[str]:
 
 def _new_to(found: Notation, cells: pa.StringArray) -> pa.StringArray:
     """Return the cells that may tell more of a notation than those that it was learnt from."""
-    readings = found.readings(AUTO)
+    readings = found.readings(Deciding())
     if found.needs_every_cell or not readings:
         return cells
     if all(all_match(cells, reading.pattern) for reading in readings):
@@ -196,4 +196,4 @@ def parse(read_as: object) -> Notation | None:
     if "%Y" in read_as:
         return moment_notation.parse(read_as)
     number = number_notation.learn(read_as)
-    return replace(number, digits=0).decided(AUTO) if number else None
+    return replace(number, digits=0).decided(Deciding()) if number else None

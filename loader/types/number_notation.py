@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.types.deciding import AUTO, Deciding
+from loader.choices import Deciding
 from loader.types.checks import all_match
 from loader.types.flat import Flat, flat, strings
 
@@ -178,7 +178,7 @@ class NumberNotation:
     @property
     def is_doubtful(self) -> bool:
         """Whether the values allow more than one reading."""
-        return self.either is not None and self.decided(AUTO) is None
+        return self.either is not None and self.decided(Deciding()) is None
 
     doubt = "may have decimal places or groups of digits"
     hint = "decimal=comma or point decides"

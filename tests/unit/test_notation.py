@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from loader.choices import Deciding
 from loader.types import convert, local, months, notation, number_notation, registry, schema
 from loader.types.column import Column
 from loader.types.moment_notation import Clock, MomentNotation
-from loader.types.deciding import AUTO, Deciding
 from loader.types.notation import Habits, Notation
 from loader.types.number_notation import Negative, NumberNotation
 
@@ -403,7 +403,7 @@ def given_back(form: Notation, values: list[str], header: str = "a") -> None:
     assert again is not None
     joined = notation.learn(strings(*cells), header, again)
     assert joined is not None
-    assert joined.decided(AUTO).read(strings(*cells)).to_pylist() == values
+    assert joined.decided(Deciding()).read(strings(*cells)).to_pylist() == values
 
 
 @given(numbers | outer, values_of_numbers)

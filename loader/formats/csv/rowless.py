@@ -16,14 +16,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from loader.errors import EmptySource, EncodingError, NoRows, NotATable
 from loader.formats.csv import reader
 from loader.formats.csv.blocks import CsvBlock
 from loader.formats.csv.dialect import DELIMITERS, Dialect
+from loader.formats.csv.kinds import TEXT, kind_of
 from loader.formats.csv.other_kinds import is_json, no_text
-from loader.types import registry, schema
 
 _WIDE = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _TEXT_OF_EBCDIC = re.compile(r"[\t\n\x85 -~]")
@@ -402,8 +400,7 @@ def _refuse_what_may_be_no_header(rowless: Rowless) -> None:
             option="header_row",
         )
     cells = [cell for cell in rowless.headers if cell.strip()]
-    columns = schema.infer(cells, [pa.array([cell], pa.string()) for cell in cells], None)
-    if all(column.type != registry.TEXT for column in columns):
+    if all(kind_of(cell) != TEXT for cell in cells):
         raise NoRows(
             "the file has one row, and it looks like data",
             row=row,
