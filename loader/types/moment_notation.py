@@ -458,11 +458,21 @@ def _clock(found: re.Match[str]) -> Clock | None:
     )
 
 
+_SAMPLE = "2020-12-31 13:45:30"
 _DIRECTIVES = re.compile(r"%(-?)([dmYbBHI]|\d?f|[MSp])")
 
 
 def parse(read_as: str) -> MomentNotation | None:
-    """Return the reading that ``read_as`` tells; None if it is none."""
+    """Return the reading that ``read_as`` tells; None if it is none that cells are read by."""
+    notation = _parsed(read_as)
+    if notation is None or notation.read_as != read_as:
+        return None
+    # Somebody may have edited it: only what would be learnt of a cell is one.
+    learnt = learn(notation.write(_SAMPLE), compact=True)
+    return notation if learnt and learnt.join(notation) else None
+
+
+def _parsed(read_as: str) -> MomentNotation | None:
     form, *tags = re.split(r" \[([^]]*)\]", read_as)
     tags = [tag for tag in tags if tag]
     found = _DIRECTIVES.split(form)

@@ -438,6 +438,39 @@ def test_a_date_with_a_months_name_is_read_as_it_was(form, values):
     given_back(form, [value.date().isoformat() for value in values])
 
 
+@pytest.mark.parametrize(
+    "read_as",
+    [
+        *(
+            "%d%m%Y",
+            "%d1%m.%Y",
+            "%d\n%m\n%Y",
+            "%d.%m/%Y",
+            "%Y",
+            "%d.%m.%y",
+            "%m.%d %H:%M",
+            "x%d.%m.%Y",
+        ),
+        *("%d.%m.%Y %H.%M", "%d.%m.%Y %I:%M", "%d.%m.%Y%H:%M", "%d.%m.%Y [de]", "%d %B %Y [xx]"),
+        *(
+            "%Y%d%m",
+            "%d.%d.%Y",
+            "%d.%m.%Y %H:%M:%S.%9f",
+            "",
+            "1.234",
+            "12",
+            "x",
+            "1,2,3",
+            None,
+            7,
+            [],
+        ),
+    ],
+)
+def test_what_is_no_notation_is_not_taken_for_one(read_as):
+    assert notation.parse(read_as) is None
+
+
 letters = st.text(st.sampled_from("0123456789.,'-()%€ /"), max_size=12)
 alike = st.sampled_from(
     [
