@@ -374,7 +374,7 @@ MESSAGES = {
     "colons": ("status: 404, message: Not found\n", "0 are"),
     "equals": ("ErrorCode=500;Message=Internal\n", "0 are"),
     "one word of the table": ("name, not found, sorry\n", "1 are"),
-    "rows in pieces": ("id,name||1,x||2,y\n", "0 are"),
+    "rows in pieces": ("id,name||1,x||2,y\n", "1 are"),
     "a table of another kind": ("street,house number,town\n", "0 are"),
 }
 

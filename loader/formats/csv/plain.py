@@ -61,7 +61,7 @@ class _Patterns:
 
     Attributes:
         opening: A cell's beginning with its quote; of a line's first cell, or of others.
-        inside: What is in quotes, up to the closing one.
+        inside: What is no plain text in quotes: a run of quotes, an escape with what it escapes.
         spaces: What is left out, or becomes a delimiter, behind a line's beginning.
         first_spaces: The same at a line's beginning.
         by: What takes the place of ``spaces``.
@@ -176,10 +176,12 @@ def _rewrite_line(line: bytes, patterns: _Patterns, is_open: bool, pieces: list[
 
 def _closing(line: bytes, patterns: _Patterns, begin: int) -> tuple[int, bool]:
     """Return where the closing quote ends; or the line's end, and that the quote is still open."""
-    found = patterns.inside.match(line, begin)
-    end = found.end() if found else begin
-    is_quote = line[end : end + 1] == patterns.quote
-    return (end + 1, False) if is_quote else (len(line), True)
+    for found in patterns.inside.finditer(line, begin):
+        run = found[0]
+        # Of a run of quotes each two are one of the text; an odd one closes.
+        if run.startswith(patterns.quote) and len(run) % 2:
+            return found.end(), False
+    return len(line), True
 
 
 def _spaced(piece: bytes, patterns: _Patterns, is_first: bool) -> bytes:
@@ -210,8 +212,7 @@ def _patterns(
     if quote:
         sign = re.escape(quote).encode()
         opening = re.compile(lead + sign)
-        body = b"[^" + sign + mark + b"]+|" + sign * 2 + (b"|" + mark + b"." if mark else b"")
-        inside = re.compile(b"(?:" + body + b")*", re.DOTALL)
+        inside = re.compile((mark + b".|" if mark else b"") + sign + b"+", re.DOTALL)
     spaces = None
     if wide:
         spaces = re.compile(b"  +")

@@ -29,6 +29,8 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 # Each is followed by another walk through what is behind it: the rest is left for rows to be set
 # aside as they are, of several lines each.
 _MOST_STRAY = 50
+# More take more memory, each, than the text has: regular expressions remember every one.
+_MOST_QUOTES = 1 << 20
 # So few lines of so few cells may as well be the text of a cell that is cut off.
 _FEW = 3
 _BEHIND_QUOTE = "text after a closing quote"
@@ -106,7 +108,8 @@ def is_in_order(data: bytes, dialect: Dialect) -> bool:
         return False
     if not dialect.quote or dialect.quote.encode() not in data:
         return True
-    if _pairs(np.frombuffer(data, np.uint8), dialect):
+    is_usual = data.count(dialect.quote.encode()) <= _MOST_QUOTES
+    if is_usual and _pairs(np.frombuffer(data, np.uint8), dialect):
         return True
     ends = np.array([0, len(data)], np.int32)
     whole = pa.StringArray.from_buffers(1, pa.py_buffer(ends), pa.py_buffer(data))
@@ -119,6 +122,8 @@ def fault(record: bytes, dialect: Dialect) -> str | None:
         return _ESCAPES_NOTHING
     if not dialect.quote or dialect.quote.encode() not in record:
         return None
+    if record.count(dialect.quote.encode()) > _MOST_QUOTES:
+        return _fault_of_long(record, dialect)
     place = _fault(record, dialect)
     if place is None:
         return None
@@ -136,6 +141,8 @@ def has_taken_rows(record: bytes, dialect: Dialect) -> bool:
         dialect: Its width tells how many cells a row has.
     """
     quote, between = (dialect.quote or "").encode(), dialect.delimiter.encode()
+    if record.count(quote) > _MOST_QUOTES:
+        return False
     place = _fault(record, dialect)
     if place is not None and place < len(record):
         before = record[:place].removesuffix(quote)
@@ -223,6 +230,15 @@ def _are_rows(record: bytes, dialect: Dialect) -> bool:
         if len(cells) != 1 or len(cells[0]) != dialect.width:
             return False
     return True
+
+
+def _fault_of_long(record: bytes, dialect: Dialect) -> str | None:
+    try:
+        for _ in dialect.read(lines(record.decode("latin-1")), strict=True):
+            pass
+    except reader.Error:
+        return _BEHIND_QUOTE
+    return None
 
 
 def _fault(record: bytes, dialect: Dialect) -> int | None:
