@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from loader.types import registry
+from loader.types.checks import all_match
 from loader.types.column import Column
 
 _LOOKED_AT = 100  # rows
@@ -19,6 +20,7 @@ _LEAST_BELOW = 3  # rows that make a column of numbers
 _SHOWN = 3  # columns
 _YEARS = range(1700, 2200)
 _LEAST_COUNTED = 3
+_GROUPED = r"(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})*)"
 
 
 def of_header(columns: Sequence[Column]) -> list[str]:
@@ -56,6 +58,27 @@ def of_first_row(
     return [
         f"row {place} has words above columns of numbers, which are text because of it: {shown};"
         " is it a second header?"
+    ]
+
+
+def of_points(columns: Sequence[Column], cells: Sequence[pa.StringArray]) -> list[str]:
+    """Return which numbers may have points between groups, as other columns have commas.
+
+    Args:
+        columns: With their types, as far as the first rows tell.
+        cells: The first rows of each column.
+    """
+    if not any((column.read_as or "").count(",") for column in columns):
+        return []
+    return [
+        f"{column.name}: {texts.drop_null()[0]} is read with a decimal point, though other columns"
+        " have a decimal comma"
+        for column, texts in zip(columns, cells, strict=True)
+        if column.declared is None
+        and column.type == "numeric"
+        and not column.read_as
+        and all_match(texts, _GROUPED)
+        and not registry.type_named("bigint").check.fits(texts)
     ]
 
 

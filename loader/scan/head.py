@@ -199,4 +199,5 @@ def _doubts(
     if rows is None or not len(rows.ids):
         return []
     found = [] if table.header_is_known else doubts.of_header(columns)
-    return found + doubts.of_first_row(columns, sample, rows.row_number(0))
+    found += doubts.of_first_row(columns, sample, rows.row_number(0))
+    return found + doubts.of_points(columns, sample)

@@ -165,10 +165,26 @@ DOUBTS = {
 }
 
 
+DOUBTS |= {
+    "points beside commas": (
+        "a;b\n1,5;1.000\n2,25;12.000\n",
+        {},
+        "b: 1.000 is read with a decimal point",
+    ),
+    "points and small ones": ("a;b\n1,5 %;100\n2,5 %;12.000\n", {}, "b: 100 is read with"),
+    "points that are decimal": ("a;b\n1,5;1.0005\n2,25;12.000\n", {}, None),
+    "points behind a zero": ("a;b\n1,5;0.125\n2,25;12.000\n", {}, None),
+    "points and no comma": ("a;b\nx;1.000\ny;12.000\n", {}, None),
+    "whole numbers beside commas": ("a;b\n1,5;1\n2,25;12\n", {}, None),
+}
+
+
 @pytest.mark.parametrize(("text", "options", "said"), DOUBTS.values(), ids=DOUBTS)
 def test_doubts_about_a_header_are_told(datastore_url_18, tmp_path, text, options, said):
     report = load(write(tmp_path / "t.csv", text), Options("t", datastore_url_18, **options))
-    doubts = [w for w in report.warnings if re.search("one column|like data|words above", w)]
+    doubts = [
+        w for w in report.warnings if re.search("one column|like data|words above|decimal point", w)
+    ]
     assert len(doubts) == (said is not None)
     assert re.search(said or "$", " ".join(doubts))
 
