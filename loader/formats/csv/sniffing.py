@@ -81,8 +81,7 @@ class Reading:
     @property
     def is_doubtful(self) -> bool:
         """Whether a delimiter that texts have too may be the right one."""
-        has_note = any(self.cut.records[: self.place]) and not self.header.is_proven
-        has_note = has_note and not self.is_given
+        has_note = any(self.cut.records[: self.place]) and not self.is_given
         return has_note or not self.is_full or self.regular < _NEARLY_ALL
 
     @property
