@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Protocol
 
@@ -117,7 +117,7 @@ class Habits:
 
     is_lenient: bool = True
     is_notating: bool = True
-    deciding: Deciding = Deciding()
+    deciding: Deciding = field(default_factory=Deciding)
     nulls_signs: bool = False
     strips: bool = False
 

@@ -145,7 +145,7 @@ DOUBTS = {
     "a header like the rows": (
         "Ann,3,2020-01-01\nBob,5,2020-01-02\nCy,6,2020-01-03\n",
         {},
-        "looks like data",
+        "no header was found",
     ),
     "years": ("land,2019,2020,2021\nDE,1,2,3\nFR,4,5,6\n", {}, None),
     "names": ("id,name\n1,a\n2,b\n", {}, None),
@@ -183,7 +183,9 @@ DOUBTS |= {
 def test_doubts_about_a_header_are_told(datastore_url_18, tmp_path, text, options, said):
     report = load(write(tmp_path / "t.csv", text), Options("t", datastore_url_18, **options))
     doubts = [
-        w for w in report.warnings if re.search("one column|like data|words above|decimal point", w)
+        w
+        for w in report.warnings
+        if re.search("one column|like data|words above|decimal point|no header", w)
     ]
     assert len(doubts) == (said is not None)
     assert re.search(said or "$", " ".join(doubts))

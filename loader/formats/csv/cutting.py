@@ -183,3 +183,25 @@ def falls_well(text: str, dialect: Dialect, limit: int | None = None) -> bool:
     except reader.Error:
         return False
     return True
+
+
+def lacks_row_names(cut: Cut, place: int) -> bool:
+    """Tell whether a header is R's, which names the columns but not that of the rows' names.
+
+    ``write.table`` puts all of these names into quotes. Without them, a cell too many in each row
+    may as well be a delimiter inside of a text.
+
+    Args:
+        cut: The records.
+        place: Of the header among them.
+    """
+    headers = cut.records[place] if place < len(cut.records) else []
+    rows = [record for record in cut.records[place + 1 :] if record]
+    if not rows or not headers or any(len(record) != len(headers) + 1 for record in rows):
+        return False
+    quote, delimiter = cut.dialect.quote, cut.dialect.delimiter
+    names = [record[0] for record in rows]
+    if not quote or len(set(names)) < len(names):
+        return False
+    are_quoted = all(f"{quote}{name}{quote}" in cut.text for name in headers)
+    return are_quoted and all(f"{quote}{name}{quote}{delimiter}" in cut.text for name in names)

@@ -17,15 +17,12 @@ from loader.formats.csv import cutting, header, other_kinds, plain, quoting, sni
 from loader.formats.csv.cutting import Cut
 from loader.formats.csv.declared import Declared
 from loader.formats.csv.dialect import Dialect
-from loader.formats.csv.kinds import TEXT, kind_of, kind_of_column
 
 # No text has them. ESC is not among them: logs have it before the colours of a terminal.
 _BINARY = re.compile(r"[\x01-\x08\x0e-\x1a]")
 # What Excel takes for the delimiter, and writes into the first line for its own kind.
 _INSTRUCTION = re.compile(rb'\s*"?sep=(\\t|[^\r\n"])"?[^\S\r\n]*(?=[\r\n]|\Z)', re.IGNORECASE)
 _SPACE = 0x20  # what a bare CR became
-_MOST_ROWS = 20  # that the kinds of columns are taken from: wide tables have many cells
-_FEWEST_ROWS = 3  # of words and numbers, to tell a second header from them
 
 
 @dataclass(frozen=True)
@@ -126,9 +123,8 @@ def _with_header(cut: Cut, whole: bool) -> Detected:
         doubts.append("no header was found: the first row is one of values, as those below it")
     else:
         headers = records[found.row - 1]
-        if _lacks_row_names(headers, records[found.row :], cut):
+        if cutting.lacks_row_names(cut, found.row - 1):
             headers = ["", *headers]
-        doubts += _words_above_numbers(cut, found.row, len(headers))
     begin = cut.begin(found.above)
     dialect = replace(dialect, header_row=found.row, above=found.above, begin=begin)
     if found.row:
@@ -169,42 +165,6 @@ def _comments_above(cut: Cut, records: int) -> int:
     above = cut.octets[: cut.begin(records)]
     _, comments = plain.rewrite(above, replace(cut.dialect, universal_newlines=True))
     return comments
-
-
-def _words_above_numbers(cut: Cut, row: int, width: int) -> list[str]:
-    """Tell of a row of words above columns of values: of units, or the second part of a header."""
-    rows = [record for record in cut.records[row:] if record]
-    if len(rows) <= _FEWEST_ROWS or len(rows[0]) != width:
-        return []
-    if not any(cell.strip() and kind_of(cell) == TEXT for cell in rows[0]):
-        return []
-    kinds = [
-        kind_of_column([other[column] for other in rows[1:_MOST_ROWS] if column < len(other)])[0]
-        for column in range(width)
-    ]
-    above = [cell for cell, kind in zip(rows[0], kinds, strict=True) if kind not in ("", TEXT)]
-    words = [cell for cell in above if cell.strip()]
-    if not words or any(kind_of(cell) != TEXT for cell in words):
-        return []
-    place = next(i for i, record in enumerate(cut.records) if i >= row and record) + 1
-    return [f"row {place} has words above columns of values: is it a part of the header?"]
-
-
-def _lacks_row_names(headers: Sequence[str], below: Sequence[Sequence[str]], cut: Cut) -> bool:
-    """Tell whether a header is R's, which names the columns but not that of the rows' names.
-
-    ``write.table`` puts all of these names into quotes. Without them, a cell too many in each row
-    may as well be a delimiter inside of a text.
-    """
-    rows = [record for record in below if record]
-    if not rows or any(len(record) != len(headers) + 1 for record in rows):
-        return False
-    quote, delimiter = cut.dialect.quote, cut.dialect.delimiter
-    names = [record[0] for record in rows]
-    if not quote or len(set(names)) < len(names):
-        return False
-    are_quoted = all(f"{quote}{name}{quote}" in cut.text for name in headers)
-    return are_quoted and all(f"{quote}{name}{quote}{delimiter}" in cut.text for name in names)
 
 
 def refuse_controls(headers: Sequence[str]) -> None:

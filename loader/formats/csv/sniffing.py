@@ -75,8 +75,10 @@ class Reading:
 
     @property
     def is_full(self) -> bool:
-        """Whether the header has a name for every column."""
-        return len(self.names) == self.width and all(map(str.strip, self.names))
+        """Whether the header has a name for every column, but for that of R's row names."""
+        if len(self.names) == self.width:
+            return all(map(str.strip, self.names))
+        return len(self.names) == self.width - 1 and cutting.lacks_row_names(self.cut, self.place)
 
     @property
     def is_doubtful(self) -> bool:
@@ -228,7 +230,9 @@ def _read(sample: bytes, dialect: Dialect, whole: bool, row: int | None) -> Read
         found = header.at(cut.records, place, cut.dialect.width)
     else:
         found = header.find(cut.records, cut.dialect.width)
-    below = [record for record in cut.records[max(0, found.above - (found.row > 0)) :] if record]
+    first = max(0, found.above - (found.row > 0))
+    first += found.row > 0 and cutting.lacks_row_names(cut, first)  # narrower than its rows
+    below = [record for record in cut.records[first:] if record]
     others = [cell for record in below for cell in record[1:] if cell]
     return Reading(
         cut,

@@ -228,8 +228,8 @@ def aircan_settings_update(context: Context, data_dict: DataDict) -> dict[str, A
         context: CKAN's.
         data_dict: ``resource_id``; ``mode``, ``unique_keys``, ``encoding``, ``delimiter``,
             ``header_row``, ``full_text``, ``on_concurrent_writes``; ``default_encoding``,
-            ``types``, ``dates``, ``decimal``, ``missing``, ``strip``, ``keep_types``, ``max_bad_rows`` and
-            ``max_bad_share``, which win over what the portal says.
+            ``types``, ``dates``, ``decimal``, ``missing``, ``strip``, ``keep_types``,
+            ``max_bad_rows`` and ``max_bad_share``, which win over what the portal says.
     """
     data = _checked("aircan_settings_update", context, data_dict, schema.settings())
     resource_id = data.pop("resource_id")
