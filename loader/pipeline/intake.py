@@ -200,7 +200,7 @@ def _fill_report(report: Report, scan: Scan, rejects: Rejects) -> None:
             "widened_from": column.widened_from,
             "read_as": column.read_as,
             "missing": scan.signs(index),
-            "would_be": column.would_be.type if column.would_be else None,
+            "would_be": column.narrower,
         }
         for index, column in enumerate(scan.columns)
     ]

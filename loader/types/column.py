@@ -73,6 +73,12 @@ class Column:
         return self.notation.read_as if self.notation else None
 
     @property
+    def narrower(self) -> str | None:
+        """The Postgres type that it would be; None if it would be text all the same."""
+        would_be = self.would_be
+        return would_be.type if would_be and would_be.type != registry.TEXT else None
+
+    @property
     def is_watched(self) -> bool:
         """Whether every row is to be looked at, though its type holds them all."""
         return self.would_be is not None or (self.form is not None and self.notation is None)

@@ -107,12 +107,17 @@ class Findings:
             listed = ", ".join(f"{sign!r} ({count:,})" for sign, count in signs.most_common(5))
             if would_be is None:
                 return [f"{column.name}: NULL for {listed}"]
+            if would_be.form is not None and would_be.notation is None:
+                form = would_be.form
+                return [f"{column.name}: text for {listed}; the rest {form.doubt}; {form.hint}"]
             return [
                 f"{column.name}: text for {listed}, {would_be.type} without;"
                 " missing=auto reads such signs as NULL"
             ]
-        if would_be is not None and would_be.type != registry.TEXT:
-            return [f"{column.name}: {column.type} is kept, {would_be.type} would hold all values"]
+        if column.narrower:
+            return [
+                f"{column.name}: {column.type} is kept, {column.narrower} would hold all values"
+            ]
         return []
 
     def _of_doubt(self, index: int, column: Column) -> list[str]:

@@ -59,6 +59,7 @@ class Negative:
 
 
 _IN_FRONT = Negative(before="-")
+_TRUE_MINUS = Negative(before="\u2212")
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,9 @@ class NumberNotation:
             # A phone number, or a postcode: 601 123 456 in every row.
             is_code = self.group in _SPACES and (self.digits or self.is_name)
             return not (is_code or self.is_address)
+        if self.decimal is None and not self.group and not has_unit:
+            # "3-" is a mark at school, and "(3)" a number in a list.
+            return self.negative == _TRUE_MINUS
         is_plain = self.decimal in (None, ".") and not self.group
         return has_unit or not is_plain or self.negative not in (None, _IN_FRONT)
 

@@ -268,6 +268,8 @@ class Verification:
             if not column.is_watched:
                 return
             plain = nulls.empty_to_null(nulls.trimmed(cells))
+            if self._nulls_signs:
+                plain = nulls.signs_to_null(plain)
             if column.would_be is not None:
                 self._watch_signs(index, column, plain, rows)
             elif column.form is not None:
@@ -315,7 +317,9 @@ class Verification:
             self._without[index] = inner
         inner._verify(0, rest, rows)
         would_be = inner.columns[0]
-        if would_be.type == registry.TEXT and would_be.form is None:
+        is_text = would_be.type == registry.TEXT and would_be.form is None
+        is_kept = column.type != registry.TEXT and would_be.type == column.type
+        if is_text or (is_kept and would_be.read_as == column.read_as):
             self._set(index, replace(column, would_be=None))
             self.found.forget(index)
             return

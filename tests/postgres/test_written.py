@@ -165,6 +165,74 @@ def test_signs_for_no_value(
         assert as_text(database_18, "t", "a") == cells
 
 
+# name: cells of the first block, a late cell, missing, type, would_be, a part of the warning
+DOUBTFUL = {
+    "no proof": (
+        ["01/02/2020", "N/A"],
+        "02/02/2020",
+        "keep",
+        "text",
+        None,
+        "the rest may have the day",
+    ),
+    "a proof": (["01/02/2020", "N/A"], "31/12/2020", "keep", "text", "date", "date without"),
+    "no proof, auto": (
+        ["01/02/2020", "N/A"],
+        "02/02/2020",
+        "auto",
+        "text",
+        None,
+        "may have the day",
+    ),
+    "a proof, auto": (
+        ["01/02/2020", "N/A"],
+        "31/12/2020",
+        "auto",
+        "date",
+        None,
+        "NULL for 'N/A' (1)",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("cells", "late", "missing", "kind", "would_be", "told"), DOUBTFUL.values(), ids=DOUBTFUL
+)
+def test_signs_beside_values_that_are_doubtful(
+    database_18,
+    datastore_url_18,
+    tmp_path,
+    small_blocks,
+    cells,
+    late,
+    missing,
+    kind,
+    would_be,
+    told,
+):
+    cells = [*cells, *[cells[0]] * MANY, late]
+    report = load(column_file(tmp_path, cells), Options("t", datastore_url_18, missing=missing))
+    assert (report.columns[1]["type"], report.columns[1]["would_be"]) == (kind, would_be)
+    assert any(told in warning for warning in report.warnings)
+    shown = as_text(database_18, "t", "a")
+    assert shown == (cells if kind == "text" else [values_of_dates(cell) for cell in cells])
+
+
+def values_of_dates(cell: str) -> str | None:
+    day, _, rest = cell.partition("/")
+    return f"{rest[3:]}-{rest[:2]}-{day}" if len(rest) == 7 else None
+
+
+def test_a_kept_type_that_the_file_needs_after_all(
+    database_18, datastore_url_18, tmp_path, small_blocks
+):
+    load(column_file(tmp_path, ["1.5"]), Options("t", datastore_url_18))
+    path = column_file(tmp_path, ["1"] * MANY + ["2.5"])
+    report = load(path, Options("t", datastore_url_18, keep_types=True))
+    assert (report.columns[1]["type"], report.columns[1]["would_be"]) == ("numeric", None)
+    assert report.warnings == []
+
+
 def test_declared_missing_values_decide_alone(database_18, datastore_url_18, tmp_path):
     schema = {"fields": [], "missingValues": ["", "x"]}
     path = column_file(tmp_path, ["1", "x", "N/A"])

@@ -166,6 +166,8 @@ READ = {
     "minus behind, with a point": (["50.00-", "1.00"], "numeric", "1.5-", ["-50.00", "1.00"]),
     "brackets": (["(987.65)", "1.00"], "numeric", "(1.5)", ["-987.65", "1.00"]),
     "brackets around dollars": (["($987.65)", "$1.00"], "numeric", "($1.5)", ["-987.65", "1.00"]),
+    "a true minus, whole": ([f"{MINUS}5", "1"], "numeric", f"{MINUS}1", ["-5", "1"]),
+    "brackets, whole": (["(1,234)", "1,234,567"], "numeric", "(1,234,567)", ["-1234", "1234567"]),
     "a true minus": ([f"{MINUS}5,5", "1"], "numeric", f"{MINUS}1,5", ["-5.5", "1"]),
 }
 
@@ -223,6 +225,9 @@ LEFT = {
     "negative in two ways": ["-5,00", "(5,00)"],
     "an open bracket": ["(5,00"],
     "an exponent": ["1,5e3"],
+    "marks at school": ["2-", "3", "1-"],
+    "numbers of a list": ["(1)", "(2)"],
+    "lines of a range": ["5-", "10-"],
     "a range": ["1,5-2,5"],
     "a coordinate": ["50.1,7.2"],
     "both separators in two roles": ["1.234,5", "1,234.5"],
