@@ -112,13 +112,14 @@ def test_the_report_tells_what_was_widened_set_aside_and_left_out(csv, named):
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert lines[1] == "n       text  widened from bigint"
-    assert lines[-6:] == [
-        "rows padded or trimmed: 1",
+    assert lines[-7:] == [
         "rows set aside: 1, in counts.rejects.csv",
         "  row 5005: 3 cells, 2 columns",
         "n: text instead of bigint, for 'N/A' in row 5004",
         "rows left out above the header in row 3: 1",
         "blank lines left out: 1",
+        "rows padded or trimmed: 1 (row 5006)",
+        "n: text for 'N/A' (1), bigint without; missing=auto reads such signs as NULL",
     ]
     assert "beginning again with wider columns" in done.stderr
 
@@ -338,9 +339,10 @@ def test_json_is_one_object_and_nothing_else_is_on_stdout(csv, named):
     report = json.loads(done.stdout)
     assert set(report) == KEYS
     assert set(report["timings_s"]) == STEPS
+    plain = {"label": "", "widened_from": None, "read_as": None, "missing": {}, "would_be": None}
     assert report["columns"] == [
-        {"id": "id", "type": "bigint", "label": "", "inferred_as": "integer", "widened_from": None},
-        {"id": "name", "type": "text", "label": "", "inferred_as": "string", "widened_from": None},
+        {"id": "id", "type": "bigint", "inferred_as": "integer", **plain},
+        {"id": "name", "type": "text", "inferred_as": "string", **plain},
     ]
     assert report["bad_rows"] == {"rejected": 0, "repaired": 0, "rejects": None, "first": []}
     assert (report["resource_id"], report["table"]) == ("people", "replaced")

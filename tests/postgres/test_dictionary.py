@@ -129,7 +129,7 @@ def test_a_type_that_is_decided_during_the_load_is_told(
 ):
     """The table has not got it: until the next load it and its Data Dictionary differ."""
     install_ckan(database)
-    (tmp_path / "t.csv").write_text("n\n1\n")
+    (tmp_path / "t.csv").write_text("n,m\n1,2\n")
     options = Options("t", datastore_url)
     load(str(tmp_path / "t.csv"), options)
     database.execute(f"COMMENT ON COLUMN t.n IS {before}")

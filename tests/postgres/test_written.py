@@ -114,8 +114,8 @@ def test_the_report_says_why_a_column_is_undecided(datastore_url_18, tmp_path):
     assert types(report) == ["text", "text"]
     assert report.warnings == [
         "day: text, '01/02/2020' may have the day first or the month; dates=dmy or mdy decides",
-        "price: text, '1,234' may have decimal places or groups of digits; a schema's decimalChar"
-        " or groupChar decides",
+        "price: text, '1,234' may have decimal places or groups of digits; decimal=comma or"
+        " point decides",
     ]
 
 

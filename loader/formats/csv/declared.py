@@ -137,7 +137,7 @@ def _rows_left_out(descriptor: Mapping[str, object], header_row: int | None) -> 
         raise UsageError(
             "the dialect's 'commentRows' are understood where there is no header",
             hint="'headerRows' names the header's row: what is above it is left out",
-            option="dialect",
+            option="dialect header_row",
         )
     if not isinstance(rows, list) or rows != list(range(1, len(rows) + 1)):
         raise UsageError(

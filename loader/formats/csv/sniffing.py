@@ -332,7 +332,9 @@ def _is_one_column(one: Reading) -> bool:
     values = sum(1 for record in rows if kind_of(between.join(record)) not in ("", TEXT))
     if values >= _VALUES * len(rows) or one.spaced >= _SPACED:
         return True
-    return one.header.typed == 0 and len(above[0][0].split()) == 1
+    # A blank line is below a title, and not below a header.
+    is_title = any(not record for record in one.cut.records[: one.place])
+    return one.header.typed == 0 and len(above[0][0].split()) == 1 and not is_title
 
 
 def _are_values(one: Reading) -> bool:
