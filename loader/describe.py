@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pyarrow as pa
 from frictionless import Checklist, Dialect, Resource
 
 from loader.errors import SourceError, UsageError, memory_ours
@@ -18,8 +19,10 @@ from loader.options import Options, default_resource_id
 from loader.scan.head import read
 from loader.scan.reading import Reading
 from loader.source.content import open_content
-from loader.types import nulls, registry, schema
+from loader.types import notation, nulls, registry, schema
+from loader.types.column import Column
 from loader.types.constraints import Constraints
+from loader.types.notation import Habits
 
 _MOST_ERRORS = 1000
 _ROWS_AT_A_TIME = 1000  # a call of RE2 for each row would take longer than frictionless does
@@ -85,9 +88,9 @@ def _schema(reading: Reading, options: Options) -> dict[str, Any]:
 
 
 def _known_to_frictionless(descriptor: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema in which values are text that frictionless could not read."""
+    """Return a schema without the property of ours: such values are read before."""
     fields = [
-        {**field, "type": "string"} if schema.READ_AS in field else field
+        {name: value for name, value in field.items() if name != schema.READ_AS}
         for field in descriptor["fields"]
     ]
     return {**descriptor, "fields": fields}
@@ -112,24 +115,41 @@ def _records(reading: Reading) -> Iterator[list[list[str]]]:
 
 
 def _as_read(reading: Reading) -> Callable[[list[str]], list[str]]:
-    """Return a function that leaves out of a row's cells what a load leaves out."""
-    typed = [i for i, column in enumerate(reading.columns) if column.type != registry.TEXT]
-    habits = reading.habits
+    """Return a function that takes a row's cells as a load takes them."""
+    habits, columns = reading.habits, reading.columns
     is_sign = habits.nulls_signs and not any(reading.missing)
-    signs = set(nulls.SIGNS.to_pylist()) if is_sign else set()
+    signs = set(nulls.SIGNS.to_pylist()) if is_sign and habits.is_lenient else set()
+    typed = {i for i, column in enumerate(columns) if column.type != registry.TEXT}
+    stripped = [
+        i for i in range(len(columns)) if (habits.is_lenient if i in typed else habits.strips)
+    ]
+    described = [schema.describe([column]) for column in columns]
+    written = [
+        (i, column)
+        for i, column in enumerate(columns)
+        if column.notation is not None and schema.READ_AS in str(described[i])
+    ]
 
-    def without(row: list[str]) -> list[str]:
-        for place in typed:
+    def as_read(row: list[str]) -> list[str]:
+        for place in stripped:
             if place < len(row):
                 cell = row[place].strip()
-                row[place] = "" if cell in signs else cell
+                row[place] = "" if place in typed and cell in signs else cell
+        for place, column in written:
+            if place < len(row) and row[place]:
+                row[place] = _as_postgres(row[place], column, habits)
         return row
 
-    return without if habits.is_lenient else _unchanged
+    return as_read
 
 
-def _unchanged(row: list[str]) -> list[str]:
-    return row
+def _as_postgres(cell: str, column: Column, habits: Habits) -> str:
+    """Return a cell of a column with a notation as Postgres writes it; itself if it is none."""
+    cells = pa.array([cell])
+    form = notation.learn(cells, column.header or column.name, column.form)
+    reading = form and form.decided(habits.deciding)
+    values = reading.read(cells) if reading else None
+    return cell if values is None else str(values[0].as_py())
 
 
 @contextmanager

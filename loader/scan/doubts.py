@@ -11,9 +11,11 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from loader.errors import shorten
 from loader.types import registry
 from loader.types.checks import all_match
 from loader.types.column import Column
+from loader.types.number_notation import NumberNotation
 
 _LOOKED_AT = 100  # rows
 _LEAST_BELOW = 3  # rows that make a column of numbers
@@ -61,18 +63,21 @@ def of_first_row(
     ]
 
 
-def of_points(columns: Sequence[Column], cells: Sequence[pa.StringArray]) -> list[str]:
+def of_points(
+    columns: Sequence[Column], cells: Sequence[pa.StringArray], *, has_commas: bool
+) -> list[str]:
     """Return which numbers may have points between groups, as other columns have commas.
 
     Args:
         columns: With their types, as far as the first rows tell.
         cells: The first rows of each column.
+        has_commas: Whether the caller says that commas are decimal ones.
     """
-    if not any((column.read_as or "").count(",") for column in columns):
+    if not has_commas and not any(map(_has_decimal_comma, columns)):
         return []
     return [
-        f"{column.name}: {texts.drop_null()[0]} is read with a decimal point, though other columns"
-        " have a decimal comma"
+        f"{column.name}: {shorten(texts.drop_null()[0].as_py())!r} is read with a decimal point,"
+        " though others have a decimal comma"
         for column, texts in zip(columns, cells, strict=True)
         if column.declared is None
         and column.type == "numeric"
@@ -80,6 +85,11 @@ def of_points(columns: Sequence[Column], cells: Sequence[pa.StringArray]) -> lis
         and all_match(texts, _GROUPED)
         and not registry.type_named("bigint").check.fits(texts)
     ]
+
+
+def _has_decimal_comma(column: Column) -> bool:
+    written = column.notation
+    return isinstance(written, NumberNotation) and written.decimal == ","
 
 
 def _is_above_numbers(texts: pa.StringArray) -> bool:

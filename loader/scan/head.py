@@ -70,7 +70,7 @@ def read(content: Readable, settings: ReadSettings, known: Known = UNKNOWN) -> R
         missing=guess.missing,
         blocks=itertools.chain([] if first is None else [first], table.blocks),
         sample=sample,
-        doubts=_doubts(table, columns, rows, sample),
+        doubts=_doubts(table, columns, rows, sample, has_commas=settings.decimal == "comma"),
         is_rowless=first is None,
         header_is_guessed=not table.header_is_known and not names_all,
         habits=guess.habits,
@@ -195,9 +195,11 @@ def _doubts(
     columns: Sequence[Column],
     rows: Rows | None,
     sample: Sequence[pa.StringArray],
+    *,
+    has_commas: bool,
 ) -> list[str]:
     if rows is None or not len(rows.ids):
         return []
     found = [] if table.header_is_known else doubts.of_header(columns)
     found += doubts.of_first_row(columns, sample, rows.row_number(0))
-    return found + doubts.of_points(columns, sample)
+    return found + doubts.of_points(columns, sample, has_commas=has_commas)

@@ -61,10 +61,6 @@ class Spelling:
     directive: str
     tag: str
 
-    def month(self, word: str) -> int:
-        """Return the number of a month that it names."""
-        return self.words.index(word) + 1
-
 
 @cache
 def spellings() -> tuple[Spelling, ...]:

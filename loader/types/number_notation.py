@@ -162,9 +162,14 @@ class NumberNotation:
         """Return the same for another file, with negative numbers in a style of its own."""
         return replace(self, negative=None)
 
-    def keeps(self, other: object) -> bool:  # noqa: ARG002  (a separator has one meaning)
+    def keeps(self, other: object) -> bool:
         """Tell whether the values of another reading are the same if read by this one."""
-        return True
+        if not isinstance(other, NumberNotation):
+            return True
+        # What the caller has decided a mark to be, a later value may prove to be the other thing.
+        return other.decimal in (None, self.decimal) and (
+            not other.group or other.group == self.group
+        )
 
     @property
     def needs_every_cell(self) -> bool:

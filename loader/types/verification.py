@@ -209,7 +209,7 @@ class Verification:
         if changed.type != now.type or not _means_the_same(now, changed):
             place = self._first_misfit(now, cells)
             reason = _Reason(rows.row_number(place), cells[place].as_py(), _described(changed))
-            self._reasons[index] = reason
+            self._give_reason(index, reason)
             self._set(index, changed)
             self.widened = True
         else:
@@ -290,12 +290,13 @@ class Verification:
         if form is None:
             without = None if len(self._missing) else self._without_signs(column, cells)
             self._set(index, replace(column, form=None, would_be=without))
+            if without is not None:  # the signs of these cells count, too
+                self._watch_signs(index, self.columns[index], cells, rows)
             return
         changed = widening.written_as(column, form, self._habits.deciding)
         if changed.notation is not None and not self._fit(changed, cells).fits:
             self._set(index, replace(column, form=None))  # such as 31/02/2020
             return
-        self._set(index, changed)
         if changed.notation is not None:
             others = [other for other in readings if other.read_as != changed.read_as]
             place = min(
@@ -303,8 +304,16 @@ class Verification:
                 default=0,
             )
             reason = _Reason(rows.row_number(place), cells[place].as_py(), _described(changed))
-            self._reasons[index] = reason
+            self._give_reason(index, reason)
             self.widened = True
+        # Last: a lane that sees the other reading must see its reason too.
+        self._set(index, changed)
+
+    def _give_reason(self, index: int, reason: _Reason) -> None:
+        """Keep the reason of the earliest row, of those for the same type."""
+        known = self._reasons.get(index)
+        if known is None or known.type != reason.type or reason.row < known.row:
+            self._reasons[index] = reason
 
     def _watch_signs(self, index: int, column: Column, cells: pa.StringArray, rows: Rows) -> None:
         """Verify the column as it would be, and count the signs that it is text for."""

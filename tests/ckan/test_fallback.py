@@ -25,7 +25,7 @@ VARIED = (
     "text,whole,long,number,flag,day,moment,zoned,clock,object,list,empty\n"
     "Straße,1,12345678901234567890,15.30,true,2020-02-29,2020-02-29T23:59:59,"
     '2020-02-29T23:59:59+02:00,23:59:59,"{""a"": [1, 2.50]}","[1, ""x""]",\n'
-    ",,,,,,,,,,,\n"
+    '"",,,,,,,,,,,\n'
     '"",2,7,0.000000000000000000001,false,1999-01-01,1999-01-01 00:00:00.5,'
     "1999-01-01T00:00:00Z,00:00:00,{},[],\n"
     '"line\nbreak, ""quoted"" \\N %s :x",-3,-1,-0.5,true,0001-01-01,0001-01-01T00:00:00,'
@@ -67,7 +67,7 @@ def test_a_file_loaded_both_ways_gives_equal_tables(portal: Portal, tmp_path: Pa
     assert by_copy.rows == by_api.rows == 4
     assert types(portal, copied) == types(portal, sent)
     assert rows(portal, copied) == rows(portal, sent)
-    # Of a row of nothing but NULL the trigger makes NULL.
+    # Of a row without words the trigger makes NULL.
     lexemes = """SELECT _id, coalesce(strip(_full_text)::text, '') FROM "{}" ORDER BY _id"""
     assert sql(portal, lexemes.format(copied)) == sql(portal, lexemes.format(sent))
     for resource_id in (copied, sent):
@@ -122,7 +122,7 @@ def load_text_without_database(
     portal: Portal, resource_id: str, folder: Path, url: str | None, **options
 ):
     path = folder / "data.csv"
-    path.write_text("a\n1\n")
+    path.write_text("a,b\n1,2\n")
     given = settings(portal) | {"datastore_url": url}
     return load(path, **given, resource_id=resource_id, **options)
 

@@ -169,11 +169,18 @@ DOUBTS |= {
     "points beside commas": (
         "a;b\n1,5;1.000\n2,25;12.000\n",
         {},
-        "b: 1.000 is read with a decimal point",
+        "b: '1.000' is read with a decimal point",
     ),
-    "points and small ones": ("a;b\n1,5 %;100\n2,5 %;12.000\n", {}, "b: 100 is read with"),
+    "points and small ones": ("a;b\n1,5 %;100\n2,5 %;12.000\n", {}, "b: '100' is read with"),
     "points that are decimal": ("a;b\n1,5;1.0005\n2,25;12.000\n", {}, None),
     "points behind a zero": ("a;b\n1,5;0.125\n2,25;12.000\n", {}, None),
+    "points where commas are decimal": (
+        "a;b\nx;1.000\ny;12.000\n",
+        {"decimal": "comma"},
+        "b: '1.000' is",
+    ),
+    "groups with commas": ('a;b\n"$1,234.50";1.000\n"$1,234.75";12.000\n', {}, None),
+    "commas of dates": ('a;b\n"December 31, 2020";1.000\n"December 30, 2020";12.000\n', {}, None),
     "points and no comma": ("a;b\nx;1.000\ny;12.000\n", {}, None),
     "whole numbers beside commas": ("a;b\n1,5;1\n2,25;12\n", {}, None),
 }

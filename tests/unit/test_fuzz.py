@@ -19,6 +19,7 @@ from loader.formats.format import Settings
 FILES = int(os.environ.get("AIRCAN_FUZZ_FILES", "1000"))
 PART = 200  # files of one test
 SETTINGS = Settings(None, None, None, None, lambda _: False)
+NO_COMMENT = "\uffff"
 DELIMITERS = [",", ";", "\t", "|", ":", "#", "^", "~", " "]
 CELLS = {
     "integer": lambda rng: str(rng.randint(-50, 10_000)),
@@ -98,13 +99,18 @@ def text_of(data: bytes, table) -> str:
     return re.sub("(?m)^\ufeff+", "", text).replace("\0", "")
 
 
-def read(text: str, dialect) -> list[list[str]]:
-    """Return the records that Python's csv reads; lines of comment are blank ones."""
+def read(text: str, dialect, *, keeps_rows: bool) -> list[list[str]]:
+    """Return the records that Python's csv reads; lines of comment are blank ones.
+
+    Those as wide as rows may be rows, and comments where the first column has values.
+    """
     is_fresh = [True]
 
     def lines():
         for line in io.StringIO(text, newline=""):
-            is_comment = is_fresh[0] and dialect.comment and line.startswith(dialect.comment)
+            is_comment = is_fresh[0] and line.startswith(dialect.comment or NO_COMMENT)
+            is_row = keeps_rows and line.count(dialect.delimiter) == dialect.width - 1
+            is_comment = is_comment and not is_row
             is_fresh[0] = False
             yield "\n" if is_comment else line
 
@@ -142,6 +148,7 @@ def without(text: str, rejects, delimiter: str) -> str:
 def compare(data: bytes, table) -> list[str]:
     """Return where the table's rows are not what Python's csv reads, without a word."""
     width, dialect = len(table.headers), table.dialect
+    empty = [""] * width
     rows, rejects = {}, []
     for block in table.blocks:
         parsed = table.parse(block)
@@ -152,16 +159,17 @@ def compare(data: bytes, table) -> list[str]:
     text, first = text_of(data, table), max(dialect.header_row, dialect.above)
     if dialect.begin is not None:
         text, first = text.encode()[dialect.begin :].decode(), 0
-    wanted = [
-        fitted(record, width)
-        for record in read(without(text, rejects, dialect.delimiter), dialect)[first:]
-    ]
-    if any(record is None for record in wanted):
-        return [f"csv reads a row that is too long: {wanted}"]
-    filled = [record for record in wanted if any(record)]
     have = [row for _, row in sorted(rows.items()) if any(row)]
-    pairs = zip_longest(filled, have)
-    return [f"csv reads {one}, the table has {other}" for one, other in pairs if one != other]
+    kept = without(text, rejects, dialect.delimiter)
+    faults: list[str] = []
+    for keeps_rows in (False, True):
+        records = read(kept, dialect, keeps_rows=keeps_rows)[first:]
+        filled = [one for one in (fitted(record, width) for record in records) if one != empty]
+        if filled == have:
+            return []
+        pairs = zip_longest(filled, have)
+        faults = [f"csv reads {one}, the table has {other}" for one, other in pairs if one != other]
+    return faults
 
 
 def has_bare_returns(data: bytes) -> bool:

@@ -117,6 +117,7 @@ KINDS = {
     "a head of spaces and quotes": (detected, lambda n: 'a, "b"\n' + '1, "x' * (n // 6) + "\n"),
     "a head of two spaces": (detected, lambda n: "a  b\n" + 'a  "b' * (n // 6) + "\n"),
     "a head of single quotes": (detected, lambda n: "a,b\n" + ",'x,y" * (n // 5) + "\n"),
+    "a head of lines that end in backslashes": (detected, lambda n: "a,b\n" + "x,y\\\n" * (n // 5)),
     "a head of backslashes": (detected, lambda n: 'a,b\n1,"x\\""\n' + '"\\' * (n // 2) + "\n"),
     "a head of comments": (detected, lambda n: "a,b\n1,2\n" + "#\n" * (n // 2)),
     "a head of delimiters": (detected, lambda n: "a,b\n" + ",;|\t" * (n // 4) + "\n"),

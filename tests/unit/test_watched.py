@@ -9,27 +9,43 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_verification import blocks_of, judge
 
+from loader.choices import Deciding
 from loader.options import Options
 from loader.scan.head import read
 from loader.types.column import Column
 from loader.types.notation import Habits
 from loader.types.verification import Verification
 
-HABITS = Habits()
+# What a caller says, and the same as options.
+SAID = {
+    "nothing": (Habits(), {}),
+    "a decimal comma": (
+        Habits(deciding=Deciding("dmy", "comma")),
+        {"dates": "dmy", "decimal": "comma"},
+    ),
+    "a decimal point": (
+        Habits(deciding=Deciding("mdy", "point")),
+        {"dates": "mdy", "decimal": "point"},
+    ),
+    "signs are NULL": (Habits(nulls_signs=True), {"missing": "auto"}),
+}
 
 
-def column_of(cells: list[str]) -> Column:
+def column_of(cells: list[str], options: dict[str, str]) -> Column:
     """The column as it begins if these are the first cells."""
     text = "a|b\n" + "".join(f"{cell}|x\n" for cell in cells)
-    return read(io.BytesIO(text.encode()), Options(delimiter="|").reading).columns[0]
+    return read(io.BytesIO(text.encode()), Options(delimiter="|", **options).reading).columns[0]
 
 
-def settled(first: list[str], later: list[list[str]]) -> tuple[Column, int, list[str] | None]:
+def settled(
+    first: list[str], later: list[list[str]], said: str = "nothing"
+) -> tuple[Column, int, list[str] | None]:
     """The column in the end, how often all was read, and its values."""
-    column, passes = column_of(first), 0
+    habits, options = SAID[said]
+    column, passes = column_of(first, options), 0
     blocks = [rows for cells in [first, *later] for rows in blocks_of(cells)]
     while True:
-        verification = Verification([column], [""], habits=HABITS)
+        verification = Verification([column], [""], habits=habits)
         values, passes = judge(verification, blocks), passes + 1
         column = verification.columns[0]
         if values is not None:
@@ -45,18 +61,21 @@ CELLS = {
 }
 
 
+@pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize("kind", CELLS)
-def test_the_order_of_blocks_changes_nothing(kind):
+def test_the_order_of_blocks_changes_nothing(kind, said):
     cells = CELLS[kind]
     for first in cells:
         for some in itertools.combinations(cells, 2):
             orders = list(itertools.permutations([[cell] for cell in some]))
-            found = [settled([first], list(order)) for order in orders]
+            found = [settled([first], list(order), said) for order in orders]
             assert len({(column.type, column.read_as) for column, _, _ in found}) == 1, (
                 first,
                 some,
             )
-            assert max(passes for _, passes, _ in found) <= 2, (first, some)
+            # What a caller says may be proven wrong, once more than what nobody says.
+            most = 2 if said == "nothing" else 3
+            assert max(passes for _, passes, _ in found) <= most, (first, some)
 
 
 @given(st.sampled_from(sorted(CELLS)), st.data())

@@ -7,7 +7,7 @@ every later step reads, the header's cells, and what is worth a warning. Holds n
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from loader.formats.csv import cutting, header, other_kinds, plain, quoting, sni
 from loader.formats.csv.cutting import Cut
 from loader.formats.csv.declared import Declared
 from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.kinds import TEXT, kind_of, kind_of_column
 
 # No text has them. ESC is not among them: logs have it before the colours of a terminal.
 _BINARY = re.compile(r"[\x01-\x08\x0e-\x1a]")
@@ -41,6 +42,33 @@ class Detected:
     headers: list[str]
     preamble: int
     doubts: list[str]
+
+    def may_be_row(self, head: bytes) -> Callable[[bytes], bool]:
+        """Return what tells whether a line that begins as a comment does may be a row.
+
+        A sign that was found above the table makes no comment of what may be a row far down: it is
+        as wide, and begins with a text, as all rows do, or with a value of their kind.
+
+        Args:
+            head: The first bytes of the text.
+        """
+        sign, between = (self.dialect.comment or "").encode(), self.dialect.delimiter.encode()
+        if not sign or self.dialect.begin is None or self.dialect.width <= 1:
+            return lambda _: False
+        lines = head[self.dialect.begin :].splitlines()[: cutting.SNIFFED_RECORDS]
+        first = [_first_cell(line, between) for line in lines if not line.startswith(sign)]
+        is_text = kind_of_column(first)[0] in ("", TEXT)
+
+        def may_be_row(line: bytes) -> bool:
+            if line.count(between) != self.dialect.width - 1:
+                return False
+            return is_text or kind_of(_first_cell(line[len(sign) :], between)) not in ("", TEXT)
+
+        return may_be_row
+
+
+def _first_cell(line: bytes, between: bytes) -> str:
+    return line.partition(between)[0].decode("utf-8", errors="replace").strip(" \"'")
 
 
 def detect(head: bytes, declared: Declared, whole: bool) -> Detected:

@@ -12,13 +12,11 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-from loader.types import checks
+from loader.types import checks, nulls, number_notation
 
 TEXT = "text"
 NUMBER = "number"
-_MISSING = frozenset(
-    ("", "-", "--", ".", "..", "n/a", "na", "n.a.", "null", "#n/a", "nan", "k.a.", "none", r"\n")
-)
+_MISSING = frozenset({"", "none", r"\n", *(sign.lower() for sign in nulls.SIGNS.to_pylist())})
 _MONEY = r"[$\u20ac\u00a3\u00a5%]"
 _GROUPED = r"[0-9]{1,3}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+|(?:['\u2019 \u00a0\u202f][0-9]{3})+)"
 _NUMBER = (
@@ -58,7 +56,9 @@ def kind_of(cell: str) -> str:
         return ""
     if len(cell) > _LONGEST:
         return TEXT
-    return next((kind for kind, known in _KINDS.items() if known.fullmatch(cell)), TEXT)
+    kind = next((kind for kind, known in _KINDS.items() if known.fullmatch(cell)), TEXT)
+    # With a unit that is rarer than those above.
+    return NUMBER if kind == TEXT and number_notation.learn(cell) else kind
 
 
 def kind_of_column(cells: Sequence[str]) -> tuple[str, float]:
@@ -71,5 +71,5 @@ def kind_of_column(cells: Sequence[str]) -> tuple[str, float]:
     if not kinds:
         return "", 0.0
     kind, count = kinds.most_common(1)[0]
-    share = count / kinds.total() if hasattr(kinds, "total") else count / sum(kinds.values())
+    share = count / kinds.total()
     return (kind, share) if kind != TEXT and share >= 1 - _MOST_TEXT else (TEXT, 0.0)

@@ -53,7 +53,8 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
     stored = WithoutNuls(Rejoined(begin, whole))
     head = read_fully(stored, _HEAD_BYTES)
     found = detection.detect(head, given, len(head) < _HEAD_BYTES)
-    rewriter = Rewriter(found.dialect)
+    may_be_row = found.may_be_row(head) if given.comment is None else lambda _: False
+    rewriter = Rewriter(found.dialect, may_be_row)
     begun = _Begun(head, stream, stored, found, rewriter, given.header_row is not None, settings)
     return CsvTable(
         headers=found.headers,

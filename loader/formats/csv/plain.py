@@ -12,7 +12,7 @@ spaces and comments. Holds the text once more.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -88,31 +88,40 @@ class Rewriter:
 
     Args:
         dialect: What it is written in.
+        is_row: Tells of a line that begins with the sign of comments whether it is a row; by
+            default none is.
 
     Attributes:
         comments: How many lines of comment were left out.
     """
 
-    def __init__(self, dialect: Unusual) -> None:
+    def __init__(self, dialect: Unusual, is_row: Callable[[bytes], bool] = lambda _: False) -> None:
         self.comments = 0
         self._dialect = dialect if is_unusual(dialect) else None
+        self._is_row = is_row
 
     def rewrite(self, data: bytes, at_end: bool) -> tuple[bytes, int]:
         """Rewrite a piece, which begins with a record; and return how many comments it had."""
         if self._dialect is None:
             return data, 0
-        data, comments = rewrite(data, self._dialect, at_end)
+        data, comments = rewrite(data, self._dialect, at_end, self._is_row)
         self.comments += comments
         return data, comments
 
 
-def rewrite(data: bytes, dialect: Unusual, at_end: bool = True) -> tuple[bytes, int]:
+def rewrite(
+    data: bytes,
+    dialect: Unusual,
+    at_end: bool = True,
+    is_row: Callable[[bytes], bool] = lambda _: False,
+) -> tuple[bytes, int]:
     """Rewrite a text.
 
     Args:
         data: It begins with a record.
         dialect: What it is written in.
         at_end: Whether it ends with ``data``; if not, a line without an end is left as it is.
+        is_row: As of a ``Rewriter``.
 
     Returns:
         The text, and how many lines of comment became blank ones.
@@ -129,7 +138,7 @@ def rewrite(data: bytes, dialect: Unusual, at_end: bool = True) -> tuple[bytes, 
     for line in _lines(data):
         if not (at_end or line.endswith((b"\n", b"\r"))):
             pieces.append(line)
-        elif begins and not is_open and sign and line.startswith(sign):
+        elif begins and not is_open and sign and line.startswith(sign) and not is_row(line):
             pieces.append(line[len(line.rstrip(b"\r\n")) :])
             comments += 1
         else:

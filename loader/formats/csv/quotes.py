@@ -19,6 +19,8 @@ from loader.formats.csv.dialect import Dialect
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _ENOUGH_FAULTS = 0.1  # of the cells in quotes, for the rest of them to have literal quotes
+# Behind a fault lines are read again: by so many times the text's length, then each is one.
+_MOST_AGAIN = 4
 _ESCAPE = "\\"
 SINGLE = "'"
 
@@ -170,11 +172,12 @@ def _rows(text: str, dialect: Dialect) -> Iterator[_Row]:
         octets, _ = plain.rewrite(text.encode("utf-8", "surrogatepass"), dialect)
         text = octets.decode("utf-8", "surrogatepass")
     cell, end = stray.cell(dialect), len(text)
-    begin = position = 0
+    begin = position = again = 0
     cells: list[str] = []
-    while position < end:
+    while position < end and again <= _MOST_AGAIN * end:
         found = cell.match(text, position)
         if found is None:
+            again += position - begin
             line_end = _LINE_END.search(text, begin)
             position = begin = line_end.end() if line_end else end
             yield _Row([], 1, is_fault=True)
@@ -186,11 +189,14 @@ def _rows(text: str, dialect: Dialect) -> Iterator[_Row]:
             continue
         row = _Row(cells, len(_LINE_END.findall(text, begin, position)) or 1, is_fault=False)
         if row.lines > 1 and _is_swallowed(text[begin:position], row, dialect):
+            again += position - begin
             line_end = _LINE_END.search(text, begin)
             position = line_end.end() if line_end else end
             row = _Row([], 1, is_fault=True)
         yield row
         begin, cells = position, []
+    for _ in _LINE_END.finditer(text, begin) if position < end else ():
+        yield _Row([], 1, is_fault=True)
 
 
 def _is_swallowed(record: str, row: _Row, dialect: Dialect) -> bool:

@@ -53,7 +53,8 @@ _BEHIND = _BETWEEN | frozenset("–”“»²³°®™…ªº½\xa0")  # noqa: R
 _SIGNS = {
     "€": 7.0,
     **dict.fromkeys("’°", 10.0),  # noqa: RUF001
-    **dict.fromkeys("–”“«»½·£§ºª²³\xa0", 12.0),  # noqa: RUF001
+    **dict.fromkeys("–”“«»½·£§ºª²³", 12.0),  # noqa: RUF001
+    "\xa0": 3.0,  # between the groups of every number
     **dict.fromkeys("…—„®×±µ¿¡™№¼¾\xad״׳،؟", 14.0),  # noqa: RUF001
 }
 _BITS_OF_OTHER_SIGN, _BITS_OF_BOX, _BITS_OF_NONE = 17.0, 19.0, 22.0

@@ -21,7 +21,7 @@ from loader.formats.csv.cutting import Cut
 from loader.formats.csv.declared import Declared
 from loader.formats.csv.dialect import DELIMITERS, Dialect
 from loader.formats.csv.header import Header
-from loader.formats.csv.kinds import TEXT, kind_of
+from loader.formats.csv.kinds import NUMBER, TEXT, kind_of
 from loader.formats.csv.plain import WIDE
 
 # The delimiter of a table of one column, in whose text all others stand: no text has it.
@@ -162,11 +162,11 @@ def table_width(records: Sequence[Sequence[str]]) -> int:
     neighbours = Counter(one for one, other in itertools.pairwise(widths) if one == other > 1)
     if not neighbours:
         return usual
-    wide, count = neighbours.most_common(1)[0]
+    wide = neighbours.most_common(1)[0][0]
     first = widths.index(wide)
     last = len(widths) - 1 - widths[::-1].index(wide)
     inside = widths[first : last + 1]
-    return wide if 2 * inside.count(wide) > len(inside) and count else usual
+    return wide if 2 * inside.count(wide) > len(inside) else usual
 
 
 def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
@@ -177,10 +177,13 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
         likely = [one for one in tried if _comments_are_none_of_its_rows(one, sample)]
         return max(likely or tried, key=_with_comments)
     usual = [one for one in tried if _is_usual(one.cut.dialect)]
-    unusual = [one for one in tried if _is_good_unusual(one, sample)]
+    unusual = [
+        one for one in tried if _is_good_unusual(one, sample) and not _is_behind_table(one, usual)
+    ]
     good = [one for one in usual if _is_good(one, sample)]
     if good:
-        best = max(good, key=_rank)
+        has_quotes = b'",' in sample or b',"' in sample
+        best = max(good if has_quotes else _without_commas_in_cells(good), key=_rank)
         better = [one for one in unusual if one.quality > best.quality]
         return max(better, key=_rank) if better and best.is_doubtful else best
     if unusual:
@@ -196,6 +199,31 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
     return _read(sample, base, whole, row)
 
 
+def _is_behind_table(unusual: Reading, usual: Sequence[Reading]) -> bool:
+    """Tell whether a table of a usual delimiter is above: then it would be made of its notes."""
+    return any(
+        sum(1 for record in one.cut.records[: unusual.place] if len(record) == one.width) > 1
+        for one in usual
+        if one.width > 1
+    )
+
+
+def _without_commas_in_cells(good: list[Reading]) -> list[Reading]:
+    """Leave out commas where a rarer sign is in every line, the header's too, as often."""
+    others = [
+        one
+        for one in good
+        if one.cut.dialect.delimiter != ","
+        and one.regular == 1
+        and len(one.names) == one.width
+        and _rank(one)[0]
+    ]
+    if not others:
+        return good
+    first = min(one.place for one in others)
+    return [one for one in good if one.cut.dialect.delimiter != "," or one.place < first]
+
+
 def _are_all_spaced(one: Reading) -> bool:
     """Tell whether a space is behind every delimiter, as a part of it."""
     return one.spaced == 1 and one.width > 1 and sum(map(bool, one.cut.records)) >= _FEW
@@ -209,14 +237,14 @@ def _with_comments(one: Reading) -> tuple[float, bool, bool]:
     return round(one.quality, 6), one.cut.dialect.comment is not None, not one.cut.dialect.wide
 
 
-def _rank(one: Reading) -> tuple[bool, float, int, tuple[bool, bool]]:
+def _rank(one: Reading) -> tuple[bool, float, bool, int, bool]:
     dialect = one.cut.dialect
     well = (
         cutting.falls_well(one.cut.text, dialect, len(one.cut.records)) if dialect.quote else True
     )
     # What is a comment above the header is one between the rows behind the sample, too.
-    usual = dialect.quote != quotes.SINGLE, dialect.comment is not None
-    return well, round(one.quality, 6), one.width, usual
+    is_double = dialect.quote != quotes.SINGLE
+    return well, round(one.quality, 6), is_double, one.width, dialect.comment is not None
 
 
 def _read(sample: bytes, dialect: Dialect, whole: bool, row: int | None) -> Reading:
@@ -334,14 +362,17 @@ def _is_one_column(one: Reading) -> bool:
         return True
     # A blank line is below a title, and not below a header.
     is_title = any(not record for record in one.cut.records[: one.place])
-    return one.header.typed == 0 and len(above[0][0].split()) == 1 and not is_title
+    # Commas stand in texts; of the others, as many in every line.
+    is_rare = between != "," and one.regular == 1 and one.width >= _FEW
+    return one.header.typed == 0 and len(above[0][0].split()) == 1 and not (is_title or is_rare)
 
 
-def _are_values(one: Reading) -> bool:
+def _are_values(one: Reading, kind: str = "") -> bool:
     """Tell whether every line is a value, if it is not cut: a moment, a number of thousands."""
-    rows = [record for record in one.cut.records[one.place :] if record]
+    rows = [record for record in one.cut.records[one.header.above :] if record]
     between = one.cut.dialect.delimiter
-    values = sum(1 for record in rows if kind_of(between.join(record)) not in ("", TEXT))
+    kinds = [kind_of(between.join(record)) for record in rows]
+    values = sum(1 for found in kinds if (found == kind if kind else found not in ("", TEXT)))
     return values >= _VALUES * len(rows)
 
 
@@ -373,7 +404,8 @@ def _is_without_exception(one: Reading) -> bool:
     if one.header.row == 0:
         is_rare = one.cut.dialect.delimiter != " " and not one.cut.dialect.wide
         return (one.header.typed == 1 or is_rare) and not _are_values(one)
-    return one.header.is_proven or not any(one.cut.records[: one.place])
+    is_first = one.header.is_proven or not any(one.cut.records[: one.place])
+    return is_first and not _are_values(one, NUMBER)
 
 
 def _has_quoted_spaces(one: Reading) -> bool:
@@ -411,6 +443,8 @@ def _comments_are_none_of_its_rows(one: Reading, sample: bytes) -> bool:
         place for place, record in enumerate(plain.records) if record and record[0].startswith(sign)
     ]
     if not marked or not any(one.cut.records):
+        return False
+    if sign == ";" and all(";" in line for line in one.cut.text.splitlines() if line):
         return False
     first_row = one.header.above
     between = [place for place in marked if place >= first_row]
