@@ -253,3 +253,12 @@ def test_the_default_is_told_only_where_it_decides():
     one = "Cefalù".encode("mac_roman")
     assert guess(one, cut=False, default="mac_roman").by_default
     assert not guess("Müller\nJäger".encode("cp1252"), cut=False, default="latin-1").by_default
+
+
+@pytest.mark.parametrize("word", ["Libellé", "Län", "Größe", "Código", "Città"])
+@pytest.mark.parametrize("number", ["1\xa0013,5", "12\xa0345", "1\xa0100,50 \u20ac"])
+@pytest.mark.parametrize("rows", [3, 30, 1000])
+def test_no_break_spaces_in_numbers_tell_nothing(word, number, rows):
+    text = f"{word};n\n" + f"a;{number}\n" * rows
+    found = guess(text.encode("cp1252"), cut=False)
+    assert text.encode("cp1252").decode(found.encoding) == text

@@ -359,3 +359,96 @@ def read_lax(text: str, dialect: Dialect, *, skips: bool) -> list[list[str]]:
 def without_ends(records: list[list[str]]) -> list[list[str]]:
     """Without the empty cell that a space at a line's end makes, where it is the delimiter."""
     return [record for record in (fitted(record, 0) for record in records) if record]
+
+
+# name: file, header, rows
+IN_CELLS = {
+    "a sign before the first number": (
+        b"Wert;Ort\n<0,5;Ulm\n7,1;Bonn\n8,1;Kiel\n",
+        ["Wert", "Ort"],
+        3,
+    ),
+    "commas in the header": (
+        b"Name;Geo (Lat,Lon)\nA;48.10,11.20\nB;48.11,11.21\n",
+        ["Name", "Geo (Lat,Lon)"],
+        2,
+    ),
+    "lists": (b"Name;Tags (a,b,c)\nx;a,b,c\ny;d,e,f\n", ["Name", "Tags (a,b,c)"], 2),
+    "names with commas": (
+        b"Name, Vorname;Strasse, Nr.\nM, Hans;Weg, 5\nN, Eva;Gasse, 7\n",
+        ["Name, Vorname", "Strasse, Nr."],
+        2,
+    ),
+    "bars": (b"Name,Vorname|Ort,Land\nA,B|C,D\nE,F|G,H\n", ["Name,Vorname", "Ort,Land"], 2),
+    "an empty corner": (b";2018;2019\nDE;1,5;2,5\nFR;3,5;4,5\n", ["", "2018", "2019"], 2),
+    "a title and units": (
+        b"Wanderwege 2020\nOrt;L\xc3\xa4nge\nUlm;47,52 km\nBonn;42,78 km\nKiel;82,19 km\n",
+        ["Ort", "Länge"],
+        3,
+    ),
+    "a title, names with commas": (
+        b"Personen 2020\n\nName;Ort\nM\xc3\xbcller,Hans;Ulm\nMeier,Eva;Bonn\nBock,Tim;Kiel\n",
+        ["Name", "Ort"],
+        3,
+    ),
+    "a title, coordinates": (
+        b"Orte 2020\nGeo;Name\n48.1,11.5;Ulm\n48.2,11.6;Bonn\n48.2,11.6;Bonn\n",
+        ["Geo", "Name"],
+        3,
+    ),
+    "a title of one word": (
+        b"Vereine\n\nName;Ort;Vorsitz\nTSV;Ulm;Meier\nFC;Bonn;Bock\n",
+        ["Name", "Ort", "Vorsitz"],
+        2,
+    ),
+    "a title of one word, no blank line": (
+        b"Vereine\nName;Ort;Vorsitz\nTSV;Ulm;Meier\nFC;Bonn;Bock\n",
+        ["Name", "Ort", "Vorsitz"],
+        2,
+    ),
+    "a title of one word, commas": (
+        b"Vereine\n\nName,Ort,Vorsitz\nTSV,Ulm,Meier\nFC,Bonn,Bock\n",
+        ["Name", "Ort", "Vorsitz"],
+        2,
+    ),
+    "a currency": (b"Preis\n77983,33 K\xc4\x8d\n95134,45 K\xc4\x8d\n", ["Preis"], 2),
+    "groups with spaces": (b"Wert EUR\n1 234\n2 345\n", ["Wert EUR"], 2),
+    "more groups": (b"Zahl in Tsd\n1 234 567\n2 345 678\n", ["Zahl in Tsd"], 2),
+    "a currency in front": (
+        b"Preis EUR\n\xe2\x82\xac 863,5\n\xe2\x82\xac 830,7\n",
+        ["Preis EUR"],
+        2,
+    ),
+    "a padded title, an empty row below": (
+        b"Liste;\n;\nName;Ort\nA;Ulm\nB;Bonn\n",
+        ["Name", "Ort"],
+        2,
+    ),
+    "rows that begin as comments do, far down": (
+        b"# by x\nTag;b\n" + b"w;x\n" * 300 + b"#metoo;y\n#fff;z\n",
+        ["Tag", "b"],
+        302,
+    ),
+    "the same, of numbers": (
+        b"# by x\nNr;b\n" + b"7;x\n" * 300 + b"#301;y\n#302;z\n",
+        ["Nr", "b"],
+        302,
+    ),
+    "notes below": (
+        b"Stadt;Wert;Datum\nA;1,5;31.12.2020\n\nQuelle: Destatis\nStand: 2020\n",
+        ["Stadt", "Wert", "Datum"],
+        3,
+    ),
+    "notes right below": (
+        b"Stadt;Wert\nUlm;5\nQuelle: Destatis\nStand: 2020\n",
+        ["Stadt", "Wert"],
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "headers", "count"), IN_CELLS.values(), ids=IN_CELLS)
+def test_what_stands_in_cells_or_around_a_table_makes_no_other_one(data, headers, count):
+    table = opened(io.BytesIO(data))
+    assert table.headers == headers
+    assert sum(block.rows for block in table.blocks) == count

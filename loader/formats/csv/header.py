@@ -60,7 +60,11 @@ def find(records: Records, width: int) -> Header:
             break
         if len(_trimmed(records[place])) == width and all(map(str.strip, records[place][:width])):
             below = at(records, place, width)
-            if below.is_proven and below.typed > header.typed:
+            # A title of fewer cells than columns, and an empty line below it.
+            is_apart = _filled(records[first]) < width and not all(
+                map(_filled, records[first + 1 : place])
+            )
+            if is_apart or (below.is_proven and below.typed > header.typed):
                 header = below
             break
     return _without(records, header, width)
