@@ -8,7 +8,8 @@ import io
 import os
 import random
 import re
-from itertools import zip_longest
+from collections.abc import Iterator
+from itertools import islice, zip_longest
 
 import pytest
 
@@ -18,6 +19,7 @@ from loader.formats.format import Settings
 
 FILES = int(os.environ.get("AIRCAN_FUZZ_FILES", "1000"))
 PART = 200  # files of one test
+MOST_TEXTS = 500  # that one file may be without what was set aside
 SETTINGS = Settings(None, None, None, None, lambda _: False)
 NO_COMMENT = "\uffff"
 DELIMITERS = [",", ";", "\t", "|", ":", "#", "^", "~", " "]
@@ -132,17 +134,21 @@ def read(text: str, dialect, *, keeps_rows: bool) -> list[list[str]]:
         records.append(record)
 
 
-def without(text: str, rejects, delimiter: str) -> str:
-    """Return the text without the records that were set aside; they may have lost some spaces."""
-    at = 0
-    for reject in sorted(rejects, key=lambda reject: reject.row):
-        cells = map(re.escape, reject.raw.split(delimiter))
-        match = re.compile(f"{re.escape(delimiter)} *".join(cells)).search(text, at)
-        assert match, f"set aside and not in the file: {reject}"
-        found, end = match.span()
+def without(text: str, rejects, delimiter: str) -> Iterator[str]:
+    """Yield the text without the records that were set aside, which may be found several times.
+
+    They may have lost some spaces.
+    """
+    if not rejects:
+        yield text
+        return
+    cells = map(re.escape, rejects[0].raw.split(delimiter))
+    raw = f"{re.escape(delimiter)} *".join(cells)
+    for match in re.compile(rf"(?<![^\n])(?:{raw})(?=\r?\n|\Z)").finditer(text):
+        begin, end = match.span()
         end += 2 if text.startswith("\r\n", end) else 1
-        text, at = text[:found] + text[end:], found
-    return text
+        for rest in without(text[end:], rejects[1:], delimiter):
+            yield text[:begin] + rest
 
 
 def compare(data: bytes, table) -> list[str]:
@@ -160,15 +166,16 @@ def compare(data: bytes, table) -> list[str]:
     if dialect.begin is not None:
         text, first = text.encode()[dialect.begin :].decode(), 0
     have = [row for _, row in sorted(rows.items()) if any(row)]
-    kept = without(text, rejects, dialect.delimiter)
-    faults: list[str] = []
-    for keeps_rows in (False, True):
-        records = read(kept, dialect, keeps_rows=keeps_rows)[first:]
-        filled = [one for one in (fitted(record, width) for record in records) if one != empty]
-        if filled == have:
-            return []
-        pairs = zip_longest(filled, have)
-        faults = [f"csv reads {one}, the table has {other}" for one, other in pairs if one != other]
+    rejects.sort(key=lambda reject: reject.row)
+    faults = [f"set aside and not in the file: {rejects}"]
+    for kept in islice(without(text, rejects, dialect.delimiter), MOST_TEXTS):
+        for keeps_rows in (False, True):
+            records = read(kept, dialect, keeps_rows=keeps_rows)[first:]
+            filled = [one for one in (fitted(record, width) for record in records) if one != empty]
+            if filled == have:
+                return []
+            pairs = zip_longest(filled, have)
+            faults = [f"csv reads {one}, the table has {two}" for one, two in pairs if one != two]
     return faults
 
 
@@ -176,20 +183,30 @@ def has_bare_returns(data: bytes) -> bool:
     return b"\r" in data.replace(b"\r\n", b"").replace(b"\r\0\n\0", b"")
 
 
+# Files that were read wrongly once: rows ended in what a parser took for an escaped line end.
+ONCE = [3785, 24812, 63122, 84944]
+
+
+def faults_of(seed: int) -> list[str] | None:
+    """Return what is wrong with the reading of a file; None if it is refused, or not compared."""
+    data = made(random.Random(seed))
+    if has_bare_returns(data):  # csv ends a record there in any case
+        return None
+    try:
+        table = opening.open_table(io.BytesIO(data), SETTINGS)
+        # csv has no delimiter of several characters.
+        return None if table.dialect.wide else compare(data, table)
+    except AircanError:
+        return None
+
+
+@pytest.mark.parametrize("seed", ONCE)
+def test_what_was_read_wrongly_once_is_read_like_pythons_csv(seed):
+    assert faults_of(seed) == []
+
+
 @pytest.mark.parametrize("part", range(FILES // PART))
 def test_no_file_is_read_otherwise_than_by_pythons_csv(part):
-    read = 0
-    for seed in range(part * PART, (part + 1) * PART):
-        data = made(random.Random(seed))
-        if has_bare_returns(data):  # csv ends a record there in any case
-            continue
-        try:
-            table = opening.open_table(io.BytesIO(data), SETTINGS)
-            if table.dialect.wide:  # csv has no delimiter of several characters
-                continue
-            faults = compare(data, table)
-        except AircanError:
-            continue
-        read += 1
-        assert faults == [], f"file {seed}: {data!r}"
-    assert read > 0.9 * PART
+    found = {seed: faults_of(seed) for seed in range(part * PART, (part + 1) * PART)}
+    assert {seed: faults for seed, faults in found.items() if faults} == {}
+    assert sum(faults is not None for faults in found.values()) > 0.8 * PART

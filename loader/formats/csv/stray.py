@@ -118,6 +118,9 @@ def is_in_order(data: bytes, dialect: Dialect) -> bool:
 
 def fault(record: bytes, dialect: Dialect) -> str | None:
     """Return how one record breaks the rules, or None."""
+    if dialect.escape and _ends_in(record.rstrip(b"\r\n"), dialect.escape.encode()):
+        # The record was ended here; a parser would go on with the next one.
+        return f"{dialect.escape} at the end of the row"
     if _has_odd_escape(record, dialect):
         return _ESCAPES_NOTHING
     if not dialect.quote or dialect.quote.encode() not in record:
