@@ -144,7 +144,7 @@ def without(text: str, rejects, delimiter: str) -> Iterator[str]:
         return
     cells = map(re.escape, rejects[0].raw.split(delimiter))
     raw = f"{re.escape(delimiter)} *".join(cells)
-    for match in re.compile(rf"(?<![^\n])(?:{raw})(?=\r?\n|\Z)").finditer(text):
+    for match in re.compile(rf"(?<![^\n]) *(?:{raw})(?=\r?\n|\Z)").finditer(text):
         begin, end = match.span()
         end += 2 if text.startswith("\r\n", end) else 1
         for rest in without(text[end:], rejects[1:], delimiter):

@@ -215,6 +215,7 @@ def _without_commas_in_cells(good: list[Reading]) -> list[Reading]:
         for one in good
         if one.cut.dialect.delimiter != ","
         and one.regular == 1
+        and sum(map(bool, one.cut.records)) > 1
         and len(one.names) == one.width
         and _rank(one)[0]
     ]
