@@ -350,6 +350,7 @@ HARMLESS = {
     "default_encoding": "cp1250",
     "types": "strict",
     "dates": "dmy",
+    "decimal": "comma",
     "missing": "auto",
     "keep_types": True,
     "strip": True,
