@@ -6,7 +6,6 @@ here; ``typing.get_args`` lists them. Imports nothing, since DAG files are read 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 Mode = Literal["replace", "append", "upsert"]
@@ -22,16 +21,3 @@ Missing = Literal["keep", "auto"]
 
 # Which of ``Via`` a load took, once ``auto`` is decided.
 TakenVia = Literal["copy", "api"]
-
-
-@dataclass(frozen=True)
-class Deciding:
-    """What decides where the values of a column allow more than one reading.
-
-    Attributes:
-        dates: The order of day and month.
-        decimal: The decimal sign.
-    """
-
-    dates: Dates = "auto"
-    decimal: Decimal = "auto"

@@ -203,10 +203,10 @@ class Options:
             header_row=self.header_row,
             max_bad_rows=self.max_bad_rows,
             default_encoding=self.default_encoding,
-            types=self.types,
+            local_forms=self.types == "auto",
+            nulls_signs=self.missing == "auto",
             dates=self.dates,
             decimal=self.decimal,
-            missing=self.missing,
             strip=self.strip,
         )
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from loader.choices import Deciding
 from loader.errors import TooManyColumns
 from loader.formats.format import Settings, Table
 from loader.formats.opening import open_table
@@ -25,6 +24,7 @@ from loader.scan.reading import UNKNOWN, Known, Reading
 from loader.scan.settings import ReadSettings
 from loader.types import local, nulls, registry, schema
 from loader.types.column import Column
+from loader.types.deciding import Deciding
 from loader.types.names import name_columns
 from loader.types.notation import Habits
 from loader.types.schema import Declared
@@ -79,10 +79,10 @@ def read(content: Readable, settings: ReadSettings, known: Known = UNKNOWN) -> R
 
 def _habits(settings: ReadSettings) -> Habits:
     return Habits(
-        is_lenient=settings.types == "auto",
-        is_notating=settings.types == "auto",
+        is_lenient=settings.local_forms,
+        is_notating=settings.local_forms,
         deciding=Deciding(settings.dates, settings.decimal),
-        nulls_signs=settings.missing == "auto",
+        nulls_signs=settings.nulls_signs,
         strips=settings.strip,
     )
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loader.choices import Dates, Decimal, Missing, Types
-
 
 @dataclass(frozen=True)
 class ReadSettings:
@@ -20,10 +18,10 @@ class ReadSettings:
         header_row: Counted from 1; 0 means none; None to find it.
         max_bad_rows: How many rows may be set aside.
         default_encoding: A codec that wins over others that may be right too.
-        types: Whether local forms of dates and numbers are read.
-        dates: The order of day and month where the values allow both.
-        decimal: Which sign is the decimal one where the values allow both.
-        missing: Whether signs for no value are NULL.
+        local_forms: Whether local forms of dates and numbers are read.
+        nulls_signs: Whether signs for no value are NULL.
+        dates: What decides the order of day and month, as of ``types.deciding``.
+        decimal: What decides which sign is the decimal one.
         strip: Whether spaces around the cells of text are left out.
     """
 
@@ -34,8 +32,8 @@ class ReadSettings:
     header_row: int | None = None
     max_bad_rows: int = 1000
     default_encoding: str | None = None
-    types: Types = "auto"
-    dates: Dates = "auto"
-    decimal: Decimal = "auto"
-    missing: Missing = "keep"
+    local_forms: bool = True
+    nulls_signs: bool = False
+    dates: str = "auto"
+    decimal: str = "auto"
     strip: bool = False

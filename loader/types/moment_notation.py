@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.choices import Deciding
 from loader.types import months
 from loader.types.checks import all_match
+from loader.types.deciding import Deciding
 from loader.types.flat import Bytes, Flat, flat, strings
 
 if TYPE_CHECKING:

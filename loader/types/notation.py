@@ -18,9 +18,9 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.choices import Deciding
 from loader.types import moment_notation, number_notation
 from loader.types.checks import all_match
+from loader.types.deciding import Deciding
 
 _SAMPLED = 20  # distinct cells that a column has to show before all are looked at
 # Words in the names of columns of dates, in the languages of ``months``; 20201231 is one there.

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.choices import Deciding
 from loader.types.checks import all_match
+from loader.types.deciding import Deciding
 from loader.types.flat import Flat, flat, strings
 
 _SPACES = (" ", "\u00a0", "\u202f")

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from loader.choices import Deciding
 from loader.types.column import Column
+from loader.types.deciding import Deciding
 from loader.types.notation import Notation
 from loader.types.registry import TEXT, type_named
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from loader.errors import EmptySource, NotATable, UsageError
 from loader.formats.csv import dialect, reader
 from loader.formats.csv.declared import Declared, declare
-from loader.formats.csv.detection import detect
 from loader.formats.csv.dialect import DELIMITERS, Dialect
+from loader.formats.csv.opening import detect
 
 ROWS = "1,2\n3,4\n"
 

@@ -18,8 +18,8 @@ from loader.errors import AddressRefused, UsageError
 from loader.formats.csv import charset, table
 from loader.formats.csv.blocks import cut
 from loader.formats.csv.declared import Declared
-from loader.formats.csv.detection import detect
 from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.opening import detect
 from loader.formats.csv.table import parse
 from loader.net import session, uri
 from loader.net.guard import Guard

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from loader.choices import Deciding
 from loader.types import convert, local, months, notation, number_notation, registry, schema
 from loader.types.column import Column
+from loader.types.deciding import Deciding
 from loader.types.moment_notation import Clock, MomentNotation
 from loader.types.notation import Habits, Notation
 from loader.types.number_notation import Negative, NumberNotation

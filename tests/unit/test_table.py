@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from loader.errors import UnclosedQuote
 from loader.formats.csv.blocks import cut
 from loader.formats.csv.declared import Declared
-from loader.formats.csv.detection import detect
 from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.opening import detect
 from loader.formats.csv.table import CsvRows, parse
 
 WITH_HEADER = Dialect(header_row=1)

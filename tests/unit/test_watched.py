@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_verification import blocks_of, judge
 
-from loader.choices import Deciding
 from loader.options import Options
 from loader.scan.head import read
 from loader.types.column import Column
+from loader.types.deciding import Deciding
 from loader.types.notation import Habits
 from loader.types.verification import Verification
 

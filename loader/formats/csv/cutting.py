@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from loader.formats.csv import dialect as dialects
 from loader.formats.csv import plain, quoting, reader
 from loader.formats.csv.dialect import Dialect
 
+_FEW = 3  # cells of a header, to tell it from a note
 SNIFFED_RECORDS = 100
 _LF, _CR, _SPACE = b"\n\r "
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -109,6 +110,34 @@ def usual_end(head: bytes, dialect: Dialect) -> str:
 def usual_width(records: Iterable[list[str]]) -> int:
     """Return how many cells most of the filled records have."""
     return Counter(len(record) for record in records if record).most_common(1)[0][0]
+
+
+def table_width(records: Sequence[Sequence[str]]) -> int:
+    """Return how many cells the table's records have: most, notes of one cell aside.
+
+    Where two records in a row have as many cells, more than one, those of one cell are notes, or
+    a table of one column in which a few commas stand.
+    """
+    widths = [len(record) for record in records if record]
+    if not widths:
+        return 0
+    usual = Counter(widths).most_common(1)[0][0]
+    if usual > 1:
+        return usual
+    first_record = next(record for record in records if record)
+    is_list = all(map(str.strip, first_record)) and not any(
+        cell.startswith(" ") for cell in first_record
+    )
+    if is_list and len(first_record) >= _FEW and widths.count(len(first_record)) > 1:
+        return len(first_record)  # a header, below which most rows are in pieces
+    neighbours = Counter(one for one, other in itertools.pairwise(widths) if one == other > 1)
+    if not neighbours:
+        return usual
+    wide = neighbours.most_common(1)[0][0]
+    first = widths.index(wide)
+    last = len(widths) - 1 - widths[::-1].index(wide)
+    inside = widths[first : last + 1]
+    return wide if 2 * inside.count(wide) > len(inside) else usual
 
 
 def _ending_rows(octets: quoting.Octets, newlines: quoting.Offsets) -> int:

@@ -1,6 +1,6 @@
-"""The head of the text -> a Dialect and the header's cells.
+"""The first records of a text -> its header, and the Dialect that knows where it is.
 
-In: the first bytes of the UTF-8 text, and what the caller declared. Out: a frozen Dialect that
+In: the first bytes of the UTF-8 text, cut into records, and what the caller declared. Out: a Dialect that
 every later step reads, the header's cells, and what is worth a warning. Holds nothing but the head.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loader.errors import EmptySource, NotATable, UsageError
-from loader.formats.csv import cutting, header, other_kinds, plain, quoting, sniffing, stray
+from loader.formats.csv import cutting, header, other_kinds, plain, quoting, stray
 from loader.formats.csv.cutting import Cut
 from loader.formats.csv.declared import Declared
 from loader.formats.csv.dialect import Dialect
@@ -71,38 +71,35 @@ def _first_cell(line: bytes, between: bytes) -> str:
     return line.partition(between)[0].decode("utf-8", errors="replace").strip(" \"'")
 
 
-def detect(head: bytes, declared: Declared, whole: bool) -> Detected:
-    """Find the dialect and read the header.
+def read_header(head: bytes, cut: Cut, declared: Declared, whole: bool) -> Detected:
+    """Read the header of a text whose dialect was found.
 
     Args:
         head: The first bytes of the text, UTF-8.
+        cut: Its first records.
         declared: What the caller knows already.
         whole: Whether the head is the whole text; if not, its last record may be cut.
 
     Raises:
         EmptySource: There is no record at all, or none with anything in it.
-        NotATable: The text is another kind of document, or rows may stand in its header.
+        NotATable: Rows may stand in the header.
         UsageError: The header row asked for is not there.
     """
-    other_kinds.refuse(head.decode("utf-8", errors="replace"), whole)
-    head, declared, instruction = _without_instruction(head, declared)
-    cut = sniffing.sniff(head, declared, whole)
     if declared.header_row is not None and declared.header_row > cutting.SNIFFED_RECORDS:
         cut = cutting.cut(head, cut.dialect, whole, declared.header_row)
     _refuse_nothing(head, cut, whole)
     is_given = declared.header_row is not None
     found = _with_given_header(cut, declared) if is_given else _with_header(cut, whole)
     _refuse_rows_in_the_header(head, cut, found.dialect.header_row)
-    if not instruction:
-        return found
-    begin = (found.dialect.begin or 0) + instruction
-    above = max(1, found.dialect.above) if not found.dialect.header_row else 0
-    dialect = replace(found.dialect, begin=begin, above=above)
-    return replace(found, dialect=dialect, preamble=found.preamble + 1)
+    return found
 
 
-def _without_instruction(head: bytes, declared: Declared) -> tuple[bytes, Declared, int]:
-    """Take Excel's instruction out of the first line, which stays as a blank one."""
+def without_instruction(head: bytes, declared: Declared) -> tuple[bytes, Declared, int]:
+    """Take Excel's instruction out of the first line, which stays as a blank one.
+
+    Returns:
+        The rest, what is known with it, and how many bytes it has.
+    """
     found = _INSTRUCTION.match(head)
     if found is None:
         return head, declared, 0
@@ -110,6 +107,16 @@ def _without_instruction(head: bytes, declared: Declared) -> tuple[bytes, Declar
         delimiter = "\t" if found[1] == rb"\t" else found[1].decode()
         declared = replace(declared, delimiter=delimiter)
     return head[found.end() :], declared, found.end()
+
+
+def below_instruction(found: Detected, instruction: int) -> Detected:
+    """Return what was found below an instruction of so many bytes, as of the whole text."""
+    if not instruction:
+        return found
+    begin = (found.dialect.begin or 0) + instruction
+    above = max(1, found.dialect.above) if not found.dialect.header_row else 0
+    dialect = replace(found.dialect, begin=begin, above=above)
+    return replace(found, dialect=dialect, preamble=found.preamble + 1)
 
 
 def _refuse_nothing(head: bytes, cut: Cut, whole: bool) -> None:
@@ -169,7 +176,7 @@ def _mended(cut: Cut, row: int, whole: bool) -> Detected | None:
         return None
     line = record.splitlines(keepends=True)[0]
     below = cutting.cut(cut.octets[begin + len(line) :], dialect, whole)
-    dialect = replace(dialect, width=sniffing.table_width(below.records))
+    dialect = replace(dialect, width=cutting.table_width(below.records))
     text = line.decode("utf-8", errors="replace")
     names = next(replace(dialect, quote=None).records(text), [])
     if len(names) != dialect.width:

@@ -10,8 +10,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from loader.formats.csv import blocks, declared, detection, other_kinds, rowless, table, text
+from loader.formats.csv import (
+    blocks,
+    declared,
+    detection,
+    other_kinds,
+    rowless,
+    sniffing,
+    table,
+    text,
+)
 from loader.formats.csv.blocks import CsvBlock
+from loader.formats.csv.declared import Declared
 from loader.formats.csv.detection import Detected
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.matcher import Matcher
@@ -52,7 +62,7 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
         raise other_kinds.no_text()
     stored = WithoutNuls(Rejoined(begin, whole))
     head = read_fully(stored, _HEAD_BYTES)
-    found = detection.detect(head, given, len(head) < _HEAD_BYTES)
+    found = detect(head, given, len(head) < _HEAD_BYTES)
     may_be_row = found.may_be_row(head) if given.comment is None else lambda _: False
     rewriter = Rewriter(found.dialect, may_be_row)
     begun = _Begun(head, stream, stored, found, rewriter, given.header_row is not None, settings)
@@ -70,6 +80,25 @@ def open_table(content: Readable, settings: Settings) -> CsvTable:
         stored=stored,
         encoding_is_known=settings.encoding is not None,
     )
+
+
+def detect(head: bytes, given: Declared, whole: bool) -> Detected:
+    """Find the dialect and read the header.
+
+    Args:
+        head: The first bytes of the text, UTF-8.
+        given: What the caller knows already.
+        whole: Whether the head is the whole text; if not, its last record may be cut.
+
+    Raises:
+        NotATable: The text is another kind of document.
+        EmptySource, NotATable, UsageError: As ``detection.read_header``.
+    """
+    other_kinds.refuse(head.decode("utf-8", errors="replace"), whole)
+    head, given, instruction = detection.without_instruction(head, given)
+    cut = sniffing.sniff(head, given, whole)
+    found = detection.read_header(head, cut, given, whole)
+    return detection.below_instruction(found, instruction)
 
 
 @dataclass(frozen=True)

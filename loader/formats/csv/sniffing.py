@@ -10,9 +10,7 @@ head once more for each dialect, one at a time.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -123,7 +121,7 @@ def sniff(head: bytes, declared: Declared, whole: bool) -> Cut:
         return best
     place = max(0, (declared.header_row or 0) - 1)
     width = (
-        table_width(best.records[place:])
+        cutting.table_width(best.records[place:])
         if not best.dialect.universal_newlines
         else best.dialect.width
     )
@@ -139,34 +137,6 @@ def _sample(head: bytes, whole: bool) -> tuple[bytes, bool]:
     if len(head) <= _SAMPLE_BYTES or begin.count(b"\n") + begin.count(b"\r") < _SAMPLE_LINES:
         return head, whole
     return begin, False
-
-
-def table_width(records: Sequence[Sequence[str]]) -> int:
-    """Return how many cells the table's records have: most, notes of one cell aside.
-
-    Where two records in a row have as many cells, more than one, those of one cell are notes, or
-    a table of one column in which a few commas stand.
-    """
-    widths = [len(record) for record in records if record]
-    if not widths:
-        return 0
-    usual = Counter(widths).most_common(1)[0][0]
-    if usual > 1:
-        return usual
-    first_record = next(record for record in records if record)
-    is_list = all(map(str.strip, first_record)) and not any(
-        cell.startswith(" ") for cell in first_record
-    )
-    if is_list and len(first_record) >= _FEW and widths.count(len(first_record)) > 1:
-        return len(first_record)  # a header, below which most rows are in pieces
-    neighbours = Counter(one for one, other in itertools.pairwise(widths) if one == other > 1)
-    if not neighbours:
-        return usual
-    wide = neighbours.most_common(1)[0][0]
-    first = widths.index(wide)
-    last = len(widths) - 1 - widths[::-1].index(wide)
-    inside = widths[first : last + 1]
-    return wide if 2 * inside.count(wide) > len(inside) else usual
 
 
 def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
@@ -252,7 +222,7 @@ def _read(sample: bytes, dialect: Dialect, whole: bool, row: int | None) -> Read
     """Cut a sample, and find the header, or take the row that is the header's."""
     cut = cutting.cut(sample, dialect, whole)
     place = row - 1 if row and row <= len(cut.records) else 0
-    width = table_width(cut.records[place:])
+    width = cutting.table_width(cut.records[place:])
     if not cut.dialect.universal_newlines:
         cut = replace(cut, dialect=replace(cut.dialect, width=width))
     if place or row == 1:
