@@ -1,7 +1,8 @@
 """The first records of a text -> its header, and the Dialect that knows where it is.
 
-In: the first bytes of the UTF-8 text, cut into records, and what the caller declared. Out: a Dialect that
-every later step reads, the header's cells, and what is worth a warning. Holds nothing but the head.
+In: the first bytes of the UTF-8 text, cut into records, and what the caller declared. Out: a frozen
+Dialect that every later step reads, the header's cells, and what is worth a warning. Holds nothing
+but the head.
 """
 
 from __future__ import annotations
