@@ -11,7 +11,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from loader.errors import EncodingError, NotATable, UsageError
-from loader.formats.csv.text import WithoutDosEnd, WithoutMarks, decode
+from loader.formats.csv.filters import WithoutDosEnd, WithoutMarks
+from loader.formats.csv.text import decode
 from loader.formats.readable import read_fully
 
 GERMAN = "Name;Ort;Straße\nMüller;Köln;Hauptstraße 5\nJäger;Würzburg;Am Bächle 7\n"

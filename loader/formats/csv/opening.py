@@ -24,10 +24,11 @@ from loader.formats.csv.blocks import CsvBlock
 from loader.formats.csv.declared import Declared
 from loader.formats.csv.detection import Detected
 from loader.formats.csv.dialect import Dialect
+from loader.formats.csv.filters import WithoutDosEnd, WithoutMarks, WithoutNuls
 from loader.formats.csv.matcher import Matcher
 from loader.formats.csv.plain import Rewriter
 from loader.formats.csv.table import CsvRows
-from loader.formats.csv.text import TextStream, WithoutDosEnd, WithoutMarks, WithoutNuls
+from loader.formats.csv.text import TextStream
 from loader.formats.format import Settings
 from loader.formats.readable import Readable, Rejoined, read_fully
 from loader.formats.rows import Records

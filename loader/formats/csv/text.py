@@ -40,7 +40,6 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins like that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_MARK_RUN = re.compile(b"(?:" + codecs.BOM_UTF8 + b")+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LINE_END = re.compile("[\r\n]")
 _ODD = {"Cc", "Cn", "Co", "Cs"}  # controls, and what stands for no character that all know
@@ -51,9 +50,6 @@ _HALF_LINE_END = re.compile("[\u0a00-\u0aff\u0d00-\u0dff]")
 # of ASCII there.
 _PLAIN = re.compile("[\x20-\x7e\u3000\u3041-\u30ff]")
 _ASCII = re.compile("[\x20-\x7e]")
-_DOS_END = re.compile(rb"(?:\A|(?<=[\r\n]))\x1a[\x1a\r\n\0]*\Z|\x1a[\x1a\0]*\Z")
-_DOS_PADDING = b"\x1a\r\n\0"
-_MOST_PADDING = 4096  # CP/M fills 128 bytes, XMODEM 1024
 _RAW_LEAD = re.compile("[\udcc2-\udcf4]")  # bytes that begin a character of UTF-8, if others follow
 _OF_EITHER_ORDER = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}  # without a mark: as Windows
 
@@ -234,63 +230,6 @@ class TextStream:
         return EncodingError(message, hint="name the right one", option="encoding")
 
 
-class WithoutDosEnd:
-    """A text without the Ctrl-Z that ends a file of DOS, and what pads it behind.
-
-    It stands at the very end, or on a line of its own: before a line end it may be a cell, such as
-    what another program has put for a character that it did not know.
-
-    Attributes:
-        found: Whether there was one; known at the end of the text.
-    """
-
-    def __init__(self, text: Readable) -> None:
-        self.found = False
-        self._text = text
-        self._ready = io.BytesIO()
-        self._before = b""  # the last byte given out
-        self._held = b""  # behind it: a Ctrl-Z, and nothing but padding so far
-        self._is_long = False  # there was more of it than pads a file
-
-    def read(self, size: int, /) -> bytes:
-        """Return the next bytes, as `TextStream.read` does."""
-        while not (piece := self._ready.read(size)):
-            data = self._text.read(size)
-            given = self._without_end(data) if data else self._last()
-            if not given and not data:
-                return b""
-            self._before = given[-1:] or self._before
-            if len(given) <= size:
-                if given:
-                    return given
-            else:
-                self._ready = io.BytesIO(given)
-        return piece
-
-    def _without_end(self, data: bytes) -> bytes:
-        """Return what is no end, and hold back what may be one."""
-        data = self._held + data if self._held else data
-        self._held = b""
-        text_bytes = len(data.rstrip(_DOS_PADDING))
-        self._is_long = self._is_long and not text_bytes
-        mark = -1 if self._is_long else data.find(b"\x1a", text_bytes)
-        if mark < 0:
-            return data
-        if len(data) - mark > _MOST_PADDING:
-            self._is_long = True
-            return data
-        self._held = data[mark:]
-        return data[:mark]
-
-    def _last(self) -> bytes:
-        if not self._held:
-            return b""
-        held, self._held = self._before + self._held, b""
-        end = _DOS_END.search(held)
-        self.found = end is not None
-        return held[len(self._before) : end.start() if end else len(held)]
-
-
 def is_binary(data: bytes) -> bool:
     """Tell whether bytes begin as a binary file does: with NULs, and they are not all that is odd.
 
@@ -301,80 +240,6 @@ def is_binary(data: bytes) -> bool:
     if nuls <= _FEW_NULS:
         return False
     return nuls > _MOST_NULS * len(head) or len(_CONTROL.findall(head)) > nuls
-
-
-class WithoutMarks:
-    """A text without byte order marks where its lines begin: files put together have them there.
-
-    The first one, at the very beginning, is not among them: `TextStream` has left it out.
-
-    Attributes:
-        count: How many were left out so far.
-    """
-
-    def __init__(self, text: Readable) -> None:
-        self.count = 0
-        self._text = text
-        self._ready = io.BytesIO()
-        self._held = b""  # what may be the begin of a mark
-        self._begins_line = True
-
-    def read(self, size: int, /) -> bytes:
-        """Return the next bytes, as `TextStream.read` does."""
-        while not (piece := self._ready.read(size)):
-            data = self._text.read(size)
-            given = self._without_marks(data) if data else self._last()
-            if not given and not data:
-                return b""
-            if len(given) <= size:
-                if given:
-                    return given
-            else:
-                self._ready = io.BytesIO(given)
-        return piece
-
-    def _without_marks(self, data: bytes) -> bytes:
-        data = self._held + data if self._held else data
-        partial = next((n for n in (2, 1) if data.endswith(codecs.BOM_UTF8[:n])), 0)
-        data, self._held = data[: len(data) - partial], data[len(data) - partial :]
-        if codecs.BOM_UTF8 in data:
-            data = _MARK_RUN.sub(self._left_out, data)
-        if data:
-            self._begins_line = data.endswith((b"\n", b"\r"))
-        return data
-
-    def _left_out(self, run: re.Match[bytes]) -> bytes:
-        before = run.string[max(0, run.start() - 1) : run.start()]
-        if before not in {b"\n", b"\r"} and (before or not self._begins_line):
-            return run[0]
-        self.count += len(run[0]) // len(codecs.BOM_UTF8)
-        return b""
-
-    def _last(self) -> bytes:
-        held, self._held = self._held, b""
-        return held
-
-
-class WithoutNuls:
-    """A text without its NULs, which Postgres cannot store and nobody reads.
-
-    Attributes:
-        count: How many were left out so far.
-    """
-
-    def __init__(self, text: Readable) -> None:
-        self.count = 0
-        self._text = text
-
-    def read(self, size: int, /) -> bytes:
-        """Return the next bytes, as `TextStream.read` does."""
-        while data := self._text.read(size):
-            if b"\0" not in data:
-                return data
-            self.count += data.count(b"\0")
-            if data := data.replace(b"\0", b""):
-                return data
-        return b""
 
 
 def _keeps_ascii(encoding: str) -> bool:
