@@ -61,3 +61,44 @@ def strings(values: Flat, like: pa.StringArray) -> pa.StringArray:
     return pa.StringArray.from_buffers(
         len(like), ends, pa.py_buffer(np.ascontiguousarray(values.data)), bitmap
     )
+
+
+class Numbers:
+    """The numbers in a column's values, by their place in each.
+
+    Args:
+        values: The values.
+        count: How many numbers each has; of one such as 20201231, year, month and day are told.
+    """
+
+    def __init__(self, values: Flat, count: int) -> None:
+        is_digit = values.is_digit
+        is_last = is_digit.copy()
+        is_last[:-1] &= ~is_digit[1:]
+        # The byte behind a value's end is of the next one.
+        ends = values.offsets[1:] - 1
+        is_last[ends] = is_digit[ends]
+        self._values = values
+        self._is_digit = is_digit
+        self._count = count
+        self._last = np.flatnonzero(is_last).reshape(len(values.offsets) - 1, count)
+
+    def last_digits(self, place: int, count: int) -> Bytes:
+        """Return the last digits of a number that has so many; of a date in one, its year."""
+        ends = self._last[:, 0] if self._count == 1 else self._last[:, place]
+        if self._count == 1:  # 20201231
+            ends = ends - 4
+        digits: Bytes = self._values.data[ends[:, None] + np.arange(1 - count, 1)]
+        return digits
+
+    def two_digits(self, place: int) -> Bytes:
+        """Return a number of one or two digits, with a zero before one of one."""
+        data = self._values.data
+        if self._count == 1:
+            ends = self._last[:, 0] - 4 + 2 * place
+            digits: Bytes = data[ends[:, None] + np.arange(-1, 1)]
+            return digits
+        ends = self._last[:, place]
+        begins = ends - 1
+        has_two = (begins >= self._values.offsets[:-1]) & self._is_digit[begins]
+        return np.stack([np.where(has_two, data[begins], np.uint8(48)), data[ends]], axis=1)

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from loader.types import months
 from loader.types.checks import all_match
 from loader.types.deciding import Deciding
-from loader.types.flat import Bytes, Flat, flat, strings
+from loader.types.flat import Bytes, Flat, Numbers, flat, strings
 
 if TYPE_CHECKING:
     from loader.types.months import Spelling
@@ -243,7 +243,7 @@ class MomentNotation:
 
     def _in_numbers(self, cells: pa.StringArray) -> pa.StringArray:
         filled = cells.drop_null()
-        numbers = _Numbers(flat(filled), self._count())
+        numbers = Numbers(flat(filled), self._count())
         width = 10 + (self.clock.width if self.clock else 0)
         data = np.empty((len(filled), width), np.uint8)
         data[:, [4, 7]] = ord("-")
@@ -265,7 +265,7 @@ class MomentNotation:
         clock = self.clock
         return 3 + (2 + clock.seconds + (clock.places > 0) if clock else 0)
 
-    def _put_time(self, clock: Clock, numbers: _Numbers, cells: pa.StringArray, to: Bytes) -> None:
+    def _put_time(self, clock: Clock, numbers: Numbers, cells: pa.StringArray, to: Bytes) -> None:
         to[:] = np.frombuffer(b" 00:00:00.".ljust(to.shape[1], b"0")[: to.shape[1]], np.uint8)
         hours = numbers.two_digits(3)
         if clock.marks is not None:
@@ -327,47 +327,6 @@ class MomentNotation:
             return None
         form = re.sub(r"%\df", "%f", form).replace("%-", "%")
         return {"type": "datetime" if self.clock else "date", "format": form}
-
-
-class _Numbers:
-    """The numbers in a column's cells, by their place.
-
-    Args:
-        values: The cells.
-        count: How many numbers each has.
-    """
-
-    def __init__(self, values: Flat, count: int) -> None:
-        is_digit = values.is_digit
-        is_last = is_digit.copy()
-        is_last[:-1] &= ~is_digit[1:]
-        # The byte behind a value's end is of the next one.
-        ends = values.offsets[1:] - 1
-        is_last[ends] = is_digit[ends]
-        self._values = values
-        self._is_digit = is_digit
-        self._count = count
-        self._last = np.flatnonzero(is_last).reshape(len(values.offsets) - 1, count)
-
-    def last_digits(self, place: int, count: int) -> Bytes:
-        """Return the last digits of a number that has so many."""
-        ends = self._last[:, 0] if self._count == 1 else self._last[:, place]
-        if self._count == 1:  # 20201231
-            ends = ends - 4
-        digits: Bytes = self._values.data[ends[:, None] + np.arange(1 - count, 1)]
-        return digits
-
-    def two_digits(self, place: int) -> Bytes:
-        """Return a number of one or two digits, with a zero before one of one."""
-        data = self._values.data
-        if self._count == 1:
-            ends = self._last[:, 0] - 4 + 2 * place
-            digits: Bytes = data[ends[:, None] + np.arange(-1, 1)]
-            return digits
-        ends = self._last[:, place]
-        begins = ends - 1
-        has_two = (begins >= self._values.offsets[:-1]) & self._is_digit[begins]
-        return np.stack([np.where(has_two, data[begins], np.uint8(48)), data[ends]], axis=1)
 
 
 class _DifferError(Exception):

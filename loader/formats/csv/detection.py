@@ -8,20 +8,18 @@ but the head.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from loader.errors import EmptySource, NotATable, UsageError
-from loader.formats.csv import cutting, header, other_kinds, plain, quoting, stray
+from loader.formats.csv import cutting, header, plain, quoting, stray
 from loader.formats.csv.cutting import Cut
 from loader.formats.csv.declared import Declared
 from loader.formats.csv.dialect import Dialect
 from loader.formats.csv.kinds import TEXT, kind_of, kind_of_column
 
-# No text has them. ESC is not among them: logs have it before the colours of a terminal.
-_BINARY = re.compile(r"[\x01-\x08\x0e-\x1a]")
 # What Excel takes for the delimiter, and writes into the first line for its own kind.
 _INSTRUCTION = re.compile(rb'\s*"?sep=(\\t|[^\r\n"])"?[^\S\r\n]*(?=[\r\n]|\Z)', re.IGNORECASE)
 _SPACE = 0x20  # what a bare CR became
@@ -201,16 +199,6 @@ def _comments_above(cut: Cut, records: int) -> int:
     above = cut.octets[: cut.begin(records)]
     _, comments = plain.rewrite(above, replace(cut.dialect, universal_newlines=True))
     return comments
-
-
-def refuse_controls(headers: Sequence[str]) -> None:
-    """Refuse a header with control characters that no text has, ESC aside.
-
-    Raises:
-        NotATable: It is a binary file that has line ends by chance.
-    """
-    if any(map(_BINARY.search, headers)):
-        raise other_kinds.no_text()
 
 
 def _refuse_rows_in_the_header(head: bytes, cut: Cut, row: int) -> None:

@@ -246,7 +246,7 @@ def _blocks(begun: _Begun) -> Iterator[CsvBlock]:
             )
         )
         return
-    detection.refuse_controls(begun.found.headers)
+    other_kinds.refuse_controls(begun.found.headers)
     del begun  # the generator would hold the head, a megabyte, as long as the load lasts
     yield first
     del first

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from loader.errors import NotATable
@@ -31,7 +31,8 @@ class _Kind:
 
 
 # How binary files begin, what they are, and what to do. Some begin in letters that a header may
-# have too: then a control character tells them, which no text has.
+# have too: then a control character tells them, which no text has. ESC is not among
+# these: logs have it before the colours of a terminal.
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a]")
 _MAGICS = (
     (re.compile(rb"PAR1"), "a Parquet file", _EXPORT),
@@ -127,6 +128,16 @@ def refuse_binary(head: bytes) -> None:
     for magic, name, hint in _MAGICS:
         if magic.match(head):
             raise NotATable(f"the source is {name}, not a CSV table", hint=hint)
+
+
+def refuse_controls(headers: Sequence[str]) -> None:
+    """Refuse a header with control characters that no text has, ESC aside.
+
+    Raises:
+        NotATable: It is a binary file that has line ends by chance.
+    """
+    if any(_CONTROL.search(name.encode()) for name in headers):
+        raise no_text()
 
 
 def no_text() -> NotATable:

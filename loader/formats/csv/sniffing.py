@@ -4,7 +4,7 @@ Every dialect whose characters are there is tried on the first records. A delimi
 the header as often as in the rows; what is cut should be values, or texts that do not begin with a
 space. In doubt the usual delimiters win over the unusual ones, and one column over a bad split.
 
-In: the first bytes of the UTF-8 text, and what the caller has declared. Out: a Reading. Holds the
+In: the first bytes of the UTF-8 text, and what the caller has declared. Out: a Tried. Holds the
 head once more for each dialect, one at a time.
 """
 
@@ -39,7 +39,7 @@ _NO_COLON = re.compile(r"(?<=[0-9]):(?=[0-9]{2})|:(?=//)|:(?= )")
 
 
 @dataclass(frozen=True)
-class Reading:
+class Tried:
     """A dialect, and the table that it makes of the head.
 
     Attributes:
@@ -139,7 +139,7 @@ def _sample(head: bytes, whole: bool) -> tuple[bytes, bool]:
     return begin, False
 
 
-def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
+def _best(sample: bytes, declared: Declared, whole: bool) -> Tried:
     """Return the best reading of a sample."""
     row = declared.header_row
     tried = [_read(sample, dialect, whole, row) for dialect in _candidates(sample, declared)]
@@ -169,7 +169,7 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Reading:
     return _read(sample, base, whole, row)
 
 
-def _is_behind_table(unusual: Reading, usual: Sequence[Reading]) -> bool:
+def _is_behind_table(unusual: Tried, usual: Sequence[Tried]) -> bool:
     """Tell whether a table of a usual delimiter is above: then it would be made of its notes."""
     return any(
         sum(1 for record in one.cut.records[: unusual.place] if len(record) == one.width) > 1
@@ -178,7 +178,7 @@ def _is_behind_table(unusual: Reading, usual: Sequence[Reading]) -> bool:
     )
 
 
-def _without_commas_in_cells(good: list[Reading]) -> list[Reading]:
+def _without_commas_in_cells(good: list[Tried]) -> list[Tried]:
     """Leave out commas where a rarer sign is in every line, the header's too, as often."""
     others = [
         one
@@ -195,7 +195,7 @@ def _without_commas_in_cells(good: list[Reading]) -> list[Reading]:
     return [one for one in good if one.cut.dialect.delimiter != "," or one.place < first]
 
 
-def _are_all_spaced(one: Reading) -> bool:
+def _are_all_spaced(one: Tried) -> bool:
     """Tell whether a space is behind every delimiter, as a part of it."""
     return one.spaced == 1 and one.width > 1 and sum(map(bool, one.cut.records)) >= _FEW
 
@@ -204,11 +204,11 @@ def _is_usual(dialect: Dialect) -> bool:
     return dialect.delimiter in DELIMITERS and not dialect.wide
 
 
-def _with_comments(one: Reading) -> tuple[float, bool, bool]:
+def _with_comments(one: Tried) -> tuple[float, bool, bool]:
     return round(one.quality, 6), one.cut.dialect.comment is not None, not one.cut.dialect.wide
 
 
-def _rank(one: Reading) -> tuple[bool, float, bool, int, bool]:
+def _rank(one: Tried) -> tuple[bool, float, bool, int, bool]:
     dialect = one.cut.dialect
     well = (
         cutting.falls_well(one.cut.text, dialect, len(one.cut.records)) if dialect.quote else True
@@ -218,7 +218,7 @@ def _rank(one: Reading) -> tuple[bool, float, bool, int, bool]:
     return well, round(one.quality, 6), is_double, one.width, dialect.comment is not None
 
 
-def _read(sample: bytes, dialect: Dialect, whole: bool, row: int | None) -> Reading:
+def _read(sample: bytes, dialect: Dialect, whole: bool, row: int | None) -> Tried:
     """Cut a sample, and find the header, or take the row that is the header's."""
     cut = cutting.cut(sample, dialect, whole)
     place = row - 1 if row and row <= len(cut.records) else 0
@@ -233,7 +233,7 @@ def _read(sample: bytes, dialect: Dialect, whole: bool, row: int | None) -> Read
     first += found.row > 0 and cutting.lacks_row_names(cut, first)  # narrower than its rows
     below = [record for record in cut.records[first:] if record]
     others = [cell for record in below for cell in record[1:] if cell]
-    return Reading(
+    return Tried(
         cut,
         found,
         sum(1 for record in below if len(record) == cut.dialect.width) / max(1, len(below)),
@@ -309,7 +309,7 @@ def _comments(sample: bytes) -> list[str]:
     ]
 
 
-def _is_good(one: Reading, sample: bytes) -> bool:
+def _is_good(one: Tried, sample: bytes) -> bool:
     """Tell whether a usual delimiter makes a table, rather than pieces of free text."""
     if one.width <= 1 or not _comments_are_none_of_its_rows(one, sample):
         return False
@@ -318,7 +318,7 @@ def _is_good(one: Reading, sample: bytes) -> bool:
     return one.is_given or not _is_one_column(one)
 
 
-def _is_one_column(one: Reading) -> bool:
+def _is_one_column(one: Tried) -> bool:
     """Tell whether the first line is the name of a column, and the delimiters stand in its text."""
     above = [record for record in one.cut.records[: one.header.above] if record]
     above = above[:-1] if one.header.row else above
@@ -338,7 +338,7 @@ def _is_one_column(one: Reading) -> bool:
     return one.header.typed == 0 and len(above[0][0].split()) == 1 and not (is_title or is_rare)
 
 
-def _are_values(one: Reading, kind: str = "") -> bool:
+def _are_values(one: Tried, kind: str = "") -> bool:
     """Tell whether every line is a value, if it is not cut: a moment, a number of thousands."""
     rows = [record for record in one.cut.records[one.header.above :] if record]
     between = one.cut.dialect.delimiter
@@ -347,7 +347,7 @@ def _are_values(one: Reading, kind: str = "") -> bool:
     return values >= _VALUES * len(rows)
 
 
-def _is_good_unusual(one: Reading, sample: bytes) -> bool:
+def _is_good_unusual(one: Tried, sample: bytes) -> bool:
     """Tell whether a delimiter that texts have too makes a table without an exception."""
     delimiter = one.cut.dialect.delimiter
     if _is_usual(one.cut.dialect) or not _is_without_exception(one):
@@ -364,11 +364,11 @@ def _is_good_unusual(one: Reading, sample: bytes) -> bool:
     return len(set(one.names)) == one.width and one.spaced < _SPACED
 
 
-def _rows(one: Reading) -> int:
+def _rows(one: Tried) -> int:
     return sum(map(bool, one.cut.records[one.header.above :]))
 
 
-def _is_without_exception(one: Reading) -> bool:
+def _is_without_exception(one: Tried) -> bool:
     """Tell whether all rows are as wide as their header, and nothing is above it that may be it."""
     if one.width <= 1 or one.regular < 1 or not one.is_full or not _rows(one):
         return False
@@ -379,7 +379,7 @@ def _is_without_exception(one: Reading) -> bool:
     return is_first and not _are_values(one, NUMBER)
 
 
-def _has_quoted_spaces(one: Reading) -> bool:
+def _has_quoted_spaces(one: Tried) -> bool:
     """Tell whether spaces within a cell are in quotes, and all quotes fall well."""
     quote = one.cut.dialect.quote
     rows = [record for record in one.cut.records[one.place :] if record]
@@ -394,14 +394,14 @@ def _has_quoted_spaces(one: Reading) -> bool:
     )
 
 
-def _are_no_values(marked: Sequence[Sequence[str]], one: Reading) -> bool:
+def _are_no_values(marked: Sequence[Sequence[str]], one: Tried) -> bool:
     """Tell whether comments, as wide as rows, cannot be rows: the first column has numbers, say."""
     sign = len(one.cut.dialect.comment or "")
     is_typed = bool(one.header.kinds) and one.header.kinds[0] not in ("", TEXT)
     return is_typed and not any(kind_of(record[0][sign:]) != TEXT for record in marked)
 
 
-def _comments_are_none_of_its_rows(one: Reading, sample: bytes) -> bool:
+def _comments_are_none_of_its_rows(one: Tried, sample: bytes) -> bool:
     """Tell whether the lines that were taken for comments are neither rows nor the header."""
     dialect = one.cut.dialect
     if dialect.comment is None:
