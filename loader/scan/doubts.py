@@ -77,7 +77,7 @@ def of_points(
         return []
     return [
         f"{column.name}: {shorten(texts.drop_null()[0].as_py())!r} is read with a decimal point,"
-        " though others have a decimal comma"
+        " not in groups of digits, though commas are decimal ones"
         for column, texts in zip(columns, cells, strict=True)
         if column.declared is None
         and column.type == "numeric"
