@@ -157,7 +157,8 @@ def test_what_a_conf_says_of_a_file_comes_to_its_reader(run):
     run = replace(run, conf=replace(run.conf, options={**said, "keep_types": True}))
     with run.ckan() as ckan:
         options = tasks._options(run, ckan, {"aircan": {"dataset": "d"}})
-    assert {name: getattr(options.reading, name) for name in said} == said
+    read = {"local_forms": False, "dates": "dmy", "nulls_signs": True, "strip": True}
+    assert {name: getattr(options.reading, name) for name in read} == read
     assert options.keep_types is True
 
 
