@@ -14,6 +14,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -95,11 +96,11 @@ def empty_data_folder(servers: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     yield folder
     # Not stopped as a user would: the last checkpoint of a stop takes seconds on a busy disk.
     for pid_file in folder.rglob("postmaster.pid"):
-        pid = int(pid_file.read_text().split()[0])
-        if is_running(pid):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it is just ending by itself
+            pid = int(pid_file.read_text().split()[0])
             os.kill(pid, signal.SIGQUIT)
-        while is_running(pid):
-            time.sleep(0.01)
+            while is_running(pid):
+                time.sleep(0.01)
     shutil.rmtree(folder)
 
 

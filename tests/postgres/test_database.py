@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -16,6 +17,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from datastore import install_ckan, wait_for
+from processes import is_running
 from psycopg.conninfo import conninfo_to_dict
 
 from loader import errors
@@ -263,11 +265,14 @@ def test_a_server_that_shuts_down(small):
     """It waits for the session that is there, and lets no other in."""
     with psycopg.connect(small) as connection:
         connection.execute("SELECT 1")
-        pid = (Path(conninfo_to_dict(small)["host"]) / "postmaster.pid").read_text().split()[0]
-        os.kill(int(pid), signal.SIGTERM)
+        pid_file = Path(conninfo_to_dict(small)["host"]) / "postmaster.pid"
+        pid = int(pid_file.read_text().split()[0])
+        os.kill(pid, signal.SIGTERM)
         with pytest.raises(DatabaseUnreachable, match="shutting down") as refused:
             connections.connect(small, "test")
     assert refused.value.retryable
+    while is_running(pid):  # its folder is deleted next
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("first", ["refuses", "is full"])
