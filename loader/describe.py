@@ -109,13 +109,13 @@ def _records(reading: Reading) -> Iterator[list[list[str]]]:
         yield [[column.name for column in reading.columns]]
     as_read = _as_read(reading)
     for block in reading.blocks:
-        rows = map(as_read, reading.table.records(block))
+        rows = iter(reading.table.records(block))
         while some := list(itertools.islice(rows, _ROWS_AT_A_TIME)):
-            yield some
+            yield as_read(some)
 
 
-def _as_read(reading: Reading) -> Callable[[list[str]], list[str]]:
-    """Return a function that takes a row's cells as a load takes them."""
+def _as_read(reading: Reading) -> Callable[[list[list[str]]], list[list[str]]]:
+    """Return a function that takes the cells of rows as a load takes them."""
     habits, columns = reading.habits, reading.columns
     is_sign = habits.nulls_signs and not any(reading.missing)
     signs = set(nulls.SIGNS.to_pylist()) if is_sign and habits.is_lenient else set()
@@ -123,33 +123,42 @@ def _as_read(reading: Reading) -> Callable[[list[str]], list[str]]:
     stripped = [
         i for i in range(len(columns)) if (habits.is_lenient if i in typed else habits.strips)
     ]
-    described = [schema.describe([column]) for column in columns]
-    written = [
-        (i, column)
-        for i, column in enumerate(columns)
-        if column.notation is not None and schema.READ_AS in str(described[i])
-    ]
+    written = [(i, column) for i, column in enumerate(columns) if schema.has_read_as(column)]
+    missing = {"", *reading.missing}
 
-    def as_read(row: list[str]) -> list[str]:
-        for place in stripped:
-            if place < len(row):
-                cell = row[place].strip()
-                row[place] = "" if place in typed and cell in signs else cell
+    def as_read(rows: list[list[str]]) -> list[list[str]]:
+        for row in rows:
+            for place in stripped:
+                if place < len(row):
+                    cell = row[place].strip()
+                    row[place] = "" if place in typed and cell in signs else cell
         for place, column in written:
-            if place < len(row) and row[place]:
-                row[place] = _as_postgres(row[place], column, habits)
-        return row
+            filled = [row for row in rows if place < len(row) and row[place] not in missing]
+            cells = pa.array([row[place] for row in filled], pa.string())
+            for row, value in zip(filled, _as_postgres(cells, column, habits), strict=True):
+                row[place] = value
+        return rows
 
     return as_read
 
 
-def _as_postgres(cell: str, column: Column, habits: Habits) -> str:
-    """Return a cell of a column with a notation as Postgres writes it; itself if it is none."""
-    cells = pa.array([cell])
-    form = notation.learn(cells, column.header or column.name, column.form)
-    reading = form and form.decided(habits.deciding)
-    values = reading.read(cells) if reading else None
-    return cell if values is None else str(values[0].as_py())
+def _as_postgres(cells: pa.StringArray, column: Column, habits: Habits) -> list[str]:
+    """Return cells of a column with a notation as Postgres writes them; what is none as it is.
+
+    All at once, since a cell alone takes 1 ms; those that are no values are found by halves.
+    """
+    values = column.notation.read(cells) if column.notation else None
+    if values is None:
+        form = notation.learn(cells, column.header or column.name, column.form)
+        reading = form and form.decided(habits.deciding)
+        values = reading.read(cells) if reading else None
+    if values is not None and column.check.fits(values):  # not 31 February
+        return [str(value) for value in values.to_pylist()]
+    if len(cells) <= 1:
+        return [str(cell) for cell in cells.to_pylist()]
+    half = len(cells) // 2
+    halves = cells[:half], cells[half:]
+    return [value for part in halves for value in _as_postgres(part, column, habits)]
 
 
 @contextmanager

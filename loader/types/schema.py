@@ -233,6 +233,11 @@ def _described(column: Column) -> dict[str, object]:
     return {**described, **title}
 
 
+def has_read_as(column: Column) -> bool:
+    """Return whether a column's descriptor has ``readAs``: its values are not frictionless's."""
+    return column.notation is not None and not _said(column.notation)
+
+
 def _said(written: Notation) -> dict[str, object] | None:
     """Return the properties of a field that is read like a column; None if there are none."""
     said = written.field()

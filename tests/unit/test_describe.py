@@ -11,6 +11,7 @@ from http_server import HttpServer
 
 from loader import describe, errors
 from loader.options import Options
+from loader.types import notation
 
 
 @pytest.fixture(autouse=True)
@@ -418,3 +419,36 @@ def test_a_value_that_does_not_fit_is_still_found():
     schema = {"fields": [{"name": "a", "type": "integer"}]}
     report = describe.validate(write("a|b\n5|x\nN/A|N/A\n"), Options(schema=schema))
     assert [error["rowNumber"] for error in report["tasks"][0]["errors"]] == [3]
+
+
+def dates_in_words(count: int, others: dict[int, str]) -> str:
+    """A file of so many dates as a German writes them, with other cells in some rows."""
+    dates = (f"{i % 28 + 1}. Mai {1990 + i % 30}" for i in range(count))
+    cells = (others.get(row, date) for row, date in enumerate(dates, start=2))
+    return "a|b\n" + "".join(f"{cell}|x\n" for cell in cells)
+
+
+@pytest.mark.parametrize("count", [1, 2, 999, 1000, 1001, 2500])
+def test_cells_that_are_no_values_are_found_among_those_that_are(count):
+    odd = {row: "31. Februar 2020" if row % 2 else "soon" for row in {2, 3, 700, 1001, count + 1}}
+    odd = {row: cell for row, cell in odd.items() if row <= count + 1}
+    field = {"name": "a", "type": "date", "readAs": "%-d. %B %Y [de]"}
+    schema = {"fields": [field], "missingValues": ["-"]}
+    source = write(dates_in_words(count, odd | {row + 1: "-" for row in odd} | odd))
+    errors = describe.validate(source, Options(schema=schema))["tasks"][0]["errors"]
+    found = {error["rowNumber"]: error["cell"] for error in errors}
+    assert found == odd
+
+
+def test_columns_are_read_many_cells_at_a_time(monkeypatch):
+    alone = []
+    learn = notation.learn
+    source = write(dates_in_words(20_000, {}))
+
+    def counted(cells, *given):
+        alone.append(len(cells))
+        return learn(cells, *given)
+
+    monkeypatch.setattr(notation, "learn", counted)
+    assert describe.validate(source)["valid"]
+    assert len(alone) < 10

@@ -152,6 +152,7 @@ def _best(sample: bytes, declared: Declared, whole: bool) -> Tried:
     ]
     good = [one for one in usual if _is_good(one, sample)]
     if good:
+        # A comma beside a quote delimits cells.
         has_quotes = b'",' in sample or b',"' in sample
         best = max(good if has_quotes else _without_commas_in_cells(good), key=_rank)
         better = [one for one in unusual if one.quality > best.quality]
@@ -415,6 +416,7 @@ def _comments_are_none_of_its_rows(one: Tried, sample: bytes) -> bool:
     ]
     if not marked or not any(one.cut.records):
         return False
+    # Then it is the delimiter, of rows whose first cell is empty.
     if sign == ";" and all(";" in line for line in one.cut.text.splitlines() if line):
         return False
     first_row = one.header.above
